@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
 import os
 import pwd
 import re
@@ -19,7 +20,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nself.core.errors import Conflict, Unavailable
+from nself.core.project import Project
 from nself.process import shim
+from nself.process.paths import digest, socket_folder, writing
 
 USER = DATABASE = "nself"
 SHARED = Path("/var/lib/nself")
@@ -45,6 +48,11 @@ class InitFailed(Unavailable):
     hints = ("nself logs postgres --tail 50",)
 
 
+class SharedDatabase(Conflict):
+    code = "shared_database"
+    text = "{link} leads to the database of the project {other}: this folder looks like a copy of it"
+
+
 class Binaries(NamedTuple):
     """A PostgreSQL installation. `folder` holds `postgres` and `initdb`."""
 
@@ -68,7 +76,9 @@ def service_user() -> str | None:
 def inspect(folder: Path) -> Binaries:
     """Raises NoPostgres where `folder` holds no PostgreSQL that runs."""
     try:
-        done = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            [folder / "postgres", "--version"], check=False, capture_output=True, text=True, timeout=30
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoPostgres(system=folder) from error
     found = re.search(r"\) (\d+)", done.stdout)
@@ -165,6 +175,69 @@ def _publish(building: Path, target: Path) -> None:
             raise
 
 
+def home(project: Project) -> Path | None:
+    """The folder around the data directory, where it exists: `.nself/postgres`, or what that links to."""
+    link = project.state / "postgres"
+    try:
+        return link.resolve(strict=True)
+    except OSError:
+        return None
+
+
+def sockets(project: Project, home: Path) -> Path:
+    """Where the server listens. Root's own private folder is closed to the server's user."""
+    return home if os.geteuid() == 0 else socket_folder(project)
+
+
+def owner(home: Path) -> str | None:
+    """As whom the server runs: None is the caller."""
+    return pwd.getpwuid(home.stat().st_uid).pw_name if os.geteuid() == 0 else None
+
+
+def claim_home(project: Project) -> Path:
+    """Make or find the folder around the data directory. Raises StateUnwritable, SharedDatabase.
+
+    Root's lies in /var/lib/nself, since the server's user may not enter root's folders. A new project on
+    the path of a deleted one gets a new folder: old data are neither deleted nor brought back.
+    """
+    link = project.state / "postgres"
+    user = service_user()
+    with writing(link):
+        if user is None:
+            link.mkdir(mode=0o700, exist_ok=True)
+            return link.resolve()
+        found = home(project)
+        if found is None:
+            found = _new_home(project, user)
+            (found / "project").write_text(f"{project.root}\n")
+            link.unlink(missing_ok=True)
+            link.symlink_to(found)
+        elif link.is_symlink():
+            _check_origin(project, found, link)
+        return found
+
+
+def _new_home(project: Project, user: str) -> Path:
+    SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        found = SHARED / (digest(project) if number == 1 else f"{digest(project)}-{number}")
+        if not (found / "data").exists():
+            break
+    found.mkdir(mode=0o700, exist_ok=True)
+    shutil.chown(found, user, pwd.getpwnam(user).pw_gid)
+    return found
+
+
+def _check_origin(project: Project, found: Path, link: Path) -> None:
+    note = found / "project"
+    other = Project(Path(note.read_text().strip())) if note.exists() else project
+    if other.root == project.root:
+        return
+    if home(other) == found:
+        raise SharedDatabase(link=link, other=other.root)
+    note.write_text(f"{project.root}\n")
+
+
 def configuration(binaries: Binaries, sockets: Path, durable: bool) -> str:
     """The whole postgresql.conf. Operators add to `custom.conf` beside it, which is never overwritten."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
@@ -233,6 +306,7 @@ def _run(argv: list[str], user: str | None, data: Path, text: str | None = None)
     try:
         done = subprocess.run(
             line,
+            check=False,
             input=text,
             capture_output=True,
             text=True,
@@ -259,7 +333,8 @@ def create(binaries: Binaries, data: Path, user: str | None, durable: bool = Tru
     building = data.parent / f".initdb-{os.getpid()}"
     try:
         _run(_initdb(binaries, building), user, data)
-        (building / "postgresql.conf").write_text(configuration(binaries, data.parent, durable))
+        write_configuration(binaries, building, data.parent, durable)
+        (building / "custom.conf").write_text("# Settings here win over those of nself's postgresql.conf.\n")
         statements = (
             f"CREATE DATABASE {DATABASE};\nALTER DATABASE {DATABASE} SET search_path = billing, public;\n"
         )
@@ -283,11 +358,13 @@ def create(binaries: Binaries, data: Path, user: str | None, durable: bool = Tru
 
 
 def write_configuration(binaries: Binaries, data: Path, sockets: Path, durable: bool = True) -> None:
-    """Replace postgresql.conf in one step, owned by the server's user."""
-    target = data / "postgresql.conf"
-    fresh = data / "postgresql.conf.new"
-    fresh.write_text(configuration(binaries, sockets, durable))
-    owner = data.stat()
-    if os.geteuid() == 0:
-        os.chown(fresh, owner.st_uid, owner.st_gid)
+    """Replace postgresql.conf in one step, owned by the server's user, whose links root does not follow."""
+    target, fresh = data / "postgresql.conf", data / "postgresql.conf.new"
+    fresh.unlink(missing_ok=True)
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(configuration(binaries, sockets, durable))
+        if os.geteuid() == 0:
+            found = data.stat()
+            os.fchown(handle, found.st_uid, found.st_gid)
     fresh.rename(target)

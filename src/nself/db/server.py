@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from nself.core.clock import monotonic
 from nself.core.errors import Unavailable
+from nself.core.project import Project
+from nself.core.settings import Settings
 from nself.db import embedded
-from nself.db.probe import probe
-from nself.process import shim
+from nself.db.probe import Answer, probe
+from nself.process import shim, wanted
+from nself.process.paths import DAEMON_LOCK, is_locked, run_folder
+from nself.process.table import DEFAULT, Table, inside_service
 
-READY_SECONDS = 120
+READY_SECONDS = 120.0
+"""Longest wait for a server that comes up: recovery after a crash may take that long."""
+EXTERNAL_SECONDS = 10
 POLL_SECONDS = 0.01
+LOOK_SECONDS = 0.25
+"""How often a waiting command asks the supervisor what became of the server."""
+FAILING_SECONDS = 5.0
 
 
 class DatabaseUnavailable(Unavailable):
@@ -31,10 +42,113 @@ def conninfo(sockets: Path, database: str = embedded.DATABASE) -> str:
     return f"host={sockets} user={embedded.USER} dbname={database}"
 
 
+def masked(url: str, text: str) -> str:
+    """`text` without the password of `url`, not even parts of one that was not escaped."""
+    found = re.match(r"\w+://[^:/@]*:(.*)@", url)
+    given = [found[1]] if found else re.findall(r"password\s*=\s*('[^']*'|\S+)", url)
+    pieces = {piece for secret in given for piece in (secret, *re.split(r"[@:/?#]", secret)) if piece}
+    for piece in sorted(pieces, key=len, reverse=True):
+        text = text.replace(piece, "***")
+    return text
+
+
+def _check_external(url: str) -> str:
+    """Raises DatabaseUnavailable unless a session is granted."""
+    import psycopg
+
+    try:
+        psycopg.connect(url, connect_timeout=EXTERNAL_SECONDS).close()
+    except psycopg.Error as error:
+        detail = " ".join(str(error).split())
+        raise DatabaseUnavailable(
+            detail=f"{masked(url, detail)} (DATABASE_URL {masked(url, url)})"
+        ) from error
+    return url
+
+
+def _ask(project: Project) -> tuple[Answer, Path | None]:
+    """What the embedded server says, and where it listens."""
+    home = embedded.home(project)
+    if home is None:
+        return Answer(False, "there is no database yet"), None
+    folder = embedded.sockets(project, home)
+    return probe(folder, embedded.USER, embedded.DATABASE), folder
+
+
+def _revive(project: Project, settings: Settings, table: Table) -> None:
+    """Where supervisord was killed, bring back all that should run."""
+    run = run_folder(project)
+    if is_locked(run / DAEMON_LOCK) or not wanted.load(run):
+        return
+    from nself.process.supervisor import ensure_supervisor
+
+    ensure_supervisor(project, settings, table)
+
+
+class _Watch:
+    """Looks from time to time at what the supervisor makes of the server that a command waits for."""
+
+    def __init__(self, project: Project, settings: Settings, table: Table) -> None:
+        self.project, self.settings, self.table = project, settings, table
+        self.next = self.failing = 0.0
+
+    def look(self) -> None:
+        """Bring it up where it is down. Raises DatabaseUnavailable where it cannot start."""
+        now = monotonic()
+        if now < self.next:
+            return
+        from nself.process import supervisor
+
+        row = self.table.row("postgres")
+        if (
+            self.next == 0
+            or row.name not in supervisor.wishes(self.project)
+            or not supervisor.alive(self.project)
+        ):
+            supervisor.want(self.project, self.settings, [row], self.table)
+        self.next = now + LOOK_SECONDS
+        state = supervisor.states(self.project).get(row.name)
+        if not state or state.state not in {"BACKOFF", "FATAL"}:
+            self.failing = 0.0 if state and state.state == "RUNNING" else self.failing
+            return
+        self.failing = self.failing or now
+        told = run_folder(self.project) / "postgres.failure"
+        if told.exists():
+            raise DatabaseUnavailable(detail=told.read_text())
+        if state.state == "FATAL" or now - self.failing > FAILING_SECONDS:
+            raise DatabaseUnavailable(detail=supervisor.log_tail(self.project, self.settings, row.name))
+
+
+def ensure(project: Project, settings: Settings, table: Table = DEFAULT, limit: float = READY_SECONDS) -> str:
+    """The connection string of a database that answers; brings the embedded one up where it is down.
+
+    A millisecond when it is up. Inside a service it only waits, up to `limit` seconds: what the operator
+    stopped is not for a service to start. Raises DatabaseUnavailable, StateUnwritable.
+    """
+    if not inside_service():
+        _revive(project, settings, table)
+    external = settings.text("DATABASE_URL")
+    if external:
+        return _check_external(external)
+    answer, folder = _ask(project)
+    if answer.ready and folder:
+        return conninfo(folder)
+    from nself.process.waiting import Progress
+
+    progress, watch, deadline = Progress(), _Watch(project, settings, table), monotonic() + limit
+    while not (answer.ready and folder):
+        if monotonic() > deadline:
+            raise DatabaseUnavailable(detail=f"not ready after {limit:.0f} s: {answer.detail}")
+        if not inside_service():
+            watch.look()
+        progress.tell(f"waiting for the database: {answer.detail}")
+        time.sleep(POLL_SECONDS)
+        answer, folder = _ask(project)
+    return conninfo(folder)
+
+
 def _wait(process: subprocess.Popen[bytes], sockets: Path, log: Path) -> None:
     """Until a session is granted. Raises DatabaseUnavailable with the log's end."""
-    import time
-
     limit = monotonic() + READY_SECONDS
     while not probe(sockets, embedded.USER, embedded.DATABASE).ready:
         if process.poll() is not None or monotonic() > limit:

@@ -1,0 +1,128 @@
+"""Waits until services are up or down, and tells the operator when that takes long."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from nself.core.clock import monotonic
+from nself.core.errors import Unavailable
+from nself.core.project import Project
+from nself.core.settings import Settings
+from nself.process import supervisor
+from nself.process.table import DEFAULT, Service, Table, patience
+
+START_SECONDS = 60.0
+"""Longest wait for a started service, beyond the grace of the older process that it replaces."""
+FAILING_SECONDS = 4.0
+"""A program that ends again and again for so long is reported; supervisord goes on trying."""
+STOP_SECONDS = 30.0
+"""Longest wait for a stopped service, beyond its grace."""
+POLL_SECONDS = 0.03
+
+
+class ServiceFailed(Unavailable):
+    code = "service_failed"
+    text = "{name} does not start: {detail}"
+    hints = ("nself logs {name} --tail 50", "nself status {name}")
+
+
+class StillRunning(Unavailable):
+    code = "service_still_running"
+    text = "{name} does not end"
+    hints = ("nself status {name}",)
+
+
+class Progress:
+    """One line on stderr after 3 seconds, then every 5."""
+
+    def __init__(self) -> None:
+        self.begun = monotonic()
+        self.next = self.begun + 3
+
+    def tell(self, what: str) -> None:
+        now = monotonic()
+        if now >= self.next:
+            self.next = now + 5
+            print(f"{what} ({now - self.begun:.0f} s)", file=sys.stderr, flush=True)
+
+
+class Outcome(NamedTuple):
+    """`superseded`: services that another command stopped, or started, in the meantime."""
+
+    superseded: tuple[str, ...] = ()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as link:
+        link.settimeout(1)
+        return link.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _is_up(row: Service, state: supervisor.State | None, settings: Settings) -> bool:
+    if state is None or state.state != "RUNNING":
+        return False
+    return not row.port or _listens(settings.integer(row.port))
+
+
+def wait_up(project: Project, settings: Settings, rows: Iterable[Service], table: Table = DEFAULT) -> Outcome:
+    """Until all run (and listen, where they have a port). Raises ServiceFailed with the log's end."""
+    waiting = {row.name: row for row in rows}
+    deadline = (
+        monotonic() + START_SECONDS + max((patience(row, settings) for row in waiting.values()), default=0)
+    )
+    failing: dict[str, float] = {}
+    superseded: list[str] = []
+    progress = Progress()
+    while waiting:
+        if not supervisor.alive(project):
+            supervisor.ensure_supervisor(project, settings, table)
+        wishes, found = supervisor.wishes(project), supervisor.states(project)
+        now = monotonic()
+        for name, row in list(waiting.items()):
+            state = found.get(name)
+            if name not in wishes:
+                superseded.append(name)
+                del waiting[name]
+            elif _is_up(row, state, settings):
+                del waiting[name]
+            elif state and state.state in {"BACKOFF", "FATAL"}:
+                since = failing.setdefault(name, now)
+                if state.state == "FATAL" or now - since > FAILING_SECONDS:
+                    raise ServiceFailed(name=name, detail=supervisor.log_tail(project, settings, name))
+        if waiting and now > deadline:
+            name = next(iter(waiting))
+            detail = f"not up after {now - progress.begun:.0f} s; its last lines: "
+            raise ServiceFailed(name=name, detail=detail + supervisor.log_tail(project, settings, name))
+        if waiting:
+            progress.tell(f"waiting for {', '.join(waiting)} to start")
+            time.sleep(POLL_SECONDS)
+    return Outcome(tuple(superseded))
+
+
+def wait_down(project: Project, settings: Settings, rows: Iterable[Service]) -> Outcome:
+    """Until none runs. Raises StillRunning some time after the grace, which ends with SIGKILL."""
+    waiting = {row.name: row for row in rows}
+    deadline = (
+        monotonic() + STOP_SECONDS + max((patience(row, settings) for row in waiting.values()), default=0)
+    )
+    superseded: list[str] = []
+    progress = Progress()
+    while waiting and supervisor.alive(project):
+        wishes, found = supervisor.wishes(project), supervisor.states(project)
+        for name in list(waiting):
+            state = found.get(name)
+            if name in wishes:
+                superseded.append(name)
+                del waiting[name]
+            elif state and state.settled_down:
+                del waiting[name]
+        if waiting and monotonic() > deadline:
+            raise StillRunning(name=next(iter(waiting)))
+        if waiting:
+            progress.tell(f"waiting for {', '.join(waiting)} to finish its work")
+            time.sleep(POLL_SECONDS)
+    return Outcome(tuple(superseded))
