@@ -1,0 +1,351 @@
+"""What Stripe, or the way to it, answered, in the guide's words (its section 10). Knows no SDK.
+
+`outcome_unknown` is the question that callers must ask of a failed change: false means that it was
+definitely not made, true that it may have been. `stored` means that Stripe keeps this failure under the
+idempotency key, so the key will never give anything else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, ClassVar, cast
+
+from nself import log
+from nself.core.clock import wall_seconds
+from nself.core.errors import BillingError, Conflict, Declined, Denied, Invalid, NotFound, Unavailable
+
+LONGEST_TEXT = 500
+TEST_CONNECTION = "nself billing stripe test-connection"
+SHOW_CONFIG = "nself billing stripe show-config"
+SET_KEY = 'nself env set STRIPE_SECRET_KEY="sk_test_PLACEHOLDER_key"'
+
+
+class StripeFailure(BillingError):
+    """`http_status` and `request_id` are Stripe's, None without an answer; `retry_after` in seconds."""
+
+    conclusive: ClassVar[bool] = True
+    """Whether the answer also tells what became of earlier attempts with the same key."""
+    outcome_unknown: bool = False
+    earlier_unknown: bool = False
+    """An earlier attempt of the same call had no known outcome."""
+    stored: bool = False
+    again: bool = False
+    """Whether the gateway may try again with the same key."""
+    http_status: int | None = None
+    request_id: str | None = None
+    retry_after: float | None = None
+
+
+class NoSuchObject(StripeFailure, NotFound):
+    code, guide = "resource_missing", "10.7"
+    text = "{detail}"
+    hints = (SHOW_CONFIG,)
+
+
+class NoSuchCustomer(NoSuchObject):
+    guide = "10.2"
+    hints = (
+        "nself billing customer create --user user123 --email user@example.com",
+        "nself billing customer import cus_123",
+        "nself billing customer link --customer cus_123 --user user123",
+    )
+
+
+class NoSuchPrice(NoSuchObject):
+    hints = (
+        "nself billing price list",
+        "nself billing price create --product prod_123 --amount 999 --currency usd --interval month",
+    )
+
+
+class KeyRefused(StripeFailure, Denied):
+    conclusive = False
+    guide = "10.1"
+    hints = (SHOW_CONFIG, SET_KEY, "nself restart billing")
+
+
+class InvalidApiKey(KeyRefused):
+    code, text = "invalid_api_key", "Invalid API key provided: {key}{detail}"
+
+
+class NotConfigured(InvalidApiKey):
+    """No key, or one whose text says PLACEHOLDER, towards Stripe itself."""
+
+    code, text = "stripe_not_configured", "Invalid API key provided: {key} (not configured: {detail})"
+
+
+class ApiKeyExpired(KeyRefused):
+    code, text = "api_key_expired", "This API key is expired: {key}"
+
+
+class ApiKeyDeleted(KeyRefused):
+    code, text = "api_key_deleted", "This API key was deleted: {key}"
+
+
+class InsufficientPermissions(KeyRefused):
+    code, guide = "insufficient_permissions", "1.1"
+    text = "Insufficient permissions of the API key {key}: {detail}"
+    hints = (SHOW_CONFIG, "nself billing stripe test-key")
+
+
+class LiveModeMismatch(StripeFailure, Denied):
+    code, guide = "livemode_mismatch", "1.1"
+    text = "{detail}"
+    hints = (SHOW_CONFIG,)
+
+
+class LiveKeyKeptBack(StripeFailure, Denied):
+    """Raised before anything is sent."""
+
+    code, guide = "live_key_kept_back", "9.3"
+    text = "A live key is never sent to {base}: live mode needs STRIPE_API_BASE=https://api.stripe.com"
+    hints = ("nself env unset STRIPE_API_BASE", "nself env set STRIPE_MOCK_ENABLED=false")
+
+
+class RateLimited(StripeFailure, Unavailable):
+    status, conclusive = 429, False
+    type, code, guide = "invalid_request_error", "rate_limit", "10.5"
+    text = "Rate limit exceeded. Too many requests hit the API too quickly."
+    hints = (
+        "nself env set STRIPE_MAX_RETRIES=3",
+        "nself env set STRIPE_RETRY_BACKOFF=exponential",
+        "nself env set STRIPE_RATE_LIMIT_BUFFER=0.8",
+        "nself restart billing",
+    )
+
+
+class ObjectLocked(StripeFailure, Conflict):
+    conclusive = False
+    code, guide = "lock_timeout", "1.3"
+    text = "Another request is changing the same object at Stripe at this moment: {detail}"
+
+
+class IdempotencyMismatch(StripeFailure, Conflict):
+    type, code, guide = "idempotency_error", "idempotency_error", "10.6"
+    text = "Keys for idempotent requests can only be used with the same parameters they were first used with."
+
+
+class IdempotencyKeyInUse(StripeFailure, Conflict):
+    conclusive = False
+    code, guide = "idempotency_key_in_use", "10.6"
+    text = "Another request with the same idempotency key is still in progress."
+
+
+class WrongState(StripeFailure, Conflict):
+    code, text = "conflict", "{detail}"
+
+
+class Refused(StripeFailure, Invalid):
+    """Stripe found the request itself wrong; `code` and `param` are Stripe's."""
+
+    code, text = "invalid_request", "{detail}"
+
+
+class NotAnInteger(Refused):
+    code, guide = "parameter_invalid_integer", "10.8"
+
+
+class BelowMinimum(Refused):
+    code, guide = "amount_too_small", "10.3"
+    hints = ("nself billing invoice show in_123", "nself env set BILLING_MINIMUM_CHARGE=50")
+
+
+class CardDeclined(StripeFailure, Declined):
+    """`decline_code` is the issuer's reason where Stripe tells it; `payment_intent` and `charge` are ids."""
+
+    code, guide = "card_declined", "10.4"
+    text = "{detail}"
+    hints = ("nself billing customer notify --customer cus_123 --template payment_failed",)
+    decline_code: str | None = None
+    payment_intent: str | None = None
+    charge: str | None = None
+
+
+class RequiresAction(CardDeclined):
+    code, guide = "authentication_required", "10.9"
+    text = "This {noun} requires customer action to authenticate payment."
+    hints = ("nself billing payment-intent show {payment} --show-secret",)
+
+
+class StripeDown(StripeFailure, Unavailable):
+    conclusive = False
+    type, code, guide = "api_error", "api_error", "1.4"
+    text = "Stripe answered {answer}: {detail}"
+    hints = (TEST_CONNECTION, "curl https://status.stripe.com/api/v2/status.json")
+
+
+class Unsupported(StripeFailure, Unavailable):
+    """The sandbox does not do this; nothing was changed."""
+
+    type, code, guide = "api_error", "sandbox_unsupported", "9.3"
+    text = "The Stripe sandbox does not support this: {detail}"
+
+
+class NoAnswer(StripeFailure, Unavailable):
+    """The connection failed. Whether the request was sent at all decides `outcome_unknown`."""
+
+    conclusive = False
+    code, guide = "api_connection_error", "1.4"
+    text = "{detail}"
+    hints = (TEST_CONNECTION,)
+
+
+class TimedOut(NoAnswer):
+    text = "Connection timeout: {detail}"
+
+
+class SandboxUnreachable(NoAnswer):
+    guide = "9.3"
+    hints = ("nself status", "nself start stripe-mock")
+
+
+class TooManyObjects(StripeFailure, Conflict):
+    """More than MAX_OBJECTS: a narrower filter is needed."""
+
+    code, text = "too_many_objects", "More than {maximum} objects at {path}: narrow the search"
+
+
+STATES = frozenset({"resource_already_exists", "invoice_not_editable", "payment_intent_unexpected_state"})
+ACTIONS = {
+    "subscription_payment_intent_requires_action": "subscription",
+    "invoice_payment_intent_requires_action": "invoice",
+    "authentication_required": "payment",
+}
+LIVE_CARD = "Your card was declined. Your request was in test mode, but used a non test card."
+MISSING = re.compile(r"No such ([A-Za-z_ ]+?): ?'?([^';\s]*)'?(.*)", re.DOTALL)
+MISSING_KINDS: dict[str, type[NoSuchObject]] = {"customer": NoSuchCustomer, "price": NoSuchPrice}
+
+
+def no_such(kind: str, id: str, rest: str = "") -> NoSuchObject:
+    """`kind` as Stripe writes it (`PaymentMethod`, `payment_intent`), told in words as the guide does."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", kind).lower()
+    return MISSING_KINDS.get(words, NoSuchObject)(detail=f"No such {words}: {id}{rest}")
+
+
+def _missing(detail: str) -> NoSuchObject:
+    found = MISSING.fullmatch(detail)
+    return no_such(found[1], found[2], found[3].replace("'", "")) if found else NoSuchObject(detail=detail)
+
+
+def _key_refused(status: int, code: str, detail: str, key: str) -> StripeFailure:
+    words = detail.lower()
+    if status == 403:
+        needed = ", ".join(sorted(set(re.findall(r"\brak_\w+", detail))))
+        return InsufficientPermissions(key=key, detail=f"{needed} is missing" if needed else detail)
+    if code == "api_key_expired" or "expired" in words:
+        return ApiKeyExpired(key=key)
+    if "deleted" in words or "revoked" in words:
+        return ApiKeyDeleted(key=key)
+    return InvalidApiKey(key=key, detail="")
+
+
+def _id(value: object) -> str | None:
+    """The id of what Stripe gives either as an id or as a whole object."""
+    if isinstance(value, Mapping):
+        return str(cast("Mapping[str, Any]", value).get("id") or "") or None
+    return value if isinstance(value, str) and value else None
+
+
+def _declined(code: str, detail: str, error: Mapping[str, Any]) -> CardDeclined:
+    reason, payment = error.get("decline_code"), _id(error.get("payment_intent"))
+    noun = ACTIONS.get(code) or ACTIONS.get(str(reason))
+    if noun:
+        failure: CardDeclined = RequiresAction(noun=noun, payment=payment or "pi_123")
+    else:
+        failure = CardDeclined(detail=LIVE_CARD if reason == "test_mode_live_card" else detail)
+    failure.decline_code = reason if isinstance(reason, str) else None
+    failure.payment_intent, failure.charge = payment, _id(error.get("charge"))
+    return failure
+
+
+def _refused(code: str, status: int, detail: str) -> StripeFailure:
+    if code in STATES or status == 409:
+        return WrongState(detail=detail)
+    if code == "livemode_mismatch":
+        return LiveModeMismatch(detail=detail)
+    if code == "amount_too_small":
+        return BelowMinimum(detail=detail)
+    return NotAnInteger(detail=detail) if code == "parameter_invalid_integer" else Refused(detail=detail)
+
+
+def _failure(status: int, error: Mapping[str, Any], detail: str, key: str) -> StripeFailure:
+    type, code = error.get("type"), str(error.get("code") or "")
+    if type == "idempotency_error":
+        return IdempotencyMismatch()
+    if code == "idempotency_key_in_use":
+        return IdempotencyKeyInUse()
+    if code == "lock_timeout":
+        return ObjectLocked(detail=detail)
+    if status == 429 or code == "rate_limit":
+        return RateLimited()
+    if status in (401, 403):
+        return _key_refused(status, code, detail, key)
+    if status == 501:
+        return Unsupported(detail=detail)
+    if status >= 500:
+        return StripeDown(answer=status, detail=detail)
+    if status == 404 or code == "resource_missing":
+        return _missing(detail)
+    if status == 402 or type == "card_error" or code in ACTIONS:
+        return _declined(code, detail, error)
+    return _refused(code, status, detail)
+
+
+def _wait(header: str | None) -> float | None:
+    """Seconds that `Retry-After` asks for, given as a number or as a date."""
+    try:
+        if header is None or re.fullmatch(r"\d{1,9}(\.\d+)?", header):
+            return float(header) if header else None
+        return max(0.0, parsedate_to_datetime(header).timestamp() - wall_seconds())
+    except ValueError:
+        return None
+
+
+def _again(failure: StripeFailure, headers: Mapping[str, str]) -> bool:
+    if failure.stored:
+        return False
+    advice = headers.get("stripe-should-retry")
+    if advice in ("true", "false"):
+        return advice == "true"
+    return isinstance(failure, RateLimited | ObjectLocked | IdempotencyKeyInUse | StripeDown)
+
+
+def from_answer(
+    status: int, error: Mapping[str, Any] | None, headers: Mapping[str, str], *, key: str, changing: bool
+) -> StripeFailure:
+    """The failure that Stripe's answer means.
+
+    `error` is the answer's `error` object, None when the body could not be read; the names of `headers` are
+    lower case; `key` is the API key, masked; `changing` tells whether the request asked for a change.
+    """
+    known = error or {}
+    message = known.get("message")
+    told = message if isinstance(message, str) and message else "no readable explanation"
+    detail = log.redact(told)[:LONGEST_TEXT]
+    failure = _failure(status, known, detail, key)
+    code, param = known.get("code"), known.get("param")
+    if isinstance(code, str) and code:
+        failure.code = code
+    failure.param = param if isinstance(param, str) else None
+    failure.http_status, failure.request_id = status, headers.get("request-id")
+    failure.retry_after = _wait(headers.get("retry-after"))
+    failure.stored = status >= 500 and headers.get("idempotent-replayed") == "true"
+    failure.outcome_unknown = changing and isinstance(failure, StripeDown | IdempotencyKeyInUse)
+    failure.again = _again(failure, headers)
+    return failure
+
+
+def unreadable(status: int, *, changing: bool) -> StripeFailure:
+    """A 2xx or 3xx whose body is not what Stripe sends: something stands between, or the answer was cut."""
+    failure = StripeDown(answer=status, detail="the answer is not Stripe's")
+    failure.code, failure.http_status = "invalid_answer", status
+    failure.again, failure.outcome_unknown = True, changing
+    return failure
+
+
+def no_answer(failure: NoAnswer, *, sent: bool, changing: bool, again: bool = True) -> NoAnswer:
+    """`failure` with what follows for the outcome from whether the request was `sent`."""
+    failure.outcome_unknown, failure.again = sent and changing, again
+    return failure

@@ -1,0 +1,327 @@
+"""The gateway to Stripe: the only module that imports its SDK (stripe>=15.2,<17).
+
+The SDK builds requests, verifies TLS and reads errors; keys, modes, retries, the rate budget and time
+limits are ours. Everything goes through `Live._call`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from http.cookiejar import DefaultCookiePolicy
+from itertools import count
+from typing import Any, Literal, NamedTuple, cast
+
+import requests
+import requests.adapters
+import stripe
+
+from nself import log
+from nself.core.clock import monotonic
+from nself.core.settings import Settings
+from nself.gateway import guard, retry
+from nself.gateway.api import MAX_OBJECTS, PAGE, Params, Snapshot, Stripe
+from nself.gateway.budget import Budget, Counters, Lease, limit
+from nself.gateway.errors import (
+    KeyRefused,
+    NoSuchObject,
+    RateLimited,
+    StripeFailure,
+    TimedOut,
+    TooManyObjects,
+    from_answer,
+    unreadable,
+)
+from nself.gateway.network import explain
+
+STRIPE_VERSION = "2026-05-27.dahlia"
+CONNECT_TIMEOUT = 5.0
+CONNECTIONS = 32
+stripe.enable_telemetry = False
+logging.getLogger("stripe").setLevel(logging.WARNING)  # below that it logs whole bodies, secrets among them
+
+Method = Literal["get", "post", "delete"]
+
+
+class Answer(NamedTuple):
+    """`headers` in lower case."""
+
+    body: str
+    headers: Mapping[str, str]
+    status: int
+
+
+def _lower(headers: Mapping[str, str] | None) -> dict[str, str]:
+    return {name.lower(): value for name, value in (headers or {}).items()}
+
+
+def _session(settings: Settings, access: guard.Access) -> requests.Session:
+    """Shared by all threads; no .netrc (it would replace the key), no redirects, no cookies."""
+    session = requests.Session()
+    session.trust_env = False
+    session.max_redirects = 0
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    proxy = settings.text("HTTPS_PROXY" if access.base.startswith("https:") else "HTTP_PROXY")
+    exempt = requests.utils.should_bypass_proxies(access.base, settings.text("NO_PROXY") or None)
+    if proxy and not access.loopback and not exempt:
+        session.proxies = {"http": proxy, "https": proxy}
+    adapter = requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def connect(
+    settings: Settings, *, lease: Lease | None = None, outside: Callable[[], None] | None = None
+) -> Stripe:
+    """A gateway for these settings; sends nothing yet.
+
+    `lease` shares the rate budget with other processes; `outside` is called before each request and
+    raises while a database transaction is open. Raises Denied, InvalidSetting.
+    """
+    access, policy = guard.access(settings), retry.policy(settings)
+    return Live(access, policy, Budget(limit(settings), lease), _session(settings, access), outside=outside)
+
+
+class Live:
+    """`nself.gateway.api.Stripe` over HTTP."""
+
+    def __init__(
+        self,
+        access: guard.Access,
+        policy: retry.Policy,
+        budget: Budget,
+        session: requests.Session,
+        *,
+        outside: Callable[[], None] | None,
+    ) -> None:
+        self._access, self._policy, self._budget = access, policy, budget
+        self._session, self._outside = session, outside
+        timeout = (min(CONNECT_TIMEOUT, policy.timeout), policy.timeout)
+        self._client = stripe.StripeClient(
+            access.key,
+            stripe_version=STRIPE_VERSION,
+            base_addresses={"api": access.base},
+            max_network_retries=0,
+            http_client=stripe.RequestsClient(timeout=timeout, session=session),
+        )
+
+    @property
+    def live(self) -> bool:
+        return self._access.live
+
+    def counters(self) -> Counters:
+        return self._budget.counters()
+
+    def close(self) -> None:
+        self._session.close()
+
+    # The one way out
+
+    def _call(
+        self, method: Method, path: str, params: Params | None = None, key: str | None = None
+    ) -> Snapshot:
+        """Stripe's answer to `method path`; a change (anything but get) needs `key`. Raises StripeFailure."""
+        changing = method != "get"
+        if changing:
+            key = guard.idempotency_key(key)
+        tries = count(1)
+
+        def attempt(until: float) -> Snapshot:
+            if self._outside:
+                self._outside()
+            began = monotonic()
+            try:
+                self._budget.take(until)
+                answer = self._send(method, path, params or {}, key)
+                snapshot = self._read(answer, changing)
+            except StripeFailure as failure:
+                self._tell(method, path, next(tries), monotonic() - began, failure)
+                raise
+            took, request_id = round((monotonic() - began) * 1000), answer.headers.get("request-id")
+            log.debug("stripe_request", method=method, path=path, took_ms=took, request_id=request_id)
+            return snapshot
+
+        return retry.run(self._policy, attempt, changing=changing)
+
+    def _send(self, method: Method, path: str, params: Params, key: str | None) -> Answer:
+        changing = method != "get"
+        options = {"idempotency_key": key} if key else {}
+        try:
+            # Untyped in the SDK. It gives Stripe's own JSON, which the typed methods turn into objects.
+            answer = cast("Any", self._client).raw_request(method, path, **params, **options)
+        except stripe.APIConnectionError as error:
+            raise explain(error.__cause__, self._access, self._policy.timeout, changing=changing) from error
+        except stripe.StripeError as error:
+            status, body = error.http_status or 0, cast("object", error.json_body)
+            if status < 400:
+                raise unreadable(status, changing=changing) from error
+            found = cast("dict[str, Any]", body).get("error") if isinstance(body, dict) else None
+            known = cast("dict[str, Any]", found) if isinstance(found, dict) else None
+            headers = _lower(error.headers)
+            raise from_answer(status, known, headers, key=self._access.shown, changing=changing) from error
+        return Answer(answer.body, _lower(answer.headers), answer.code)
+
+    def _read(self, answer: Answer, changing: bool) -> Snapshot:
+        found: object = json.loads(answer.body, parse_float=str)
+        if not isinstance(found, dict) or "object" not in found:
+            raise unreadable(answer.status, changing=changing)
+        snapshot, request_id = cast("Snapshot", found), answer.headers.get("request-id")
+        guard.same_mode(snapshot, self.live, changing=changing, request_id=request_id)
+        if snapshot["object"] == "list":
+            for one in snapshot["data"]:
+                guard.same_mode(one, self.live, changing=changing, request_id=request_id)
+        return snapshot
+
+    def _tell(self, method: Method, path: str, attempt: int, took: float, failure: StripeFailure) -> None:
+        """One log line a failed attempt, with the token that the guide greps for its cause."""
+        token, write = "stripe_error", log.warning if failure.again else log.info
+        if isinstance(failure, KeyRefused):
+            token, write = "authentication failed", log.error
+        elif isinstance(failure, RateLimited):
+            token, write = "rate_limit", log.warning
+            if failure.http_status:
+                self._budget.slow_down()
+        elif isinstance(failure, TimedOut):
+            token, write = "timeout", log.warning
+        write(
+            token,
+            method=method,
+            path=path,
+            attempt=attempt,
+            took_ms=round(took * 1000),
+            code=failure.code,
+            detail=failure.message,
+            http_status=failure.http_status,
+            request_id=failure.request_id,
+            outcome_unknown=failure.outcome_unknown,
+            retry=failure.again and attempt <= self._policy.retries,
+        )
+
+    def _pages(self, path: str, filters: Params) -> Iterator[Snapshot]:
+        """Lazily; an object that appears meanwhile may be missed, none is given twice."""
+        params: dict[str, Any] = {"limit": PAGE, **filters}
+        for _ in range(MAX_OBJECTS // PAGE):
+            found = self._call("get", path, params)
+            if found["object"] != "list":
+                raise unreadable(200, changing=False)
+            objects = cast("list[Snapshot]", found["data"])
+            yield from objects
+            if not found.get("has_more") or not objects:
+                return
+            params["starting_after"] = objects[-1]["id"]
+        raise TooManyObjects(maximum=MAX_OBJECTS, path=path)
+
+    def _delete(self, path: str, id: str, kind: str, key: str) -> Snapshot:
+        try:
+            return self._call("delete", path, None, key)
+        except NoSuchObject as failure:
+            if not failure.earlier_unknown:
+                raise
+            # Stripe keeps no answers to deletions: the attempt whose answer was lost had succeeded.
+            return {"id": id, "object": kind, "deleted": True}
+
+    # Account, customers and how they pay
+
+    def account(self) -> Snapshot:
+        return self._call("get", "/v1/account")
+
+    def create_customer(self, params: Params, key: str) -> Snapshot:
+        return self._call("post", "/v1/customers", params, key)
+
+    def customer(self, id: str) -> Snapshot:
+        return self._call("get", f"/v1/customers/{guard.object_id('customer', id)}")
+
+    def update_customer(self, id: str, params: Params, key: str) -> Snapshot:
+        return self._call("post", f"/v1/customers/{guard.object_id('customer', id)}", params, key)
+
+    def customers(self, **filters: Any) -> Iterator[Snapshot]:
+        return self._pages("/v1/customers", filters)
+
+    def attach_payment_method(self, id: str, customer: str, key: str) -> Snapshot:
+        path = f"/v1/payment_methods/{guard.object_id('payment_method', id)}/attach"
+        return self._call("post", path, {"customer": customer}, key)
+
+    def payment_methods(self, customer: str) -> Iterator[Snapshot]:
+        return self._pages(f"/v1/customers/{guard.object_id('customer', customer)}/payment_methods", {})
+
+    # Catalog
+
+    def create_product(self, params: Params, key: str) -> Snapshot:
+        return self._call("post", "/v1/products", params, key)
+
+    def create_price(self, params: Params, key: str) -> Snapshot:
+        return self._call("post", "/v1/prices", params, key)
+
+    def price(self, id: str) -> Snapshot:
+        return self._call("get", f"/v1/prices/{guard.object_id('price', id)}")
+
+    def prices(self, **filters: Any) -> Iterator[Snapshot]:
+        return self._pages("/v1/prices", filters)
+
+    # Invoices, what is paid, and subscriptions
+
+    def create_invoice(self, params: Params, key: str) -> Snapshot:
+        return self._call("post", "/v1/invoices", params, key)
+
+    def invoice(self, id: str) -> Snapshot:
+        path = f"/v1/invoices/{guard.object_id('invoice', id)}"
+        invoice = self._call("get", path)
+        lines = cast("dict[str, Any]", invoice.get("lines") or {})
+        if lines.get("has_more"):
+            lines["data"] = list(self._pages(f"{path}/lines", {}))
+            lines["has_more"] = False
+        return invoice
+
+    def invoices(self, **filters: Any) -> Iterator[Snapshot]:
+        return self._pages("/v1/invoices", filters)
+
+    def add_invoice_item(self, params: Params, key: str) -> Snapshot:
+        return self._call("post", "/v1/invoiceitems", params, key)
+
+    def invoice_items(self, **filters: Any) -> Iterator[Snapshot]:
+        return self._pages("/v1/invoiceitems", filters)
+
+    def _invoice_step(self, id: str, step: str, key: str) -> Snapshot:
+        return self._call("post", f"/v1/invoices/{guard.object_id('invoice', id)}/{step}", None, key)
+
+    def finalize_invoice(self, id: str, key: str) -> Snapshot:
+        return self._invoice_step(id, "finalize", key)
+
+    def pay_invoice(self, id: str, key: str) -> Snapshot:
+        return self._invoice_step(id, "pay", key)
+
+    def void_invoice(self, id: str, key: str) -> Snapshot:
+        return self._invoice_step(id, "void", key)
+
+    def delete_invoice(self, id: str, key: str) -> Snapshot:
+        return self._delete(f"/v1/invoices/{guard.object_id('invoice', id)}", id, "invoice", key)
+
+    def payment_intent(self, id: str) -> Snapshot:
+        return self._call("get", f"/v1/payment_intents/{guard.object_id('payment_intent', id)}")
+
+    def subscription(self, id: str) -> Snapshot:
+        return self._call("get", f"/v1/subscriptions/{guard.object_id('subscription', id)}")
+
+    # Events and where they go
+
+    def event(self, id: str) -> Snapshot:
+        return self._call("get", f"/v1/events/{guard.object_id('event', id)}")
+
+    def events(self, **filters: Any) -> Iterator[Snapshot]:
+        return self._pages("/v1/events", filters)
+
+    def webhook_endpoints(self) -> Iterator[Snapshot]:
+        return self._pages("/v1/webhook_endpoints", {})
+
+    def create_webhook_endpoint(self, params: Params, key: str) -> Snapshot:
+        return self._call("post", "/v1/webhook_endpoints", params, key)
+
+    def update_webhook_endpoint(self, id: str, params: Params, key: str) -> Snapshot:
+        path = f"/v1/webhook_endpoints/{guard.object_id('webhook_endpoint', id)}"
+        return self._call("post", path, params, key)
+
+    def delete_webhook_endpoint(self, id: str, key: str) -> Snapshot:
+        path = f"/v1/webhook_endpoints/{guard.object_id('webhook_endpoint', id)}"
+        return self._delete(path, id, "webhook_endpoint", key)

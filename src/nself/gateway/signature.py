@@ -1,0 +1,82 @@
+"""Verifies and makes `Stripe-Signature` headers: `t=<unix seconds>,v1=<hex>[,v1=<hex>…]`.
+
+HMAC-SHA256 over `<t>.<raw body>` with the endpoint's whole secret (docs.stripe.com/webhooks#verify-manually).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from nself.core.errors import Invalid
+
+LONGEST_HEADER = 4096
+SECONDS = re.compile(r"[0-9]{1,11}")
+
+
+class InvalidSignature(Invalid):
+    """Also for a missing or unreadable header."""
+
+    code, guide = "webhook_signature_verification_failed", "10.10"
+    text = "No signatures found matching the expected signature for payload"
+    hints = (
+        'nself env set STRIPE_WEBHOOK_SECRET="whsec_new_secret"',
+        "nself restart billing",
+        "nself billing webhook test-signature",
+    )
+
+
+class NoWebhookSecret(InvalidSignature):
+    text = "No signatures found matching the expected signature for payload: STRIPE_WEBHOOK_SECRET is not set"
+
+
+class SignatureTooFar(InvalidSignature):
+    """The signature is right, only its time is off. `skew` in seconds, positive when our clock is ahead."""
+
+    guide = "1.2"
+    text = (
+        "The signature was made {seconds} seconds {side} our clock's time, more than the tolerance of "
+        "{tolerance:g} seconds: check the clock (date -u)"
+    )
+    hints = ("nself billing webhook test-signature",)
+
+    def __init__(self, skew: int, tolerance: float) -> None:
+        super().__init__(seconds=abs(skew), side="before" if skew > 0 else "after", tolerance=tolerance)
+        self.skew = skew
+
+
+def _digest(secret: str, at: str, payload: bytes) -> bytes:
+    return hmac.new(secret.encode(), at.encode() + b"." + payload, hashlib.sha256).hexdigest().encode()
+
+
+def sign(payload: bytes, secret: str, at: datetime) -> str:
+    """The header that Stripe sends with `payload` at the aware instant `at`."""
+    seconds = str(int(at.timestamp()))
+    return f"t={seconds},v1={_digest(secret, seconds, payload).decode()}"
+
+
+def verify(
+    payload: bytes, header: str | None, secrets: Iterable[str], now: datetime, tolerance: float
+) -> datetime:
+    """When the raw body `payload` was signed, given that one of `secrets` signed it.
+
+    `tolerance` in seconds, both into the past and the future. Raises InvalidSignature, SignatureTooFar.
+    """
+    keys = [secret for secret in secrets if secret]
+    if not keys:
+        raise NoWebhookSecret
+    parts = [part.strip().partition("=") for part in (header or "")[:LONGEST_HEADER].split(",")]
+    times = [value for name, _, value in parts if name == "t"]
+    given = [value.encode() for name, _, value in parts if name == "v1"]
+    if len(times) != 1 or not SECONDS.fullmatch(times[0]):
+        raise InvalidSignature
+    expected = [_digest(secret, times[0], payload) for secret in keys]
+    if not any(hmac.compare_digest(ours, theirs) for ours in expected for theirs in given):
+        raise InvalidSignature
+    skew = int(now.timestamp()) - int(times[0])
+    if abs(skew) > tolerance:
+        raise SignatureTooFar(skew, tolerance)
+    return datetime.fromtimestamp(int(times[0]), UTC)
