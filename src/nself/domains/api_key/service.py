@@ -1,0 +1,92 @@
+"""Keys of the HTTP API: made, listed, revoked, and asked for on each request."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+
+from nself.app import App
+from nself.core.clock import monotonic
+from nself.core.errors import Conflict
+from nself.db.connect import Tx
+from nself.domains.api_key import rules, store
+from nself.domains.api_key.inputs import CreateApiKey, ListApiKeys, RevokeApiKey
+from nself.domains.api_key.model import (
+    ApiKey,
+    CreatedApiKey,
+    ListedApiKey,
+    NoSuchApiKey,
+    RevokedApiKey,
+    Token,
+)
+
+MAX_DRAWS = 5
+CACHE_SECONDS = 3.0
+"""A revoked key may live so long in another process; five seconds are promised."""
+CACHE_SIZE = 10_000
+_proven: dict[tuple[str, bool, bytes], tuple[float, ApiKey]] = {}
+
+
+def _draw(length: int) -> str:
+    return "".join(secrets.choice(rules.ALPHABET) for _ in range(length))
+
+
+def create(app: App, given: CreateApiKey) -> CreatedApiKey:
+    """A new key of this project's mode. Raises InvalidParameter."""
+    name, scopes = rules.name(given.name), rules.scopes(given.scopes)
+    for _ in range(MAX_DRAWS):
+        token = Token(app.settings.live, _draw(rules.ID_LENGTH), _draw(rules.SECRET_LENGTH))
+        with app.db.transaction() as tx:
+            added = store.add(tx, token, name, scopes, rules.digest(token.secret), app.clock())
+        if added:
+            mode = rules.mode(token.livemode)
+            return CreatedApiKey(id=token.key_id, name=name, mode=mode, scopes=scopes, key=rules.spell(token))
+    raise Conflict(detail=f"No free id was found in {MAX_DRAWS} draws")
+
+
+def list_keys(app: App, given: ListApiKeys) -> list[ListedApiKey]:
+    """Keys of both modes."""
+    with app.db.reading() as tx:
+        return store.list_keys(tx, given.all, given.after, given.limit)
+
+
+def revoke(app: App, given: RevokeApiKey) -> RevokedApiKey:
+    """Again and again is the same as once. Raises NoSuchApiKey."""
+    key_id = rules.key_id(given.id)
+    with app.db.transaction() as tx:
+        done = store.revoke(tx, key_id, app.clock())
+    if done is None:
+        raise NoSuchApiKey(key_id=key_id)
+    _proven.clear()
+    return done
+
+
+def authenticate(tx: Tx, header: str | None, scope: str, *, live: bool, at: datetime) -> ApiKey:
+    """The caller behind an `Authorization` header, if it may do `scope`.
+
+    Raises Unauthorized (401), InsufficientPermissions (403).
+    """
+    token = rules.read_header(header)
+    stored = store.find(tx, token.key_id)
+    key = rules.prove(token, stored, live)
+    rules.permit(key, scope)
+    if stored and rules.use_is_due(stored.last_used_at, at):
+        store.mark_used(tx, key.key_id, at)
+    return key
+
+
+def allow(app: App, header: str | None, scope: str) -> ApiKey:
+    """`authenticate` in its own frame, remembered for some seconds. Raises as it and `app.db` do."""
+    token = rules.read_header(header)
+    place = (app.db.conninfo, app.settings.live, rules.digest(rules.spell(token)))
+    until, key = _proven.get(place, (0.0, None))
+    if key is not None and monotonic() < until:
+        rules.permit(key, scope)
+        return key
+    started = monotonic()
+    with app.db.reading() as tx:
+        key = authenticate(tx, header, scope, live=app.settings.live, at=app.clock())
+    if len(_proven) >= CACHE_SIZE:
+        _proven.clear()
+    _proven[place] = (started + CACHE_SECONDS, key)
+    return key
