@@ -226,7 +226,9 @@ def no_such(kind: str, id: str, rest: str = "") -> NoSuchObject:
 
 def _missing(detail: str) -> NoSuchObject:
     found = MISSING.fullmatch(detail)
-    return no_such(found[1], found[2], found[3].replace("'", "")) if found else NoSuchObject(detail=detail)
+    if not found:
+        return NoSuchObject(detail=detail)
+    return no_such(found[1], found[2], re.sub(r"'(\w+)'", r"\1", found[3]))
 
 
 def _key_refused(status: int, code: str, detail: str, key: str) -> StripeFailure:
@@ -272,10 +274,10 @@ def _refused(code: str, status: int, detail: str) -> StripeFailure:
 
 def _failure(status: int, error: Mapping[str, Any], detail: str, key: str) -> StripeFailure:
     type, code = error.get("type"), str(error.get("code") or "")
+    if code == "idempotency_key_in_use":  # of the same type as the mismatch
+        return IdempotencyKeyInUse()
     if type == "idempotency_error":
         return IdempotencyMismatch()
-    if code == "idempotency_key_in_use":
-        return IdempotencyKeyInUse()
     if code == "lock_timeout":
         return ObjectLocked(detail=detail)
     if status == 429 or code == "rate_limit":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from nself import log
 from nself.core.errors import InvalidParameter, MissingParameter
@@ -92,10 +92,10 @@ def access(settings: Settings) -> Access:
 
 
 def object_id(kind: str, id: str) -> str:
-    """`id` when it can be part of a path. Raises NotFound in Stripe's words otherwise."""
+    """`id` as one part of a path. Raises NotFound in Stripe's words when it cannot be one."""
     if not OBJECT_ID.fullmatch(id):
         raise no_such(kind, repr(id[:80]))
-    return id
+    return quote(id, safe="")
 
 
 def idempotency_key(key: str | None) -> str:
