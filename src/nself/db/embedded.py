@@ -189,6 +189,14 @@ def sockets(project: Project, home: Path) -> Path:
     return home if os.geteuid() == 0 else socket_folder(project)
 
 
+def announced(home: Path) -> bool:
+    """Whether the server's own note says that it is ready; spares its log a refusal for each early try."""
+    try:
+        return (home / "data" / "postmaster.pid").read_text().split("\n")[7].strip() == "ready"
+    except (OSError, IndexError):
+        return False
+
+
 def owner(home: Path) -> str | None:
     """As whom the server runs: None is the caller."""
     return pwd.getpwuid(home.stat().st_uid).pw_name if os.geteuid() == 0 else None
@@ -261,6 +269,9 @@ def configuration(binaries: Binaries, sockets: Path, durable: bool) -> str:
         "search_path": "billing, public",
         "log_min_duration_statement": "1s",
         "log_lock_waits": "on",
+        # Parameters are personal data and secrets; statements without them tell enough.
+        "log_parameter_max_length": 0,
+        "log_parameter_max_length_on_error": 0,
         "log_temp_files": "64MB",
         "log_line_prefix": "%m [%p] %q%d/%a ",
         "track_io_timing": "on",

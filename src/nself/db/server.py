@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nself.core.clock import monotonic
-from nself.core.errors import Unavailable
+from nself.core.errors import Conflict, Unavailable
 from nself.core.project import Project
 from nself.core.settings import Settings
 from nself.db import embedded
@@ -72,7 +72,14 @@ def _ask(project: Project) -> tuple[Answer, Path | None]:
     if home is None:
         return Answer(False, "there is no database yet"), None
     folder = embedded.sockets(project, home)
+    if not embedded.announced(home):
+        return Answer(False, "the server is not ready yet"), folder
     return probe(folder, embedded.USER, embedded.DATABASE), folder
+
+
+def answers(project: Project) -> bool:
+    """Whether the embedded server grants a session right now."""
+    return _ask(project)[0].ready
 
 
 def _revive(project: Project, settings: Settings, table: Table) -> None:
@@ -85,15 +92,21 @@ def _revive(project: Project, settings: Settings, table: Table) -> None:
     ensure_supervisor(project, settings, table)
 
 
+class DatabaseStopped(Conflict):
+    code = "database_stopped"
+    text = "The database was stopped by another command"
+    hints = ("nself start postgres",)
+
+
 class _Watch:
     """Looks from time to time at what the supervisor makes of the server that a command waits for."""
 
-    def __init__(self, project: Project, settings: Settings, table: Table) -> None:
-        self.project, self.settings, self.table = project, settings, table
+    def __init__(self, project: Project, settings: Settings, table: Table, insist: bool) -> None:
+        self.project, self.settings, self.table, self.insist = project, settings, table, insist
         self.next = self.failing = 0.0
 
     def look(self) -> None:
-        """Bring it up where it is down. Raises DatabaseUnavailable where it cannot start."""
+        """Bring it up where it is down. Raises DatabaseUnavailable where it cannot start, DatabaseStopped."""
         now = monotonic()
         if now < self.next:
             return
@@ -119,11 +132,18 @@ class _Watch:
             raise DatabaseUnavailable(detail=supervisor.log_tail(self.project, self.settings, row.name))
 
 
-def ensure(project: Project, settings: Settings, table: Table = DEFAULT, limit: float = READY_SECONDS) -> str:
+def ensure(
+    project: Project,
+    settings: Settings,
+    table: Table = DEFAULT,
+    limit: float = READY_SECONDS,
+    insist: bool = True,
+) -> str:
     """The connection string of a database that answers; brings the embedded one up where it is down.
 
-    A millisecond when it is up. Inside a service it only waits, up to `limit` seconds: what the operator
-    stopped is not for a service to start. Raises DatabaseUnavailable, StateUnwritable.
+    A few milliseconds when it is up. Inside a service it only waits, up to `limit` seconds: what the
+    operator stopped is not for a service to start. Without `insist` a `stop` of another command ends the
+    wait. Raises DatabaseUnavailable, DatabaseStopped, StateUnwritable.
     """
     if not inside_service():
         _revive(project, settings, table)
@@ -135,7 +155,7 @@ def ensure(project: Project, settings: Settings, table: Table = DEFAULT, limit: 
         return conninfo(folder)
     from nself.process.waiting import Progress
 
-    progress, watch, deadline = Progress(), _Watch(project, settings, table), monotonic() + limit
+    progress, watch, deadline = Progress(), _Watch(project, settings, table, insist), monotonic() + limit
     while not (answer.ready and folder):
         if monotonic() > deadline:
             raise DatabaseUnavailable(detail=f"not ready after {limit:.0f} s: {answer.detail}")

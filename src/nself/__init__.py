@@ -1,0 +1,1 @@
+"""nself billing: self-hosted, Stripe-backed billing on one PostgreSQL."""

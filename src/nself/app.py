@@ -1,0 +1,114 @@
+"""The App: settings, clock, database, Stripe; each opened on first use and closed with the app."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+from zoneinfo import ZoneInfo
+
+from nself import config, log
+from nself.core import entrypoint, period
+from nself.core.clock import Clock, system_clock
+from nself.core.project import Project
+from nself.core.settings import Settings
+
+if TYPE_CHECKING:
+    from nself.db.connect import Database
+    from nself.gateway.api import Stripe
+
+ENV_TEMPLATE = """\
+# Settings of this nself project. `nself env list` shows all of them with their effect and origin.
+# Secrets belong in .secrets: `nself env set STRIPE_SECRET_KEY=...` writes them there.
+STRIPE_MODE=test
+"""
+GITIGNORE = ("/.nself/", "/.secrets", "/.env.local")
+
+
+class Registry(Protocol):
+    """What the app needs to know of the table of all domains' entry points; injected from `nself.registry`."""
+
+    def rows(self, kind: type[entrypoint.Row]) -> tuple[entrypoint.Row, ...]: ...
+
+    def resolve(self, reference: str) -> object: ...
+
+
+class App:
+    """One per process. Thread-safe once `db` and `stripe` were touched."""
+
+    def __init__(
+        self, project: Project, registry: Registry, *, environ: Mapping[str, str] | None = None, clock: Clock = system_clock
+    ) -> None:
+        self.project = project
+        self.registry = registry
+        self.environ = os.environ if environ is None else environ
+        self._clock = clock
+
+    @classmethod
+    def find(cls, given: str | None, registry: Registry) -> App:
+        """The app of the project that `--project`, NSELF_PROJECT or the current folder names."""
+        return cls(config.find_project(given, os.environ, Path.cwd()), registry)
+
+    def clock(self) -> datetime:
+        """Aware UTC."""
+        return self._clock()
+
+    @cached_property
+    def settings(self) -> Settings:
+        return config.load(self.project, self.environ)
+
+    @cached_property
+    def timezone(self) -> ZoneInfo:
+        """Where days and months begin."""
+        return period.zone(self.settings.text("BILLING_TIMEZONE"))
+
+    def ensure_project(self) -> None:
+        """Make the folder a project: `.env` and `.gitignore` entries. Existing files are kept."""
+        self.project.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with self.project.env.open("x", encoding="utf-8") as file:
+                file.write(ENV_TEMPLATE)
+            log.info("project_created", path=str(self.project.root))
+        except FileExistsError:
+            return
+        ignore = self.project.root / ".gitignore"
+        known = ignore.read_text(encoding="utf-8").splitlines() if ignore.exists() else []
+        missing = [line for line in GITIGNORE if line not in known]
+        if missing:
+            with ignore.open("a", encoding="utf-8") as file:
+                file.write("".join(f"{line}\n" for line in missing))
+
+    @cached_property
+    def db(self) -> Database:
+        """The migrated database; brought up on first use. Raises DatabaseUnavailable."""
+        from nself.db import server
+        from nself.db.connect import Database
+        from nself.db.migrate import migrate
+
+        self.ensure_project()
+        conninfo = server.ensure(self.project, self.settings)
+        for name in migrate(conninfo):
+            log.info("migrated", migration=name)
+        return Database(
+            conninfo,
+            size=self.settings.integer("BILLING_DB_POOL_SIZE"),
+            wait=self.settings.seconds("BILLING_DB_POOL_TIMEOUT"),
+            statement_timeout=self.settings.seconds("DB_QUERY_TIMEOUT"),
+        )
+
+    @cached_property
+    def stripe(self) -> Stripe:
+        """The gateway. Raises Denied before any I/O when key, mode and host do not agree."""
+        from nself.db.connect import outside_transaction
+        from nself.gateway.live import connect
+
+        lease = cast("Callable[[App, int], int]", self.registry.resolve("connection.service.check:lease_calls"))
+        return connect(self.settings, lease=lambda want: lease(self, want), outside=outside_transaction)
+
+    def close(self) -> None:
+        for name in ("stripe", "db"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()

@@ -1,0 +1,76 @@
+"""`nself`: parse, run, render. Errors go to stderr as `Error: …` with the commands that help."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from nself import log
+from nself.app import App
+from nself.cli import tree
+from nself.core.errors import BillingError
+from nself.registry import Registry
+
+
+def command(registry: Registry) -> click.Group:
+    """The root command with its one global option."""
+    root = tree.build(registry)
+    root.params.append(
+        click.Option(
+            ["--project"],
+            metavar="DIR",
+            help="Project folder (else NSELF_PROJECT, else the nearest one with .env).",
+        )
+    )
+
+    def start(project: str | None) -> None:
+        context = click.get_current_context()
+        app = App.find(project, registry)
+        context.obj = app
+        context.call_on_close(app.close)
+        if app.project.state.is_dir():
+            log.configure("cli", "info", app.project.logs / "cli.log")
+
+    root.callback = start
+    return root
+
+
+def explain(error: BillingError) -> str:
+    """The text of an error for a terminal."""
+    lines = [f"Error: {error.message}"]
+    lines += [f"  try: {hint}" for hint in error.hint]
+    if error.guide:
+        lines.append(f"  guide: {error.guide}")
+    return "\n".join(lines)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0 done, 1 failed, 2 wrong input, 3 no or unavailable, 4 refused, 130 interrupted."""
+    try:
+        done = command(Registry()).main(args=arguments, prog_name="nself", standalone_mode=False)
+        return done if isinstance(done, int) else 0
+    except BillingError as error:
+        click.echo(explain(error), err=True)
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted", err=True)
+        return 130
+
+
+def main() -> None:
+    code = run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        tree.reader_left()
+    sys.exit(code)

@@ -1,0 +1,154 @@
+"""Prints what a use case returned: plain text that grep likes, or json, jsonl, csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Literal, Protocol, cast, runtime_checkable
+
+import msgspec
+
+from nself.core.money import Money
+
+Format = Literal["table", "json", "jsonl", "csv"]
+FORMATS: tuple[Format, ...] = ("table", "json", "jsonl", "csv")
+RISKY = ("=", "+", "-", "@", "\t", "\r")
+
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+@runtime_checkable
+class Spoken(Protocol):
+    """A result with a text of its own: `plain` to stdout, `remarks` to stderr; other formats show fields."""
+
+    def plain(self) -> str: ...
+
+    def remarks(self) -> list[str]: ...
+
+
+def remarks(result: object, format: Format) -> list[str]:
+    return result.remarks() if format == "table" and isinstance(result, Spoken) else []
+
+
+def text(result: object, format: Format) -> Iterator[str]:
+    """Lines without their newline."""
+    if isinstance(result, str):
+        result = [result]
+    if isinstance(result, Iterator):
+        yield from _stream(cast("Iterator[object]", result), format)
+    elif format == "json":
+        yield msgspec.json.format(msgspec.json.encode(result), indent=2).decode()
+    elif format == "jsonl":
+        yield from (msgspec.json.encode(one).decode() for one in _rows(result))
+    elif format == "csv":
+        yield from _csv(_rows(result))
+    elif isinstance(result, Spoken):
+        yield result.plain()
+    elif isinstance(result, list):
+        yield from _lines_or_table(cast("list[object]", result))
+    elif result is not None:
+        yield from _card(_fields(result))
+
+
+def _stream(items: Iterator[object], format: Format) -> Iterator[str]:
+    """Lines as they come (logs, progress of long work)."""
+    for item in items:
+        yield item if isinstance(item, str) and format == "table" else msgspec.json.encode(item).decode()
+
+
+def _rows(result: object) -> list[object]:
+    return cast("list[object]", result) if isinstance(result, list) else [result]
+
+
+def _fields(one: object) -> dict[str, Any]:
+    return (
+        {name: getattr(one, name) for name in one.__struct_fields__}
+        if isinstance(one, msgspec.Struct)
+        else cast("dict[str, Any]", one)
+    )
+
+
+def _lines_or_table(items: list[object]) -> Iterator[str]:
+    if not items:
+        yield "none"
+    elif isinstance(items[0], str):
+        yield from cast("list[str]", items)
+    else:
+        yield from _table([_fields(one) for one in items])
+
+
+def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    names = list(rows[0])
+    cells = [[shown(name, row[name], row) for name in names] for row in rows]
+    widths = [max(len(name), *(len(line[at]) for line in cells)) for at, name in enumerate(names)]
+    right = [
+        all(isinstance(row[name], int) and not isinstance(row[name], bool) for row in rows) for name in names
+    ]
+    for line in ([*names], *cells):
+        parts = [
+            cell.rjust(widths[at]) if right[at] else cell.ljust(widths[at]) for at, cell in enumerate(line)
+        ]
+        yield "  ".join(parts).rstrip()
+
+
+def _card(fields: dict[str, Any], indent: str = "") -> Iterator[str]:
+    for name, value in fields.items():
+        if isinstance(value, list) and value and isinstance(value[0], msgspec.Struct):
+            yield f"{indent}{name}:"
+            yield from (
+                f"{indent}  {line}" for line in _table([_fields(one) for one in cast("list[object]", value)])
+            )
+        elif isinstance(value, msgspec.Struct):
+            yield f"{indent}{name}:"
+            yield from _card(_fields(value), indent + "  ")
+        else:
+            yield f"{indent}{name}: {shown(name, cast('object', value), fields)}".rstrip()
+
+
+def shown(name: str, value: object, row: dict[str, Any]) -> str:
+    """One value for people: money with its currency, instants in UTC to the second."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if name.endswith("_minor") and isinstance(value, int) and isinstance(row.get("currency"), str):
+        return f"{value} ({Money(value, row['currency'])})"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, (list, tuple)):
+        return ", ".join(shown(name, one, {}) for one in cast("Iterable[object]", value)) or "none"
+    if isinstance(value, dict):
+        return msgspec.json.encode(value).decode()
+    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], str(value))
+
+
+def _safe(value: object) -> object:
+    """Formula-safe for spreadsheets, as facts.md 8.3 asks; numbers stay numbers."""
+    if isinstance(value, str) and value.startswith(RISKY):
+        return f"'{value}"
+    if isinstance(value, (datetime, date)):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (str, int, Decimal)) or value is None:
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+def _csv(rows: list[object]) -> Iterator[str]:
+    for at, row in enumerate(rows):
+        fields = _fields(row) if not isinstance(row, str) else {"line": row}
+        if not at:
+            yield _csv_line(fields)
+        yield _csv_line(fields.values())
+
+
+def _csv_line(cells: Iterable[object]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow([_safe(cell) for cell in cells])
+    return out.getvalue()

@@ -1,0 +1,113 @@
+"""Builds click's command tree from the rows; a leaf loads its input and its service when it is used."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, cast
+
+import click
+import msgspec
+
+from nself.app import App
+from nself.cli import params, render
+from nself.core.entrypoint import Command
+from nself.registry import GROUPS, Registry
+
+
+class Group(click.Group):
+    """Children by name; leaves are built only when asked for."""
+
+    def __init__(
+        self, name: str, registry: Registry, leaves: dict[str, Command], groups: dict[str, Group], **more: Any
+    ) -> None:
+        super().__init__(name, **more)
+        self.registry, self.leaves, self.groups = registry, leaves, groups
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self.leaves, *self.groups})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.groups:
+            return self.groups[cmd_name]
+        row = self.leaves.get(cmd_name)
+        return leaf(row, self.registry, cmd_name) if row else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        lines = [
+            (name, self.leaves[name].help if name in self.leaves else self.groups[name].help or "")
+            for name in self.list_commands(ctx)
+        ]
+        if lines:
+            with formatter.section("Commands"):
+                formatter.write_dl(lines)
+
+
+def leaf(row: Command, registry: Registry, name: str) -> click.Command:
+    """The click command of one row."""
+    struct = cast("type[msgspec.Struct]", registry.resolve(row.input))
+
+    def run(**values: Any) -> None:
+        context = click.get_current_context()
+        format = cast("render.Format", values.pop("format"))
+        given = params.build(struct, values)
+        app: App = context.obj
+        use = cast("Any", registry.resolve(row.use))
+        result = use(app, given)
+        _print(result, format)
+        if row.check and not getattr(result, row.check):
+            context.exit(3)
+
+    format_option = click.Option(
+        ["--format"], type=click.Choice(render.FORMATS), default="table", help="How to print the result."
+    )
+    return click.Command(
+        name,
+        callback=run,
+        params=[*params.parameters(struct), format_option],
+        help=f"{row.help}\n\n\b\nExample:\n  {row.example}",
+        short_help=row.help,
+    )
+
+
+def _print(result: object, format: render.Format) -> None:
+    """Streams line by line, everything else at once. A reader that leaves early (`| head`) is no failure."""
+    try:
+        if isinstance(result, Iterator):
+            for line in render.text(cast("object", result), format):
+                click.echo(line)
+        else:
+            lines = list(render.text(result, format))
+            if lines:
+                click.echo("\n".join(lines))
+    except BrokenPipeError:
+        reader_left()
+        raise click.exceptions.Exit(0) from None
+    for remark in render.remarks(cast("object", result), format):
+        click.echo(f"note: {remark}", err=True)
+
+
+def reader_left() -> None:
+    """Nobody reads stdout any more: let the interpreter's last flush go nowhere instead of failing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def build(registry: Registry) -> Group:
+    """The whole tree, without loading any input or service."""
+    root = Group("nself", registry, {}, {}, help="Self-hosted billing on Stripe and one PostgreSQL.")
+    for row in registry.rows(Command):
+        for path in (row.path, *row.aliases):
+            *parents, name = path.split()
+            group = root
+            for depth in range(len(parents)):
+                group = _child(group, " ".join(parents[: depth + 1]))
+            group.leaves[name] = row
+    return root
+
+
+def _child(parent: Group, path: str) -> Group:
+    name = path.split()[-1]
+    if name not in parent.groups:
+        parent.groups[name] = Group(name, parent.registry, {}, {}, help=GROUPS.get(path, ""))
+    return parent.groups[name]

@@ -1,0 +1,97 @@
+"""Finds the project and its settings: environment > .secrets > .env.local > .env > stripe.yml > default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from nself.core.errors import Invalid, NotFound
+from nself.core.project import Project
+from nself.core.settings import BY_NAME, Settings, Value
+
+YAML_SETTINGS = {"batch_size": "STRIPE_BATCH_SIZE", "rate_limit_buffer": "STRIPE_RATE_LIMIT_BUFFER"}
+
+
+class NoSuchProject(NotFound):
+    code, text = "no_such_project", "No such directory: {path}"
+
+
+class UnreadableFile(Invalid):
+    code, text = "unreadable_file", "{path} cannot be read: {detail}"
+
+
+def find_project(given: str | None, environ: Mapping[str, str], cwd: Path) -> Project:
+    """`--project DIR`, then NSELF_PROJECT, then the nearest folder upwards with `.env`, then `cwd` itself."""
+    named = given or environ.get("NSELF_PROJECT")
+    if named:
+        root = Path(named).expanduser()
+        if not root.is_dir():
+            raise NoSuchProject(path=root)
+        return Project(root.resolve())
+    for folder in (cwd, *cwd.parents):
+        if (folder / ".env").is_file():
+            return Project(folder.resolve())
+    return Project(cwd.resolve())
+
+
+INVISIBLE = frozenset("\u00a0\u00ad\u200b\u200c\u200d\u2060\ufeff")
+
+
+def clean(raw: str, origin: str) -> Value:
+    """The value that `raw` means, without what cannot be seen in it but breaks it (root cause 1.1.4)."""
+    odd: list[str] = []
+    text = raw.strip()
+    if text != raw:
+        odd.append("whitespace around the value was removed")
+    if len(text) > 1 and text[0] in "\"'" and text[-1] == text[0] and text[0] not in text[1:-1]:
+        text = text[1:-1].strip()
+        odd.append("quotes around the value were removed")
+    if any(ord(char) < 32 or ord(char) == 127 or char in INVISIBLE for char in text):
+        odd.append("the value holds an invisible character")
+    return Value(text, origin, "; ".join(odd) or None)
+
+
+def _dotenv(path: Path) -> dict[str, Value]:
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        found = dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableFile(path=path, detail=error) from error
+    return {name: clean(raw, path.name) for name, raw in found.items() if raw is not None}
+
+
+def _stripe_yaml(path: Path) -> dict[str, Value]:
+    if not path.is_file():
+        return {}
+    import yaml
+
+    try:
+        found: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UnreadableFile(path=path, detail=error) from error
+    if not isinstance(found, dict):
+        return {}
+    pairs: dict[object, object] = found  # type: ignore[assignment]
+    return {
+        YAML_SETTINGS[key]: Value(str(value), path.name)
+        for key, value in pairs.items()
+        if isinstance(key, str) and YAML_SETTINGS.get(key) in BY_NAME
+    }
+
+
+def load(project: Project, environ: Mapping[str, str] | None = None) -> Settings:
+    """All layers of `project`, strongest last. Raises UnreadableFile."""
+    process = os.environ if environ is None else environ
+    return Settings(
+        (
+            _stripe_yaml(project.config / "stripe.yml"),
+            _dotenv(project.env),
+            _dotenv(project.env_local),
+            _dotenv(project.secrets),
+            {name: clean(process[name], "environment") for name in BY_NAME if name in process},
+        )
+    )

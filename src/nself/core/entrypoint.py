@@ -1,0 +1,59 @@
+"""Rows of a domain's `entrypoints.py`: every way in, naming services and inputs by string.
+
+A reference reads `usage.service:record`: module below `nself.domains`, then the function. Nothing is
+imported until the row is used, so that a command loads its own domain and no other.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+
+class Command(NamedTuple):
+    """`nself <path>` runs `use(app, input)` and renders what it returns."""
+
+    path: str
+    use: str
+    input: str
+    help: str
+    example: str
+    aliases: tuple[str, ...] = ()
+    check: str | None = None
+    """Name of a boolean field of the result: exit 3 where it is false."""
+
+
+class Route(NamedTuple):
+    """`method path` of the HTTP API runs `use(app, input)`; path and query parameters fill the input."""
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    use: str
+    input: str
+    scope: str
+    help: str
+    refusal: str | None = None
+    """Name of a boolean field of the result: answer 429 with the same body where it is false."""
+
+
+class Intent(NamedTuple):
+    """A recorded wish to call Stripe.
+
+    `call(stripe, params, key) -> snapshot` runs outside any transaction, `settle(tx, intent, snapshot)` in the one
+    that records the outcome, `find(stripe, intent) -> snapshot or None` looks a lost outcome up at Stripe.
+    """
+
+    kind: str
+    call: str
+    settle: str
+    find: str
+
+
+class Mirror(NamedTuple):
+    """Stripe's objects of `kind` are fetched with `fetch(stripe, id)` and stored with `apply(tx, snapshot)`."""
+
+    kind: str
+    fetch: str
+    apply: str
+
+
+Row = Command | Route | Intent | Mirror

@@ -1,0 +1,109 @@
+"""Every failure is a value: a code, the guide's words, and the commands that help.
+
+Six families fix the HTTP status and the exit code. A concrete error is a subclass that states its
+text and hints as templates; its fields fill both, so the catalogue in docs/reference can be generated
+and each hint can be parsed by the CLI's own parser in a test.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BillingError(Exception):
+    """Base of all expected failures. Fields fill `text` and `hints`; they never hold a secret."""
+
+    status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+    type: ClassVar[str] = "api_error"
+    code: str = "internal_error"
+    text: ClassVar[str] = "{detail}"
+    hints: ClassVar[tuple[str, ...]] = ()
+    guide: ClassVar[str | None] = None
+    param: str | None = None
+
+    def __init__(self, **fields: object) -> None:
+        self.fields = fields
+        super().__init__(self.text.format(**fields))
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+    @property
+    def hint(self) -> tuple[str, ...]:
+        """The command lines that help, ready to paste."""
+        return tuple(hint.format(**self.fields) for hint in self.hints)
+
+    def body(self, request_id: str | None = None) -> dict[str, object]:
+        """The HTTP API's error object (decisions.md, "Shapes that others rely on")."""
+        error: dict[str, object] = {"type": self.type, "code": self.code, "message": self.message}
+        if self.param:
+            error["param"] = self.param
+        if self.hint:
+            error["hint"] = list(self.hint)
+        if self.guide:
+            error["guide"] = self.guide
+        if request_id:
+            error["request_id"] = request_id
+        return {"error": error}
+
+
+class Invalid(BillingError):
+    status, exit_code, type = 400, 2, "invalid_request_error"
+
+
+class NotFound(BillingError):
+    status, exit_code, type = 404, 1, "invalid_request_error"
+
+
+class Conflict(BillingError):
+    status, exit_code, type = 409, 1, "conflict_error"
+
+
+class Denied(BillingError):
+    status, exit_code, type = 403, 4, "permission_error"
+
+
+class Declined(BillingError):
+    status, exit_code, type = 402, 1, "card_error"
+
+
+class Unavailable(BillingError):
+    status, exit_code, type = 503, 3, "api_connection_error"
+
+
+class InvalidInteger(Invalid):
+    code, guide = "parameter_invalid_integer", "10.8"
+    text = "Invalid integer: {value}"
+
+    def __init__(self, value: object, param: str | None = None) -> None:
+        super().__init__(value=value)
+        self.param = param
+
+
+class InvalidParameter(Invalid):
+    code = "parameter_invalid"
+    text = "{detail}"
+
+    def __init__(self, detail: str, param: str | None = None) -> None:
+        super().__init__(detail=detail)
+        self.param = param
+
+
+class MissingParameter(Invalid):
+    code = "parameter_missing"
+    text = "Missing required parameter: {name}"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.param = name
+
+
+class UnknownParameter(Invalid):
+    code = "parameter_unknown"
+    text = "Received unknown parameter: {name}"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.param = name

@@ -1,0 +1,42 @@
+"""A project directory: the folder with `.env`. Names of everything in it; reads and writes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Project(NamedTuple):
+    """`root` is absolute and resolved."""
+
+    root: Path
+
+    @property
+    def env(self) -> Path:
+        return self.root / ".env"
+
+    @property
+    def env_local(self) -> Path:
+        return self.root / ".env.local"
+
+    @property
+    def secrets(self) -> Path:
+        return self.root / ".secrets"
+
+    @property
+    def state(self) -> Path:
+        """Everything that nself keeps for itself: database, logs, sandbox, sockets' links."""
+        return self.root / ".nself"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "services" / "billing" / "config"
+
+    @property
+    def sandbox(self) -> Path:
+        """The sandbox's SQLite file."""
+        return self.state / "stripe-sandbox.sqlite"

@@ -1,0 +1,251 @@
+"""Every setting, declared once: type, default, unit, help and effect. Pure: reading files is in `nself.config`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Literal, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from nself.core.errors import Invalid, NotFound
+
+Kind = Literal["text", "integer", "flag", "duration", "size", "decimal", "choice", "zone", "currency", "secret"]
+TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off", ""})
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
+SIZE = re.compile(r"(\d+)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+SECONDS = {"ms": 0.001, "": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+FACTOR = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+class NoSuchSetting(NotFound):
+    code, text = "no_such_setting", "No such setting: {name}{meant}"
+    hints = ("nself env list",)
+
+
+class InvalidSetting(Invalid):
+    code, text = "invalid_setting", "{name} is {value!r}: {wanted} (from {origin})"
+    hints = ("nself env get {name}",)
+
+
+class Setting(NamedTuple):
+    """One declaration. `effect` says what changes; `ready` is false while its feature does not exist yet."""
+
+    name: str
+    kind: Kind
+    default: str
+    effect: str
+    choices: tuple[str, ...] = ()
+    minimum: int | None = None
+    ready: bool = True
+
+
+class Value(NamedTuple):
+    """A setting's text with the place it came from, and what is odd about it (hidden whitespace, quotes)."""
+
+    text: str
+    origin: str
+    odd: str | None = None
+
+
+def _later(name: str, kind: Kind, default: str, effect: str, **more: object) -> Setting:
+    return Setting(name, kind, default, effect, ready=False, **more)  # type: ignore[arg-type]
+
+
+DECLARED: tuple[Setting, ...] = (
+    # Stripe
+    Setting("STRIPE_MODE", "choice", "test", "which of Stripe's two modes this project works in", ("test", "live")),
+    Setting("STRIPE_SECRET_KEY", "secret", "", "authenticates calls to Stripe; sk_test_, rk_test_, sk_live_ or rk_live_"),
+    Setting("STRIPE_PUBLISHABLE_KEY", "text", "", "handed to the app's front end; never used for calls by nself"),
+    Setting("STRIPE_WEBHOOK_SECRET", "secret", "", "verifies webhooks; several, comma separated, while one is being replaced"),
+    Setting("STRIPE_API_BASE", "text", "https://api.stripe.com", "where calls to Stripe go, without /v1"),
+    Setting("STRIPE_MOCK_ENABLED", "flag", "false", "send calls to the sandbox (service stripe-mock) instead of Stripe"),
+    Setting("STRIPE_MOCK_PORT", "integer", "12111", "port of the sandbox on the loopback interface", minimum=1),
+    Setting("STRIPE_MAX_RETRIES", "integer", "3", "how often a call to Stripe is tried again after 409, 429, 5xx or no answer", minimum=0),
+    Setting("STRIPE_RETRY_BACKOFF", "choice", "exponential", "how the wait between two tries grows", ("exponential", "linear", "constant")),
+    Setting("STRIPE_TIMEOUT", "duration", "15s", "longest wait for one answer of Stripe"),
+    Setting("STRIPE_RATE_LIMIT", "integer", "0", "calls a second that Stripe allows; 0 = 25 in test mode, 100 in live mode", minimum=0),
+    Setting("STRIPE_RATE_LIMIT_BUFFER", "decimal", "0.8", "share of the rate limit that all processes together use"),
+    _later("STRIPE_ENABLE_CACHE", "flag", "false", "answer repeated reads of slow-changing objects from a cache"),
+    _later("STRIPE_CACHE_TTL", "duration", "300", "how long such an answer is kept"),
+    _later("STRIPE_BATCH_REQUESTS", "flag", "true", "bundle reads of many objects into list calls"),
+    _later("STRIPE_PRORATION_BEHAVIOR", "choice", "create_prorations", "what a change of plan in mid-period does", choices=("create_prorations", "none", "always_invoice")),
+    _later("STRIPE_TAX_CALCULATION", "choice", "none", "who computes tax on invoices", choices=("none", "automatic", "rates")),
+    _later("STRIPE_ENABLE_IP_WHITELIST", "flag", "false", "local policy: webhooks only from Stripe's published addresses"),
+    _later("STRIPE_REQUIRE_2FA", "flag", "false", "local policy: money commands ask the operator for a second factor"),
+    # Service
+    Setting("DATABASE_URL", "secret", "", "PostgreSQL to use instead of the embedded one"),
+    Setting("BILLING_HOST", "text", "127.0.0.1", "address that the HTTP service listens on"),
+    Setting("BILLING_PORT", "integer", "8080", "port that the HTTP service listens on", minimum=1),
+    Setting("BILLING_LOG_LEVEL", "choice", "info", "least severe log line that is written", ("debug", "info", "warning", "error")),
+    Setting("BILLING_LOG_DIR", "text", "", "folder of the log files; empty = .nself/logs, and /var/log/nself where that is writable"),
+    Setting("BILLING_TIMEZONE", "zone", "UTC", "where days and months begin"),
+    Setting("BILLING_CURRENCY", "currency", "usd", "currency of prices that state none"),
+    Setting("BILLING_DB_POOL_SIZE", "integer", "10", "most database connections of one process", minimum=1),
+    Setting("BILLING_DB_POOL_TIMEOUT", "duration", "30s", "longest wait for a free connection"),
+    Setting("DB_QUERY_TIMEOUT", "duration", "30s", "PostgreSQL cancels a statement that takes longer"),
+    Setting("API_TIMEOUT", "duration", "60s", "longest time that one HTTP request may take"),
+    Setting("API_MAX_BODY", "size", "16M", "largest HTTP request body that is read"),
+    Setting("BILLING_DRAIN_TIMEOUT", "duration", "30s", "how long stop and restart let a step finish"),
+    _later("BILLING_MINIMUM_CHARGE", "integer", "50", "smallest invoice total in minor units", minimum=0),
+    _later("BILLING_AUTO_PAYMENT", "flag", "true", "false: no invoice is paid by itself"),
+    _later("BILLING_AUTO_SYNC", "flag", "true", "compare with Stripe and heal on an interval"),
+    _later("BILLING_SYNC_INTERVAL", "duration", "5m", "that interval"),
+    _later("BILLING_SAFE_MODE", "flag", "false", "read, store webhooks, charge nobody"),
+    _later("BILLING_GRACEFUL_DEGRADATION", "flag", "false", "answer reads from the mirror while Stripe is away"),
+    _later("BILLING_QUEUE_PAYMENTS", "flag", "false", "record payments and make them later"),
+    _later("BILLING_ASYNC_OPERATIONS", "flag", "true", "long operations answer at once and go on in the worker"),
+    _later("BILLING_USE_QUEUE", "flag", "true", "long operations go through the job queue"),
+    _later("BILLING_CACHE_ENABLED", "flag", "true", "cache what is read often"),
+    _later("BILLING_CACHE_TTL", "duration", "300", "how long a cached value is kept"),
+    _later("BILLING_MEMORY_LIMIT", "size", "2G", "memory of one billing process before it is restarted"),
+    _later("NODE_OPTIONS", "text", "", "none: the product is not a Node program; accepted because guides name it"),
+    _later("HTTP_PROXY", "text", "", "proxy for plain HTTP"),
+    _later("HTTPS_PROXY", "text", "", "proxy for calls to Stripe"),
+    _later("NO_PROXY", "text", "", "hosts that are reached without the proxy"),
+    # Usage and quotas
+    Setting("USAGE_AGGREGATION_INTERVAL", "duration", "5m", "how often the usage-collector folds new usage into rollups"),
+    Setting("USAGE_MAX_BATCH", "integer", "10000", "most usage events in one request", minimum=1),
+    _later("USAGE_AGGREGATION_PARALLEL", "flag", "false", "fold shards of users in parallel"),
+    _later("USAGE_AGGREGATION_WORKERS", "integer", "4", "how many of them at once", minimum=1),
+    _later("USAGE_ENABLE_BUFFER", "flag", "true", "keep usage on disk while the database is away"),
+    _later("USAGE_BUFFER_SIZE", "integer", "10000", "most events kept there", minimum=1),
+    Setting("QUOTA_ENFORCEMENT_ENABLED", "flag", "true", "false: a quota check allows everything and says so"),
+    # Webhooks
+    Setting("BILLING_WEBHOOK_SIGNATURE_TOLERANCE", "duration", "300", "largest difference between a signature's time and ours"),
+    Setting("WEBHOOK_MAX_BODY", "size", "1M", "largest webhook body that is read"),
+    _later("WEBHOOK_TIMEOUT", "duration", "10s", "longest processing of one event before it is tried again"),
+    _later("WEBHOOK_ASYNC_PROCESSING", "flag", "true", "answer before processing; off only in test mode"),
+    _later("WEBHOOK_USE_QUEUE", "flag", "true", "slow effects go through the queue; off only in test mode"),
+    _later("WEBHOOK_IDEMPOTENCY_ENABLED", "flag", "true", "an event counts once; off only in test mode"),
+    _later("WEBHOOK_SEQUENTIAL_PER_OBJECT", "flag", "true", "one event of an object at a time; off only in test mode"),
+    _later("WEBHOOK_TRACK_VERSIONS", "flag", "true", "an older version never replaces a newer one; off only in test mode"),
+    _later("WEBHOOK_USE_LOCKS", "flag", "true", "lock an object while it changes; off only in test mode"),
+    # Mail and PDF
+    _later("MAIL_ENABLED", "flag", "false", "send mail at all"),
+    _later("MAIL_FROM", "text", "", "sender of all mail"),
+    _later("PDF_MEMORY_LIMIT", "size", "512M", "memory of one PDF job"),
+)  # fmt: skip
+BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in DECLARED}
+SECRET = re.compile(r"(SECRET|PASSWORD|TOKEN|PRIVATE|API_KEY)|^DATABASE_URL$")
+
+
+def is_secret(name: str) -> bool:
+    """Whether values of `name` belong in `.secrets` and are masked in output."""
+    declared = BY_NAME.get(name)
+    return declared.kind == "secret" if declared else bool(SECRET.search(name))
+
+
+def mask(text: str) -> str:
+    """Enough of a secret to tell two apart: the prefix and the last four characters."""
+    if not text:
+        return ""
+    prefix = re.match(r"(?:sk|rk|pk)_(?:test|live)_|whsec_|nsk_(?:test|live)_", text)
+    return f"{prefix[0] if prefix else ''}***{text[-4:] if len(text) >= 16 else ''}"
+
+
+def seconds(text: str) -> float:
+    """`5m`, `10s`, `250ms`, `24h`, `7d`, bare numbers are seconds. Raises ValueError."""
+    found = DURATION.fullmatch(text.strip())
+    if not found:
+        raise ValueError("a duration like 30s, 5m, 24h or a number of seconds is needed")
+    return float(found[1]) * SECONDS[found[2]]
+
+
+def size(text: str) -> int:
+    """`512M`, `2G`, `64K`, bare numbers are bytes. Raises ValueError."""
+    found = SIZE.fullmatch(text.strip())
+    if not found:
+        raise ValueError("a size like 512M, 2G or a number of bytes is needed")
+    return int(found[1]) * FACTOR[found[2].upper()]
+
+
+def wrong(setting: Setting, text: str) -> str | None:
+    """What is wrong with `text` as a value of `setting`, in words, or None."""
+    try:
+        match setting.kind:
+            case "integer":
+                if not re.fullmatch(r"-?\d{1,18}", text):
+                    return "a whole number is needed"
+                if setting.minimum is not None and int(text) < setting.minimum:
+                    return f"{setting.minimum} or more is needed"
+            case "flag":
+                if text.lower() not in TRUE | FALSE:
+                    return "true or false is needed"
+            case "duration":
+                seconds(text)
+            case "size":
+                size(text)
+            case "decimal":
+                if not Decimal(text).is_finite():
+                    return "a decimal number is needed"
+            case "choice":
+                if text not in setting.choices:
+                    return f"one of {', '.join(setting.choices)} is needed"
+            case "zone":
+                ZoneInfo(text)
+            case "currency":
+                if not re.fullmatch(r"[A-Za-z]{3}", text):
+                    return "a currency's three letters are needed, like usd"
+            case "text" | "secret":
+                return None
+    except (ZoneInfoNotFoundError, OSError):
+        return "a time zone like UTC or Europe/Berlin is needed"
+    except ValueError as error:
+        return "a time zone like UTC or Europe/Berlin is needed" if setting.kind == "zone" else str(error)
+    except InvalidOperation:
+        return "a decimal number is needed"
+    return None
+
+
+class Settings:
+    """Resolved settings: each value knows its origin; typed access refuses nonsense by name."""
+
+    def __init__(self, layers: Iterable[Mapping[str, Value]]) -> None:
+        """`layers` from weakest to strongest; declared defaults lie below all of them."""
+        self.values: dict[str, Value] = {one.name: Value(one.default, "default") for one in DECLARED}
+        for layer in layers:
+            self.values.update(layer)
+
+    def value(self, name: str) -> Value:
+        return self.values[name]
+
+    def text(self, name: str) -> str:
+        """The checked text of a declared setting."""
+        setting, value = BY_NAME[name], self.values[name]
+        complaint = wrong(setting, value.text)
+        if complaint:
+            shown = mask(value.text) if is_secret(name) else value.text
+            raise InvalidSetting(name=name, value=shown, wanted=complaint, origin=value.origin)
+        return value.text
+
+    def integer(self, name: str) -> int:
+        return int(self.text(name))
+
+    def flag(self, name: str) -> bool:
+        return self.text(name).lower() in TRUE
+
+    def seconds(self, name: str) -> float:
+        return seconds(self.text(name))
+
+    def bytes(self, name: str) -> int:
+        return size(self.text(name))
+
+    def decimal(self, name: str) -> Decimal:
+        return Decimal(self.text(name))
+
+    def secrets(self, name: str) -> tuple[str, ...]:
+        """A comma separated list of secrets, blanks stripped."""
+        return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
+
+    @property
+    def live(self) -> bool:
+        return self.text("STRIPE_MODE") == "live"
+
+    @property
+    def stripe_api_base(self) -> str:
+        """Where calls go: the sandbox when it is enabled; a trailing `/v1` is dropped."""
+        base = self.value("STRIPE_API_BASE")
+        if self.flag("STRIPE_MOCK_ENABLED") and base.origin == "default":
+            return f"http://127.0.0.1:{self.integer('STRIPE_MOCK_PORT')}"
+        return base.text.rstrip("/").removesuffix("/v1").rstrip("/")

@@ -1,0 +1,150 @@
+"""Connections and transactions. A step takes a `Tx`; only use cases and the frames above open one."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.rows import class_row, tuple_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from nself.db.server import DatabaseUnavailable
+
+T = TypeVar("T")
+Params = Mapping[str, Any]
+MAX_ATTEMPTS = 8
+RETRIABLE = frozenset({"40001", "40P01", "57P01", "57P02", "57P03"})
+
+in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
+"""True while this task holds a transaction open: the Stripe gateway refuses to be called then."""
+
+
+def outside_transaction() -> None:
+    """The gateway calls this before each request: no transaction stays open while Stripe is asked."""
+    assert not in_transaction.get(), "Stripe was called inside a database transaction"
+
+
+def transient(error: psycopg.Error) -> bool:
+    """Whether the whole transaction may be run again (scale.md, rule 8)."""
+    state = error.sqlstate
+    if state is None:
+        return isinstance(error, psycopg.OperationalError)
+    return state in RETRIABLE or state.startswith("08") or (state == "XX000" and "essential" in str(error))
+
+
+class Tx:
+    """One connection, speaking named queries and frozen row types. Rows: `row` is called with column names."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+
+    def all(self, query: bytes, row: type[T], **params: Any) -> list[T]:
+        with self.connection.cursor(row_factory=class_row(row)) as cursor:
+            return cursor.execute(query, params).fetchall()
+
+    def maybe(self, query: bytes, row: type[T], **params: Any) -> T | None:
+        with self.connection.cursor(row_factory=class_row(row)) as cursor:
+            return cursor.execute(query, params).fetchone()
+
+    def one(self, query: bytes, row: type[T], **params: Any) -> T:
+        found = self.maybe(query, row, **params)
+        assert found is not None, f"no row from {query[:60]!r}"
+        return found
+
+    def value(self, query: bytes, **params: Any) -> Any:
+        """First column of the first row, or None."""
+        with self.connection.cursor(row_factory=tuple_row) as cursor:
+            found = cursor.execute(query, params).fetchone()
+            return found[0] if found else None
+
+    def values(self, query: bytes, **params: Any) -> list[Any]:
+        """First column of all rows."""
+        with self.connection.cursor(row_factory=tuple_row) as cursor:
+            return [found[0] for found in cursor.execute(query, params).fetchall()]
+
+    def run(self, query: bytes, **params: Any) -> int:
+        """Number of rows touched."""
+        return self.connection.execute(query, params).rowcount
+
+    def run_many(self, query: bytes, rows: Sequence[Params]) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.executemany(query, rows)
+
+    def copy(self, query: bytes, text: bytes) -> None:
+        """`COPY … FROM STDIN` with ready-made text rows."""
+        with self.connection.cursor() as cursor, cursor.copy(query) as copy:
+            copy.write(text)
+
+
+class Database:
+    """A pool of autocommit connections; `transaction()` opens a transaction, `reading()` does not."""
+
+    def __init__(self, conninfo: str, *, size: int = 10, wait: float = 30.0, statement_timeout: float = 30.0) -> None:
+        """`wait` and `statement_timeout` in seconds."""
+        options = f"-c search_path=billing,public -c timezone=UTC -c statement_timeout={int(statement_timeout * 1000)}"
+        self.conninfo = conninfo
+        self.pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
+            conninfo,
+            min_size=0,
+            max_size=size,
+            timeout=wait,
+            open=False,
+            reconnect_timeout=2,
+            kwargs={"autocommit": True, "options": options, "application_name": "nself", "connect_timeout": 10},
+            check=ConnectionPool.check_connection,
+        )
+
+    @contextmanager
+    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
+        if self.pool.closed:
+            self.pool.open()
+        try:
+            connection = self.pool.getconn()
+        except (PoolTimeout, psycopg.OperationalError) as error:
+            raise DatabaseUnavailable(detail=str(error).strip()) from error
+        try:
+            yield connection
+        finally:
+            self.pool.putconn(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[Tx]:
+        """Autocommit: each statement stands for itself."""
+        with self._connection() as connection:
+            yield Tx(connection)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        """Commits at the end of the block, rolls back on any exception."""
+        with self._connection() as connection:
+            token = in_transaction.set(True)
+            try:
+                with connection.transaction():
+                    yield Tx(connection)
+            finally:
+                in_transaction.reset(token)
+
+    def transact(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` in a transaction, again from the start after a deadlock or a lost connection.
+
+        `work` must be safe to repeat: a lost connection leaves open whether the commit happened.
+        """
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                with self.transaction() as tx:
+                    return work(tx)
+            except psycopg.Error as error:
+                if not transient(error):
+                    raise
+                if attempt == MAX_ATTEMPTS:
+                    raise DatabaseUnavailable(detail=str(error).strip()) from error
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        self.pool.close()

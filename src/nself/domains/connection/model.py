@@ -1,0 +1,103 @@
+"""Nouns of the connection with Stripe."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from nself.core.errors import Conflict, Unavailable
+
+Snapshot = dict[str, Any]
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """A claimed intent. `fence` is the number of the claim: only its holder may record an outcome."""
+
+    id: int
+    operation: str
+    step: int
+    kind: str
+    params: dict[str, Any]
+    idempotency_key: str
+    livemode: bool
+    attempts: int
+    fence: int
+    seconds_since_first_sent: float
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """An intent to be recorded."""
+
+    operation: str
+    kind: str
+    params: dict[str, Any]
+    step: int = 1
+
+
+class ListedIntent(msgspec.Struct, frozen=True):
+    """A row of `billing stripe intents`."""
+
+    id: int
+    operation: str
+    kind: str
+    state: str
+    attempts: int
+    next_at: datetime
+    error_code: str | None
+    error: str | None
+
+
+class OperationState(msgspec.Struct, frozen=True):
+    """Where an operation stands: `id` and `state` of its newest intent."""
+
+    id: int
+    operation: str
+    kind: str
+    state: str
+    attempts: int
+    error_code: str | None
+    error: str | None
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """How Stripe is reached."""
+
+    mode: str
+    secret_key: str
+    secret_key_origin: str
+    secret_key_length: int
+    publishable_key: str
+    webhook_secrets: int
+    api_base: str
+    sandbox: bool
+    rate_limit: int
+    warnings: list[str]
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """What a test call found."""
+
+    status: str
+    account: str
+    mode: str
+    api_base: str
+    milliseconds: int
+
+
+class StillPending(Unavailable):
+    code, guide = "still_pending", "10.5"
+    text = "{count} of {total} operations are recorded but not finished: {detail}. The worker goes on with them."
+    hints = ("nself billing stripe intents --state pending", "nself status billing")
+
+
+class OperationFailed(Conflict):
+    """What Stripe answered for good to an intent; `code` is Stripe's."""
+
+    text = "{error}"
+    hints = ("nself billing stripe intents --state failed",)
+
+    def __init__(self, code: str, error: str) -> None:
+        super().__init__(error=error)
+        self.code = code

@@ -1,0 +1,99 @@
+-- Statements of the connection with Stripe. Leases are measured by the database's own clock, one for all processes.
+
+-- name: add_intents
+-- A step that stands already is kept: whoever comes second finds it there.
+insert into billing_intents (operation, step, kind, params, idempotency_key, livemode)
+select operation, step, kind, params, key, %(livemode)s
+from unnest(%(operations)s::text[], %(steps)s::integer[], %(kinds)s::text[], %(params)s::jsonb[], %(keys)s::text[])
+    as wish (operation, step, kind, params, key)
+on conflict do nothing;
+
+-- name: claim
+-- `%(operations)s` null means whatever is due.
+with due as (
+    select id
+    from billing_intents
+    where
+        state = 'pending'
+        and (lease_until is null or lease_until < now())
+        and next_at <= now()
+        and (%(operations)s::text[] is null or operation = any(%(operations)s))
+    order by next_at, id
+    limit %(limit)s
+    for update skip locked
+)
+update billing_intents intent set
+    lease_until = now() + %(lease)s::interval,
+    fence = fence + 1,
+    attempts = attempts + 1,
+    first_sent_at = coalesce(first_sent_at, now())
+from due
+where intent.id = due.id
+returning
+    intent.id, operation, step, kind, params, idempotency_key, livemode, attempts, fence,
+    extract(epoch from now() - first_sent_at)::float8 as seconds_since_first_sent;
+
+-- name: hasten
+-- Somebody waits for these: try them now, whatever their backoff.
+update billing_intents set next_at = now()
+where operation = any(%(operations)s::text[]) and state = 'pending' and next_at > now();
+
+-- name: settle
+update billing_intents
+set state = 'done', object_id = %(object_id)s, settled_at = now(), lease_until = null, error = null, error_code = null
+where id = %(id)s and fence = %(fence)s and state = 'pending';
+
+-- name: fail
+update billing_intents
+set state = 'failed', error_code = %(code)s, error = %(error)s, settled_at = now(), lease_until = null
+where id = %(id)s and fence = %(fence)s and state = 'pending';
+
+-- name: postpone
+update billing_intents
+set
+    next_at = now() + %(wait)s::interval, lease_until = null, error_code = %(code)s, error = %(error)s,
+    idempotency_key = coalesce(%(new_key)s::text, idempotency_key),
+    first_sent_at = case when %(new_key)s::text is null then first_sent_at end
+where id = %(id)s and fence = %(fence)s and state = 'pending';
+
+-- name: failed_wishes
+-- The newest intent of each operation, where it failed: its outcome is known, so it may be wished for again.
+select newest.operation, newest.kind, newest.params, newest.step
+from (
+    select distinct on (operation) operation, kind, params, step, state
+    from billing_intents
+    where operation = any(%(operations)s::text[])
+    order by operation, id desc
+) newest
+where newest.state = 'failed' and newest.kind = any(%(kinds)s::text[]);
+
+-- name: operation_states
+select distinct on (operation) id, operation, kind, state, attempts, error_code, error
+from billing_intents
+where operation = any(%(operations)s::text[])
+order by operation, id desc;
+
+-- name: list_intents
+select id, operation, kind, state, attempts, next_at, error_code, error
+from billing_intents
+where state = coalesce(%(state)s::text, state) and state <> 'done'
+order by id desc
+limit %(limit)s;
+
+-- name: lease_calls
+-- Grants what is left of this second's budget, over all processes; the row lock makes it exact.
+insert into billing_call_budget as budget (livemode, second, granted, last_grant)
+values (
+    %(livemode)s, floor(extract(epoch from clock_timestamp()))::bigint,
+    least(%(want)s::integer, %(limit)s::integer), least(%(want)s::integer, %(limit)s::integer)
+)
+on conflict (livemode, second) do update set
+    last_grant = greatest(0, least(%(want)s::integer, %(limit)s::integer - budget.granted)),
+    granted = budget.granted + greatest(0, least(%(want)s::integer, %(limit)s::integer - budget.granted))
+returning last_grant;
+
+-- name: forget_budget
+delete from billing_call_budget where second < floor(extract(epoch from now()))::bigint - 3600;
+
+-- name: draw_snapshot_number
+select nextval('billing.snapshot_numbers');

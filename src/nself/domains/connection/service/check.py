@@ -1,0 +1,72 @@
+"""Looking at the connection with Stripe, and the budget that all processes share."""
+
+from __future__ import annotations
+
+from nself.app import App
+from nself.core.clock import monotonic
+from nself.core.settings import mask
+from nself.db.connect import Tx
+from nself.domains.connection import store
+from nself.domains.connection.inputs import ShowConfig, TestConnection
+from nself.domains.connection.model import Answered, Config
+from nself.gateway import budget
+
+
+def show_config(app: App, given: ShowConfig) -> Config:
+    """Mode, masked keys, host, and what is odd about them."""
+    settings = app.settings
+    key, publishable = settings.value("STRIPE_SECRET_KEY"), settings.value("STRIPE_PUBLISHABLE_KEY")
+    return Config(
+        mode=settings.text("STRIPE_MODE"),
+        secret_key=mask(key.text) or "not set",
+        secret_key_origin=key.origin,
+        secret_key_length=len(key.text),
+        publishable_key=publishable.text or "not set",
+        webhook_secrets=len(settings.secrets("STRIPE_WEBHOOK_SECRET")),
+        api_base=settings.stripe_api_base,
+        sandbox=settings.flag("STRIPE_MOCK_ENABLED"),
+        rate_limit=budget.limit(settings),
+        warnings=_warnings(app),
+    )
+
+
+def _warnings(app: App) -> list[str]:
+    settings = app.settings
+    mode, found = settings.text("STRIPE_MODE"), list[str]()
+    for name, prefixes in (("STRIPE_SECRET_KEY", (f"sk_{mode}_", f"rk_{mode}_")), ("STRIPE_PUBLISHABLE_KEY", (f"pk_{mode}_",))):
+        value = settings.value(name)
+        if value.odd:
+            found.append(f"{name}: {value.odd}")
+        if value.text and not value.text.startswith(prefixes):
+            found.append(f"{name} does not start with {' or '.join(prefixes)} although STRIPE_MODE is {mode}")
+    return found
+
+
+def test_connection(app: App, given: TestConnection) -> Answered:
+    """One read at Stripe. Raises the gateway's errors, which name cause and command."""
+    began = monotonic()
+    account = app.stripe.account()
+    return Answered(
+        status="ok",
+        account=str(account["id"]),
+        mode="live" if app.stripe.live else "test",
+        api_base=app.settings.stripe_api_base,
+        milliseconds=round((monotonic() - began) * 1000),
+    )
+
+
+def lease_calls(app: App, want: int) -> int:
+    """How many of `want` calls to Stripe may be made in this second, over all processes."""
+    with app.db.reading() as tx:
+        return store.lease_calls(tx, app.settings.live, want, budget.limit(app.settings))
+
+
+def draw_snapshot_number(app: App) -> int:
+    """To be drawn before an object is fetched."""
+    with app.db.reading() as tx:
+        return store.draw_snapshot_number(tx)
+
+
+def forget_budget(tx: Tx) -> None:
+    """Step: drop what was granted in seconds long past."""
+    store.forget_budget(tx)

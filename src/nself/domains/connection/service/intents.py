@@ -1,0 +1,163 @@
+"""Recorded wishes to call Stripe: written with their key, called with that key, outcome written.
+
+A kill between any two lines leaves a pending intent, which the worker (or whoever asks next) finishes.
+While the outcome of a call is unknown the same key and parameters are sent again, which Stripe answers with
+what it did the first time; after 23 hours, or when Stripe stored a failure under the key, the object is
+looked up first and a new key is used only where nothing was found.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import cast
+
+from nself import log
+from nself.app import App
+from nself.core import entrypoint
+from nself.core.clock import monotonic
+from nself.core.errors import BillingError, Denied, Unavailable
+from nself.db.connect import Tx
+from nself.domains.connection import store
+from nself.domains.connection.inputs import ListIntents
+from nself.domains.connection.model import Intent, ListedIntent, OperationFailed, OperationState, Snapshot, StillPending, Wish
+from nself.domains.connection.service import mirror
+from nself.gateway.api import Stripe
+from nself.gateway.errors import StripeFailure
+
+LEASE = timedelta(minutes=5)
+"""Longer than any call with all its retries may take."""
+KEY_LIFETIME = 23 * 3600
+THREADS = 8
+BATCH = 100
+LONGEST_WAIT = 600
+IDLE = 0.02
+PATIENCE = 20
+"""Seconds for which a command goes on with operations that make no progress."""
+
+Call = Callable[[Stripe, Snapshot, str], Snapshot]
+Settle = Callable[[Tx, Intent, Snapshot, int], bool]
+"""Gets the snapshot with its number; false where the mirror holds a later one, so that the object is fetched again."""
+Find = Callable[[Stripe, Intent], Snapshot | None]
+
+
+def plan(tx: Tx, wishes: Sequence[Wish], livemode: bool) -> int:
+    """Step: record wishes; one that stands already, open or done, is kept. Number of those added."""
+    return store.add_intents(tx, wishes, [f"nself_{uuid.uuid4().hex}" for _ in wishes], livemode) if wishes else 0
+
+
+def retry_failed(tx: Tx, operations: Sequence[str], kinds: Sequence[str], livemode: bool) -> int:
+    """Step: wish again, with a new key, for what Stripe refused for good; only steps of `kinds`."""
+    return plan(tx, store.failed_wishes(tx, operations, kinds), livemode)
+
+
+def list_intents(app: App, given: ListIntents) -> list[ListedIntent]:
+    """Open and failed intents, newest first."""
+    with app.db.reading() as tx:
+        return store.list_intents(tx, given.state, given.limit)
+
+
+def states(app: App, operations: Sequence[str]) -> list[OperationState]:
+    """Where each operation stands."""
+    with app.db.reading() as tx:
+        return store.operation_states(tx, operations)
+
+
+def perform_due(app: App, operations: list[str] | None = None) -> int:
+    """Claim and perform a batch of intents, a few at a time; number of those claimed."""
+    with app.db.transaction() as tx:
+        claimed = store.claim(tx, operations, BATCH, LEASE)
+    if len(claimed) == 1:
+        perform(app, claimed[0])
+    elif claimed:
+        with ThreadPoolExecutor(THREADS, "intent") as pool:
+            list(pool.map(lambda intent: perform(app, intent), claimed))
+    return len(claimed)
+
+
+def drive(app: App, operations: Sequence[str]) -> list[OperationState]:
+    """Perform all intents of `operations` to their end, together with a worker that may do the same.
+
+    Raises StillPending when Stripe or the database keep them from ending for PATIENCE seconds.
+    """
+    with app.db.reading() as tx:
+        store.hasten(tx, operations)
+    moved, newest = monotonic(), frozenset[int]()
+    while pending := [one for one in (found := states(app, operations)) if one.state == "pending"]:
+        open_now = frozenset(one.id for one in pending)
+        if open_now != newest:
+            moved, newest = monotonic(), open_now
+        if monotonic() - moved > PATIENCE:
+            detail = next((one.error for one in pending if one.error), "another process holds them")
+            raise StillPending(count=len(pending), total=len(operations), detail=detail)
+        if not perform_due(app, [one.operation for one in pending]):
+            time.sleep(IDLE)
+    return found
+
+
+def drive_one(app: App, operation: str) -> None:
+    """Perform one operation to its end. Raises OperationFailed with what Stripe answered, or StillPending."""
+    for end in drive(app, [operation]):
+        if end.state == "failed":
+            raise OperationFailed(end.error_code or "api_error", end.error or "")
+
+
+def perform(app: App, intent: Intent) -> None:
+    """Call Stripe for one claimed intent and record what came of it. Never raises a BillingError."""
+    row = _row(app, intent.kind)
+    with app.db.reading() as tx:
+        number = store.draw_snapshot_number(tx)
+    try:
+        snapshot = _call(app, row, intent)
+    except BillingError as error:
+        _record_failure(app, intent, error)
+        return
+    if snapshot is None:
+        with app.db.transaction() as tx:
+            store.postpone(tx, intent, timedelta(0), None, None, f"nself_{uuid.uuid4().hex}")
+        return
+    settle = cast(Settle, app.registry.resolve(row.settle))
+
+    def work(tx: Tx) -> bool:
+        return not store.settle(tx, intent, cast("str | None", snapshot.get("id"))) or settle(tx, intent, snapshot, number)
+
+    if not app.db.transact(work):
+        mirror.refresh(app, str(snapshot["object"]), str(snapshot["id"]))
+    log.info("intent_settled", operation=intent.operation, kind=intent.kind, object=snapshot.get("id"))
+
+
+def _row(app: App, kind: str) -> entrypoint.Intent:
+    rows = cast("tuple[entrypoint.Intent, ...]", app.registry.rows(entrypoint.Intent))
+    return next(row for row in rows if row.kind == kind)
+
+
+def _call(app: App, row: entrypoint.Intent, intent: Intent) -> Snapshot | None:
+    """What Stripe made, now or by an earlier attempt; None: nothing was found and the key is of no more use."""
+    call = cast(Call, app.registry.resolve(row.call))
+    if intent.seconds_since_first_sent < KEY_LIFETIME:
+        try:
+            return call(app.stripe, intent.params, intent.idempotency_key)
+        except StripeFailure as error:
+            if not error.stored:
+                raise
+    return cast(Find, app.registry.resolve(row.find))(app.stripe, intent)
+
+
+def _record_failure(app: App, intent: Intent, error: BillingError) -> None:
+    """Wait and try again unless Stripe said for certain that it will never do this."""
+    unknown = isinstance(error, StripeFailure) and (error.outcome_unknown or error.earlier_unknown)
+    final = not unknown and not isinstance(error, (Unavailable, Denied)) and not (isinstance(error, StripeFailure) and not error.conclusive)
+    with app.db.transaction() as tx:
+        if final:
+            store.fail(tx, intent, error.code, error.message)
+        else:
+            wait = random.uniform(0.5, 1) * min(LONGEST_WAIT, 2**intent.attempts)
+            store.postpone(tx, intent, timedelta(seconds=wait), error.code, error.message, None)
+    log.warning(
+        "intent_failed" if final else "intent_postponed",
+        operation=intent.operation, kind=intent.kind, code=error.code, error=error.message, outcome_unknown=unknown,
+    )  # fmt: skip

@@ -1,0 +1,72 @@
+"""One function a query of the connection with Stripe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from psycopg.types.json import Jsonb
+
+from nself.db.connect import Tx
+from nself.db.queries import beside
+from nself.domains.connection.model import Intent, ListedIntent, OperationState, Wish
+
+SQL = beside(__file__)
+
+
+def add_intents(tx: Tx, wishes: Sequence[Wish], keys: Sequence[str], livemode: bool) -> int:
+    """Number of intents that were added."""
+    return tx.run(
+        SQL["add_intents"],
+        operations=[wish.operation for wish in wishes],
+        steps=[wish.step for wish in wishes],
+        kinds=[wish.kind for wish in wishes],
+        params=[Jsonb(wish.params) for wish in wishes],
+        keys=list(keys),
+        livemode=livemode,
+    )
+
+
+def claim(tx: Tx, operations: list[str] | None, limit: int, lease: timedelta) -> list[Intent]:
+    return tx.all(SQL["claim"], Intent, operations=operations, limit=limit, lease=lease)
+
+
+def hasten(tx: Tx, operations: Sequence[str]) -> None:
+    tx.run(SQL["hasten"], operations=list(operations))
+
+
+def settle(tx: Tx, intent: Intent, object_id: str | None) -> bool:
+    """False where the claim was lost to somebody else meanwhile."""
+    return tx.run(SQL["settle"], id=intent.id, fence=intent.fence, object_id=object_id) == 1
+
+
+def fail(tx: Tx, intent: Intent, code: str, error: str) -> None:
+    tx.run(SQL["fail"], id=intent.id, fence=intent.fence, code=code, error=error)
+
+
+def postpone(tx: Tx, intent: Intent, wait: timedelta, code: str | None, error: str | None, new_key: str | None) -> None:
+    tx.run(SQL["postpone"], id=intent.id, fence=intent.fence, wait=wait, code=code, error=error, new_key=new_key)
+
+
+def failed_wishes(tx: Tx, operations: Sequence[str], kinds: Sequence[str]) -> list[Wish]:
+    return tx.all(SQL["failed_wishes"], Wish, operations=list(operations), kinds=list(kinds))
+
+
+def operation_states(tx: Tx, operations: Sequence[str]) -> list[OperationState]:
+    return tx.all(SQL["operation_states"], OperationState, operations=list(operations))
+
+
+def list_intents(tx: Tx, state: str | None, limit: int) -> list[ListedIntent]:
+    return tx.all(SQL["list_intents"], ListedIntent, state=state, limit=limit)
+
+
+def lease_calls(tx: Tx, livemode: bool, want: int, limit: int) -> int:
+    return int(tx.value(SQL["lease_calls"], livemode=livemode, want=want, limit=limit))
+
+
+def forget_budget(tx: Tx) -> None:
+    tx.run(SQL["forget_budget"])
+
+
+def draw_snapshot_number(tx: Tx) -> int:
+    return int(tx.value(SQL["draw_snapshot_number"]))

@@ -1,0 +1,58 @@
+"""Nouns and errors of customers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from nself.core.errors import Conflict, Invalid, NotFound
+
+
+class Customer(msgspec.Struct, frozen=True):
+    """A mirrored customer of Stripe."""
+
+    id: str
+    user: str | None
+    email: str | None
+    name: str | None
+    balance_minor: int
+    currency: str | None
+    default_payment_method: str | None
+    livemode: bool
+    deleted: bool
+    created_at: datetime
+    synced_at: datetime
+
+
+class CreatedCustomer(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `customer create`."""
+
+    id: str
+    user: str
+    email: str | None
+    created: bool
+    note: str
+
+
+class NoSuchUser(NotFound):
+    code, guide, param = "no_such_user", "2.1", "user"
+    text = "No such user: {user}"
+    hints = ("nself billing customer create --user {user} --email user@example.com",)
+
+
+class NoSuchCustomer(NotFound):
+    code, guide, param = "resource_missing", "10.2", "customer"
+    text = "No such customer: {customer}"
+    hints = ("nself billing customer list",)
+
+
+class BadEmail(Invalid):
+    code, guide, param = "email_invalid", "4.5", "email"
+    text = "Invalid email address: {email}"
+
+
+class OtherCustomer(Conflict):
+    code, guide = "customer_exists", "7.2"
+    text = "User {user} already has customer {customer} with email {email}"
+    hints = ("nself billing customer show {customer}",)

@@ -1,0 +1,66 @@
+-- Statements of customers.
+
+-- name: known_users
+select id from auth.users where id = any(%(users)s::text[]);
+
+-- name: add_users
+insert into auth.users (id, email)
+select id, email from unnest(%(users)s::text[], %(emails)s::text[]) as given (id, email)
+on conflict do nothing;
+
+-- name: of_user
+select
+    customer_id as id, user_id as user, email, name, balance_minor, currency, default_payment_method, livemode, deleted,
+    created_at, synced_at
+from billing_customers
+where user_id = %(user)s and livemode = %(livemode)s and not deleted;
+
+-- name: of_users
+select user_id as user, customer_id as id
+from billing_customers
+where user_id = any(%(users)s::text[]) and livemode = %(livemode)s and not deleted;
+
+-- name: deleted_of_users
+select user_id as user, count(*) as count
+from billing_customers
+where user_id = any(%(users)s::text[]) and livemode = %(livemode)s and deleted
+group by user_id;
+
+-- name: by_id
+select
+    customer_id as id, user_id as user, email, name, balance_minor, currency, default_payment_method, livemode, deleted,
+    created_at, synced_at
+from billing_customers
+where customer_id = %(customer)s;
+
+-- name: list
+select
+    customer_id as id, user_id as user, email, name, balance_minor, currency, default_payment_method, livemode, deleted,
+    created_at, synced_at
+from billing_customers
+where livemode = %(livemode)s and not deleted and (%(user)s::text is null or user_id = %(user)s)
+order by created_at desc, customer_id
+limit %(limit)s offset %(offset)s;
+
+-- name: upsert
+-- Stripe owns everything but user_id, which is written once, by us.
+insert into billing_customers as mirror (
+    customer_id, user_id, email, name, livemode, currency, balance_minor, default_payment_method, snapshot, snapshot_number,
+    created_at, synced_at
+)
+values (
+    %(id)s, %(user)s, %(email)s, %(name)s, %(livemode)s, %(currency)s, %(balance)s, %(default_payment_method)s, %(snapshot)s,
+    %(number)s, to_timestamp(%(created)s), now()
+)
+on conflict (customer_id) do update set
+    user_id = coalesce(mirror.user_id, excluded.user_id),
+    email = excluded.email, name = excluded.name, currency = excluded.currency, balance_minor = excluded.balance_minor,
+    default_payment_method = excluded.default_payment_method, snapshot = excluded.snapshot,
+    snapshot_number = excluded.snapshot_number, synced_at = now()
+where mirror.snapshot_number <= excluded.snapshot_number;
+
+-- name: mark_deleted
+-- Deletion is final at Stripe: no number can be higher.
+update billing_customers
+set deleted = true, snapshot_number = greatest(snapshot_number, %(number)s), synced_at = now()
+where customer_id = %(id)s;

@@ -1,0 +1,145 @@
+"""Customers at Stripe, and the users they belong to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from nself import log
+from nself.app import App
+from nself.core.clock import monotonic
+from nself.db.connect import Tx
+from nself.domains.connection.model import Intent, Snapshot, Wish
+from nself.domains.connection.service import intents
+from nself.domains.customer import store
+from nself.domains.customer.inputs import CreateCustomer, ListCustomers, ShowCustomer
+from nself.domains.customer.model import BadEmail, CreatedCustomer, Customer, NoSuchCustomer, NoSuchUser, OtherCustomer
+from nself.gateway.api import Stripe
+
+KNOWN_SECONDS = 30
+MAX_KNOWN = 200_000
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+
+_known: dict[tuple[str, str], float] = {}
+
+
+def known_users(app: App, users: set[str]) -> set[str]:
+    """Those of `users` that exist. A hit is remembered for half a minute, a miss never."""
+    now, place = monotonic(), app.db.conninfo
+    fresh = {user for user in users if _known.get((place, user), 0) > now}
+    asked = users - fresh
+    if not asked:
+        return fresh
+    with app.db.reading() as tx:
+        found = set(store.known_users(tx, sorted(asked)))
+    if len(_known) > MAX_KNOWN:
+        _known.clear()
+    _known.update({(place, user): now + KNOWN_SECONDS for user in found})
+    return fresh | found
+
+
+def require_user(app: App, user: str) -> None:
+    """Raises NoSuchUser."""
+    if not known_users(app, {user}):
+        raise NoSuchUser(user=user)
+
+
+def create_users(app: App, users: Iterable[str]) -> int:
+    """Make users known, without email; number of those that were new."""
+    wanted = sorted(users)
+    if not wanted:
+        return 0
+    with app.db.transaction() as tx:
+        return store.add_users(tx, wanted, [None] * len(wanted))
+
+
+def create(app: App, given: CreateCustomer) -> CreatedCustomer:
+    """Give `user` a customer at Stripe; the same pair again changes nothing.
+
+    Raises BadEmail, OtherCustomer, and what Stripe refuses.
+    """
+    if not EMAIL.fullmatch(given.email):
+        raise BadEmail(email=given.email)
+    livemode = app.settings.live
+    app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
+    with app.db.transaction() as tx:
+        standing = store.of_user(tx, given.user, livemode)
+        planned = [] if standing else plan_create(tx, [given], livemode)
+    if standing is None:
+        intents.drive_one(app, planned[0])
+        with app.db.reading() as tx:
+            made = store.of_user(tx, given.user, livemode)
+        assert made is not None
+        return CreatedCustomer(id=made.id, user=given.user, email=made.email, created=True, note="created at Stripe")
+    if standing.email != given.email:
+        raise OtherCustomer(user=given.user, customer=standing.id, email=standing.email)
+    return CreatedCustomer(id=standing.id, user=given.user, email=standing.email, created=False, note="stands already, nothing changed")
+
+
+def plan_create(tx: Tx, given: Sequence[CreateCustomer], livemode: bool) -> list[str]:
+    """Step: record the wish for customers, one a user; the operations to be driven.
+
+    An operation is named after the user and the number of its deleted customers, so that each is made once.
+    """
+    store.add_users(tx, [one.user for one in given], [one.email for one in given])
+    deleted = store.deleted_of_users(tx, [one.user for one in given], livemode)
+    operations = [f"customer:{one.user}:{deleted.get(one.user, 0) + 1}" for one in given]
+    wishes = [Wish(name, "customer.create", _create_params(one)) for name, one in zip(operations, given, strict=True)]
+    intents.plan(tx, wishes, livemode)
+    return operations
+
+
+def _create_params(given: CreateCustomer) -> Snapshot:
+    params: Snapshot = {"email": given.email, "metadata": {"nself_user": given.user}}
+    if given.name:
+        params["name"] = given.name
+    if given.payment_method:
+        params |= {"payment_method": given.payment_method, "invoice_settings": {"default_payment_method": given.payment_method}}
+    return params
+
+
+def call_create(stripe: Stripe, params: Snapshot, key: str) -> Snapshot:
+    return stripe.create_customer({**params, "metadata": {**params["metadata"], "nself_intent": key}}, key)
+
+
+def find_created(stripe: Stripe, intent: Intent) -> Snapshot | None:
+    """By listing: Stripe's search lags behind."""
+    made = stripe.customers(email=intent.params["email"])
+    return next((one for one in made if (one.get("metadata") or {}).get("nself_intent") == intent.idempotency_key), None)
+
+
+def settle_create(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:
+    log.info("customer_create", customer=snapshot["id"], user=intent.params["metadata"]["nself_user"])
+    return apply(tx, snapshot, number)
+
+
+def fetch(stripe: Stripe, customer: str) -> Snapshot:
+    return stripe.customer(customer)
+
+
+def apply(tx: Tx, snapshot: Snapshot, number: int) -> bool:
+    """Step: store a snapshot; the user it belongs to is the one that we wrote into its metadata."""
+    if snapshot.get("deleted"):
+        store.mark_deleted(tx, snapshot["id"], number)
+        return True
+    return store.upsert(tx, snapshot, (snapshot.get("metadata") or {}).get("nself_user"), number)
+
+
+def show(app: App, given: ShowCustomer) -> Customer:
+    """Raises NoSuchCustomer."""
+    with app.db.reading() as tx:
+        found = store.by_id(tx, given.customer)
+    if found is None:
+        raise NoSuchCustomer(customer=given.customer)
+    return found
+
+
+def list_customers(app: App, given: ListCustomers) -> list[Customer]:
+    """Newest first."""
+    with app.db.reading() as tx:
+        return store.list_customers(tx, given.user, app.settings.live, given.limit, given.offset)
+
+
+def customers_of(tx: Tx, users: Sequence[str], livemode: bool) -> dict[str, str]:
+    """Step: user -> customer id, for those who have one."""
+    return store.of_users(tx, users, livemode)

@@ -1,0 +1,80 @@
+"""One function a query of customers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from nself.db.connect import Tx
+from nself.db.queries import beside
+from nself.domains.customer.model import Customer
+
+SQL = beside(__file__)
+
+
+class Link(msgspec.Struct, frozen=True):
+    user: str
+    id: str
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    user: str
+    count: int
+
+
+def known_users(tx: Tx, users: Sequence[str]) -> list[str]:
+    return tx.values(SQL["known_users"], users=list(users))
+
+
+def add_users(tx: Tx, users: Sequence[str], emails: Sequence[str | None]) -> int:
+    return tx.run(SQL["add_users"], users=list(users), emails=list(emails))
+
+
+def of_user(tx: Tx, user: str, livemode: bool) -> Customer | None:
+    return tx.maybe(SQL["of_user"], Customer, user=user, livemode=livemode)
+
+
+def of_users(tx: Tx, users: Sequence[str], livemode: bool) -> dict[str, str]:
+    """User -> customer id."""
+    return {link.user: link.id for link in tx.all(SQL["of_users"], Link, users=list(users), livemode=livemode)}
+
+
+def deleted_of_users(tx: Tx, users: Sequence[str], livemode: bool) -> dict[str, int]:
+    """User -> number of deleted customers, for those who have any."""
+    return {one.user: one.count for one in tx.all(SQL["deleted_of_users"], Deleted, users=list(users), livemode=livemode)}
+
+
+def by_id(tx: Tx, customer: str) -> Customer | None:
+    return tx.maybe(SQL["by_id"], Customer, customer=customer)
+
+
+def list_customers(tx: Tx, user: str | None, livemode: bool, limit: int, offset: int) -> list[Customer]:
+    return tx.all(SQL["list"], Customer, user=user, livemode=livemode, limit=limit, offset=offset)
+
+
+def upsert(tx: Tx, snapshot: dict[str, Any], user: str | None, number: int) -> bool:
+    """False where the stored snapshot has a higher number."""
+    return (
+        tx.run(
+            SQL["upsert"],
+            id=snapshot["id"],
+            user=user,
+            email=snapshot.get("email"),
+            name=snapshot.get("name"),
+            livemode=snapshot["livemode"],
+            currency=snapshot.get("currency"),
+            balance=snapshot.get("balance") or 0,
+            default_payment_method=(snapshot.get("invoice_settings") or {}).get("default_payment_method"),
+            snapshot=Jsonb(snapshot),
+            number=number,
+            created=snapshot["created"],
+        )
+        == 1
+    )
+
+
+def mark_deleted(tx: Tx, customer: str, number: int) -> None:
+    tx.run(SQL["mark_deleted"], id=customer, number=number)

@@ -1,0 +1,1 @@
+"""Use cases and steps of invoices, one module a verb."""

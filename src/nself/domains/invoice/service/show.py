@@ -1,0 +1,35 @@
+"""Reading invoices from the mirror."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from nself.app import App
+from nself.domains.invoice import store
+from nself.domains.invoice.inputs import ListInvoices, ShowInvoice
+from nself.domains.invoice.model import Invoice, InvoiceLine, NoSuchInvoice, ShownInvoice
+
+
+def show(app: App, given: ShowInvoice) -> ShownInvoice:
+    """Raises NoSuchInvoice."""
+    with app.db.reading() as tx:
+        found = store.by_id(tx, given.invoice)
+        snapshot = store.snapshot(tx, given.invoice) if found else {}
+    if found is None:
+        raise NoSuchInvoice(invoice=given.invoice)
+    return ShownInvoice(**msgspec.structs.asdict(found), lines=_lines(snapshot))
+
+
+def _lines(snapshot: dict[str, Any]) -> list[InvoiceLine]:
+    return [
+        InvoiceLine(description=line.get("description"), amount_minor=line["amount"], currency=line["currency"])
+        for line in (snapshot.get("lines") or {}).get("data", [])
+    ]
+
+
+def list_invoices(app: App, given: ListInvoices) -> list[Invoice]:
+    """Newest first."""
+    with app.db.reading() as tx:
+        return store.list_invoices(tx, given.status, given.user, app.settings.live, given.limit, given.offset)

@@ -1,0 +1,162 @@
+"""The steps of an invoice at Stripe: create, a line a metric, finalise, pay. Each settles with the next one's wish."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from nself import log
+from nself.db.connect import Tx
+from nself.domains.connection.model import Intent, Snapshot, Wish
+from nself.domains.connection.service import intents
+from nself.domains.invoice import store
+from nself.domains.invoice.model import Plan, StoredLine, StoredPlan
+from nself.gateway.api import Stripe
+
+BEFORE_PAYMENT = ["invoice.create", "invoice.add_line", "invoice.finalize"]
+
+
+def first_wish(plan: Plan) -> Wish:
+    """An empty draft that takes up nothing by itself and does not advance by itself."""
+    return Wish(
+        plan.operation,
+        "invoice.create",
+        {
+            "customer": plan.customer,
+            "currency": plan.currency,
+            "collection_method": "charge_automatically",
+            "auto_advance": False,
+            "pending_invoice_items_behavior": "exclude",
+            "description": f"Usage {plan.period_start:%Y-%m-%d} to {plan.period_end:%Y-%m-%d}",
+            "metadata": {"nself_user": plan.user, "nself_operation": plan.operation},
+        },
+    )
+
+
+def _marked(params: Snapshot, key: str) -> Snapshot:
+    """With the intent's key in the metadata, by which a lost outcome is found again."""
+    return {**params, "metadata": {**params.get("metadata", {}), "nself_intent": key}}
+
+
+def _with_mark(made: Any, intent: Intent) -> Snapshot | None:
+    return next((one for one in made if (one.get("metadata") or {}).get("nself_intent") == intent.idempotency_key), None)
+
+
+def _next(tx: Tx, intent: Intent, kind: str, params: Snapshot) -> None:
+    intents.plan(tx, [Wish(intent.operation, kind, params, intent.step + 1)], intent.livemode)
+
+
+def _line_wish(plan: StoredPlan, line: StoredLine, invoice: str, customer: str, rest: list[str]) -> Snapshot:
+    return {
+        "item": {
+            "customer": customer,
+            "invoice": invoice,
+            "amount": line.amount_minor,
+            "currency": plan.currency,
+            "description": line.description,
+            "discountable": False,
+            "metadata": {"nself_metric": line.metric},
+            "period": {"start": _seconds(plan.period_start), "end": _seconds(plan.period_end)},
+        },
+        "rest": rest,
+    }
+
+
+def _seconds(at: datetime) -> int:
+    return int(at.astimezone(UTC).timestamp())
+
+
+def _plan_next_line(tx: Tx, intent: Intent, invoice: str, customer: str, metrics: list[str]) -> None:
+    """The next of `metrics`, or finalising where none is left."""
+    if not metrics:
+        _next(tx, intent, "invoice.finalize", {"invoice": invoice})
+        return
+    lines = {line.metric: line for line in store.plan_lines(tx, intent.operation)}
+    params = _line_wish(store.plan(tx, intent.operation), lines[metrics[0]], invoice, customer, metrics[1:])
+    _next(tx, intent, "invoice.add_line", params)
+
+
+# create
+
+
+def call_create(stripe: Stripe, params: Snapshot, key: str) -> Snapshot:
+    return stripe.create_invoice(_marked(params, key), key)
+
+
+def find_created(stripe: Stripe, intent: Intent) -> Snapshot | None:
+    return _with_mark(stripe.invoices(customer=intent.params["customer"]), intent)
+
+
+def settle_create(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:
+    store.set_invoice(tx, intent.operation, snapshot["id"])
+    metrics = [line.metric for line in store.plan_lines(tx, intent.operation)]
+    _plan_next_line(tx, intent, snapshot["id"], snapshot["customer"], metrics)
+    log.info("invoice_generation", operation=intent.operation, invoice=snapshot["id"])
+    return apply(tx, snapshot, number)
+
+
+# add_line
+
+
+def call_add_line(stripe: Stripe, params: Snapshot, key: str) -> Snapshot:
+    return stripe.add_invoice_item(_marked(params["item"], key), key)
+
+
+def find_line(stripe: Stripe, intent: Intent) -> Snapshot | None:
+    return _with_mark(stripe.invoice_items(invoice=intent.params["item"]["invoice"]), intent)
+
+
+def settle_add_line(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:
+    item = intent.params["item"]
+    _plan_next_line(tx, intent, item["invoice"], item["customer"], intent.params["rest"])
+    return True
+
+
+# finalize
+
+
+def call_finalize(stripe: Stripe, params: Snapshot, key: str) -> Snapshot:
+    return stripe.finalize_invoice(params["invoice"], key)
+
+
+def find_finalized(stripe: Stripe, intent: Intent) -> Snapshot | None:
+    found = stripe.invoice(intent.params["invoice"])
+    return None if found["status"] == "draft" else found
+
+
+def settle_finalize(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:
+    """Below the minimum charge Stripe marks it paid at once and moves the amount to the customer's balance."""
+    if snapshot["status"] == "open":
+        _next(tx, intent, "invoice.pay", {"invoice": snapshot["id"]})
+    return apply(tx, snapshot, number)
+
+
+# pay
+
+
+def call_pay(stripe: Stripe, params: Snapshot, key: str) -> Snapshot:
+    return stripe.pay_invoice(params["invoice"], key)
+
+
+def find_paid(stripe: Stripe, intent: Intent) -> Snapshot | None:
+    found = stripe.invoice(intent.params["invoice"])
+    return found if found["status"] == "paid" else None
+
+
+def settle_pay(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:
+    return apply(tx, snapshot, number)
+
+
+# mirror
+
+
+def fetch(stripe: Stripe, invoice: str) -> Snapshot:
+    return stripe.invoice(invoice)
+
+
+def apply(tx: Tx, snapshot: Snapshot, number: int) -> bool:
+    """Step: store a snapshot. A deletion is final: a later snapshot of a deleted draft is an older picture."""
+    if snapshot.get("deleted"):
+        store.mark_deleted(tx, snapshot["id"], number)
+        return True
+    return store.upsert(tx, snapshot, number) or store.is_deleted(tx, snapshot["id"])

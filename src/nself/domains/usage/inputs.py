@@ -1,0 +1,58 @@
+"""What metering's use cases take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+User = Annotated[str, Meta(description="The app's user.", extra={"metavar": "USER"})]
+
+
+class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One usage event as it comes over HTTP or from a file."""
+
+    user: str
+    metric: str
+    value: int
+    at: str | None = None
+    """When it happened; the time of arrival where it is left out."""
+    key: str | None = None
+    """Idempotency key, unique for the user; without one a resend counts again."""
+    properties: dict[str, Any] | None = None
+
+
+class RecordUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: User
+    metric: Annotated[str, Meta(description="A metric of `nself billing usage list-metrics`.")]
+    value: Annotated[int, Meta(description="How much, a whole number of the metric's unit.")]
+    at: Annotated[str | None, Meta(description="When it happened; now where it is left out.")] = None
+    key: Annotated[str | None, Meta(description="Idempotency key: the same key counts once.")] = None
+
+
+class ImportUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    file: Annotated[str, Meta(description="Path; .gz is unpacked.", extra={"positional": True, "metavar": "FILE"})]
+    kind: Annotated[
+        Literal["auto", "access", "csv", "ndjson"],
+        Meta(description="access: combined or common log format. csv: a header with user, metric, value and at, key where known."),
+    ] = "auto"
+    count_metric: Annotated[str, Meta(description="Access logs: metric that counts one for each line.")] = "api_calls"
+    bytes_metric: Annotated[str, Meta(description="Access logs: metric that sums the bytes sent.")] = "bandwidth"
+    create_users: Annotated[bool, Meta(description="Create users that are not there yet.")] = False
+
+
+class ShowUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: User
+    metric: Annotated[str | None, Meta(description="Only this metric.")] = None
+    period: Annotated[str | None, Meta(description="A month, 2026-01; this month where it is left out.")] = None
+    month: Annotated[str | None, Meta(description="The same as --period.")] = None
+    by: Annotated[Literal["hour", "day"] | None, Meta(description="One row an hour or a day.")] = None
+
+
+class UsageStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing."""
+
+
+class AggregateUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    force: Annotated[bool, Meta(description="Also when the last run is more recent than the interval (always so by hand).")] = False

@@ -1,0 +1,189 @@
+"""Nouns and errors of metering."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from nself.core.errors import Conflict, Invalid, NotFound
+
+MAX_VALUE = 10**15
+MAX_KEY = 255
+MAX_NAME = 255
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked event, ready to be stored. `at` is aware UTC; `properties` is JSON text."""
+
+    user: str
+    metric: str
+    value: int
+    at: datetime
+    key: str
+    digest: bytes
+    properties: str | None = None
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the event at `index` of a request was not counted."""
+
+    index: int
+    code: str
+    message: str
+
+
+class Intake(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a request's events: `accepted` counted now, `duplicate` counted before."""
+
+    accepted: int
+    duplicate: int
+    rejected: list[Refused]
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `usage record`."""
+
+    user: str
+    metric: str
+    value: int
+    key: str
+    result: str
+
+
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of an import: all figures are of this run; `position` is in unpacked bytes."""
+
+    file: str
+    source: str
+    format: str
+    lines: int
+    events: int
+    accepted: int
+    duplicate: int
+    rejected: int
+    users_created: int
+    position: int
+    left: str | None = None
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """Where an import stands."""
+
+    position: int
+    lines: int
+
+
+class Total(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric of one user over a half-open period."""
+
+    user: str
+    metric: str
+    value: int
+    unit: str
+    events: int
+    period_start: datetime
+    period_end: datetime
+    last_at: datetime | None
+
+
+class Sum(msgspec.Struct, frozen=True):
+    """What a query adds up for one user and metric (and bucket)."""
+
+    user_id: str
+    metric_type: str
+    events: int
+    total: Decimal
+    largest: int
+    last_value: int
+    last_at: datetime
+    bucket: datetime | None = None
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """How many events were rejected with `code`."""
+
+    code: str
+    events: int
+    example: str
+
+
+class Conservation(msgspec.Struct, frozen=True, kw_only=True):
+    """The law of metering. `pending` is stored and counted in every answer, but not yet folded into rollups."""
+
+    accepted: int
+    counted: int
+    duplicate: int
+    rejected: int
+    pending: int
+    balanced: bool
+    raw_events: int
+    last_recorded_at: datetime | None
+    last_fold_at: datetime | None
+    rejected_by_reason: list[Reason]
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """The independent counts behind Conservation."""
+
+    received: int
+    duplicate: int
+    rejected: int
+    rolled_up: int
+    pending: int
+    raw_events: int
+    last_recorded_at: datetime | None
+    last_fold_at: datetime | None
+
+
+class Folded(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of a fold."""
+
+    deltas: int
+    seconds: float
+    pending: int
+
+
+class ValueOutOfRange(Invalid):
+    code, guide, param = "value_out_of_range", "2.1", "value"
+    text = f"Invalid value: {{value}} (0 to {MAX_VALUE})"
+
+
+class KeyTooLong(Invalid):
+    code, guide, param = "key_too_long", "2.3", "key"
+    text = f"Invalid key: more than {MAX_KEY} characters"
+
+
+class BadTime(Invalid):
+    code, guide, param = "timestamp_out_of_range", "2.4", "at"
+    text = "Invalid time: {at} ({detail})"
+
+
+class KeyReused(Conflict):
+    code, type, guide, param = "idempotency_error", "idempotency_error", "10.6", "key"
+    text = "Keys for idempotent requests can only be used with the same parameters they were first used with: {key}"
+
+
+class UnreadableEvent(Invalid):
+    code = "unreadable_event"
+    text = "Invalid usage event: {detail}"
+    hints = ("nself billing usage record --help",)
+
+
+class BatchTooLarge(Invalid):
+    status = 413
+    code = "batch_too_large"
+    text = "{count} usage events in one request; the most is {limit}"
+    hints = ("nself env get USAGE_MAX_BATCH",)
+
+
+class NoSuchFile(NotFound):
+    code, param = "no_such_file", "file"
+    text = "No such file: {path}"
+
+
+class UnreadableImport(Invalid):
+    code, param = "unreadable_import", "file"
+    text = "{path} cannot be imported: {detail}"
+    hints = ("nself billing usage import --help",)

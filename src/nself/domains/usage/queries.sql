@@ -1,0 +1,184 @@
+-- Statements of metering. The usage family is distributed by user_id: each statement carries it (scale.md).
+
+-- name: make_staging
+-- Temporary, so that two writers never meet; emptied at each commit.
+create temporary table if not exists usage_staging (
+    n integer not null,
+    user_id text not null,
+    metric_type text not null,
+    value bigint not null,
+    created_at timestamptz not null,
+    idempotency_key text not null,
+    digest bytea not null,
+    properties text
+) on commit delete rows;
+
+-- name: fill_staging
+copy usage_staging (n, user_id, metric_type, value, created_at, idempotency_key, digest, properties) from stdin;
+
+-- name: store_staged
+-- Keys first (sorted, so that two writers do not deadlock), then the events and deltas of the keys that were new.
+-- Returns the n of what was not new.
+with input as (
+    select distinct on (user_id, idempotency_key) *
+    from usage_staging
+    order by user_id, idempotency_key, n
+),
+fresh as (
+    insert into billing_usage_keys (user_id, idempotency_key, digest)
+    select user_id, idempotency_key, digest
+    from input
+    order by user_id, idempotency_key
+    on conflict do nothing
+    returning user_id, idempotency_key
+),
+counted as (
+    select input.* from input join fresh using (user_id, idempotency_key)
+),
+events as (
+    insert into billing_usage (user_id, metric_type, value, created_at, idempotency_key, properties, source, recorded_at)
+    select user_id, metric_type, value, created_at, idempotency_key, properties, %(source)s, %(now)s
+    from counted
+),
+deltas as (
+    insert into billing_usage_deltas (user_id, metric_type, hour, events, total, largest, last_value, last_at)
+    select
+        user_id, metric_type, date_trunc('hour', created_at, 'UTC'), count(*), sum(value), max(value),
+        (array_agg(value order by created_at desc, idempotency_key desc))[1], max(created_at)
+    from counted
+    group by 1, 2, 3
+)
+select staged.n
+from usage_staging staged
+left join counted on counted.n = staged.n
+where counted.n is null;
+
+-- name: classify_known
+-- Runs as a statement of its own, so that it sees keys that another writer committed meanwhile.
+select staged.n
+from usage_staging staged
+join billing_usage_keys keys using (user_id, idempotency_key)
+where staged.n = any(%(numbers)s::integer[]) and keys.digest <> staged.digest;
+
+-- name: ensure_month
+select billing.ensure_usage_month(%(first_day)s::date);
+
+-- name: add_intake
+insert into billing_usage_intake (source, received, duplicate, at)
+values (%(source)s, %(received)s, %(duplicate)s, %(now)s);
+
+-- name: add_rejected
+insert into billing_usage_rejected (event, code, message, source, rejected_at)
+select event, code, message, %(source)s, %(now)s
+from unnest(%(events)s::text[], %(codes)s::text[], %(messages)s::text[]) as given (event, code, message);
+
+-- name: totals
+-- Whole hours from rollups and unfolded deltas, the edges of a period that begins inside an hour from raw events.
+-- One statement, so that a fold in between cannot count a delta twice. `%(users)s` null means everybody.
+select
+    user_id, metric_type, sum(events)::bigint as events, sum(total) as total, max(largest) as largest,
+    (array_agg(last_value order by last_at desc))[1] as last_value, max(last_at) as last_at
+from (
+    select user_id, metric_type, events, total, largest, last_value, last_at
+    from billing_usage_rollups
+    where hour >= %(first)s and hour < %(last)s and (%(users)s::text[] is null or user_id = any(%(users)s))
+    union all
+    select user_id, metric_type, events, total, largest, last_value, last_at
+    from billing_usage_deltas
+    where hour >= %(first)s and hour < %(last)s and (%(users)s::text[] is null or user_id = any(%(users)s))
+    union all
+    select user_id, metric_type, 1, value, value, value, created_at
+    from billing_usage
+    where
+        ((created_at >= %(start)s and created_at < least(%(first)s, %(end)s)) or (created_at >= %(last)s and created_at < %(end)s))
+        and (%(users)s::text[] is null or user_id = any(%(users)s))
+) parts
+where %(metric)s::text is null or metric_type = %(metric)s
+group by user_id, metric_type
+order by user_id, metric_type;
+
+-- name: buckets
+-- From raw events, so that days are exact in every time zone.
+select
+    user_id, metric_type, count(*) as events, sum(value) as total, max(value) as largest,
+    (array_agg(value order by created_at desc))[1] as last_value, max(created_at) as last_at,
+    date_trunc(%(unit)s::text, created_at, %(zone)s::text) as bucket
+from billing_usage
+where
+    user_id = %(user)s and created_at >= %(start)s and created_at < %(end)s
+    and (%(metric)s::text is null or metric_type = %(metric)s)
+group by user_id, metric_type, bucket
+order by bucket, metric_type;
+
+-- name: counts
+-- The two sides of the law come from different tables: intake on the left, rollups, deltas and rejected on the right.
+select
+    (select coalesce(sum(received), 0)::bigint from billing_usage_intake) as received,
+    (select coalesce(sum(duplicate), 0)::bigint from billing_usage_intake) as duplicate,
+    (select count(*) from billing_usage_rejected) as rejected,
+    (select coalesce(sum(events), 0)::bigint from billing_usage_rollups) as rolled_up,
+    (select coalesce(sum(events), 0)::bigint from billing_usage_deltas) as pending,
+    (select count(*) from billing_usage) as raw_events,
+    (select max(at) from billing_usage_intake) as last_recorded_at,
+    (select max(folded_at) from billing_usage_folds) as last_fold_at;
+
+-- name: rejected_reasons
+select code, count(*) as events, min(message) as example
+from billing_usage_rejected
+group by code
+order by events desc, code;
+
+-- name: lock_fold
+-- One fold at a time; whoever comes second leaves it to the first.
+select pg_try_advisory_xact_lock(hashtext('billing_usage_fold'));
+
+-- name: fold
+-- Bounded, so that a fold never holds its locks for long.
+with taken as (
+    delete from billing_usage_deltas
+    where (user_id, id) in (select user_id, id from billing_usage_deltas order by user_id, id limit %(limit)s)
+    returning *
+),
+grouped as (
+    select
+        user_id, metric_type, hour, sum(events)::bigint as events, sum(total) as total, max(largest) as largest,
+        (array_agg(last_value order by last_at desc, id desc))[1] as last_value, max(last_at) as last_at
+    from taken
+    group by user_id, metric_type, hour
+),
+folded as (
+    insert into billing_usage_rollups as rollup (user_id, metric_type, hour, events, total, largest, last_value, last_at)
+    select user_id, metric_type, hour, events, total, largest, last_value, last_at
+    from grouped
+    order by user_id, metric_type, hour
+    on conflict (user_id, metric_type, hour) do update set
+        events = rollup.events + excluded.events,
+        total = rollup.total + excluded.total,
+        largest = greatest(rollup.largest, excluded.largest),
+        last_value = case when excluded.last_at >= rollup.last_at then excluded.last_value else rollup.last_value end,
+        last_at = greatest(rollup.last_at, excluded.last_at)
+)
+select count(*) from taken;
+
+-- name: note_fold
+insert into billing_usage_folds (shard, folded_at, deltas, duration)
+values (0, %(now)s, %(deltas)s, %(duration)s)
+on conflict (shard) do update set folded_at = excluded.folded_at, deltas = excluded.deltas, duration = excluded.duration;
+
+-- name: pending_events
+select coalesce(sum(events), 0)::bigint from billing_usage_deltas;
+
+-- name: begin_import
+insert into billing_usage_imports (source, path, format, position, lines, started_at, updated_at)
+values (%(source)s, %(path)s, %(format)s, 0, 0, %(now)s, %(now)s)
+on conflict (source) do nothing;
+
+-- name: lock_import
+-- Two imports of one file take turns, chunk by chunk.
+select position, lines from billing_usage_imports where source = %(source)s for update;
+
+-- name: advance_import
+update billing_usage_imports set
+    position = %(position)s, lines = lines + %(lines)s, received = received + %(received)s, counted = counted + %(counted)s,
+    duplicate = duplicate + %(duplicate)s, rejected = rejected + %(rejected)s, updated_at = %(now)s
+where source = %(source)s;

@@ -1,0 +1,194 @@
+"""Pure decisions of metering: what an event must look like, what makes two the same, how files are read."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from nself.core import period
+from nself.core.errors import InvalidInteger, InvalidParameter, MissingParameter, UnknownParameter
+from nself.domains.catalog.model import NoSuchMetric
+from nself.domains.usage.inputs import UsageEvent
+from nself.domains.usage.model import (
+    MAX_KEY,
+    MAX_NAME,
+    MAX_VALUE,
+    BadTime,
+    KeyTooLong,
+    Row,
+    UnreadableEvent,
+    ValueOutOfRange,
+)
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+AHEAD = timedelta(minutes=5)
+ACCESS = re.compile(
+    r'(?P<host>\S+) \S+ (?P<who>\S+|"[^"]*") \[(?P<at>[^\]]+)\] "(?P<request>(?:[^"\\]|\\.)*)" (?P<status>\d{3}) (?P<size>\d+|-)'
+    r'(?: "(?:[^"\\]|\\.)*" "(?:[^"\\]|\\.)*")?(?: .*)?'
+)
+MONTHS = {name: at for at, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_decode_one = msgspec.json.Decoder(UsageEvent)
+_raw = msgspec.json.Decoder(dict[str, Any])
+
+
+def check(event: UsageEvent, metrics: Mapping[str, object], now: datetime, tz: ZoneInfo, fresh_key: str) -> Row:
+    """A row to store. Raises one of this domain's Invalid errors or NoSuchMetric; the user is checked elsewhere.
+
+    `fresh_key` is used where the event brings none.
+    """
+    if event.metric not in metrics:
+        raise NoSuchMetric(metric=event.metric[:MAX_NAME])
+    if not 0 <= event.value <= MAX_VALUE:
+        raise ValueOutOfRange(value=event.value)
+    if not event.user or len(event.user) > MAX_NAME or not _storable(event.user):
+        raise InvalidParameter(f"Invalid user: {event.user[:40]!r}", "user")
+    if event.key is not None and (len(event.key) > MAX_KEY or not event.key or not _storable(event.key)):
+        raise KeyTooLong()
+    at = _time(event.at, now, tz) if event.at is not None else now
+    properties = _encode(event.properties).decode() if event.properties else None
+    given = f"{event.metric}\0{event.value}\0{at.isoformat() if event.at is not None else ''}\0{properties or ''}"
+    return Row(
+        user=event.user,
+        metric=event.metric,
+        value=event.value,
+        at=at,
+        key=event.key or fresh_key,
+        digest=hashlib.blake2b(given.encode("utf-8", "surrogatepass"), digest_size=16).digest(),
+        properties=properties,
+    )
+
+
+def _storable(text: str) -> bool:
+    """PostgreSQL stores neither NUL nor lone surrogates."""
+    return "\0" not in text and text.isprintable()
+
+
+def _time(text: str, now: datetime, tz: ZoneInfo) -> datetime:
+    at = period.instant(text, tz)
+    if at < EARLIEST:
+        raise BadTime(at=text[:40], detail="before 2000-01-01")
+    if at > now + AHEAD:
+        raise BadTime(at=text[:40], detail="more than 5 minutes in the future")
+    return at
+
+
+def decode(body: bytes | msgspec.Raw) -> UsageEvent:
+    """One JSON event. Raises UnreadableEvent, InvalidInteger, MissingParameter or UnknownParameter."""
+    try:
+        return _decode_one.decode(body)
+    except msgspec.ValidationError as error:
+        raise _explained(error, body) from None
+    except msgspec.DecodeError as error:
+        raise UnreadableEvent(detail=str(error)) from None
+
+
+def _explained(error: msgspec.ValidationError, body: bytes | msgspec.Raw) -> Exception:
+    """msgspec's complaint in Stripe's words."""
+    text = str(error)
+    if missing := re.search(r"missing required field `(\w+)`", text):
+        return MissingParameter(missing[1])
+    if unknown := re.search(r"unknown field `(.+)`", text):
+        return UnknownParameter(unknown[1])
+    if "$.value" in text:
+        return InvalidInteger(_given(body, "value"), "value")
+    return UnreadableEvent(detail=text)
+
+
+def _given(body: bytes | msgspec.Raw, name: str) -> object:
+    try:
+        return _raw.decode(body).get(name)
+    except msgspec.DecodeError:
+        return "?"
+
+
+class Line(NamedTuple):
+    """What one line of an access log says; `size` is None where the server sent nothing."""
+
+    host: str
+    at: str
+    size: int | None
+
+
+def access_line(line: str) -> Line | None:
+    """Combined or common log format (httpd.apache.org/docs/2.4/logs.html), or None."""
+    found = ACCESS.fullmatch(line)
+    at = _access_time(found["at"]) if found else None
+    if not found or at is None:
+        return None
+    return Line(found["host"], at, None if found["size"] == "-" else int(found["size"]))
+
+
+def _access_time(text: str) -> str | None:
+    """`17/May/2015:10:05:03 +0000` as RFC 3339."""
+    found = re.fullmatch(r"(\d{2})/(\w{3})/(\d{4}):(\d{2}:\d{2}:\d{2}) ([+-]\d{2})(\d{2})", text)
+    if not found or found[2] not in MONTHS:
+        return None
+    return f"{found[3]}-{MONTHS[found[2]]:02}-{found[1]}T{found[4]}{found[5]}:{found[6]}"
+
+
+def line_key(first: str, offset: int, line: str, metric: str) -> str:
+    """The idempotency key of one metric of a line.
+
+    From the content and the position, so that the same file imported again, grown or packed gives the same keys,
+    and two equal lines of one file give two.
+    """
+    return "line:" + hashlib.blake2b(f"{first}\0{offset}\0{line}\0{metric}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def source_id(first: str) -> str:
+    """Names the content that begins with the line `first`, whatever the file is called."""
+    return "file:" + hashlib.blake2b(first.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def csv_event(header: list[str], line: str) -> UsageEvent:
+    """One CSV line under its header. Raises UnreadableEvent or InvalidInteger."""
+    try:
+        cells = next(csv.reader([line], strict=True))
+    except (csv.Error, StopIteration) as error:
+        raise UnreadableEvent(detail=str(error) or "empty line") from None
+    if len(cells) != len(header):
+        raise UnreadableEvent(detail=f"{len(cells)} columns where the header has {len(header)}")
+    named = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
+    for name in ("user", "metric", "value"):
+        if name not in named:
+            raise MissingParameter(name)
+    value = named["value"]
+    if not re.fullmatch(r"-?\d{1,18}", value, re.ASCII):
+        raise InvalidInteger(value, "value")
+    extra = {name: cell for name, cell in named.items() if name not in ("user", "metric", "value", "at", "key")}
+    return UsageEvent(
+        user=named["user"], metric=named["metric"], value=int(value), at=named.get("at"), key=named.get("key"), properties=extra or None
+    )
+
+
+def guess_format(name: str, first: str) -> str | None:
+    """The format of a file from its name and first line, or None."""
+    bare = name.lower().removesuffix(".gz")
+    if bare.endswith(".csv"):
+        return "csv"
+    if bare.endswith((".ndjson", ".jsonl")) or first.lstrip().startswith("{"):
+        return "ndjson"
+    if access_line(first):
+        return "access"
+    return "csv" if {"user", "metric", "value"} <= set(first.lower().replace(" ", "").split(",")) else None
+
+
+def value_of(aggregation: str, events: int, total: int, largest: int, last_value: int) -> int:
+    """The figure that a metric's aggregation picks."""
+    return {"sum": total, "count": events, "max": largest, "last": last_value}[aggregation]
+
+
+def aligned(start: datetime, end: datetime) -> tuple[datetime, datetime]:
+    """The whole UTC hours inside `[start, end)`; what lies at the edges is read from raw events."""
+    floor = start.replace(minute=0, second=0, microsecond=0)
+    first = floor if floor == start else floor + timedelta(hours=1)
+    last = max(first, end.replace(minute=0, second=0, microsecond=0))
+    return first, last

@@ -1,0 +1,1 @@
+"""Use cases and steps of metering, one module a verb."""

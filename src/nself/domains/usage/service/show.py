@@ -1,0 +1,84 @@
+"""Reading usage: exact totals, and the law that they obey."""
+
+from __future__ import annotations
+
+from nself.app import App
+from nself.core import period
+from nself.core.errors import InvalidParameter
+from nself.core.period import Period
+from nself.db.connect import Tx
+from nself.domains.catalog import rules as catalog_rules
+from nself.domains.catalog import service as catalog
+from nself.domains.catalog.model import Metric
+from nself.domains.customer import service as customer
+from nself.domains.usage import rules, store
+from nself.domains.usage.inputs import ShowUsage, UsageStatus
+from nself.domains.usage.model import Conservation, Sum, Total
+
+
+def show(app: App, given: ShowUsage) -> list[Total]:
+    """Totals of a user by metric (and hour or day). Raises NoSuchUser, NoSuchMetric."""
+    file = catalog.metric_file(app)
+    if given.metric is not None:
+        catalog_rules.require(file, given.metric)
+    span = given_period(app, given.period, given.month)
+    customer.require_user(app, given.user)
+    with app.db.reading() as tx:
+        if given.by:
+            sums = store.buckets(tx, given.user, given.metric, given.by, app.timezone.key, *span)
+        else:
+            sums = totals(tx, [given.user], given.metric, span)
+    found = [_total(app, file.metrics[one.metric_type], one, span, given.by) for one in sums if one.metric_type in file.metrics]
+    if found or given.by:
+        return found
+    return [
+        Total(user=given.user, metric=name, value=0, unit=metric.unit, events=0, period_start=span.start, period_end=span.end, last_at=None)
+        for name, metric in file.metrics.items()
+        if given.metric in (None, name)
+    ]
+
+
+def given_period(app: App, text: str | None, month: str | None = None) -> Period:
+    """The month that was asked for, else the current one."""
+    if text and month and text != month:
+        raise InvalidParameter("--period and --month are the same; give one", "period")
+    asked = text or month
+    return period.month(asked, app.timezone) if asked else period.containing(app.clock(), "month", app.timezone)
+
+
+def totals(tx: Tx, users: list[str] | None, metric: str | None, span: Period) -> list[Sum]:
+    """Step: exact sums by user and metric in `span`; `users` None is everybody."""
+    return store.totals(tx, users, metric, rules.aligned(*span), *span)
+
+
+def _total(app: App, metric: Metric, one: Sum, span: Period, by: str | None) -> Total:
+    bucket = period.containing(one.bucket, "hour" if by == "hour" else "day", app.timezone) if one.bucket and by else span
+    return Total(
+        user=one.user_id,
+        metric=one.metric_type,
+        value=rules.value_of(metric.aggregation, one.events, int(one.total), one.largest, one.last_value),
+        unit=metric.unit,
+        events=one.events,
+        period_start=bucket.start,
+        period_end=bucket.end,
+        last_at=one.last_at,
+    )
+
+
+def status(app: App, given: UsageStatus) -> Conservation:
+    """accepted = counted + duplicate + rejected + pending, from independent counts."""
+    with app.db.reading() as tx:
+        counts, reasons = store.counts(tx), store.rejected_reasons(tx)
+    return Conservation(
+        accepted=counts.received,
+        counted=counts.rolled_up,
+        duplicate=counts.duplicate,
+        rejected=counts.rejected,
+        pending=counts.pending,
+        balanced=counts.received == counts.rolled_up + counts.duplicate + counts.rejected + counts.pending
+        and counts.raw_events == counts.rolled_up + counts.pending,
+        raw_events=counts.raw_events,
+        last_recorded_at=counts.last_recorded_at,
+        last_fold_at=counts.last_fold_at,
+        rejected_by_reason=reasons,
+    )

@@ -1,0 +1,105 @@
+"""One function a query of metering."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+from nself.db.connect import Tx
+from nself.db.queries import beside
+from nself.domains.usage.model import Counts, Progress, Reason, Row, Sum
+
+SQL = beside(__file__)
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+def _copy_line(n: int, row: Row) -> str:
+    """One row of COPY's text format."""
+    properties = r"\N" if row.properties is None else row.properties.translate(_ESCAPES)
+    return (
+        f"{n}\t{row.user.translate(_ESCAPES)}\t{row.metric}\t{row.value}\t{row.at.isoformat()}"
+        f"\t{row.key.translate(_ESCAPES)}\t\\\\x{row.digest.hex()}\t{properties}\n"
+    )
+
+
+def stage(tx: Tx, rows: Sequence[tuple[int, Row]]) -> None:
+    """Put numbered rows into this transaction's staging table."""
+    tx.run(SQL["make_staging"])
+    tx.copy(SQL["fill_staging"], "".join(_copy_line(n, row) for n, row in rows).encode())
+
+
+def store_staged(tx: Tx, source: str, now: datetime) -> list[int]:
+    """Count what is new; the numbers of what was not."""
+    return tx.values(SQL["store_staged"], source=source, now=now)
+
+
+def reused_keys(tx: Tx, numbers: list[int]) -> set[int]:
+    """Those of `numbers` whose key was used for other content before."""
+    return set(tx.values(SQL["classify_known"], numbers=numbers))
+
+
+def ensure_month(tx: Tx, first_day: date) -> None:
+    tx.run(SQL["ensure_month"], first_day=first_day)
+
+
+def add_intake(tx: Tx, source: str, received: int, duplicate: int, now: datetime) -> None:
+    tx.run(SQL["add_intake"], source=source, received=received, duplicate=duplicate, now=now)
+
+
+def add_rejected(tx: Tx, source: str, now: datetime, events: list[str], codes: list[str], messages: list[str]) -> None:
+    tx.run(SQL["add_rejected"], source=source, now=now, events=events, codes=codes, messages=messages)
+
+
+def totals(
+    tx: Tx, users: list[str] | None, metric: str | None, whole_hours: tuple[datetime, datetime], start: datetime, end: datetime
+) -> list[Sum]:
+    """Sums by user and metric in `[start, end)`; `whole_hours` from `rules.aligned`; `users` None is everybody."""
+    first, last = whole_hours
+    return tx.all(SQL["totals"], Sum, users=users, metric=metric, first=first, last=last, start=start, end=end)
+
+
+def buckets(tx: Tx, user: str, metric: str | None, unit: str, zone: str, start: datetime, end: datetime) -> list[Sum]:
+    return tx.all(SQL["buckets"], Sum, user=user, metric=metric, unit=unit, zone=zone, start=start, end=end)
+
+
+def counts(tx: Tx) -> Counts:
+    return tx.one(SQL["counts"], Counts)
+
+
+def rejected_reasons(tx: Tx) -> list[Reason]:
+    return tx.all(SQL["rejected_reasons"], Reason)
+
+
+def lock_fold(tx: Tx) -> bool:
+    """Whether this transaction is the one that folds."""
+    return bool(tx.value(SQL["lock_fold"]))
+
+
+def fold(tx: Tx, limit: int) -> int:
+    """Number of deltas folded, at most `limit`."""
+    return int(tx.value(SQL["fold"], limit=limit))
+
+
+def note_fold(tx: Tx, now: datetime, deltas: int, duration: timedelta) -> None:
+    tx.run(SQL["note_fold"], now=now, deltas=deltas, duration=duration)
+
+
+def pending_events(tx: Tx) -> int:
+    return int(tx.value(SQL["pending_events"]))
+
+
+def begin_import(tx: Tx, source: str, path: str, format: str, now: datetime) -> None:
+    tx.run(SQL["begin_import"], source=source, path=path, format=format, now=now)
+
+
+def lock_import(tx: Tx, source: str) -> Progress:
+    return tx.one(SQL["lock_import"], Progress, source=source)
+
+
+def advance_import(
+    tx: Tx, source: str, position: int, lines: int, received: int, counted: int, duplicate: int, rejected: int, now: datetime
+) -> None:
+    tx.run(
+        SQL["advance_import"],
+        source=source, position=position, lines=lines, received=received, counted=counted, duplicate=duplicate, rejected=rejected, now=now,
+    )  # fmt: skip

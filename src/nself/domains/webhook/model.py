@@ -1,0 +1,119 @@
+"""Nouns and errors of webhooks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from nself.core.errors import Invalid, Unavailable
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A verified event as it is stored. `object_id` is the type where the event's object has no id."""
+
+    event_id: str
+    type: str
+    object_id: str
+    object_kind: str
+    livemode: bool
+    api_version: str | None
+    event_created_at: datetime
+    payload: str
+
+
+class Received(msgspec.Struct, frozen=True, kw_only=True):
+    """What the receiver answers."""
+
+    received: bool
+    event: str
+    duplicate: bool
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """An object whose events may be processed by the holder of `fence`."""
+
+    object_id: str
+    fence: int
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """An event that is to be processed."""
+
+    id: int
+    event_id: str
+    type: str
+    object_kind: str
+    attempts: int
+    received_at: datetime
+
+
+class ListedEvent(msgspec.Struct, frozen=True):
+    """A row of `webhook events`."""
+
+    id: int
+    event: str
+    type: str
+    object: str
+    status: str
+    deliveries: int
+    attempts: int
+    received_at: datetime
+    processed_at: datetime | None
+    error: str | None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts over all stored events; `oldest_waiting_at` is empty when the worker is up to date."""
+
+    events: int
+    deliveries: int
+    processed: int
+    ignored: int
+    waiting: int
+    failed: int
+    parked: int
+    oldest_waiting_at: datetime | None
+    last_received_at: datetime | None
+    last_processed_at: datetime | None
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint at Stripe."""
+
+    id: str
+    url: str
+    status: str
+    events: list[str]
+    api_version: str | None
+
+
+class UpdatedEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `webhook update-url`."""
+
+    id: str
+    url: str
+    created: bool
+    note: str
+
+
+class SignatureTest(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `webhook test-signature`: the HTTP status that each of our secrets got, and a wrong one."""
+
+    url: str
+    secrets: int
+    signed: list[int]
+    wrongly_signed: int
+    passed: bool
+
+
+class ReceiverAway(Unavailable):
+    code, guide = "receiver_away", "6.1"
+    text = "{url} does not answer: {detail}"
+    hints = ("nself status http", "nself restart billing")
+
+
+class UnreadableWebhook(Invalid):
+    code, guide = "webhook_unreadable", "6.1"
+    text = "Invalid webhook body: {detail}"
+    hints = ("nself billing webhook events --status failed",)

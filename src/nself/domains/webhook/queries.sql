@@ -1,0 +1,93 @@
+-- Statements of webhooks. Leases are measured by the database's own clock.
+
+-- name: receive
+-- One statement before the acknowledgement: the event once, and its object due. True where it was new.
+with event as (
+    insert into billing_webhook_events as stored (
+        event_id, type, object_id, object_kind, livemode, api_version, event_created_at, payload, status, received_at
+    )
+    values (
+        %(event_id)s, %(type)s, %(object_id)s, %(object_kind)s, %(livemode)s, %(api_version)s, %(event_created_at)s, %(payload)s,
+        %(status)s, %(now)s
+    )
+    on conflict (event_id) where status <> 'duplicate' do update set deliveries = stored.deliveries + 1
+    returning (deliveries = 1) as fresh, status
+),
+due as (
+    insert into billing_webhook_objects as object (object_id, next_at)
+    select %(object_id)s, now() from event where fresh and status = 'received'
+    on conflict (object_id) do update set next_at = least(coalesce(object.next_at, 'infinity'), excluded.next_at)
+)
+select fresh from event;
+
+-- name: claim_objects
+with due as (
+    select object_id
+    from billing_webhook_objects
+    where next_at <= now() and (lease_until is null or lease_until < now())
+    order by next_at
+    limit %(limit)s
+    for update skip locked
+)
+update billing_webhook_objects object
+set lease_until = now() + %(lease)s::interval, fence = fence + 1
+from due
+where object.object_id = due.object_id
+returning object.object_id, object.fence;
+
+-- name: waiting
+select id, event_id, type, object_kind, attempts, received_at
+from billing_webhook_events
+where object_id = %(object_id)s and status in ('received', 'failed')
+order by id;
+
+-- name: lock_object
+-- Before release, so that an event that is arriving is either seen by the release or makes the object due again.
+select fence from billing_webhook_objects where object_id = %(object_id)s for update;
+
+-- name: finish_events
+update billing_webhook_events
+set status = %(status)s, attempts = attempts + 1, processed_at = %(now)s, error = null
+where id = any(%(ids)s::bigint[]);
+
+-- name: fail_events
+update billing_webhook_events
+set status = case when %(permanent)s::boolean then 'failed_permanent' else 'failed' end, attempts = attempts + 1, error = %(error)s
+where id = any(%(ids)s::bigint[]);
+
+-- name: release_object
+update billing_webhook_objects object
+set
+    lease_until = null,
+    next_at = case
+        when exists (
+            select from billing_webhook_events event
+            where event.object_id = object.object_id and event.status in ('received', 'failed')
+        ) then now() + %(wait)s::interval
+    end
+where object_id = %(object_id)s;
+
+-- name: list_events
+select
+    id, event_id as event, type, object_id as object, status, deliveries, attempts, received_at, processed_at, error
+from billing_webhook_events
+where
+    (%(status)s::text is null or status = %(status)s)
+    and (%(object)s::text is null or object_id = %(object)s)
+    and (%(type)s::text is null or type = %(type)s)
+order by id desc
+limit %(limit)s;
+
+-- name: status
+select
+    count(*) filter (where status <> 'duplicate') as events,
+    coalesce(sum(deliveries) filter (where status <> 'duplicate'), 0)::bigint as deliveries,
+    count(*) filter (where status = 'processed') as processed,
+    count(*) filter (where status = 'ignored') as ignored,
+    count(*) filter (where status = 'received') as waiting,
+    count(*) filter (where status in ('failed', 'failed_permanent')) as failed,
+    count(*) filter (where status = 'parked') as parked,
+    min(received_at) filter (where status in ('received', 'failed')) as oldest_waiting_at,
+    max(received_at) as last_received_at,
+    max(processed_at) as last_processed_at
+from billing_webhook_events;

@@ -1,0 +1,1 @@
+"""Use cases and steps of webhooks, one module a verb."""

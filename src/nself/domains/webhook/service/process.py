@@ -1,0 +1,86 @@
+"""Processing events: one object at a time, fetched once for all its waiting events.
+
+Stripe guarantees no order and its times have whole seconds, so an event only says that its object changed;
+what is stored is the object as Stripe has it now. State and the mark "processed" are one transaction.
+"""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+from nself import log
+from nself.app import App
+from nself.core.clock import monotonic
+from nself.core.errors import BillingError, Denied, Unavailable
+from nself.db.connect import Tx
+from nself.domains.connection.service import mirror
+from nself.domains.webhook import store
+from nself.domains.webhook.model import Claimed, Waiting
+
+LEASE = timedelta(minutes=5)
+THREADS = 4
+BATCH = 50
+MAX_ATTEMPTS = 12
+LONGEST_WAIT = 3600
+
+
+class _LeaseLost(Exception):
+    """Another worker has claimed the object meanwhile; it will do the work."""
+
+
+def process_due(app: App) -> int:
+    """Claim objects with waiting events and process them, a few at a time; number of objects claimed."""
+    with app.db.reading() as tx:
+        claimed = store.claim_objects(tx, BATCH, LEASE)
+    if len(claimed) == 1:
+        process(app, claimed[0])
+    elif claimed:
+        with ThreadPoolExecutor(THREADS, "webhook") as pool:
+            list(pool.map(lambda one: process(app, one), claimed))
+    return len(claimed)
+
+
+def process(app: App, claimed: Claimed) -> None:
+    """All waiting events of one object. Never raises a BillingError."""
+    began = monotonic()
+    with app.db.reading() as tx:
+        events = store.waiting(tx, claimed.object_id)
+    kind = events[-1].object_kind if events else ""
+    try:
+        if events and mirror.mirrored(app, kind):
+            mirror.refresh(app, kind, claimed.object_id, also=lambda tx: _finish(app, tx, claimed, events, "processed"))
+        else:
+            with app.db.transaction() as tx:
+                _finish(app, tx, claimed, events, "ignored")
+    except _LeaseLost:
+        return
+    except BillingError as error:
+        _fail(app, claimed, events, error)
+        return
+    for event in events:
+        log.info("webhook_processed", event=event.event_id, type=event.type, object=claimed.object_id, duration=round(monotonic() - began, 3))
+
+
+def _finish(app: App, tx: Tx, claimed: Claimed, events: list[Waiting], status: str) -> None:
+    if store.lock_object(tx, claimed.object_id) != claimed.fence:
+        raise _LeaseLost
+    store.finish_events(tx, [event.id for event in events], status, app.clock())
+    store.release_object(tx, claimed.object_id, timedelta(0))
+
+
+def _fail(app: App, claimed: Claimed, events: list[Waiting], error: BillingError) -> None:
+    """Try again later; an outage or a refused key is never the event's fault and is not counted out."""
+    attempts = max(event.attempts for event in events) + 1
+    permanent = attempts >= MAX_ATTEMPTS and not isinstance(error, (Unavailable, Denied))
+    wait = random.uniform(0.5, 1) * min(LONGEST_WAIT, 2**attempts)
+    with app.db.transaction() as tx:
+        if store.lock_object(tx, claimed.object_id) != claimed.fence:
+            return
+        store.fail_events(tx, [event.id for event in events], f"{error.code}: {error.message}", permanent)
+        store.release_object(tx, claimed.object_id, timedelta(seconds=wait))
+    log.warning(
+        "webhook_failed", object=claimed.object_id, events=[event.event_id for event in events], code=error.code,
+        error=error.message, attempts=attempts, permanent=permanent,
+    )  # fmt: skip

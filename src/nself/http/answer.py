@@ -1,0 +1,62 @@
+"""Bodies and errors on the wire, and what a request is known by."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+import msgspec
+from starlette.responses import Response
+
+from nself import log
+from nself.core.errors import BillingError, Invalid, InvalidInteger, InvalidParameter, MissingParameter, UnknownParameter
+
+RETRY_SECONDS = 5
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+class BodyTooLarge(Invalid):
+    status = 413
+    code = "body_too_large"
+    text = "The request body is larger than {limit} bytes"
+
+
+class NotJson(Invalid):
+    code = "invalid_json"
+    text = "Invalid JSON: {detail}"
+
+
+def new_request_id() -> str:
+    return f"req_{uuid.uuid4().hex[:24]}"
+
+
+def body(result: object, request_id: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """`result` as JSON."""
+    return Response(_encode(result), status, {"Request-Id": request_id, **(headers or {})}, "application/json")
+
+
+def failure(error: Exception, request_id: str) -> Response:
+    """Any failure; what was not foreseen is logged with its traceback and told as 500 without details."""
+    if not isinstance(error, BillingError):
+        log.logger.error("request_failed", exc_info=error, extra={"fields": {"request_id": request_id}})
+        error = BillingError(detail=f"Something went wrong here; the log has the details under {request_id}")
+    headers: dict[str, str] = {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.status == 503:
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    return body(error.body(request_id), request_id, error.status, headers)
+
+
+def explained(error: msgspec.ValidationError, given: object) -> BillingError:
+    """msgspec's complaint about a body or query in Stripe's words."""
+    text = str(error)
+    if missing := re.search(r"missing required field `(\w+)`", text):
+        return MissingParameter(missing[1])
+    if unknown := re.search(r"unknown field `(.+)`", text):
+        return UnknownParameter(unknown[1])
+    place = re.search(r"`\$\.(\w+)`", text)
+    name = place[1] if place else None
+    if name and "Expected `int" in text and "got" in text and isinstance(given, dict):
+        return InvalidInteger(given.get(name), name)  # type: ignore[union-attr]
+    return InvalidParameter(text, name)

@@ -1,0 +1,129 @@
+"""The ASGI application: ingest and webhooks by their own handlers, everything else from the domains' rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import msgspec
+from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route as HttpRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from nself.app import App
+from nself.core.entrypoint import Route
+from nself.core.errors import NotFound, Unavailable
+from nself.domains.api_key import service as api_key
+from nself.http import answer, docs
+from nself.http.ingest import INGEST_PATH, Ingest
+from nself.http.webhook import WEBHOOK_PATHS, webhook
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class NoSuchRoute(NotFound):
+    code = "no_such_route"
+    text = "No such route: {method} {path}"
+    hints = ("nself status http",)
+
+
+class TookTooLong(Unavailable):
+    status = 504
+    code, guide = "api_timeout", "8.4"
+    text = "The request took longer than API_TIMEOUT ({limit:g} s)"
+    hints = ("nself env set API_TIMEOUT=60s", "nself restart billing")
+
+
+def application(app: App) -> ASGIApp:
+    """One app, many requests at once; use cases run in threads."""
+    rows = cast("tuple[Route, ...]", app.registry.rows(Route))
+    document = docs.openapi(rows, app.registry)
+
+    async def openapi(request: Request) -> Response:
+        return answer.body(document, answer.new_request_id())
+
+    async def page(request: Request) -> Response:
+        return HTMLResponse(docs.page(document), headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"})
+
+    async def health(request: Request) -> Response:
+        """Alive; whether the database answers is told, not a condition."""
+        return answer.body({"status": "ok", "mode": app.settings.text("STRIPE_MODE")}, answer.new_request_id())
+
+    routes = [HttpRoute(row.path, _endpoint(app, row), methods=[row.method]) for row in rows]
+    routes += [HttpRoute(path, webhook(app), methods=["POST", "HEAD"]) for path in WEBHOOK_PATHS]
+    routes += [HttpRoute("/openapi.json", openapi), HttpRoute("/docs", page), HttpRoute("/health", health)]
+    frame = Starlette(routes=routes, exception_handlers={404: _unknown, 405: _unknown})
+    ingest = Ingest(app)
+
+    async def entry(scope: Scope, receive: Receive, send: Send) -> None:
+        hot = scope["type"] == "http" and scope["path"] == INGEST_PATH and scope["method"] == "POST"
+        await (ingest if hot else frame)(scope, receive, send)
+
+    return entry
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    return answer.failure(NoSuchRoute(method=request.method, path=request.url.path), answer.new_request_id())
+
+
+def _endpoint(app: App, row: Route) -> Endpoint:
+    """The handler of one row: key, input, use case, answer."""
+
+    async def run(request: Request) -> Response:
+        request_id, limit = answer.new_request_id(), app.settings.seconds("API_TIMEOUT")
+        try:
+            raw = await read_body(request, app.settings.bytes("API_MAX_BODY"))
+            async with asyncio.timeout(limit):
+                return await to_thread.run_sync(_run, app, row, request, raw, request_id, abandon_on_cancel=True)
+        except TimeoutError:
+            return answer.failure(TookTooLong(limit=limit), request_id)
+        except Exception as error:  # the boundary: nothing may leave without an answer
+            return answer.failure(error, request_id)
+
+    return run
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body, at most `limit` bytes. Raises BodyTooLarge before more than that is held."""
+    parts, size = list[bytes](), 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise answer.BodyTooLarge(limit=limit)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _run(app: App, row: Route, request: Request, raw: bytes, request_id: str) -> Response:
+    api_key.allow(app, request.headers.get("authorization"), row.scope)
+    struct = cast("type[msgspec.Struct]", app.registry.resolve(row.input))
+    given = _given(struct, request, raw)
+    result = cast("Callable[[App, Any], object]", app.registry.resolve(row.use))(app, given)
+    if row.refusal and not getattr(result, row.refusal):
+        return answer.body(result, request_id, 429, _retry_after(app, result))
+    return answer.body(result, request_id)
+
+
+def _retry_after(app: App, result: object) -> dict[str, str]:
+    """Seconds until the limit begins anew."""
+    resets_at = getattr(result, "resets_at", None)
+    return {"Retry-After": str(max(1, int((resets_at - app.clock()).total_seconds())))} if resets_at else {}
+
+
+def _given(struct: type[msgspec.Struct], request: Request, raw: bytes) -> msgspec.Struct:
+    """The input: the JSON body of a POST, strictly typed; else path and query, whose values are text."""
+    strict = request.method == "POST"
+    given: object = {**request.path_params, **request.query_params}
+    if strict:
+        try:
+            given = msgspec.json.decode(raw or b"{}")
+        except msgspec.DecodeError as error:
+            raise answer.NotJson(detail=error) from None
+    try:
+        return msgspec.convert(given, struct, strict=strict)
+    except msgspec.ValidationError as error:
+        raise answer.explained(error, given) from None

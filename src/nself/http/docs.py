@@ -1,0 +1,105 @@
+"""The OpenAPI document, generated from the rows and their inputs, and a page that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any, cast, get_type_hints
+
+import msgspec
+
+from nself.app import Registry
+from nself.core.entrypoint import Route
+from nself.domains.usage.inputs import UsageEvent
+from nself.domains.usage.model import Intake
+
+Document = dict[str, Any]
+INGEST = Route(
+    method="POST", path="/api/v1/usage", use="usage.service.record:ingest", input="usage.inputs:UsageEvent", scope="usage:write",
+    help="Record one usage event, an array of them, or NDJSON (application/x-ndjson). Answered after the commit.",
+)  # fmt: skip
+
+
+def openapi(rows: tuple[Route, ...], registry: Registry) -> Document:
+    """OpenAPI 3.1 of all routes."""
+    inputs = {row: cast("type[msgspec.Struct]", registry.resolve(row.input)) for row in rows}
+    results = {row: get_type_hints(cast("Callable[..., object]", registry.resolve(row.use)))["return"] for row in rows}
+    inputs[INGEST], results[INGEST] = UsageEvent, Intake
+    types = list(dict.fromkeys([*inputs.values(), *results.values()]))
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    schema = dict(zip(types, schemas, strict=True))
+    paths: dict[str, Document] = {}
+    for row in (INGEST, *rows):
+        struct = inputs[row]
+        paths.setdefault(row.path, {})[row.method.lower()] = {
+            "summary": row.help,
+            "operationId": row.use.replace(".service", "").replace(":", "."),
+            "security": [{"key": [row.scope]}],
+            **_given(row, struct, schema[struct], components),
+            "responses": _responses(row, schema[results[row]]),
+        }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "nself billing", "version": "1", "description": "Metering, quotas and invoices."},
+        "paths": paths,
+        "components": {"schemas": components, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+def _given(row: Route, struct: type[msgspec.Struct], schema: Document, components: Document) -> Document:
+    if row.method != "GET":
+        one_of = [schema, {"type": "array", "items": schema}] if row is INGEST else None
+        return {"requestBody": {"required": True, "content": {"application/json": {"schema": {"oneOf": one_of} if one_of else schema}}}}
+    properties: Document = components[struct.__name__]["properties"]
+    required: list[str] = components[struct.__name__].get("required", [])
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "required": name in required, "schema": one, "description": one.get("description", "")}
+            for name, one in properties.items()
+        ]
+    }
+
+
+def _responses(row: Route, schema: Document) -> Document:
+    content = {"application/json": {"schema": schema}}
+    found: Document = {"200": {"description": "Done", "content": content}}
+    if row.refusal:
+        found["429"] = {"description": "Refused; the body is the same", "content": content}
+    for status, what in ((400, "Wrong input"), (401, "No valid key"), (403, "The key may not do this"), (404, "Not found"), (503, "Away")):
+        found[str(status)] = {"description": what}
+    return found
+
+
+STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}
+code,pre{font-family:ui-monospace,monospace}h2{border-top:1px solid #8884;padding-top:1rem}td{padding:.1rem 1rem .1rem 0;vertical-align:top}"""
+
+
+def page(document: Document) -> str:
+    """The document as a plain page: no script, no request to anywhere else."""
+    parts = [f"<h2 id='{escape(path)}'><code>{method.upper()} {escape(path)}</code></h2>{_operation(one, document)}"
+             for path, methods in document["paths"].items() for method, one in methods.items()]  # fmt: skip
+    return (
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
+        f"<title>nself billing API</title><style>{STYLE}</style><h1>nself billing API</h1>"
+        "<p>Send <code>Authorization: Bearer nsk_…</code>, made by <code>nself billing api-key create</code>. "
+        "The machine-readable document is <a href='/openapi.json'>/openapi.json</a>.</p>"
+        f"{''.join(parts)}</html>"
+    )
+
+
+def _operation(one: Document, document: Document) -> str:
+    rows = one.get("parameters") or [
+        {"name": name, "description": schema.get("description", ""), "required": name in _body(one, document).get("required", [])}
+        for name, schema in _body(one, document).get("properties", {}).items()
+    ]
+    cells = "".join(
+        f"<tr><td><code>{escape(row['name'])}</code><td>{'required' if row['required'] else ''}<td>{escape(row['description'])}"
+        for row in rows
+    )
+    return f"<p>{escape(one['summary'])} Scope <code>{escape(next(iter(one['security']))['key'][0])}</code>.</p><table>{cells}</table>"
+
+
+def _body(one: Document, document: Document) -> Document:
+    schema: Document = one["requestBody"]["content"]["application/json"]["schema"]
+    reference = str((schema.get("oneOf") or [schema])[0].get("$ref", ""))
+    return document["components"]["schemas"].get(reference.rpartition("/")[2], {})

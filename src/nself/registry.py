@@ -1,0 +1,50 @@
+"""The table of all domains' entry points, top of the import order: path -> command, route, job, intent, mirror."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import TypeVar, cast
+
+from nself.core.entrypoint import Row
+
+# From bottom to top: a domain may import those before it, never those after it.
+DOMAINS = (
+    "setting", "connection", "database", "api_key", "stack", "customer", "catalog", "usage", "quota", "invoice", "webhook", "sandbox",
+)  # fmt: skip
+GROUPS = {
+    "billing": "Metering, quotas, customers, invoices, webhooks",
+    "billing usage": "Record, import and show usage",
+    "billing quota": "Limits and what is left of them",
+    "billing customer": "Customers at Stripe and the users they belong to",
+    "billing invoice": "Invoices and their lines",
+    "billing webhook": "Events from Stripe",
+    "billing sandbox": "The local stand-in for Stripe, and the demonstration",
+    "billing api-key": "Keys for the HTTP API",
+    "env": "Settings and where they come from",
+    "db": "The database",
+}
+T = TypeVar("T", bound=Row)
+
+
+class Registry:
+    """Imports each domain's `entrypoints` once; services and inputs only when a row is used."""
+
+    def __init__(self, domains: tuple[str, ...] = DOMAINS) -> None:
+        self.all: list[Row] = []
+        for domain in domains:
+            module = import_module(f"nself.domains.{domain}.entrypoints")
+            self.all.extend(cast("tuple[Row, ...]", module.ROWS))
+
+    def rows(self, kind: type[T]) -> tuple[T, ...]:
+        return tuple(row for row in self.all if isinstance(row, kind))
+
+    def resolve(self, reference: str) -> object:
+        """`usage.service:record` -> the function."""
+        return resolve(reference)
+
+
+@cache
+def resolve(reference: str) -> object:
+    module, _, name = reference.partition(":")
+    return getattr(import_module(f"nself.domains.{module}"), name)

@@ -1,0 +1,1 @@
+"""The worker and the usage-collector: loops around use cases; nothing else."""

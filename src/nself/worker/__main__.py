@@ -1,0 +1,27 @@
+"""`python -m nself.worker`: processes webhooks and finishes intents."""
+
+from __future__ import annotations
+
+from nself import log
+from nself.app import App
+from nself.domains.connection.service import intents
+from nself.domains.webhook.service import process
+from nself.process.paths import log_folder
+from nself.registry import Registry
+from nself.worker.loop import Loop
+
+IDLE_SECONDS = 0.1
+
+
+def main() -> None:
+    app = App.find(None, Registry())
+    webhooks = log_folder(app.project, app.settings) / "billing-webhooks.log"
+    log.configure("worker", app.settings.text("BILLING_LOG_LEVEL"), webhooks=webhooks)
+    log.info("service_started", mode=app.settings.text("STRIPE_MODE"))
+    Loop(IDLE_SECONDS).run(lambda: process.process_due(app) + intents.perform_due(app))
+    app.close()
+    log.info("service_stopped")
+
+
+if __name__ == "__main__":
+    main()
