@@ -97,6 +97,7 @@ def main() -> int:
     project = Project(Path(os.environ["NSELF_PROJECT"]))
     fate = shim.Fate(parent=int(os.environ["NSELF_SUPERVISOR"]))
     shim.die_with_parent(fate)
+    shim.without_input()
     # The copy of the binaries must be open to the server's user; what is private says so itself.
     os.umask(0o022)
     try:

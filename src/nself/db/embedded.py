@@ -220,8 +220,7 @@ def claim_home(project: Project) -> Path:
             (found / "project").write_text(f"{project.root}\n")
             link.unlink(missing_ok=True)
             link.symlink_to(found)
-        elif link.is_symlink():
-            _check_origin(project, found, link)
+        check_origin(project, found)
         return found
 
 
@@ -236,13 +235,17 @@ def _new_home(project: Project, user: str) -> Path:
     return found
 
 
-def _check_origin(project: Project, found: Path, link: Path) -> None:
+def check_origin(project: Project, found: Path) -> None:
+    """Take over the database of a project that moved. Raises SharedDatabase where this is a copy of it."""
     note = found / "project"
-    other = Project(Path(note.read_text().strip())) if note.exists() else project
+    try:
+        other = Project(Path(note.read_text().removesuffix("\n")))
+    except FileNotFoundError:
+        return
     if other.root == project.root:
         return
     if home(other) == found:
-        raise SharedDatabase(link=link, other=other.root)
+        raise SharedDatabase(link=project.state / "postgres", other=other.root)
     note.write_text(f"{project.root}\n")
 
 

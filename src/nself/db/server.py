@@ -71,6 +71,7 @@ def _ask(project: Project) -> tuple[Answer, Path | None]:
     home = embedded.home(project)
     if home is None:
         return Answer(False, "there is no database yet"), None
+    embedded.check_origin(project, home)
     folder = embedded.sockets(project, home)
     if not embedded.announced(home):
         return Answer(False, "the server is not ready yet"), folder

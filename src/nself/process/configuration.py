@@ -7,22 +7,22 @@ from pathlib import Path
 
 from nself.core.project import Project
 from nself.core.settings import Settings
-from nself.process.paths import digest, log_folder, run_folder, socket_folder, write_changed
+from nself.process.paths import digest, run_folder, socket_folder, write_changed
 from nself.process.table import Service, Table, patience
 
 NAME = "supervisord.conf"
 LOG_BYTES = "20MB"
 LOG_BACKUPS = 5
 START_RETRIES = 10
-# Paths come through the daemon's environment or `here`: supervisor's parser cuts a value at " ;".
+# Paths are relative to the run folder, where supervisord works: its parser cuts a value at " ;" and expands "%".
 HEAD = """\
 ; Written by nself from the table of services; changes are overwritten.
 [supervisord]
-logfile=%(here)s/supervisord.log
+logfile=supervisord.log
 logfile_maxbytes=5MB
 logfile_backups=2
-pidfile=%(here)s/supervisord.pid
-childlogdir=%(here)s
+pidfile=supervisord.pid
+childlogdir=.
 nodaemon=true
 silent=true
 nocleanup=true
@@ -41,7 +41,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 PROGRAM = """
 [program:{name}]
 command="%(ENV_NSELF_PYTHON)s" -P -m {launcher} {name}
-directory=%(ENV_NSELF_PROJECT)s
+directory=../..
 autostart=false
 autorestart=true
 startsecs=1
@@ -51,7 +51,7 @@ stopwaitsecs={patience}
 killasgroup=true
 priority={priority}
 redirect_stderr=true
-stdout_logfile={logs}/{name}.log
+stdout_logfile=logs/{name}.log
 stdout_logfile_maxbytes={log_bytes}
 stdout_logfile_backups={log_backups}
 """
@@ -61,12 +61,7 @@ def socket_path(project: Project) -> Path:
     return socket_folder(project) / "supervisor.sock"
 
 
-def _logs(project: Project, settings: Settings) -> str:
-    folder = log_folder(project, settings)
-    return "%(here)s/../logs" if folder == project.logs else str(folder).replace("%", "%%")
-
-
-def _program(row: Service, project: Project, settings: Settings) -> str:
+def _program(row: Service, settings: Settings) -> str:
     return PROGRAM.format(
         name=row.name,
         launcher=row.launcher,
@@ -75,7 +70,6 @@ def _program(row: Service, project: Project, settings: Settings) -> str:
         patience=math.ceil(patience(row, settings)),
         # What others need starts first and stops last.
         priority=200 if row.needs else 100,
-        logs=_logs(project, settings),
         log_bytes=LOG_BYTES,
         log_backups=LOG_BACKUPS,
     )
@@ -84,5 +78,5 @@ def _program(row: Service, project: Project, settings: Settings) -> str:
 def render(project: Project, settings: Settings, table: Table) -> bool:
     """Write the configuration; whether it changed. Raises InvalidSetting, StateUnwritable."""
     head = HEAD.replace("{digest}", digest(project)).replace("{socket}", str(socket_path(project)))
-    text = head + "".join(_program(row, project, settings) for row in table.rows)
+    text = head + "".join(_program(row, settings) for row in table.rows)
     return write_changed(run_folder(project) / NAME, text)

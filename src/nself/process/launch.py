@@ -73,6 +73,7 @@ def main(name: str) -> None:
     project = Project(Path(os.environ["NSELF_PROJECT"]))
     fate = shim.Fate(parent=int(os.environ["NSELF_SUPERVISOR"]))
     shim.die_with_parent(fate)
+    shim.without_input()
     run = run_folder(project)
     row = table.load(run).row(name)
     wish = wanted.load(run).get(name)

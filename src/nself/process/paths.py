@@ -92,6 +92,15 @@ def private(folder: Path) -> Path:
     return folder
 
 
+def _link(link: Path, target: Path) -> None:
+    """`link` leads to `target`, replaced at once."""
+    if link.is_symlink() and link.readlink() == target:
+        return
+    fresh = link.with_name(f".{link.name}-{os.getpid()}")
+    fresh.symlink_to(target)
+    fresh.rename(link)
+
+
 def prepare(project: Project, logs: Path) -> None:
     """Make the run-time folders. Raises StateUnwritable, NotOwner, UnsafeFolder."""
     with writing(project.state):
@@ -101,6 +110,7 @@ def prepare(project: Project, logs: Path) -> None:
             raise NotOwner(path=project.state, owner=_user(owner))
         run_folder(project).mkdir(mode=0o700, exist_ok=True)
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _link(run_folder(project) / "logs", logs)
     private(socket_folder(project))
 
 

@@ -51,6 +51,13 @@ def die_with_parent(fate: Fate) -> None:
         raise SystemExit(f"the parent {fate.parent} is gone")
 
 
+def without_input() -> None:
+    """Reads of stdin end at once, instead of waiting for a supervisor that never writes."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+
+
 def become(argv: Sequence[str], fate: Fate, environ: Mapping[str, str] | None = None) -> NoReturn:
     """Replace this process by `argv`. Raises OSError when it cannot be executed."""
     if fate.user is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -51,6 +52,24 @@ def states(project: Project) -> dict[str, State]:
         return {}
 
 
+def _told(line: str) -> str:
+    """What a log line says, without the fields that every line has."""
+    try:
+        fields: object = json.loads(line)
+    except ValueError:
+        return line.strip()
+    match fields:
+        case {"message": message, **rest}:  # pyright: ignore[reportUnknownVariableType]
+            more = [
+                f"{key}={value}"
+                for key, value in rest.items()
+                if key not in {"time", "level", "service", "traceback"}
+            ]  # pyright: ignore[reportUnknownVariableType]
+            return " ".join([str(message), *more])  # pyright: ignore[reportUnknownArgumentType]
+        case _:
+            return line.strip()
+
+
 def log_tail(project: Project, settings: Settings, name: str, lines: int = 3) -> str:
     """The end of a service's log, for an error message."""
     path = log_folder(project, settings) / f"{name}.log"
@@ -60,7 +79,7 @@ def log_tail(project: Project, settings: Settings, name: str, lines: int = 3) ->
             text = file.read().decode(errors="replace")
     except OSError as error:
         return str(error)
-    return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
+    return " | ".join(_told(line) for line in text.splitlines()[-lines:] if line.strip())
 
 
 def _launch(project: Project) -> None:
