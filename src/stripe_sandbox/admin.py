@@ -1,0 +1,209 @@
+"""The admin routes under `/_sandbox/`: for the loopback only, without a key, JSON in and out."""
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+from urllib.parse import parse_qs
+
+import msgspec
+
+from stripe_sandbox import API_VERSION, auth, deliveries, faults, payments, resources
+from stripe_sandbox.call import Call
+from stripe_sandbox.clock import Clock
+from stripe_sandbox.collection import settle
+from stripe_sandbox.faults import DeliveryFault, RequestFault
+from stripe_sandbox.front import Answer, Request
+from stripe_sandbox.store import Object, Store
+
+Input = TypeVar("Input", bound=msgspec.Struct)
+
+
+class Refused(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class RevokeKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    key: str
+    standing: auth.Standing = "revoked"
+
+
+class ClearFaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: str | None = None
+
+
+class Resend(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    endpoint: str | None = None
+
+
+class Authenticate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    outcome: Literal["succeed", "fail"] = "succeed"
+
+
+class Edit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A change by hand in the Dashboard; `webhook` says whether Stripe would tell anyone."""
+
+    kind: str
+    id: str
+    changes: dict[str, Any] = {}
+    delete: bool = False
+    webhook: bool = True
+
+
+_EVENT_STEMS = {"subscription": "customer.subscription"}
+
+
+class Admin:
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._routes: list[tuple[str, re.Pattern[str], Callable[..., Any]]] = [
+            ("GET", re.compile(r"health"), self._health),
+            ("GET", re.compile(r"state"), self._state),
+            ("POST", re.compile(r"reset"), self._reset),
+            ("GET", re.compile(r"faults"), self._list_faults),
+            ("POST", re.compile(r"faults"), self._add_fault),
+            ("POST", re.compile(r"faults/clear"), self._clear_faults),
+            ("POST", re.compile(r"keys/revoke"), self._revoke_key),
+            ("GET", re.compile(r"deliveries"), self._deliveries),
+            ("POST", re.compile(r"events/([^/]+)/resend"), self._resend),
+            ("POST", re.compile(r"payment_intents/([^/]+)/authenticate"), self._authenticate),
+            ("POST", re.compile(r"edit"), self._edit),
+        ]
+
+    def answer(self, request: Request, client: str) -> Answer:
+        try:
+            body = self._route(request, client)
+        except Refused as refusal:
+            return _json(refusal.status, {"error": {"message": refusal.message}})
+        return _json(200, body)
+
+    def _route(self, request: Request, client: str) -> Any:
+        if not _is_loopback(client) or "origin" in request.headers:
+            raise Refused(403, "The admin routes answer only to programs on this machine.")
+        path = request.path.removeprefix("/_sandbox/").rstrip("/")
+        for method, pattern, handler in self._routes:
+            match = pattern.fullmatch(path)
+            if match is not None and method == request.method:
+                return handler(request, *match.groups())
+        raise Refused(404, f"No such admin route: {request.method} {request.path}")
+
+    def _health(self, request: Request) -> Any:
+        return {"status": "ok", "api_version": API_VERSION}
+
+    def _state(self, request: Request) -> Any:
+        waiting = self._store.row("SELECT count(*) FROM deliveries WHERE state IN ('pending', 'held')")
+        return {"objects": self._store.counts(), "deliveries_waiting": waiting[0] if waiting else 0}
+
+    def _reset(self, request: Request) -> Any:
+        self._store.reset()
+        resources.prepare(self._store, self._clock)
+        return {"reset": True}
+
+    def _list_faults(self, request: Request) -> Any:
+        return {"faults": faults.listed(self._store)}
+
+    def _add_fault(self, request: Request) -> Any:
+        try:
+            fault = msgspec.json.decode(request.body, type=RequestFault | DeliveryFault)
+        except msgspec.DecodeError as error:
+            raise Refused(400, str(error)) from error
+        return faults.add(self._store, fault)
+
+    def _clear_faults(self, request: Request) -> Any:
+        wanted = _input(request, ClearFaults)
+        with self._store.transaction():
+            cleared = faults.clear(self._store, wanted.id)
+            deliveries.release_held(self._store, self._clock.time(), wanted.id)
+        return {"cleared": cleared}
+
+    def _revoke_key(self, request: Request) -> Any:
+        wanted = _input(request, RevokeKey)
+        auth.set_standing(self._store, wanted.key, wanted.standing)
+        return {"key": auth.masked(wanted.key), "standing": wanted.standing}
+
+    def _deliveries(self, request: Request) -> Any:
+        query = {name: values[0] for name, values in parse_qs(request.query).items()}
+        limit = query.get("limit", "100")
+        if not limit.isdecimal():
+            raise Refused(400, "limit must be a whole number")
+        found = deliveries.listed(
+            self._store, event=query.get("event"), state=query.get("state"), limit=min(int(limit), 10_000)
+        )
+        return {"deliveries": found}
+
+    def _resend(self, request: Request, identifier: str) -> Any:
+        wanted = _input(request, Resend)
+        call = Call(self._store, self._clock)
+        with self._store.transaction():
+            event = self._object("event", identifier)
+            return {"deliveries": deliveries.schedule(call, event, wanted.endpoint)}
+
+    def _authenticate(self, request: Request, identifier: str) -> Any:
+        """What the cardholder does on the bank's page."""
+        wanted = _input(request, Authenticate)
+        call = Call(self._store, self._clock)
+        with self._store.transaction():
+            intent = self._object("payment_intent", identifier)
+            if intent["status"] != "requires_action":
+                raise Refused(409, f"The payment intent is {intent['status']}, not requires_action.")
+            if wanted.outcome == "succeed":
+                payments.succeed(call, intent, call.load("payment_method", intent["payment_method"]))
+                settle(call, intent)
+            else:
+                payments.fail_authentication(call, intent)
+            return call.show(intent)
+
+    def _edit(self, request: Request) -> Any:
+        wanted = _input(request, Edit)
+        call = Call(self._store, self._clock)
+        stem = _EVENT_STEMS.get(wanted.kind, wanted.kind)
+        with self._store.transaction():
+            obj = self._object(wanted.kind, wanted.id)
+            if wanted.delete:
+                return call.delete(obj, f"{stem}.deleted" if wanted.webhook else None)
+            unknown = [name for name in wanted.changes if name not in obj or name in ("id", "object")]
+            if unknown:
+                raise Refused(400, f"{wanted.kind} has no field that can be changed: {', '.join(unknown)}")
+            previous = call.change(obj, _merged(obj, wanted.changes))
+            if wanted.webhook and previous is not None:
+                call.emit(f"{stem}.updated", obj, previous)
+            return call.show(obj)
+
+    def _object(self, kind: str, identifier: str) -> Object:
+        found = self._store.get(kind, identifier)
+        if found is None or found[1]:
+            raise Refused(404, f"No such {kind}: '{identifier}'")
+        return found[0]
+
+
+def _merged(current: Object, changes: dict[str, Any]) -> dict[str, Any]:
+    """Hashes are merged, everything else is replaced."""
+    return {
+        name: {**current[name], **_merged(current[name], value)}
+        if isinstance(value, dict) and isinstance(current.get(name), dict)
+        else value
+        for name, value in changes.items()
+    }
+
+
+def _input(request: Request, kind: type[Input]) -> Input:
+    try:
+        return msgspec.json.decode(request.body or b"{}", type=kind)
+    except msgspec.DecodeError as error:
+        raise Refused(400, str(error)) from error
+
+
+def _json(status: int, body: Any) -> Answer:
+    return Answer(status, json.dumps(body, indent=2).encode())
+
+
+def _is_loopback(client: str) -> bool:
+    try:
+        return ipaddress.ip_address(client).is_loopback
+    except ValueError:
+        return False

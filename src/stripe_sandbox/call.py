@@ -1,0 +1,103 @@
+"""One call of the API (or one step of the sandbox's own): reads, changes and events in one transaction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stripe_sandbox import events, ids
+from stripe_sandbox.clock import Clock
+from stripe_sandbox.errors import no_such
+from stripe_sandbox.params import MetadataPatch
+from stripe_sandbox.render import difference, render
+from stripe_sandbox.resource import RESOURCES, Resource
+from stripe_sandbox.store import Object, Store, equals
+
+
+@dataclass
+class Call:
+    store: Store
+    clock: Clock
+    request_id: str | None = None
+    idempotency_key: str | None = None
+    path: Mapping[str, str] = field(default_factory=dict[str, str])
+    url: str = ""
+
+    def __post_init__(self) -> None:
+        # One instant a call: objects, lines and events of one operation agree.
+        self.now = self.clock.now()
+
+    def addressed(self, kind: str, *, show_deleted: bool = False) -> Object:
+        """The object that the URL names."""
+        resource = RESOURCES[kind]
+        identifier = self.path[resource.item]
+        found = self.store.get(kind, identifier)
+        if found is None or (found[1] and not show_deleted):
+            raise no_such(resource.title or kind, identifier, resource.id_param, status=404)
+        return deleted_stub(found[0]) if found[1] else found[0]
+
+    def require(self, kind: str, identifier: str, *, param: str) -> Object:
+        """The object that a parameter names."""
+        found = self.store.get(kind, identifier)
+        if found is None or found[1]:
+            raise no_such(RESOURCES[kind].title or kind, identifier, param)
+        return found[0]
+
+    def load(self, kind: str, identifier: str) -> Object:
+        """An object that another object refers to, so it exists; a deleted one comes as its stub."""
+        found = self.store.get(kind, identifier)
+        if found is None:
+            raise LookupError(f"{kind} {identifier} is referred to, yet missing")
+        return deleted_stub(found[0]) if found[1] else found[0]
+
+    def position(self, kind: str, identifier: str, *, param: str) -> int:
+        n = self.store.position(kind, identifier)
+        if n is None:
+            raise no_such(RESOURCES[kind].title or kind, identifier, param)
+        return n
+
+    def find(self, kind: str, **fields: Any) -> list[Object]:
+        """Newest first, or in the resource's own order."""
+        wanted = [equals(name, value) for name, value in fields.items()]
+        return self.store.select(kind, wanted, oldest_first=RESOURCES[kind].oldest_first)
+
+    def create(self, resource: Resource, fields: Mapping[str, Any], *, identifier: str | None = None) -> Object:
+        obj = resource.new(identifier or ids.new_id(resource.prefix), self.now)
+        obj.update(_laid_on(obj, fields))
+        self.store.insert(obj, self.now)
+        return obj
+
+    def change(self, obj: Object, fields: Mapping[str, Any]) -> Object | None:
+        """Lays `fields` on the object and gives `previous_attributes`, or nothing when nothing changed."""
+        before = self.show(obj)
+        obj.update(_laid_on(obj, fields))
+        self.store.replace(obj)
+        return difference(before, self.show(obj)) or None
+
+    def update(self, obj: Object, fields: Mapping[str, Any], event: str) -> None:
+        """A change that is worth an event only if it changes something."""
+        previous = self.change(obj, fields)
+        if previous is not None:
+            self.emit(event, obj, previous)
+
+    def delete(self, obj: Object, event: str | None) -> Object:
+        if event is not None:
+            self.emit(event, obj)
+        self.store.delete(obj)
+        return deleted_stub(obj)
+
+    def emit(self, event: str, obj: Object, previous: Object | None = None) -> None:
+        events.emit(self, event, self.show(obj), previous)
+
+    def show(self, obj: Object, expand: Sequence[str] = ()) -> Object:
+        return render(self, obj, expand)
+
+
+def _laid_on(obj: Object, fields: Mapping[str, Any]) -> Object:
+    return {
+        name: value.applied_to(obj[name]) if isinstance(value, MetadataPatch) else value
+        for name, value in fields.items()
+    }
+
+
+def deleted_stub(obj: Object) -> Object:
+    return {"id": obj["id"], "object": obj["object"], "deleted": True}

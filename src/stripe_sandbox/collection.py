@@ -1,0 +1,245 @@
+"""An invoice on its way: totals, finalisation, payment, void; and what that means for its subscription."""
+
+from typing import Any
+
+from stripe_sandbox import payments
+from stripe_sandbox.call import Call
+from stripe_sandbox.errors import StripeError, card_error
+from stripe_sandbox.ledger import change_balance, split
+from stripe_sandbox.payments import Outcome
+from stripe_sandbox.resource import RESOURCES
+from stripe_sandbox.resources.payment_methods import resolve_attached
+from stripe_sandbox.store import Object
+
+NO_PAYMENT_METHOD = (
+    "This customer has no attached payment source or default payment method. Please consider adding a default"
+    " payment method. For more information, visit"
+    " https://stripe.com/docs/billing/subscriptions/payment-methods-setting#payment-method-priority."
+)
+_REQUIRES_ACTION = (
+    "This payment requires additional user action before it can be completed successfully. Payment can be completed"
+    " using the PaymentIntent associated with the invoice. For more details see:"
+    " https://stripe.com/docs/billing/subscriptions/overview#requires-action"
+)
+
+
+def lines_of(call: Call, invoice: Object) -> list[Object]:
+    return call.find("line_item", invoice=invoice["id"])
+
+
+def totals(call: Call, invoice: Object) -> dict[str, Any]:
+    """The amounts that follow from the lines. There are no taxes, discounts or shipping here."""
+    total = sum(line["amount"] for line in lines_of(call, invoice))
+    return {
+        "subtotal": total,
+        "subtotal_excluding_tax": total,
+        "total": total,
+        "total_excluding_tax": total,
+        **drafted(call, invoice, total),
+    }
+
+
+def drafted(call: Call, invoice: Object, total: int) -> dict[str, int]:
+    """What a draft would ask for if it were finalised now."""
+    customer = call.load("customer", invoice["customer"])
+    balance: int = customer.get("balance", 0)
+    due, _ = split(total, balance, invoice["currency"])
+    return {"starting_balance": balance, "amount_due": due, "amount_remaining": due}
+
+
+def lines_changed(call: Call, invoice: Object) -> None:
+    call.update(invoice, totals(call, invoice), "invoice.updated")
+
+
+def transition(invoice: Object, name: str, at: int) -> dict[str, Any]:
+    return {"status_transitions": {**invoice["status_transitions"], name: at}}
+
+
+def finalize(call: Call, invoice: Object) -> None:
+    """From draft to open; an invoice that asks for nothing is paid at once."""
+    if invoice["status"] != "draft":
+        raise StripeError("This invoice is already finalized, you can't re-finalize a non-draft invoice.")
+    customer = call.load("customer", invoice["customer"])
+    if customer.get("deleted"):
+        raise StripeError(f"No such customer: '{customer['id']}'", code="resource_missing", param="customer")
+    amounts = totals(call, invoice)
+    due, left = split(amounts["total"], customer["balance"], invoice["currency"])
+    payments_url = f"{RESOURCES['account'].prefix}/test_{invoice['id']}"
+    changed: dict[str, Any] = {
+        **amounts,
+        **transition(invoice, "finalized_at", call.now),
+        "ending_balance": left,
+        "effective_at": invoice["effective_at"] or call.now,
+        "hosted_invoice_url": f"https://invoice.stripe.com/i/{payments_url}",
+        "invoice_pdf": f"https://pay.stripe.com/invoice/{payments_url}/pdf",
+        "number": invoice["number"] or f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}",
+        "status": "open",
+    }
+    call.change(invoice, changed)
+    change_balance(
+        call, customer["id"], left - customer["balance"],
+        next_invoice_sequence=customer["next_invoice_sequence"] + 1,
+    )  # fmt: skip
+    if due:
+        _ask_for(call, invoice, due)
+        call.emit("invoice.finalized", invoice)
+        return
+    call.emit("invoice.finalized", invoice)
+    _mark_paid(call, invoice, {"attempted": True}, "invoice.paid", "invoice.payment_succeeded")
+
+
+def _ask_for(call: Call, invoice: Object, due: int) -> None:
+    """A finalised invoice has a payment intent that pays it by default."""
+    first = invoice["billing_reason"] == "subscription_create"
+    intent = payments.new_intent(
+        call,
+        {
+            "amount": due,
+            "currency": invoice["currency"],
+            "customer": invoice["customer"],
+            "description": "Subscription creation" if first else "Payment for Invoice",
+            "_invoice": invoice["id"],
+        },
+    )
+    call.create(
+        RESOURCES["invoice_payment"],
+        {
+            "amount_requested": due,
+            "currency": invoice["currency"],
+            "invoice": invoice["id"],
+            "payment": {"payment_intent": intent["id"], "type": "payment_intent"},
+        },
+    )
+
+
+def default_payment(call: Call, invoice: Object) -> tuple[Object, Object]:
+    """The open invoice payment and its intent."""
+    payment = next(one for one in call.find("invoice_payment", invoice=invoice["id"]) if one["is_default"])
+    return payment, call.load("payment_intent", payment["payment"]["payment_intent"])
+
+
+def method_for(call: Call, invoice: Object, chosen: str | None) -> Object | None:
+    """The one given, else the invoice's, its subscription's, or the customer's default."""
+    customer = call.load("customer", invoice["customer"])
+    if chosen is not None:
+        return resolve_attached(call, chosen, customer, param="payment_method")
+    subscription = subscription_of(call, invoice)
+    candidates = (
+        invoice["default_payment_method"],
+        subscription["default_payment_method"] if subscription else None,
+        customer["invoice_settings"]["default_payment_method"] if not customer.get("deleted") else None,
+    )
+    found = next((one for one in candidates if one is not None), None)
+    return call.load("payment_method", found) if found else None
+
+
+def subscription_of(call: Call, invoice: Object) -> Object | None:
+    identifier = invoice["_subscription"]
+    return call.load("subscription", identifier) if identifier else None
+
+
+def pay(call: Call, invoice: Object, chosen: str | None = None) -> None:
+    """One attempt to collect; raises the card's refusal, whose traces stay."""
+    if invoice["status"] == "draft":
+        finalize(call, invoice)
+        if invoice["status"] == "paid":
+            return
+    _check_payable(invoice)
+    method = method_for(call, invoice, chosen)
+    if method is None:
+        raise StripeError(NO_PAYMENT_METHOD, code="resource_missing")
+    _, intent = default_payment(call, invoice)
+    outcome = payments.attempt(call, intent, method)
+    if outcome.status == "succeeded":
+        settle(call, intent)
+        invoice.update(call.load("invoice", invoice["id"]))
+        return
+    payment_failed(call, intent, outcome)
+    invoice.update(call.load("invoice", invoice["id"]))
+    raise outcome.error or card_error(
+        _REQUIRES_ACTION, "invoice_payment_intent_requires_action", payment_intent=call.show(intent)
+    )
+
+
+def _check_payable(invoice: Object) -> None:
+    if invoice["status"] == "paid":
+        raise StripeError("Invoice is already paid")
+    if invoice["status"] == "void":
+        raise StripeError("This invoice can no longer be paid because it is void.")
+
+
+def pay_out_of_band(call: Call, invoice: Object) -> None:
+    if invoice["status"] == "draft":
+        finalize(call, invoice)
+        if invoice["status"] == "paid":
+            return
+    _check_payable(invoice)
+    _close_payment(call, invoice, "void_invoice")
+    paid = {"amount_paid": invoice["amount_due"], "amount_paid_off_stripe": invoice["amount_due"]}
+    _mark_paid(call, invoice, {**paid, "amount_remaining": 0}, "invoice.paid")
+
+
+def settle(call: Call, intent: Object) -> None:
+    """A payment intent succeeded: the invoice that it belongs to, if any, is paid."""
+    if intent["_invoice"] is None:
+        return
+    invoice = call.load("invoice", intent["_invoice"])
+    payment, _ = default_payment(call, invoice)
+    paid = {
+        "amount_paid": intent["amount"],
+        "amount_remaining": 0,
+        "attempt_count": invoice["attempt_count"] + 1,
+        "attempted": True,
+    }
+    transitions = {**payment["status_transitions"], "paid_at": call.now}
+    call.change(payment, {"amount_paid": intent["amount"], "status": "paid", "status_transitions": transitions})
+    _mark_paid(call, invoice, paid, "invoice.paid", "invoice.payment_succeeded")
+    call.emit("invoice_payment.paid", payment)
+
+
+def _mark_paid(call: Call, invoice: Object, fields: dict[str, Any], *events: str) -> None:
+    changed = {**fields, **transition(invoice, "paid_at", call.now), "status": "paid", "next_payment_attempt": None}
+    call.update(invoice, changed, "invoice.updated")
+    for event in events:
+        call.emit(event, invoice)
+    subscription = subscription_of(call, invoice)
+    if subscription is not None and subscription["status"] == "incomplete":
+        call.update(subscription, {"status": "active"}, "customer.subscription.updated")
+
+
+def payment_failed(call: Call, intent: Object, outcome: Outcome) -> None:
+    """The invoice stays open and counts the attempt."""
+    invoice = call.load("invoice", intent["_invoice"])
+    counted = {"attempt_count": invoice["attempt_count"] + 1, "attempted": True}
+    call.update(invoice, counted, "invoice.updated")
+    call.emit("invoice.payment_failed", invoice)
+    if outcome.status == "requires_action":
+        call.emit("invoice.payment_action_required", invoice)
+
+
+def void(call: Call, invoice: Object) -> None:
+    """Nothing is owed any more; balance that finalising used comes back."""
+    if invoice["status"] not in ("open", "uncollectible"):
+        raise StripeError("You can only pass in open invoices. This invoice isn't open.")
+    _close_payment(call, invoice, "void_invoice")
+    changed = {**transition(invoice, "voided_at", call.now), "status": "void", "next_payment_attempt": None}
+    previous = call.change(invoice, changed)
+    call.emit("invoice.updated", invoice, previous)
+    call.emit("invoice.voided", invoice)
+    applied = invoice["starting_balance"] - invoice["ending_balance"]
+    change_balance(call, invoice["customer"], applied)
+
+
+def mark_uncollectible(call: Call, invoice: Object) -> None:
+    if invoice["status"] != "open":
+        raise StripeError("You can only pass in open invoices. This invoice isn't open.")
+    changed = {**transition(invoice, "marked_uncollectible_at", call.now), "status": "uncollectible"}
+    call.update(invoice, changed, "invoice.updated")
+    call.emit("invoice.marked_uncollectible", invoice)
+
+
+def _close_payment(call: Call, invoice: Object, reason: str) -> None:
+    payment, intent = default_payment(call, invoice)
+    transitions = {**payment["status_transitions"], "canceled_at": call.now}
+    call.change(payment, {"status": "canceled", "status_transitions": transitions})
+    payments.cancel(call, intent, reason)

@@ -1,0 +1,207 @@
+"""Trying to pay a payment intent with a card: the charge, the intent's new state, and their events."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from stripe_sandbox import ids
+from stripe_sandbox.call import Call
+from stripe_sandbox.cards import Card, Decline
+from stripe_sandbox.currencies import LARGEST_AMOUNT, display, minimum_charge
+from stripe_sandbox.errors import StripeError, card_error
+from stripe_sandbox.resource import RESOURCES
+from stripe_sandbox.resources.payment_methods import card_of
+from stripe_sandbox.store import Object
+
+_AUTHENTICATION_REQUIRED = Decline(
+    "authentication_required",
+    "authentication_required",
+    "Your card was declined. This transaction requires authentication.",
+)
+_AUTHENTICATION_FAILED = (
+    "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a new"
+    " PaymentMethod to attempt to fulfill this PaymentIntent again."
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    status: Literal["succeeded", "requires_action", "declined"]
+    error: StripeError | None = None
+
+
+def check_amount(amount: int, currency: str) -> None:
+    if amount < minimum_charge(currency):
+        raise StripeError(
+            f"Amount must be at least {display(minimum_charge(currency), currency)}",
+            code="amount_too_small",
+            param="amount",
+        )
+    if amount > LARGEST_AMOUNT:
+        raise StripeError(
+            f"Amount must be no more than {display(LARGEST_AMOUNT, currency)}",
+            code="amount_too_large",
+            param="amount",
+        )
+
+
+def attempt(
+    call: Call, intent: Object, method: Object, *, may_ask: bool = True, return_url: str | None = None
+) -> Outcome:
+    """One try. `may_ask`: the cardholder is there, or can be asked later, to authenticate."""
+    card = card_of(method)
+    if card.authentication and may_ask:
+        changed = {
+            "status": "requires_action",
+            "payment_method": method["id"],
+            "last_payment_error": None,
+            "next_action": _next_action(intent, return_url),
+        }
+        call.change(intent, changed)
+        call.emit("payment_intent.requires_action", intent)
+        return Outcome("requires_action")
+    decline = _AUTHENTICATION_REQUIRED if card.authentication else card.decline
+    if decline is not None:
+        return _declined(call, intent, method, card, decline)
+    succeed(call, intent, method)
+    return Outcome("succeeded")
+
+
+def succeed(call: Call, intent: Object, method: Object) -> None:
+    charge = _charge(call, intent, method, card_of(method), None)
+    call.emit("charge.succeeded", charge)
+    changed = {
+        "status": "succeeded",
+        "payment_method": method["id"],
+        "latest_charge": charge["id"],
+        "amount_received": intent["amount"],
+        "last_payment_error": None,
+        "next_action": None,
+    }
+    call.change(intent, changed)
+    call.emit("payment_intent.succeeded", intent)
+
+
+def fail_authentication(call: Call, intent: Object) -> None:
+    """The cardholder was asked and did not confirm: no charge is made."""
+    method = call.load("payment_method", intent["payment_method"])
+    error = {
+        "code": "payment_intent_authentication_failure",
+        "doc_url": "https://stripe.com/docs/error-codes/payment-intent-authentication-failure",
+        "message": _AUTHENTICATION_FAILED,
+        "payment_method": call.show(method),
+        "type": "invalid_request_error",
+    }
+    changed = {
+        "status": "requires_payment_method",
+        "payment_method": None,
+        "last_payment_error": error,
+        "next_action": None,
+    }
+    call.change(intent, changed)
+    call.emit("payment_intent.payment_failed", intent)
+
+
+def cancel(call: Call, intent: Object, reason: str | None) -> None:
+    changed = {
+        "status": "canceled",
+        "canceled_at": call.now,
+        "cancellation_reason": reason,
+        "next_action": None,
+    }
+    call.change(intent, changed)
+    call.emit("payment_intent.canceled", intent)
+
+
+def _declined(call: Call, intent: Object, method: Object, card: Card, decline: Decline) -> Outcome:
+    charge = _charge(call, intent, method, card, decline)
+    call.emit("charge.failed", charge)
+    error = card_error(decline.message, decline.code, decline.decline_code, charge=charge["id"])
+    described = {
+        "charge": charge["id"],
+        "code": decline.code,
+        "decline_code": decline.decline_code,
+        "doc_url": f"https://stripe.com/docs/error-codes/{decline.code.replace('_', '-')}",
+        "message": decline.message,
+        "payment_method": call.show(method),
+        "type": "card_error",
+    }
+    changed = {
+        "status": "requires_payment_method",
+        "payment_method": None,
+        "latest_charge": charge["id"],
+        "last_payment_error": described,
+        "next_action": None,
+    }
+    call.change(intent, changed)
+    call.emit("payment_intent.payment_failed", intent)
+    error.details["payment_intent"] = call.show(intent)
+    error.details["payment_method"] = described["payment_method"]
+    return Outcome("declined", error)
+
+
+def _charge(call: Call, intent: Object, method: Object, card: Card, decline: Decline | None) -> Object:
+    paid = decline is None
+    return call.create(
+        RESOURCES["charge"],
+        {
+            "amount": intent["amount"],
+            "amount_captured": intent["amount"] if paid else 0,
+            "billing_details": method["billing_details"],
+            "captured": paid,
+            "currency": intent["currency"],
+            "customer": intent["customer"],
+            "description": intent["description"],
+            "failure_code": decline.code if decline else None,
+            "failure_message": decline.message if decline else None,
+            "metadata": intent["metadata"],
+            "outcome": _outcome(decline),
+            "paid": paid,
+            "payment_intent": intent["id"],
+            "payment_method": method["id"],
+            "payment_method_details": {"card": _card_details(method, intent["amount"], paid), "type": "card"},
+            "receipt_email": intent["receipt_email"],
+            "status": "succeeded" if paid else "failed",
+        },
+    )
+
+
+def _outcome(decline: Decline | None) -> dict[str, Any]:
+    return {
+        "advice_code": None,
+        "network_advice_code": None,
+        "network_decline_code": None,
+        "network_status": "approved_by_network" if decline is None else "declined_by_network",
+        "reason": None if decline is None else decline.decline_code,
+        "risk_level": "normal",
+        "seller_message": "Payment complete." if decline is None else "The bank did not complete this payment.",
+        "type": "authorized" if decline is None else "issuer_declined",
+    }
+
+
+def _card_details(method: Object, amount: int, paid: bool) -> dict[str, Any]:
+    card = method["card"]
+    shared = ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4",
+              "regulated_status", "wallet")  # fmt: skip
+    return {
+        **{name: card[name] for name in shared},
+        "amount_authorized": amount if paid else None,
+        "installments": None,
+        "mandate": None,
+        "network": card["brand"],
+        "three_d_secure": None,
+    }
+
+
+def _next_action(intent: Object, return_url: str | None) -> dict[str, Any]:
+    if return_url is None:
+        return {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect"}}
+    url = f"https://hooks.stripe.com/redirect/authenticate/{intent['id']}?client_secret={intent['client_secret']}"
+    return {"type": "redirect_to_url", "redirect_to_url": {"return_url": return_url, "url": url}}
+
+
+def new_intent(call: Call, fields: dict[str, Any]) -> Object:
+    identifier = ids.new_id("pi")
+    made = {"client_secret": ids.client_secret(identifier), **fields}
+    intent = call.create(RESOURCES["payment_intent"], made, identifier=identifier)
+    call.emit("payment_intent.created", intent)
+    return intent

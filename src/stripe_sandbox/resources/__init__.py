@@ -1,0 +1,37 @@
+"""The resources, one module each. Importing a module declares its fields and its operations."""
+
+from importlib import import_module
+
+from stripe_sandbox import events
+from stripe_sandbox.call import Call
+from stripe_sandbox.clock import Clock
+from stripe_sandbox.store import Store
+
+_MODULES = (
+    "accounts",
+    "customers",
+    "payment_methods",
+    "products",
+    "prices",
+    "payment_intents",
+    "charges",
+    "invoiceitems",
+    "invoices",
+    "invoice_payments",
+    "subscriptions",
+    "webhook_endpoints",
+)
+
+
+def load() -> None:
+    assert events.EVENT
+    for name in _MODULES:
+        import_module(f"{__name__}.{name}")
+
+
+def prepare(store: Store, clock: Clock) -> None:
+    """What every sandbox has from the start: its account."""
+    from stripe_sandbox.resources import accounts
+
+    with store.transaction():
+        accounts.ensure(Call(store, clock))

@@ -1,0 +1,84 @@
+"""The lines of an invoice, and how invoice items become lines."""
+
+from typing import Any
+
+from stripe_sandbox.call import Call
+from stripe_sandbox.resource import ABSENT, Resource, register
+from stripe_sandbox.store import Object
+
+LINE_ITEM = register(
+    Resource(
+        kind="line_item",
+        prefix="il",
+        path="/v1/invoices/{invoice}/lines",
+        item="line_item_id",
+        title="line item",
+        fields={
+            "created": ABSENT,
+            "amount": 0,
+            "currency": "",
+            "description": None,
+            "discount_amounts": [],
+            "discountable": True,
+            "discounts": [],
+            "invoice": None,
+            "metadata": {},
+            "parent": None,
+            "period": {},
+            "pretax_credit_amounts": [],
+            "pricing": None,
+            "quantity": 1,
+            "quantity_decimal": "1",
+            "subscription": None,
+            "subtotal": 0,
+            "taxes": [],
+            "_item": None,
+        },
+        references={
+            "discounts": "discount",
+            "pricing.price_details.price": "price",
+            "subscription": "subscription",
+        },
+        oldest_first=True,
+    )
+)
+
+
+def put_on(call: Call, item: Object, invoice: Object, *, pending_first: bool = False) -> None:
+    call.change(item, {"invoice": invoice["id"], "_pending_first": pending_first})
+    call.create(LINE_ITEM, {**line_fields(item), "invoice": invoice["id"], "_item": item["id"]})
+
+
+def line_fields(item: Object) -> dict[str, Any]:
+    shared = ("amount", "currency", "description", "discountable", "metadata", "period", "pricing", "quantity",
+              "quantity_decimal")  # fmt: skip
+    return {
+        **{name: item[name] for name in shared},
+        "parent": {
+            "invoice_item_details": {
+                "invoice_item": item["id"],
+                "proration": False,
+                "proration_details": {"credited_items": None},
+                "subscription": None,
+            },
+            "subscription_item_details": None,
+            "type": "invoice_item_details",
+        },
+        "subtotal": item["amount"],
+    }
+
+
+def take_pending(call: Call, invoice: Object) -> None:
+    """Pending items in the invoice's currency go on it, newest first."""
+    for item in call.find("invoiceitem", customer=invoice["customer"]):
+        if item["invoice"] is None and item["currency"] == invoice["currency"]:
+            put_on(call, item, invoice, pending_first=True)
+
+
+def give_back(call: Call, invoice: Object) -> None:
+    """A deleted draft frees the items that were pending before; those made for it are deleted with it."""
+    for item in call.find("invoiceitem", invoice=invoice["id"]):
+        if item["_pending_first"]:
+            call.change(item, {"invoice": None, "_pending_first": False})
+        else:
+            call.delete(item, "invoiceitem.deleted")

@@ -1,0 +1,84 @@
+"""Serves a sandbox: in the foreground for the command, in a thread for tests."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from stripe_sandbox.app import ABORT, Sandbox
+from stripe_sandbox.settings import Settings
+
+_START_TIMEOUT = 10.0
+_STOP_TIMEOUT = 10.0
+
+
+class _Protocol(HttpToolsProtocol):
+    """Gives the application the means to drop the connection without an answer."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        scope: Any = self.scope
+        scope[ABORT] = self.transport.abort
+
+
+def _config(settings: Settings, host: str, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        Sandbox(settings), host=host, port=port, http=_Protocol, ws="none", lifespan="on", loop="uvloop",
+        log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False,
+    )  # fmt: skip
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Until SIGTERM or SIGINT."""
+    uvicorn.Server(_config(settings, host, port)).run()
+
+
+@dataclass(frozen=True)
+class Running:
+    url: str
+    port: int
+
+
+@contextmanager
+def run_in_thread(settings: Settings | None = None) -> Iterator[Running]:
+    """A sandbox of this process on a free port of the loopback, for tests."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    port: int = listener.getsockname()[1]
+    server = uvicorn.Server(_config(settings or Settings(), "127.0.0.1", port))
+    ready = threading.Event()
+    failures: list[BaseException] = []
+
+    async def run() -> None:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.002)
+        ready.set()
+        await serving
+
+    def target() -> None:
+        try:
+            with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+                runner.run(run())
+        except BaseException as failure:
+            failures.append(failure)
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=target, name=f"stripe-sandbox-{port}", daemon=True)
+    thread.start()
+    try:
+        if not ready.wait(_START_TIMEOUT) or not server.started:
+            raise RuntimeError("the sandbox did not start") from (failures[0] if failures else None)
+        yield Running(f"http://127.0.0.1:{port}", port)
+    finally:
+        server.should_exit = True
+        thread.join(_STOP_TIMEOUT)
+        listener.close()
+    if failures:
+        raise RuntimeError("the sandbox failed") from failures[0]
