@@ -28,7 +28,7 @@ SURFACE = Path(__file__).parent.parent / "src/stripe_sandbox/surface.json"
 Json = dict[str, Any]
 
 _FORM = "application/x-www-form-urlencoded"
-_NO_BODY = {"type": "object", "properties": {}, "additionalProperties": False}
+_NO_BODY: Json = {"type": "object", "properties": {}, "additionalProperties": False}
 _DEEPEST_NAME = 4
 
 
@@ -79,29 +79,42 @@ def validate_event(event: Any) -> list[str]:
     return complaints + [f"{event['type']}: previous_attributes.{name} is no field of {kind}" for name in unknown]
 
 
+class CallLine(msgspec.Struct, tag="call", tag_field="kind"):
+    method: str
+    path: str
+    query: str
+    body: str
+    status: int | None  # none when the connection was dropped
+    answer: Any
+
+
+class EventLine(msgspec.Struct, tag="event", tag_field="kind"):
+    event: Json
+
+
 def validate_traffic(path: str | Path) -> list[str]:
     """Every line that `stripe-sandbox --traffic` wrote.
 
     A request that was refused with 400 was meant to be wrong, so only its answer is judged.
     """
     complaints: list[str] = []
-    lines = Path(path).read_bytes().splitlines()
-    for line in lines:
-        entry = cast(Json, msgspec.json.decode(line))
-        if entry["kind"] == "event":
-            complaints += validate_event(entry["event"])
-            continue
-        method, called, status, answer = entry["method"], entry["path"], entry["status"], entry["answer"]
-        known = _operation(method, called) is not None
-        if known and status != 400:
-            complaints += validate_request(method, called, entry["body"] or entry["query"])
-        if answer is not None and (known or status >= 400):
-            complaints += validate_response(method, called, status, answer)
-        elif not known:
-            complaints.append(f"{method} {called}: Stripe has no such operation, yet it was answered")
-        if method == "GET" and called.startswith("/v1/events") and status == 200:
-            for event in answer["data"] if answer["object"] == "list" else [answer]:
-                complaints += validate_event(event)
+    for line in Path(path).read_bytes().splitlines():
+        entry = msgspec.json.decode(line, type=CallLine | EventLine)
+        complaints += validate_event(entry.event) if isinstance(entry, EventLine) else _validate_call(entry)
+    return complaints
+
+
+def _validate_call(entry: CallLine) -> list[str]:
+    complaints: list[str] = []
+    known = _operation(entry.method, entry.path) is not None
+    if known and entry.status != 400:
+        complaints += validate_request(entry.method, entry.path, entry.body or entry.query)
+    if entry.status is not None:
+        complaints += validate_response(entry.method, entry.path, entry.status, entry.answer)
+    if entry.status == 200 and entry.path.startswith("/v1/events"):
+        answer: Json = entry.answer
+        events: list[Json] = answer["data"] if answer["object"] == "list" else [answer]
+        complaints += [complaint for event in events for complaint in validate_event(event)]
     return complaints
 
 
@@ -188,11 +201,9 @@ def _coerce(raw: Any, schema: Json) -> tuple[Any, bool]:
     if kind == "object":
         return _coerce_object(raw, schema)
     if kind == "array":
-        if not isinstance(raw, dict):
-            return raw, False
-        members = cast(dict[str, Any], raw)
+        members = cast(Json, raw if isinstance(raw, dict) else {"": raw})
         if not all(key.isdecimal() for key in members):
-            return raw, False
+            return cast(Any, raw), False
         pairs = [_coerce(members[key], schema["items"]) for key in sorted(members, key=int)]
         return [value for value, _ in pairs], all(fits for _, fits in pairs)
     if not isinstance(raw, str):
@@ -283,12 +294,15 @@ def _event_types(read: Json) -> list[str]:
 def _request_schema(operation: Json) -> Json:
     """Body and query as one closed object: the SDK sends a DELETE's parameters in the query."""
     body = operation.get("requestBody", {}).get("content", {}).get(_FORM, {}).get("schema", {})
-    merged = {**_NO_BODY, "properties": dict(body.get("properties", {})), "required": list(body.get("required", []))}
+    merged: Json = {
+        **_NO_BODY,
+        "properties": dict(body.get("properties", {})),
+        "required": list(body.get("required", [])),
+    }
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "query":
             merged["properties"][parameter["name"]] = parameter["schema"]
-            if parameter.get("required"):
-                merged["required"].append(parameter["name"])
+            merged["required"] += [parameter["name"]] if parameter.get("required") else []
     return _strict(merged)
 
 

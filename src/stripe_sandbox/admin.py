@@ -4,7 +4,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 from urllib.parse import parse_qs
 
 import msgspec
@@ -181,14 +181,14 @@ class Admin:
         return found[0]
 
 
-def _merged(current: Object, changes: dict[str, Any]) -> dict[str, Any]:
+def _merged(current: Object, changes: Object) -> Object:
     """Hashes are merged, everything else is replaced."""
-    return {
-        name: {**current[name], **_merged(current[name], value)}
-        if isinstance(value, dict) and isinstance(current.get(name), dict)
-        else value
-        for name, value in changes.items()
-    }
+    merged: Object = {}
+    for name, value in changes.items():
+        old = current.get(name)
+        both = isinstance(value, dict) and isinstance(old, dict)
+        merged[name] = {**cast(Object, old), **_merged(cast(Object, old), cast(Object, value))} if both else value
+    return merged
 
 
 def _input(request: Request, kind: type[Input]) -> Input:

@@ -140,11 +140,8 @@ def subscription_of(call: Call, invoice: Object) -> Object | None:
 
 def pay(call: Call, invoice: Object, chosen: str | None = None) -> None:
     """One attempt to collect; raises the card's refusal, whose traces stay."""
-    if invoice["status"] == "draft":
-        finalize(call, invoice)
-        if invoice["status"] == "paid":
-            return
-    _check_payable(invoice)
+    if not _left_to_pay(call, invoice):
+        return
     method = method_for(call, invoice, chosen)
     if method is None:
         raise StripeError(NO_PAYMENT_METHOD, code="resource_missing")
@@ -161,19 +158,23 @@ def pay(call: Call, invoice: Object, chosen: str | None = None) -> None:
     )
 
 
-def _check_payable(invoice: Object) -> None:
-    if invoice["status"] == "paid":
-        raise StripeError("Invoice is already paid")
-    if invoice["status"] == "void":
-        raise StripeError("This invoice can no longer be paid because it is void.")
+def _left_to_pay(call: Call, invoice: Object) -> bool:
+    """A draft is finalised first, which may be all that it takes."""
+    match invoice["status"]:
+        case "draft":
+            finalize(call, invoice)
+            return bool(invoice["amount_due"])
+        case "paid":
+            raise StripeError("Invoice is already paid")
+        case "void":
+            raise StripeError("This invoice can no longer be paid because it is void.")
+        case _:
+            return True
 
 
 def pay_out_of_band(call: Call, invoice: Object) -> None:
-    if invoice["status"] == "draft":
-        finalize(call, invoice)
-        if invoice["status"] == "paid":
-            return
-    _check_payable(invoice)
+    if not _left_to_pay(call, invoice):
+        return
     _close_payment(call, invoice, "void_invoice")
     paid = {"amount_paid": invoice["amount_due"], "amount_paid_off_stripe": invoice["amount_due"]}
     _mark_paid(call, invoice, {**paid, "amount_remaining": 0}, "invoice.paid")

@@ -78,9 +78,10 @@ def _members(call: "Call", value: Object, tree: Tree, references: Any, prefix: s
 
 def _nested(call: "Call", member: Any, tree: Tree, path: tuple[str, ...]) -> Any:
     """Lists of whole objects inside an object are shown whole too."""
-    if isinstance(member, dict) and cast(Object, member).get("object") == "list":
-        return _list(call, cast(Object, member), tree, path)
-    return member
+    if not isinstance(member, dict):
+        return member
+    inner = cast(Object, member)
+    return _list(call, inner, tree, path) if inner.get("object") == "list" else inner
 
 
 def _list(call: "Call", obj: Object, tree: Tree, path: tuple[str, ...]) -> Object:

@@ -1,9 +1,11 @@
 """Serves a sandbox: in the foreground for the command, in a thread for tests."""
 
 import asyncio
+import signal
 import socket
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -35,8 +37,14 @@ def _config(settings: Settings, host: str, port: int) -> uvicorn.Config:
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Until SIGTERM or SIGINT."""
+    """Until SIGTERM or SIGINT, which end it in order and with exit status 0."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _exit)  # before uvicorn has its own handlers, and when it raises the signal again
     uvicorn.Server(_config(settings, host, port)).run()
+
+
+def _exit(number: int, frame: object) -> None:
+    sys.exit(0)
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Running:
 
 
 @contextmanager
-def run_in_thread(settings: Settings | None = None) -> Iterator[Running]:
+def run_in_thread(settings: Settings | None = None) -> Generator[Running]:
     """A sandbox of this process on a free port of the loopback, for tests."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     port: int = listener.getsockname()[1]

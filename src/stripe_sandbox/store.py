@@ -6,7 +6,7 @@ All access happens on the server's one thread, so a transaction is never interle
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +99,7 @@ class Store:
             self._lock.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None]:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -109,7 +109,7 @@ class Store:
         self._db.execute("COMMIT")
 
     @contextmanager
-    def savepoint(self) -> Iterator[None]:
+    def savepoint(self) -> Generator[None]:
         self._db.execute("SAVEPOINT step")
         try:
             yield
@@ -132,7 +132,7 @@ class Store:
     def reset(self) -> None:
         with self.transaction():
             for table in _TABLES:
-                self._db.execute(f"DELETE FROM {table}")
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 names of our own
 
     def insert(self, obj: Object, created: int) -> None:
         self._db.execute(
@@ -170,7 +170,7 @@ class Store:
         arguments = [argument for condition in conditions for argument in condition.arguments]
         order = "ASC" if oldest_first else "DESC"
         rows = self._db.execute(
-            f"SELECT data FROM objects WHERE kind = ? AND deleted = 0{clauses} ORDER BY n {order} LIMIT ?",
+            f"SELECT data FROM objects WHERE kind = ? AND deleted = 0{clauses} ORDER BY n {order} LIMIT ?",  # noqa: S608
             (kind, *arguments, limit),
         )
         return [msgspec.json.decode(data, type=dict[str, Any]) for (data,) in rows]
@@ -189,7 +189,7 @@ def _encode(obj: Object) -> str:
 
 def _lock_file(path: str) -> IO[str]:
     """The lock belongs to the process, so the kernel gives it back however the process ends."""
-    lock = open(Path(f"{path}.lock"), "a+")
+    lock = Path(f"{path}.lock").open("a+")  # noqa: SIM115 held until the store is closed
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

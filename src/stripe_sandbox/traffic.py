@@ -1,5 +1,6 @@
 """What went over the wire, one JSON line each, for tests that validate it against Stripe's own document."""
 
+from pathlib import Path
 from typing import IO, Any
 
 import msgspec
@@ -7,7 +8,7 @@ import msgspec
 
 class Traffic:
     def __init__(self, path: str | None) -> None:
-        self._file: IO[bytes] | None = open(path, "ab") if path else None
+        self._file: IO[bytes] | None = Path(path).open("ab") if path else None  # noqa: SIM115
 
     def call(self, method: str, path: str, query: str, body: bytes, status: int | None, answer: bytes | None) -> None:
         """`status` and `answer` are null when the connection was dropped."""

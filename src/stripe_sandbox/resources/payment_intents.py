@@ -193,15 +193,16 @@ def _confirm(call: Call, intent: Object, method: Object | None, params: Params) 
 
 def _check_return_url(intent: Object, params: Params) -> None:
     automatic = intent["automatic_payment_methods"]
-    if automatic and automatic["enabled"] and automatic["allow_redirects"] == "always":
-        if "return_url" not in params and not params.get("off_session") and intent["_invoice"] is None:
-            raise StripeError(
-                "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because some of"
-                " these payment methods might redirect your customer off of your page, you must provide a"
-                " `return_url`. If you don't want to accept redirect-based payment methods, set"
-                " `automatic_payment_methods[enabled]` to `true` and `automatic_payment_methods[allow_redirects]` to"
-                " `never` when creating Setup Intents and Payment Intents."
-            )
+    redirects = automatic is not None and automatic["enabled"] and automatic["allow_redirects"] == "always"
+    absent = "return_url" not in params and not params.get("off_session") and intent["_invoice"] is None
+    if redirects and absent:
+        raise StripeError(
+            "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because some of"
+            " these payment methods might redirect your customer off of your page, you must provide a"
+            " `return_url`. If you don't want to accept redirect-based payment methods, set"
+            " `automatic_payment_methods[enabled]` to `true` and `automatic_payment_methods[allow_redirects]` to"
+            " `never` when creating Setup Intents and Payment Intents."
+        )
 
 
 @operation(

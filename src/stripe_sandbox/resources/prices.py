@@ -113,14 +113,14 @@ def create(call: Call, params: Params) -> Object:
 
 def _amounts(params: Params) -> dict[str, Any]:
     """`unit_amount` is null when the exact amount is no whole number of minor units."""
-    whole, exact = params.get("unit_amount"), params.get("unit_amount_decimal")
-    if (whole is None) == (exact is None):
+    given = [Decimal(params[name]) for name in ("unit_amount", "unit_amount_decimal") if name in params]
+    if len(given) != 1:
         raise StripeError(
             "You must specify exactly one of `unit_amount` and `unit_amount_decimal`.",
-            code="parameter_missing" if whole is None else "parameters_exclusive",
+            code="parameters_exclusive" if given else "parameter_missing",
             param="unit_amount",
         )
-    amount: Decimal = exact if whole is None else Decimal(whole)
+    amount = given[0]
     return {
         "unit_amount": int(amount) if amount == amount.to_integral_value() else None,
         "unit_amount_decimal": plain(amount),

@@ -48,7 +48,7 @@ def _check(params: Params) -> None:
                 f"Invalid enabled_events[{index}]: {event} is not a type of event.", param=f"enabled_events[{index}]"
             )
     if "url" in params:
-        parts = urlsplit(params["url"])
+        parts = urlsplit(str(params["url"]))
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidParameters(
                 "Invalid URL: An explicit scheme (such as https) must be provided.", code="url_invalid", param="url"
