@@ -9,7 +9,7 @@ from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
 from nself.db.connect import Tx
-from nself.domains.connection.model import Intent, Snapshot, Wish
+from nself.domains.connection.model import Intent, OperationFailed, Snapshot, Wish
 from nself.domains.connection.service import intents
 from nself.domains.customer import store
 from nself.domains.customer.inputs import CreateCustomer, ListCustomers, ShowCustomer
@@ -74,6 +74,15 @@ def create(app: App, given: CreateCustomer) -> CreatedCustomer:
     if standing.email != given.email:
         raise OtherCustomer(user=given.user, customer=standing.id, email=standing.email)
     return CreatedCustomer(id=standing.id, user=given.user, email=standing.email, created=False, note="stands already, nothing changed")
+
+
+def create_many(app: App, given: Sequence[CreateCustomer]) -> None:
+    """Give many users a customer each. Raises OperationFailed with the first that Stripe refused, StillPending."""
+    with app.db.transaction() as tx:
+        operations = plan_create(tx, given, app.settings.live)
+    for end in intents.drive(app, operations):
+        if end.state == "failed":
+            raise OperationFailed(end.error_code or "api_error", end.error or "")
 
 
 def plan_create(tx: Tx, given: Sequence[CreateCustomer], livemode: bool) -> list[str]:

@@ -97,6 +97,15 @@ where %(metric)s::text is null or metric_type = %(metric)s
 group by user_id, metric_type
 order by user_id, metric_type;
 
+-- name: months
+select distinct date_trunc('month', hour, %(zone)s::text) as month
+from (
+    select hour from billing_usage_rollups
+    union
+    select hour from billing_usage_deltas
+) hours
+order by month;
+
 -- name: buckets
 -- From raw events, so that days are exact in every time zone.
 select

@@ -58,6 +58,11 @@ def totals(
     return tx.all(SQL["totals"], Sum, users=users, metric=metric, first=first, last=last, start=start, end=end)
 
 
+def months(tx: Tx, zone: str) -> list[datetime]:
+    """Beginnings of the months with usage."""
+    return tx.values(SQL["months"], zone=zone)
+
+
 def buckets(tx: Tx, user: str, metric: str | None, unit: str, zone: str, start: datetime, end: datetime) -> list[Sum]:
     return tx.all(SQL["buckets"], Sum, user=user, metric=metric, unit=unit, zone=zone, start=start, end=end)
 

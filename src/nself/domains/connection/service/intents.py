@@ -87,7 +87,11 @@ def drive(app: App, operations: Sequence[str]) -> list[OperationState]:
     with app.db.reading() as tx:
         store.hasten(tx, operations)
     moved, newest = monotonic(), frozenset[int]()
-    while pending := [one for one in (found := states(app, operations)) if one.state == "pending"]:
+    while True:
+        found = states(app, operations)
+        pending = [one for one in found if one.state == "pending"]
+        if not pending:
+            return found
         open_now = frozenset(one.id for one in pending)
         if open_now != newest:
             moved, newest = monotonic(), open_now
@@ -96,7 +100,6 @@ def drive(app: App, operations: Sequence[str]) -> list[OperationState]:
             raise StillPending(count=len(pending), total=len(operations), detail=detail)
         if not perform_due(app, [one.operation for one in pending]):
             time.sleep(IDLE)
-    return found
 
 
 def drive_one(app: App, operation: str) -> None:

@@ -55,6 +55,19 @@ def generate(app: App, given: GenerateInvoices) -> Generated:
     return _result(app, given, span, len(users), planned, rates, ends, sorted(set(metrics) - set(rates)))
 
 
+def users_without_customer(app: App, span: Period) -> list[str]:
+    """Users whose overage in `span` would be invoiced if they had a customer."""
+    metrics, rates, found = catalog.metrics(app), catalog.overage_rates(app), list[str]()
+    with app.db.reading() as tx:
+        users = sorted({one.user_id for one in usage.totals(tx, None, None, span)})
+        sums, limits, billed = _by_user(tx, users, span, app.settings.live)
+        customers = customer.customers_of(tx, users, app.settings.live)
+    for user in users:
+        if user not in customers and rules.lines(sums[user], limits[user], metrics, rates, billed[user]):
+            found.append(user)
+    return found
+
+
 def _plan_chunk(
     app: App, tx: Tx, users: list[str], span: Period, metrics: Mapping[str, Metric], rates: Mapping[str, Rate]
 ) -> Planned:

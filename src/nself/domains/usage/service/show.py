@@ -51,6 +51,13 @@ def totals(tx: Tx, users: list[str] | None, metric: str | None, span: Period) ->
     return store.totals(tx, users, metric, rules.aligned(*span), *span)
 
 
+def months(app: App) -> list[Period]:
+    """The months, in BILLING_TIMEZONE, for which there is usage; oldest first."""
+    with app.db.reading() as tx:
+        starts = store.months(tx, app.timezone.key)
+    return [period.containing(start, "month", app.timezone) for start in starts]
+
+
 def _total(app: App, metric: Metric, one: Sum, span: Period, by: str | None) -> Total:
     bucket = period.containing(one.bucket, "hour" if by == "hour" else "day", app.timezone) if one.bucket and by else span
     return Total(
