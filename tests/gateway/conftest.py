@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 import pytest
 from scripted_stripe import Scripted, settings
@@ -11,12 +12,14 @@ from scripted_stripe import Scripted, settings
 from nself.gateway import retry
 from nself.gateway.api import Stripe
 from nself.gateway.live import connect
+from stripe_openapi import validate_request
 
 Opener = Callable[..., Stripe]
 
 
 @pytest.fixture
 def peer() -> Iterator[Scripted]:
+    """What it was sent is checked against Stripe's document at the end, whatever it answered."""
     made = Scripted()
     thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -24,6 +27,8 @@ def peer() -> Iterator[Scripted]:
     made.shutdown()
     made.server_close()
     thread.join(5)
+    sent = [(seen.method, urlsplit(seen.path).path, seen.sent) for seen in made.seen]
+    assert [complaint for one in sent for complaint in validate_request(*one)] == []
 
 
 @pytest.fixture

@@ -38,9 +38,14 @@ class Seen:
     method: str
     path: str
     headers: Mapping[str, str]
-    params: Mapping[str, str]
+    sent: str
+    """The form or query as it was sent."""
     peer: tuple[str, int]
     at: float
+
+    @property
+    def params(self) -> dict[str, str]:
+        return dict(parse_qsl(self.sent, keep_blank_values=True))
 
 
 @dataclass(frozen=True)
@@ -94,9 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
         headers = {name.lower(): value for name, value in self.headers.items()}
-        params = dict(parse_qsl(body or query, keep_blank_values=True))
         reply = self.server.next(
-            Seen(self.command, path, headers, params, self.client_address, time.monotonic())
+            Seen(self.command, path, headers, body or query, self.client_address, time.monotonic())
         )
         time.sleep(reply.wait)
         if reply.lose:
@@ -114,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content[: len(content) // 2] if reply.half else content)
         self.close_connection = self.close_connection or reply.half
 
-    do_GET = do_POST = do_DELETE = _answer  # noqa: N815 (the base class wants these names)
+    do_GET = do_POST = do_DELETE = _answer
 
     def log_message(self, format: str, *args: object) -> None:
         """Silent."""

@@ -126,9 +126,7 @@ def test_threads_share_what_was_leased() -> None:
         return wanted
 
     budget = Budget(1000, lease)
-    threads = [
-        threading.Thread(target=lambda: [budget.take(monotonic() + 10) for _ in range(50)]) for _ in range(8)
-    ]
+    threads = [threading.Thread(target=lambda: [budget.take(monotonic() + 10) for _ in range(50)]) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -16,9 +16,7 @@ from nself.gateway.errors import StripeFailure, from_answer
 SHOWN = "sk_test_***Show"
 
 
-def answer(
-    status: int, *, changing: bool = True, headers: dict[str, str] | None = None, **error: Any
-) -> StripeFailure:
+def answer(status: int, *, changing: bool = True, headers: dict[str, str] | None = None, **error: Any) -> StripeFailure:
     return from_answer(status, error, headers or {}, key=SHOWN, changing=changing)
 
 

@@ -15,9 +15,7 @@ TEST_KEY, LIVE_KEY = "sk_test_51Hxabcdefghijk", "sk_live_51Hxabcdefghijk"
 STRIPE, SANDBOX = "https://api.stripe.com", "http://127.0.0.1:12111"
 
 
-def settings(
-    key: str, base: str = STRIPE, mode: str = "test", odd: str | None = None, **more: str
-) -> Settings:
+def settings(key: str, base: str = STRIPE, mode: str = "test", odd: str | None = None, **more: str) -> Settings:
     values = {"STRIPE_API_BASE": base, "STRIPE_MODE": mode, **more}
     layer = {name: Value(text, ".env") for name, text in values.items()}
     return Settings([{**layer, "STRIPE_SECRET_KEY": Value(key, ".secrets", odd)}])
@@ -59,17 +57,13 @@ def test_a_live_key_never_goes_elsewhere(base: str, mode: str) -> None:
     assert "51Hx" not in found.value.message
 
 
-@pytest.mark.parametrize(
-    "base", ["https://api.stripe.com@evil.example", "https://evil.example\\@api.stripe.com"]
-)
+@pytest.mark.parametrize("base", ["https://api.stripe.com@evil.example", "https://evil.example\\@api.stripe.com"])
 def test_an_address_that_can_be_read_in_two_ways_is_refused(base: str) -> None:
     with pytest.raises(InvalidSetting):
         guard.access(settings(LIVE_KEY, base, "live"))
 
 
-@pytest.mark.parametrize(
-    "base", ["", "api.stripe.com", "ftp://api.stripe.com", "http://", "http://host:port"]
-)
+@pytest.mark.parametrize("base", ["", "api.stripe.com", "ftp://api.stripe.com", "http://", "http://host:port"])
 def test_an_address_must_be_one(base: str) -> None:
     with pytest.raises(InvalidSetting, match="STRIPE_API_BASE"):
         guard.access(settings(TEST_KEY, base))

@@ -88,9 +88,7 @@ def test_tries_and_time_are_bounded(
 ) -> None:
     """`took` is the share of the timeout that each attempt takes."""
     headers = {"retry_after": asked} if asked else {}
-    play = Play(
-        [failed(status, stripe_should_retry="true", **headers) for status in statuses], took * timeout
-    )
+    play = Play([failed(status, stripe_should_retry="true", **headers) for status in statuses], took * timeout)
     with pytest.raises(StripeFailure):
         play.run(Policy(retries, backoff, timeout), draw=draw)
     assert len(play.attempts) <= retries + 1
@@ -129,9 +127,7 @@ LOST = [500, 503, 409]
 
 @pytest.mark.parametrize("first", LOST)
 @pytest.mark.parametrize("then", [429, 401, 403])
-def test_an_answer_that_says_nothing_about_earlier_attempts_leaves_them_unknown(
-    first: int, then: int
-) -> None:
+def test_an_answer_that_says_nothing_about_earlier_attempts_leaves_them_unknown(first: int, then: int) -> None:
     code = {"code": "idempotency_key_in_use"} if first == 409 else {}
     earlier = from_answer(first, code, {}, key="***", changing=True)
     with pytest.raises(StripeFailure) as found:
@@ -171,9 +167,7 @@ def test_other_exceptions_pass_at_once() -> None:
 
 def test_the_policy_comes_from_the_settings() -> None:
     given = {"STRIPE_MAX_RETRIES": "7", "STRIPE_RETRY_BACKOFF": "linear", "STRIPE_TIMEOUT": "250ms"}
-    assert policy(Settings([{name: Value(text, "test") for name, text in given.items()}])) == Policy(
-        7, "linear", 0.25
-    )
+    assert policy(Settings([{name: Value(text, "test") for name, text in given.items()}])) == Policy(7, "linear", 0.25)
     assert policy(Settings([])) == Policy(3, "exponential", 15.0)
     with pytest.raises(InvalidSetting, match="STRIPE_TIMEOUT"):
         policy(Settings([{"STRIPE_TIMEOUT": Value("0", "test")}]))

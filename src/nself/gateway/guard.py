@@ -84,9 +84,7 @@ def access(settings: Settings) -> Access:
         raise LiveKeyKeptBack(base=log.redact(base))
     if live_key != live:
         mode, other = ("live", "test") if live else ("test", "live")
-        detail = (
-            f"STRIPE_MODE is {mode}, but STRIPE_SECRET_KEY from {value.origin} is a {other} mode key: {shown}"
-        )
+        detail = f"STRIPE_MODE is {mode}, but STRIPE_SECRET_KEY from {value.origin} is a {other} mode key: {shown}"
         raise LiveModeMismatch(detail=detail)
     return Access(value.text, base, live)
 

@@ -72,9 +72,7 @@ def _session(settings: Settings, access: guard.Access) -> requests.Session:
     return session
 
 
-def connect(
-    settings: Settings, *, lease: Lease | None = None, outside: Callable[[], None] | None = None
-) -> Stripe:
+def connect(settings: Settings, *, lease: Lease | None = None, outside: Callable[[], None] | None = None) -> Stripe:
     """A gateway for these settings; sends nothing yet.
 
     `lease` shares the rate budget with other processes; `outside` is called before each request and
@@ -119,9 +117,7 @@ class Live:
 
     # The one way out
 
-    def _call(
-        self, method: Method, path: str, params: Params | None = None, key: str | None = None
-    ) -> Snapshot:
+    def _call(self, method: Method, path: str, params: Params | None = None, key: str | None = None) -> Snapshot:
         """Stripe's answer to `method path`; a change (anything but get) needs `key`. Raises StripeFailure."""
         changing = method != "get"
         if changing:

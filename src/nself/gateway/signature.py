@@ -58,9 +58,7 @@ def sign(payload: bytes, secret: str, at: datetime) -> str:
     return f"t={seconds},v1={_digest(secret, seconds, payload).decode()}"
 
 
-def verify(
-    payload: bytes, header: str | None, secrets: Iterable[str], now: datetime, tolerance: float
-) -> datetime:
+def verify(payload: bytes, header: str | None, secrets: Iterable[str], now: datetime, tolerance: float) -> datetime:
     """When the raw body `payload` was signed, given that one of `secrets` signed it.
 
     `tolerance` in seconds, both into the past and the future. Raises InvalidSignature, SignatureTooFar.
