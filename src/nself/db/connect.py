@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -100,7 +100,7 @@ class Database:
         )
 
     @contextmanager
-    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
+    def _connection(self) -> Generator[psycopg.Connection[Any]]:
         if self.pool.closed:
             self.pool.open()
         try:
@@ -113,13 +113,13 @@ class Database:
             self.pool.putconn(connection)
 
     @contextmanager
-    def reading(self) -> Iterator[Tx]:
+    def reading(self) -> Generator[Tx]:
         """Autocommit: each statement stands for itself."""
         with self._connection() as connection:
             yield Tx(connection)
 
     @contextmanager
-    def transaction(self) -> Iterator[Tx]:
+    def transaction(self) -> Generator[Tx]:
         """Commits at the end of the block, rolls back on any exception."""
         with self._connection() as connection:
             token = in_transaction.set(True)

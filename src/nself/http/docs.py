@@ -88,7 +88,7 @@ def page(document: Document) -> str:
 
 
 def _operation(one: Document, document: Document) -> str:
-    rows = one.get("parameters") or [
+    rows: list[Document] = one.get("parameters") or [
         {"name": name, "description": schema.get("description", ""), "required": name in _body(one, document).get("required", [])}
         for name, schema in _body(one, document).get("properties", {}).items()
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import cast
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -27,7 +26,7 @@ def webhook(app: App) -> Callable[[Request], Awaitable[Response]]:
             return Response(status_code=200, headers={"Request-Id": request_id})
         try:
             body = await read_body(request, app.settings.bytes("WEBHOOK_MAX_BODY"))
-            header = cast("str | None", request.headers.get("stripe-signature"))
+            header = request.headers.get("stripe-signature")
             return answer.body(await to_thread.run_sync(receive, app, body, header), request_id)
         except Exception as error:  # the boundary: Stripe sends the event again after anything but 2xx
             return answer.failure(error, request_id)

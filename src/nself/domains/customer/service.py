@@ -10,6 +10,7 @@ from nself.app import App
 from nself.core.clock import monotonic
 from nself.db.connect import Tx
 from nself.domains.connection.model import Intent, OperationFailed, Snapshot, Wish
+from nself.domains.connection.rules import marked, user_of, with_mark
 from nself.domains.connection.service import intents
 from nself.domains.customer import store
 from nself.domains.customer.inputs import CreateCustomer, ListCustomers, ShowCustomer
@@ -108,13 +109,12 @@ def _create_params(given: CreateCustomer) -> Snapshot:
 
 
 def call_create(stripe: Stripe, params: Snapshot, key: str) -> Snapshot:
-    return stripe.create_customer({**params, "metadata": {**params["metadata"], "nself_intent": key}}, key)
+    return stripe.create_customer(marked(params, key), key)
 
 
 def find_created(stripe: Stripe, intent: Intent) -> Snapshot | None:
     """By listing: Stripe's search lags behind."""
-    made = stripe.customers(email=intent.params["email"])
-    return next((one for one in made if (one.get("metadata") or {}).get("nself_intent") == intent.idempotency_key), None)
+    return with_mark(stripe.customers(email=intent.params["email"]), intent)
 
 
 def settle_create(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:
@@ -131,7 +131,7 @@ def apply(tx: Tx, snapshot: Snapshot, number: int) -> bool:
     if snapshot.get("deleted"):
         store.mark_deleted(tx, snapshot["id"], number)
         return True
-    return store.upsert(tx, snapshot, (snapshot.get("metadata") or {}).get("nself_user"), number)
+    return store.upsert(tx, snapshot, user_of(snapshot), number)
 
 
 def show(app: App, given: ShowCustomer) -> Customer:

@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
+from nself.domains.connection.rules import part
 from nself.domains.customer.model import Customer
 
 SQL = beside(__file__)
@@ -67,7 +68,7 @@ def upsert(tx: Tx, snapshot: dict[str, Any], user: str | None, number: int) -> b
             livemode=snapshot["livemode"],
             currency=snapshot.get("currency"),
             balance=snapshot.get("balance") or 0,
-            default_payment_method=(snapshot.get("invoice_settings") or {}).get("default_payment_method"),
+            default_payment_method=part(snapshot, "invoice_settings").get("default_payment_method"),
             snapshot=Jsonb(snapshot),
             number=number,
             created=snapshot["created"],

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import cast
 
 from nself import log
@@ -75,7 +76,7 @@ def perform_due(app: App, operations: list[str] | None = None) -> int:
         perform(app, claimed[0])
     elif claimed:
         with ThreadPoolExecutor(THREADS, "intent") as pool:
-            list(pool.map(lambda intent: perform(app, intent), claimed))
+            list(pool.map(partial(perform, app), claimed))
     return len(claimed)
 
 

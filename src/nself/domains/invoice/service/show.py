@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from nself.app import App
+from nself.domains.connection.model import Snapshot
+from nself.domains.connection.rules import items
 from nself.domains.invoice import store
 from nself.domains.invoice.inputs import ListInvoices, ShowInvoice
 from nself.domains.invoice.model import Invoice, InvoiceLine, NoSuchInvoice, ShownInvoice
@@ -22,10 +22,10 @@ def show(app: App, given: ShowInvoice) -> ShownInvoice:
     return ShownInvoice(**msgspec.structs.asdict(found), lines=_lines(snapshot))
 
 
-def _lines(snapshot: dict[str, Any]) -> list[InvoiceLine]:
+def _lines(snapshot: Snapshot) -> list[InvoiceLine]:
     return [
         InvoiceLine(description=line.get("description"), amount_minor=line["amount"], currency=line["currency"])
-        for line in (snapshot.get("lines") or {}).get("data", [])
+        for line in items(snapshot, "lines")
     ]
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from nself import log
 from nself.db.connect import Tx
 from nself.domains.connection.model import Intent, Snapshot, Wish
+from nself.domains.connection.rules import marked, with_mark
 from nself.domains.connection.service import intents
 from nself.domains.invoice import store
 from nself.domains.invoice.model import Plan, StoredLine, StoredPlan
@@ -31,15 +31,6 @@ def first_wish(plan: Plan) -> Wish:
             "metadata": {"nself_user": plan.user, "nself_operation": plan.operation},
         },
     )
-
-
-def _marked(params: Snapshot, key: str) -> Snapshot:
-    """With the intent's key in the metadata, by which a lost outcome is found again."""
-    return {**params, "metadata": {**params.get("metadata", {}), "nself_intent": key}}
-
-
-def _with_mark(made: Any, intent: Intent) -> Snapshot | None:
-    return next((one for one in made if (one.get("metadata") or {}).get("nself_intent") == intent.idempotency_key), None)
 
 
 def _next(tx: Tx, intent: Intent, kind: str, params: Snapshot) -> None:
@@ -80,11 +71,11 @@ def _plan_next_line(tx: Tx, intent: Intent, invoice: str, customer: str, metrics
 
 
 def call_create(stripe: Stripe, params: Snapshot, key: str) -> Snapshot:
-    return stripe.create_invoice(_marked(params, key), key)
+    return stripe.create_invoice(marked(params, key), key)
 
 
 def find_created(stripe: Stripe, intent: Intent) -> Snapshot | None:
-    return _with_mark(stripe.invoices(customer=intent.params["customer"]), intent)
+    return with_mark(stripe.invoices(customer=intent.params["customer"]), intent)
 
 
 def settle_create(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:
@@ -99,11 +90,11 @@ def settle_create(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bo
 
 
 def call_add_line(stripe: Stripe, params: Snapshot, key: str) -> Snapshot:
-    return stripe.add_invoice_item(_marked(params["item"], key), key)
+    return stripe.add_invoice_item(marked(params["item"], key), key)
 
 
 def find_line(stripe: Stripe, intent: Intent) -> Snapshot | None:
-    return _with_mark(stripe.invoice_items(invoice=intent.params["item"]["invoice"]), intent)
+    return with_mark(stripe.invoice_items(invoice=intent.params["item"]["invoice"]), intent)
 
 
 def settle_add_line(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 from nself import log
 from nself.app import App
@@ -38,7 +39,7 @@ def process_due(app: App) -> int:
         process(app, claimed[0])
     elif claimed:
         with ThreadPoolExecutor(THREADS, "webhook") as pool:
-            list(pool.map(lambda one: process(app, one), claimed))
+            list(pool.map(partial(process, app), claimed))
     return len(claimed)
 
 

@@ -1,0 +1,71 @@
+# `make help` lists what there is. Everything is installed into this folder: .venv, and .uv where the machine has no uv.
+PYTHON ?= python3
+UV ?= $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+LOG ?=
+DEMO := demo
+WORKERS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-long check lint types contracts migrations docs docs-check guide bench lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Install everything into .venv; leaves .venv/bin/nself
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@command -v $(UV) >/dev/null 2>&1 || { $(PYTHON) -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==0.13.*"; } || \
+	  { echo "uv could not be installed; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --compile-bytecode --editable .
+	@$(BIN)/python -m compileall -q src
+	@touch $(INSTALLED)
+
+demo: install ## Run the main job against the sandbox; LOG=FILE takes a web server's access log
+	@mkdir -p $(DEMO)
+	@$(BIN)/nself --project $(DEMO) billing sandbox demo $(if $(LOG),--log $(abspath $(LOG)))
+
+test: install ## Run the test suite (real PostgreSQL, real processes), in parallel
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long" -q
+
+test-long: install ## Run the tests that need longer
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m long -q
+
+check: lint types contracts migrations docs-check test ## Everything that CI asks for, but test-long
+
+lint: install ## Format and lint
+	@$(BIN)/ruff format --check --quiet src tests bench
+	@$(BIN)/ruff check --quiet src tests bench
+
+types: install ## Strict types
+	@$(BIN)/basedpyright --level error src
+
+contracts: install ## Import contracts
+	@$(BIN)/lint-imports --no-cache >.lint-imports.log || { cat .lint-imports.log; exit 1; }; rm -f .lint-imports.log
+
+migrations: install ## Lint the migrations
+	@$(BIN)/squawk --config .squawk.toml src/nself/db/migrations/*.sql
+
+docs: install ## Generate docs/reference
+	@$(BIN)/python -m nself.cli.reference docs/reference
+
+docs-check: install ## Fail where docs/reference is stale
+	@$(BIN)/python -m nself.cli.reference --check docs/reference
+
+guide: install ## Run the troubleshooting guide's command lines against a sandbox
+	@test -x ../shared/guide/run_guide.py || { echo "skipped: ../shared/guide/run_guide.py is not here"; exit 0; }
+	@mkdir -p build/guide && PATH="$(abspath $(BIN)):$$PATH" ../shared/guide/run_guide.py --cwd build/guide --nself $(abspath $(BIN))/nself
+
+bench: install ## Run the benchmarks; each prints ratios to a limit or a peer of the same run
+	@for one in bench/bench_*.py; do $(BIN)/python $$one || exit 1; done
+
+lock: ## Write requirements.lock anew from pyproject.toml
+	@$(UV) lock --quiet && $(UV) export --quiet --all-groups --no-emit-project --no-header --no-annotate --format requirements-txt -o requirements.lock; rm -f uv.lock
+
+clean: ## Stop the demonstration and remove all that was made here
+	@test ! -x $(BIN)/nself || test ! -f $(DEMO)/.env || $(BIN)/nself --project $(DEMO) stop
+	@rm -rf $(DEMO) build .venv .uv .pytest_cache .ruff_cache .hypothesis
