@@ -13,6 +13,7 @@ from typing import Any
 
 from nself.process import configuration, table
 
+NEVER = "STRIPE_MOCK_ENABLED"
 STANDINS = str(Path(__file__).with_name("standins.py"))
 ROWS = (
     table.SERVICES[0],
@@ -22,13 +23,20 @@ ROWS = (
         settings=("STRIPE_MOCK_PORT",),
         only_if="STRIPE_MOCK_ENABLED",
     ),
-    table.Service(
-        "http", ("{python}", STANDINS, "serve", "{BILLING_PORT}"), "billing", ("postgres",), "BILLING_PORT"
-    ),
+    table.Service("http", ("{python}", STANDINS, "serve", "{BILLING_PORT}"), "billing", ("postgres",), "BILLING_PORT"),
     table.Service("worker", ("{python}", STANDINS, "work"), "billing", ("postgres",)),
     table.Service("usage-collector", ("{python}", STANDINS, "work"), "billing", ("postgres",)),
-    table.Service("chatter", ("{python}", STANDINS, "chatter"), only_if="STRIPE_MOCK_ENABLED"),
-    table.Service("broken", ("{python}", STANDINS, "fail"), only_if="STRIPE_MOCK_ENABLED"),
+    table.Service(
+        "one",
+        ("{python}", STANDINS, "serve", "{STRIPE_MOCK_PORT}"),
+        "light",
+        (),
+        "STRIPE_MOCK_PORT",
+        only_if=NEVER,
+    ),
+    table.Service("two", ("{python}", STANDINS, "work"), "light", only_if=NEVER),
+    table.Service("chatter", ("{python}", STANDINS, "chatter"), only_if=NEVER),
+    table.Service("broken", ("{python}", STANDINS, "fail"), only_if=NEVER),
 )
 table.DEFAULT = table.Table(ROWS)
 configuration.LOG_BYTES = os.environ.get("STANDIN_LOG_BYTES", configuration.LOG_BYTES)

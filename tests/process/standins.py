@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import FrameType
 
@@ -23,7 +24,9 @@ def say(message: str, level: str = "info", **fields: object) -> None:
         "level": level,
         "service": os.environ["NSELF_SERVICE"],
     }
-    print(json.dumps({**line, "message": message, **fields}), flush=True)
+    # A killed supervisord leaves nobody to read: a service drains all the same.
+    with suppress(OSError):
+        print(json.dumps({**line, "message": message, **fields}), flush=True)
 
 
 def finish(_signal: int, _frame: FrameType | None) -> None:

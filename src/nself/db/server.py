@@ -60,9 +60,7 @@ def _check_external(url: str) -> str:
         psycopg.connect(url, connect_timeout=EXTERNAL_SECONDS).close()
     except psycopg.Error as error:
         detail = " ".join(str(error).split())
-        raise DatabaseUnavailable(
-            detail=f"{masked(url, detail)} (DATABASE_URL {masked(url, url)})"
-        ) from error
+        raise DatabaseUnavailable(detail=f"{masked(url, detail)} (DATABASE_URL {masked(url, url)})") from error
     return url
 
 
@@ -114,11 +112,7 @@ class _Watch:
         from nself.process import supervisor
 
         row = self.table.row("postgres")
-        if (
-            self.next == 0
-            or row.name not in supervisor.wishes(self.project)
-            or not supervisor.alive(self.project)
-        ):
+        if self.next == 0 or row.name not in supervisor.wishes(self.project) or not supervisor.alive(self.project):
             supervisor.want(self.project, self.settings, [row], self.table)
         self.next = now + LOOK_SECONDS
         state = supervisor.states(self.project).get(row.name)
@@ -196,9 +190,7 @@ def temporary_server(directory: Path, binaries: Path | None = None) -> Generator
         found = embedded.readable_by(found, user)
         embedded.create(found, data, user, durable=False)
         embedded.write_configuration(found, data, home, durable=False)
-        line = shim.command(
-            [found.folder / "postgres", "-D", data], shim.Fate(signal.SIGINT, user, os.getpid())
-        )
+        line = shim.command([found.folder / "postgres", "-D", data], shim.Fate(signal.SIGINT, user, os.getpid()))
         with log.open("ab") as sink:
             process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, cwd="/")
         try:

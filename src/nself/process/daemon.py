@@ -97,9 +97,7 @@ class Keeper(Supervisor):
     def _still_needed(self, name: str) -> bool:
         """Whether a service that stops as well, and needs this one for it, has not ended yet."""
         return any(
-            name in row.needs
-            and row.name not in self.wanted
-            and self._process(row.name).get_state() not in DOWN
+            name in row.needs and row.name not in self.wanted and self._process(row.name).get_state() not in DOWN
             for row in self.table.rows
             if row.name in self.process_groups
         )

@@ -61,9 +61,7 @@ def _told(line: str) -> str:
     match fields:
         case {"message": message, **rest}:  # pyright: ignore[reportUnknownVariableType]
             more = [
-                f"{key}={value}"
-                for key, value in rest.items()
-                if key not in {"time", "level", "service", "traceback"}
+                f"{key}={value}" for key, value in rest.items() if key not in {"time", "level", "service", "traceback"}
             ]  # pyright: ignore[reportUnknownVariableType]
             return " ".join([str(message), *more])  # pyright: ignore[reportUnknownArgumentType]
         case _:

@@ -170,9 +170,7 @@ def save(project: Project, table: Table) -> None:
 
 
 def _row(found: Mapping[str, object]) -> Service:
-    plain = {
-        key: tuple(map(str, value)) if isinstance(value, list) else value for key, value in found.items()
-    }  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    plain = {key: tuple(map(str, value)) if isinstance(value, list) else value for key, value in found.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     return Service(**plain)  # type: ignore[arg-type]
 
 

@@ -13,6 +13,8 @@ from nself.core.errors import Unavailable
 from nself.core.project import Project
 from nself.core.settings import Settings
 from nself.process import supervisor
+from nself.process.client import State
+from nself.process.paths import read_json, run_folder
 from nself.process.table import DEFAULT, Service, Table, patience
 
 START_SECONDS = 60.0
@@ -62,8 +64,11 @@ def _listens(port: int) -> bool:
         return link.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _is_up(row: Service, state: supervisor.State | None, settings: Settings) -> bool:
+def _is_up(project: Project, row: Service, state: State | None, settings: Settings) -> bool:
     if state is None or state.state != "RUNNING":
+        return False
+    # The launcher leaves this note last: before that it may wait for an older process, which listens too.
+    if read_json(run_folder(project) / f"{row.name}.json").get("pid") != state.pid:
         return False
     return not row.port or _listens(settings.integer(row.port))
 
@@ -71,9 +76,7 @@ def _is_up(row: Service, state: supervisor.State | None, settings: Settings) -> 
 def wait_up(project: Project, settings: Settings, rows: Iterable[Service], table: Table = DEFAULT) -> Outcome:
     """Until all run (and listen, where they have a port). Raises ServiceFailed with the log's end."""
     waiting = {row.name: row for row in rows}
-    deadline = (
-        monotonic() + START_SECONDS + max((patience(row, settings) for row in waiting.values()), default=0)
-    )
+    deadline = monotonic() + START_SECONDS + max((patience(row, settings) for row in waiting.values()), default=0)
     failing: dict[str, float] = {}
     superseded: list[str] = []
     progress = Progress()
@@ -87,7 +90,7 @@ def wait_up(project: Project, settings: Settings, rows: Iterable[Service], table
             if name not in wishes:
                 superseded.append(name)
                 del waiting[name]
-            elif _is_up(row, state, settings):
+            elif _is_up(project, row, state, settings):
                 del waiting[name]
             elif state and state.state in {"BACKOFF", "FATAL"}:
                 since = failing.setdefault(name, now)
@@ -106,9 +109,7 @@ def wait_up(project: Project, settings: Settings, rows: Iterable[Service], table
 def wait_down(project: Project, settings: Settings, rows: Iterable[Service]) -> Outcome:
     """Until none runs. Raises StillRunning some time after the grace, which ends with SIGKILL."""
     waiting = {row.name: row for row in rows}
-    deadline = (
-        monotonic() + STOP_SECONDS + max((patience(row, settings) for row in waiting.values()), default=0)
-    )
+    deadline = monotonic() + STOP_SECONDS + max((patience(row, settings) for row in waiting.values()), default=0)
     superseded: list[str] = []
     progress = Progress()
     while waiting and supervisor.alive(project):

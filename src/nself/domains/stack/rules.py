@@ -92,9 +92,7 @@ def _structured(fields: Mapping[str, object], service: str) -> Line | None:
     level = str(fields.get("level", "info")).lower()
     rest = " ".join(f"{key}={_value(value)}" for key, value in fields.items() if key not in OWN_KEYS)
     shown = time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-    head = _harmless(
-        f"{shown} {level:<7} {fields.get('service', service)} {fields['message']} {rest}".rstrip()
-    )
+    head = _harmless(f"{shown} {level:<7} {fields.get('service', service)} {fields['message']} {rest}".rstrip())
     trace = str(fields.get("traceback") or "")
     return Line(time, level, "\n".join([head, *(f"    {_harmless(line)}" for line in trace.splitlines())]))
 

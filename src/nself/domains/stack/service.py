@@ -50,9 +50,7 @@ def start(app: App, given: StartServices) -> list[ServiceStatus]:
     rows = DEFAULT.with_needs(_chosen(app, given.services, DEFAULT.usual(app.settings)), app.settings)
     app.ensure_project()
     supervisor.want(app.project, app.settings, rows, DEFAULT, app.environ)
-    return _rows(
-        app, rows or DEFAULT.named(given.services), _wait_up(app, rows), "stopped by another command"
-    )
+    return _rows(app, rows or DEFAULT.named(given.services), _wait_up(app, rows), "stopped by another command")
 
 
 def restart(app: App, given: RestartServices) -> list[ServiceStatus]:
@@ -187,9 +185,7 @@ def _past(
     yield from reversed(list(islice(filter(wanted, newest), tail)))
 
 
-def _future(
-    app: App, files: dict[str, store.LogFiles], stack: ExitStack, wanted: rules.Filter
-) -> Iterator[str]:
+def _future(app: App, files: dict[str, store.LogFiles], stack: ExitStack, wanted: rules.Filter) -> Iterator[str]:
     """New lines until the reader leaves."""
     followers = {name: stack.enter_context(closing(store.Follower(file))) for name, file in files.items()}
     while True:
