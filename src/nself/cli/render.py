@@ -24,15 +24,20 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 @runtime_checkable
 class Spoken(Protocol):
-    """A result with a text of its own: `plain` to stdout, `remarks` to stderr; other formats show fields."""
+    """A result with a text of its own for people; the other formats show its fields."""
 
     def plain(self) -> str: ...
+
+
+@runtime_checkable
+class Remarked(Protocol):
+    """A result of which something is to be said on stderr."""
 
     def remarks(self) -> list[str]: ...
 
 
-def remarks(result: object, format: Format) -> list[str]:
-    return result.remarks() if format == "table" and isinstance(result, Spoken) else []
+def remarks(result: object) -> list[str]:
+    return result.remarks() if isinstance(result, Remarked) else []
 
 
 def text(result: object, format: Format) -> Iterator[str]:

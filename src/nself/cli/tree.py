@@ -84,7 +84,7 @@ def _print(result: object, format: render.Format) -> None:
     except BrokenPipeError:
         reader_left()
         raise click.exceptions.Exit(0) from None
-    for remark in render.remarks(cast("object", result), format):
+    for remark in render.remarks(cast("object", result)):
         click.echo(f"note: {remark}", err=True)
 
 

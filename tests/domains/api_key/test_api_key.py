@@ -121,9 +121,7 @@ def test_authenticate_finds_the_caller(app: App) -> None:
 )
 def test_authenticate_refuses(app: App, header: str | None, why: str) -> None:
     made = make(app)
-    filled = header and header.replace("{key}", made.key).replace("{id}", made.id).replace(
-        "{secret}", made.key[-32:]
-    )
+    filled = header and header.replace("{key}", made.key).replace("{id}", made.id).replace("{secret}", made.key[-32:])
     with pytest.raises(Unauthorized, match=why) as caught:
         service.allow(app, filled, "quota")
     error = caught.value

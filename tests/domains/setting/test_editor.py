@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 from nself.core.errors import InvalidParameter
 from nself.domains.setting import rules
 
-AWKWARD = st.sampled_from(
-    ["'", '"', "\\", "$", "`", "\n", "\r", "#", " ", "=", "!", "%", "\\n", "~", "a", "é", "-"]
-)
+AWKWARD = st.sampled_from(["'", '"', "\\", "$", "`", "\n", "\r", "#", " ", "=", "!", "%", "\\n", "~", "a", "é", "-"])
 TEXT = st.one_of(
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30),
     st.lists(AWKWARD, max_size=12).map("".join),
@@ -27,9 +25,7 @@ HEAD = "# a comment\nexport FIRST=1 # why\n\n"
 def source(shell: str, path: Path, names: list[str]) -> list[str]:
     """The values that `shell` has after sourcing the file."""
     script = f'. "{path}"\n' + "".join(f"printf '%s\\0' \"${name}\"\n" for name in names)
-    done = subprocess.run(
-        [shell, "-euc", script], capture_output=True, env={"LC_ALL": "C.UTF-8"}, check=False
-    )
+    done = subprocess.run([shell, "-euc", script], capture_output=True, env={"LC_ALL": "C.UTF-8"}, check=False)
     assert done.returncode == 0 and not done.stderr, (done.stderr, path.read_bytes())
     return [part.decode() for part in done.stdout.split(b"\0")[:-1]]
 
@@ -117,7 +113,5 @@ def test_a_file_whose_quotes_would_swallow_the_line_is_refused() -> None:
 
 def test_read_agrees_with_the_library() -> None:
     text = "A=1\nexport B='x'\nC\nD=\"a\\nb\" # c\n"
-    wanted = {
-        name: value for name, value in dotenv_values(stream=StringIO(text)).items() if value is not None
-    }
+    wanted = {name: value for name, value in dotenv_values(stream=StringIO(text)).items() if value is not None}
     assert rules.read(text) == wanted

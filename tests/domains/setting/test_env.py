@@ -45,10 +45,7 @@ def test_secrets_and_others_go_to_their_files(tmp_path: Path) -> None:
     fresh = app_in(tmp_path)
     assert service.get(fresh, GetSetting(name="STRIPE_MAX_RETRIES")).value == "7"
     assert service.get(fresh, GetSetting(name="STRIPE_SECRET_KEY")).value == "sk_test_***cdef"
-    assert (
-        service.get(fresh, GetSetting(name="STRIPE_SECRET_KEY", reveal=True)).value
-        == "sk_test_0123456789abcdef"
-    )
+    assert service.get(fresh, GetSetting(name="STRIPE_SECRET_KEY", reveal=True)).value == "sk_test_0123456789abcdef"
 
 
 def test_the_same_app_sees_what_it_wrote(tmp_path: Path) -> None:
@@ -225,9 +222,7 @@ def test_key_of_the_other_mode_and_wrong_kind_are_told(tmp_path: Path) -> None:
 
 def test_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("whsec_from_a_pipe\n"))
-    (one,) = service.set_values(
-        app_in(tmp_path), SetSettings(assignments=["STRIPE_WEBHOOK_SECRET"], stdin=True)
-    )
+    (one,) = service.set_values(app_in(tmp_path), SetSettings(assignments=["STRIPE_WEBHOOK_SECRET"], stdin=True))
     assert "history" not in one.note
     assert (tmp_path / ".secrets").read_text() == "STRIPE_WEBHOOK_SECRET=whsec_from_a_pipe\n"
     for wrong in (["A", "B"], ["A=1"]):

@@ -26,9 +26,7 @@ class ListApiKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     all: Annotated[bool, Meta(description="Also revoked ones.")] = False
     limit: Annotated[int, Meta(description="Most keys to list.", ge=1, le=1000)] = 100
-    after: Annotated[
-        str | None, Meta(description="Go on behind the key with this id.", extra={"metavar": "ID"})
-    ] = None
+    after: Annotated[str | None, Meta(description="Go on behind the key with this id.", extra={"metavar": "ID"})] = None
 
 
 class RevokeApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -77,9 +77,7 @@ def prove(token: Token, stored: StoredKey | None, live: bool) -> ApiKey:
     """The key behind `token`. Raises Unauthorized; takes as long for an unknown id as for a wrong secret."""
     proven = hmac.compare_digest(stored.secret_hash if stored else NO_SECRET, digest(token.secret))
     if token.livemode != live:
-        raise Unauthorized(
-            why=f"this is a {mode(token.livemode)} key and the service works in {mode(live)} mode"
-        )
+        raise Unauthorized(why=f"this is a {mode(token.livemode)} key and the service works in {mode(live)} mode")
     if stored is None or not proven or stored.livemode != token.livemode:
         raise Unauthorized(why="there is no such key")
     if stored.revoked_at is not None:

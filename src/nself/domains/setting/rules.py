@@ -26,9 +26,7 @@ def assignments(given: Collection[str]) -> dict[str, str]:
         name, equals, text = one.partition("=")
         if not equals:
             shown = f", not {one}" if one in BY_NAME else ""  # anything else may be a secret
-            raise InvalidParameter(
-                f"NAME=VALUE is needed{shown} (quote a value that holds blanks)", "assignments"
-            )
+            raise InvalidParameter(f"NAME=VALUE is needed{shown} (quote a value that holds blanks)", "assignments")
         pairs[checked_name(name)] = text
     return pairs
 
@@ -71,9 +69,7 @@ def key_note(name: str, text: str, mode: str) -> str | None:
     wanted = {"STRIPE_SECRET_KEY": ("sk_", "rk_"), "STRIPE_PUBLISHABLE_KEY": ("pk_",)}.get(name)
     if not text:
         return None
-    if name == "STRIPE_WEBHOOK_SECRET" and not all(
-        one.strip().startswith("whsec_") for one in text.split(",")
-    ):
+    if name == "STRIPE_WEBHOOK_SECRET" and not all(one.strip().startswith("whsec_") for one in text.split(",")):
         return "a webhook secret starts with whsec_"
     if not wanted:
         return None
@@ -206,7 +202,5 @@ def edit(text: str, changes: Mapping[str, str | None]) -> str:
     lost = [name for name, value in changes.items() if found.get(name) != value]
     if lost:
         names = ", ".join(lost)
-        raise InvalidParameter(
-            f"{names}: the file's quotes are out of order there; mend them by hand", lost[0]
-        )
+        raise InvalidParameter(f"{names}: the file's quotes are out of order there; mend them by hand", lost[0])
     return after

@@ -1,0 +1,243 @@
+"""The database: what it is, whether it answers, and questions to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from typing import TypeVar
+
+from nself import log
+from nself.app import App
+from nself.core.clock import monotonic
+from nself.core.errors import BillingError
+from nself.db import server
+from nself.db.connect import Database, DatabaseUnavailable, Tx
+from nself.db.migrate import available
+from nself.domains.database import rules, store
+from nself.domains.database.inputs import Ping, Query, ShowStatus, TryConnection
+from nself.domains.database.model import (
+    READS,
+    ConnectionTest,
+    DatabaseStatus,
+    DoneStatement,
+    Outcome,
+    Pong,
+    QueryFailed,
+    QueryRows,
+    QueryTimedOut,
+    Step,
+    WriteNeeded,
+)
+
+T = TypeVar("T")
+
+
+def _where(app: App, conninfo: str | None = None) -> tuple[str, str]:
+    """`embedded` or `DATABASE_URL`, and the address without its password."""
+    url = app.settings.text("DATABASE_URL")
+    return ("DATABASE_URL", server.masked(url, url)) if url else ("embedded", conninfo or "")
+
+
+@contextmanager
+def _unchanged(app: App) -> Generator[tuple[str, Tx]]:
+    """A session that brings the server up but migrates nothing: for looking. Raises DatabaseUnavailable."""
+    app.ensure_project()
+    conninfo = server.ensure(app.project, app.settings)
+    database = Database(conninfo, size=1, statement_timeout=app.settings.seconds("DB_QUERY_TIMEOUT"))
+    try:
+        with database.reading() as tx:
+            yield conninfo, tx
+    finally:
+        database.close()
+
+
+def status(app: App, given: ShowStatus) -> DatabaseStatus:
+    """Raises DatabaseUnavailable."""
+    with _unchanged(app) as (conninfo, tx):
+        place, applied = store.place(tx), store.migrations(tx)
+    runs, address = _where(app, conninfo)
+    known = {one.version: one.checksum for one in applied}
+    wanted = available()
+    return DatabaseStatus(
+        server=f"PostgreSQL {place.version}",
+        runs=runs,
+        address=address,
+        database=place.database,
+        size=place.size,
+        size_bytes=place.size_bytes,
+        connections=place.connections,
+        max_connections=place.max_connections,
+        migrations_applied=len(applied),
+        migrations_missing=[one.name for one in wanted if one.version not in known],
+        migrations_changed=[one.name for one in wanted if known.get(one.version, one.checksum) != one.checksum],
+        started_at=place.started_at,
+        uptime_seconds=place.uptime_seconds,
+    )
+
+
+def ping(app: App, given: Ping) -> Pong:
+    """Raises DatabaseUnavailable."""
+    with _unchanged(app) as (_, tx):
+        started = monotonic()
+        store.ping(tx)
+        return Pong(answer="pong", milliseconds=_since(started))
+
+
+def _since(started: float) -> float:
+    return round((monotonic() - started) * 1000, 3)
+
+
+# ---- test-connection ----
+
+
+class _Failed(Exception):
+    """A step that ended the test: its cause and what helps."""
+
+    def __init__(self, cause: str, help: str) -> None:
+        super().__init__(cause)
+        self.help = help
+
+
+class _Steps:
+    """Runs steps in order and keeps what they said."""
+
+    def __init__(self, address: str) -> None:
+        self.done: list[Step] = []
+        self.address = address
+
+    def take(self, name: str, work: Callable[[], tuple[str, T]], diagnose: Callable[[str], tuple[str, str]]) -> T:
+        """`work` returns what to tell and its result. Raises _Failed where it raised what is expected."""
+        started = monotonic()
+        try:
+            detail, result = work()
+        except (OSError, ValueError, OverflowError, BillingError) as error:
+            detail = server.masked(self.address, str(error))
+            self.done.append(Step(step=name, state="failed", milliseconds=_since(started), detail=detail))
+            raise _Failed(*diagnose(detail)) from error
+        self.done.append(Step(step=name, state="ok", milliseconds=_since(started), detail=detail))
+        return result
+
+    def finish(self, names: tuple[str, ...]) -> list[Step]:
+        """All steps, those after a failure as skipped."""
+        skipped = [Step(step=name, state="skipped", milliseconds=0, detail="") for name in names[len(self.done) :]]
+        return [*self.done, *skipped]
+
+
+STEPS = ("resolve", "connect", "authenticate", "query", "schema")
+
+
+def try_connection(app: App, given: TryConnection) -> ConnectionTest:
+    """Never raises for what is wrong with the connection: the failing step says it."""
+    url = app.settings.text("DATABASE_URL")
+    steps, failure = _Steps(url), None
+    try:
+        _connect(app, url, steps)
+    except _Failed as failed:
+        failure = failed
+    runs, address = _where(app)
+    return ConnectionTest(
+        ok=failure is None,
+        runs=runs,
+        address=address,
+        steps=steps.finish(STEPS),
+        cause=str(failure) if failure else None,
+        help=failure.help if failure else None,
+    )
+
+
+def _connect(app: App, url: str, steps: _Steps) -> None:
+    """Raises _Failed at the first step that fails."""
+
+    def find() -> tuple[str, tuple[str, list[tuple[object, ...]]]]:
+        conninfo = url
+        if not url:
+            app.ensure_project()
+            conninfo = server.ensure(app.project, app.settings)
+        found = [address for host, port in store.targets(conninfo) if host for address in store.resolve(host, port)]
+        return (", ".join(str(one[4]) for one in found) or "the driver's default"), (conninfo, found)
+
+    if url:
+        unknown = ("the address in DATABASE_URL leads nowhere", "nself env get DATABASE_URL")
+        silent = ("nothing listens there, or a firewall is in between", "nself env get DATABASE_URL")
+    else:
+        unknown = silent = ("the embedded server does not run", "nself start postgres")
+    conninfo, addresses = steps.take("resolve", find, lambda _: unknown)
+    if addresses:
+        steps.take("connect", lambda: (store.reach(addresses), None), lambda _: silent)
+    else:
+        steps.take("connect", lambda: ("left to the driver", None), lambda _: silent)
+    with ExitStack() as stack:
+
+        def open_session() -> tuple[str, Tx]:
+            return "a session was granted", stack.enter_context(store.session(conninfo))
+
+        _ask(steps.take("authenticate", open_session, rules.cause), steps)
+
+
+def _ask(tx: Tx, steps: _Steps) -> None:
+    def question() -> tuple[str, None]:
+        return f"PostgreSQL {store.place(tx).version}", None
+
+    def schema() -> tuple[str, None]:
+        known = {one.version: one.checksum for one in store.migrations(tx)}
+        missing = [one.name for one in available() if known.get(one.version) != one.checksum]
+        if missing:
+            raise ValueError(f"missing or of another version: {', '.join(missing)}")
+        return f"{len(known)} migrations", None
+
+    steps.take("query", question, rules.cause)
+    steps.take(
+        "schema",
+        schema,
+        lambda _: (
+            "the schema is not of this version; any other command migrates it",
+            "nself db query 'SELECT 1'",
+        ),
+    )
+
+
+# ---- query ----
+
+
+def query(app: App, given: Query) -> QueryRows | list[DoneStatement]:
+    """The rows of the last statement that has any, else what each did.
+
+    All statements stand in one transaction. Raises WriteNeeded, ConfirmationNeeded, StatementRefused,
+    TruncateRefused, QueryFailed, QueryTimedOut, DatabaseUnavailable.
+    """
+    statements = rules.split(given.sql)
+    confirmed = given.confirm and bool(given.reason)
+    writable = rules.writes(statements, write=given.write, live=app.settings.live, confirmed=confirmed)
+    try:
+        with app.db.transaction() as tx:
+            if not writable:
+                store.make_read_only(tx)
+            step = store.run if writable else store.read
+            outcomes = [step(tx, statement, given.limit) for statement in statements]
+    except store.Refused as refused:
+        raise _refusal(app, given.sql, refused, writable) from refused
+    if writable:
+        log.warning("db_query_write", sql=given.sql, reason=given.reason, rows=[one.touched for one in outcomes])
+    return _answer(outcomes, given.limit)
+
+
+def _refusal(app: App, sql: str, refused: store.Refused, writable: bool) -> BillingError:
+    if refused.sqlstate in store.ONLY_READS and not writable:
+        return WriteNeeded(detail=refused)
+    if refused.sqlstate == store.CANCELLED:
+        return QueryTimedOut(limit=app.settings.text("DB_QUERY_TIMEOUT"))
+    if refused.sqlstate.startswith(("08", "57P")):
+        return DatabaseUnavailable(detail=refused)
+    place = rules.point(sql, refused.place) if refused.place is not None else ""
+    return QueryFailed(detail=f"{refused}{place}")
+
+
+def _answer(outcomes: list[Outcome], limit: int) -> QueryRows | list[DoneStatement]:
+    last = next((one for one in reversed(outcomes) if one.rows is not None), None)
+    if last is None:
+        return [DoneStatement(statement=one.tag, rows=one.touched) for one in outcomes]
+    notes = [f"{one.tag}: {one.touched} rows" for one in outcomes if one is not last or one.tag not in READS]
+    if last.more:
+        notes.append(f"only the first {limit} rows are shown: --limit {limit * 10} shows more")
+    names = rules.distinct(last.columns)
+    return QueryRows([dict(zip(names, row, strict=True)) for row in last.rows or ()], notes)

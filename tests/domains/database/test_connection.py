@@ -1,0 +1,105 @@
+"""`db status`, `db ping`, `db test-connection`."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from nself.app import App
+from nself.cli import render
+from nself.core.project import Project
+from nself.db.connect import DatabaseUnavailable
+from nself.db.migrate import available
+from nself.domains.database import service
+from nself.domains.database.inputs import Ping, ShowStatus, TryConnection
+from nself.registry import Registry
+
+NAMES = ["resolve", "connect", "authenticate", "query", "schema"]
+
+
+def app_at(root: Path, url: str, registry: Registry) -> App:
+    return App(Project(root), registry, environ={"DATABASE_URL": url})
+
+
+def test_status(app: App) -> None:
+    found = service.status(app, ShowStatus())
+    assert found.server.startswith("PostgreSQL 1") and found.runs == "DATABASE_URL"
+    assert found.migrations_applied == len(available())
+    assert found.migrations_missing == found.migrations_changed == []
+    assert 1 <= found.connections <= found.max_connections
+    assert found.size_bytes > 1_000_000 and found.uptime_seconds >= 0
+    lines = list(render.text(found, "table"))
+    assert "migrations_missing: none" in lines
+
+
+def test_status_of_a_database_that_lacks_migrations(app: App, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("delete from billing.schema_migrations where version = 2")
+        connection.execute("update billing.schema_migrations set checksum = 'x' where version = 1")
+    found = service.status(app, ShowStatus())
+    assert found.migrations_missing == ["0002_api_key.sql"]
+    assert found.migrations_changed == ["0001_base.sql"]
+    tried = service.try_connection(app, TryConnection())
+    assert not tried.ok and [step.state for step in tried.steps] == ["ok"] * 4 + ["failed"]
+    assert "0001_base.sql, 0002_api_key.sql" in tried.steps[-1].detail
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("drop table billing.schema_migrations")
+    assert service.status(app, ShowStatus()).migrations_applied == 0
+
+
+def test_ping(app: App, tmp_path: Path, registry: Registry) -> None:
+    found = service.ping(app, Ping())
+    assert found.answer == "pong" and 0 < found.milliseconds < 10_000
+    with pytest.raises(DatabaseUnavailable):
+        service.ping(app_at(tmp_path, f"host={tmp_path} dbname=x", registry), Ping())
+
+
+def test_every_step_of_a_good_connection(app: App) -> None:
+    found = service.try_connection(app, TryConnection())
+    assert found.ok and found.cause is None and found.help is None
+    assert [step.step for step in found.steps] == NAMES
+    assert {step.state for step in found.steps} == {"ok"}
+    assert found.steps[4].detail == f"{len(available())} migrations"
+
+
+def closed_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as link:
+        link.bind(("127.0.0.1", 0))
+        return int(link.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("url", "step", "cause"),
+    [
+        ("postgresql://u:s3cret@no-such-host.invalid/x", "resolve", "leads nowhere"),
+        ("postgresql://u:s3cret@127.0.0.1:{closed}/x", "connect", "nothing listens"),
+        ("postgresql://u:s3cret@127.0.0.1:70000/x", "connect", "nothing listens"),
+        ("postgresql://u:s3cret@127.0.0.1:x/x", "resolve", "leads nowhere"),
+        ("this is no address s3cret", "resolve", "leads nowhere"),
+        ("host=/nowhere/at/all password=s3cret", "connect", "nothing listens"),
+    ],
+)
+def test_the_failing_step_is_told(tmp_path: Path, registry: Registry, url: str, step: str, cause: str) -> None:
+    app = app_at(tmp_path, url.replace("{closed}", str(closed_port())), registry)
+    found = service.try_connection(app, TryConnection())
+    states = {one.step: one.state for one in found.steps}
+    at = NAMES.index(step)
+    assert list(states) == NAMES
+    assert list(states.values()) == ["ok"] * at + ["failed"] + ["skipped"] * (4 - at)
+    assert not found.ok and cause in (found.cause or "") and found.help == "nself env get DATABASE_URL"
+    if "password" in url or "u:" in url:
+        assert "s3cret" not in str(found)
+
+
+def test_a_refused_session_says_why(app: App, server: str) -> None:
+    url = make_conninfo(server, dbname="no_such_database")
+    found = service.try_connection(app_at(app.project.root, url, app.registry), TryConnection())  # type: ignore[arg-type]
+    assert [step.state for step in found.steps] == ["ok", "ok", "failed", "skipped", "skipped"]
+    assert found.cause == "the database or the user does not exist there"
+    assert found.help == "nself env set DATABASE_URL --stdin"
+    assert "no_such_database" in found.steps[2].detail
