@@ -1,0 +1,271 @@
+-- The sum of the migrations, for reading. Written by `python tests/architecture/schema.py`, checked by a test.
+
+create table billing_api_keys (
+    key_id text not null,
+    name text not null,
+    livemode boolean not null,
+    scopes text[] not null,
+    secret_hash bytea not null,
+    created_at timestamp with time zone not null,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone
+);
+
+create table billing_call_budget (
+    livemode boolean not null,
+    second bigint not null,
+    granted integer not null,
+    last_grant integer not null
+);
+
+create table billing_customers (
+    customer_id text not null,
+    user_id text,
+    email text,
+    name text,
+    livemode boolean not null,
+    deleted boolean not null default false,
+    currency text,
+    balance_minor bigint not null default 0,
+    default_payment_method text,
+    snapshot jsonb not null,
+    snapshot_number bigint not null,
+    created_at timestamp with time zone not null,
+    synced_at timestamp with time zone not null
+);
+
+create table billing_intents (
+    id bigint not null generated always as identity,
+    operation text not null,
+    step integer not null,
+    kind text not null,
+    params jsonb not null,
+    idempotency_key text not null,
+    livemode boolean not null,
+    state text not null default 'pending'::text,
+    object_id text,
+    attempts integer not null default 0,
+    next_at timestamp with time zone not null default now(),
+    lease_until timestamp with time zone,
+    fence bigint not null default 0,
+    first_sent_at timestamp with time zone,
+    error_code text,
+    error text,
+    created_at timestamp with time zone not null default now(),
+    settled_at timestamp with time zone
+);
+
+create table billing_invoice_plan_lines (
+    operation text not null,
+    metric_type text not null,
+    used numeric not null,
+    limit_value bigint not null,
+    overage numeric not null,
+    billed_before_minor bigint not null,
+    rate numeric not null,
+    per bigint not null,
+    amount_minor bigint not null,
+    description text not null
+);
+
+create table billing_invoice_plans (
+    user_id text not null,
+    period_start timestamp with time zone not null,
+    period_end timestamp with time zone not null,
+    revision integer not null,
+    operation text not null,
+    customer_id text not null,
+    currency text not null,
+    total_minor bigint not null,
+    livemode boolean not null,
+    invoice_id text,
+    planned_at timestamp with time zone not null
+);
+
+create table billing_invoices (
+    invoice_id text not null,
+    customer_id text not null,
+    number text,
+    status text not null,
+    currency text not null,
+    total_minor bigint not null,
+    amount_due_minor bigint not null,
+    amount_paid_minor bigint not null,
+    livemode boolean not null,
+    deleted boolean not null default false,
+    snapshot jsonb not null,
+    snapshot_number bigint not null,
+    created_at timestamp with time zone not null,
+    synced_at timestamp with time zone not null
+);
+
+create table billing_plan_quotas (
+    plan text not null,
+    metric_type text not null,
+    limit_value bigint not null,
+    period text not null,
+    mode text not null,
+    updated_at timestamp with time zone not null
+);
+
+create table billing_quotas (
+    user_id text not null,
+    metric_type text not null,
+    limit_value bigint not null,
+    period text not null,
+    mode text not null,
+    updated_at timestamp with time zone not null
+);
+
+create table billing_usage (
+    user_id text not null,
+    metric_type text not null,
+    value bigint not null,
+    created_at timestamp with time zone not null,
+    idempotency_key text not null,
+    properties text,
+    source text not null,
+    recorded_at timestamp with time zone not null
+) -- partitioned;
+
+create table billing_usage_deltas (
+    user_id text not null,
+    id bigint not null generated always as identity,
+    metric_type text not null,
+    hour timestamp with time zone not null,
+    events bigint not null,
+    total numeric not null,
+    largest bigint not null,
+    last_value bigint not null,
+    last_at timestamp with time zone not null
+);
+
+create table billing_usage_folds (
+    shard integer not null,
+    folded_at timestamp with time zone not null,
+    deltas bigint not null,
+    duration interval not null
+);
+
+create table billing_usage_imports (
+    source text not null,
+    path text not null,
+    format text not null,
+    position bigint not null,
+    lines bigint not null,
+    received bigint not null default 0,
+    counted bigint not null default 0,
+    duplicate bigint not null default 0,
+    rejected bigint not null default 0,
+    started_at timestamp with time zone not null,
+    updated_at timestamp with time zone not null
+);
+
+create table billing_usage_intake (
+    id bigint not null generated always as identity,
+    source text not null,
+    received bigint not null,
+    duplicate bigint not null,
+    at timestamp with time zone not null
+);
+
+create table billing_usage_keys (
+    user_id text not null,
+    idempotency_key text not null,
+    digest bytea not null
+);
+
+create table billing_usage_rejected (
+    id bigint not null generated always as identity,
+    event text not null,
+    code text not null,
+    message text not null,
+    source text not null,
+    rejected_at timestamp with time zone not null
+);
+
+create table billing_usage_rollups (
+    user_id text not null,
+    metric_type text not null,
+    hour timestamp with time zone not null,
+    events bigint not null,
+    total numeric not null,
+    largest bigint not null,
+    last_value bigint not null,
+    last_at timestamp with time zone not null
+);
+
+create table billing_webhook_events (
+    id bigint not null generated always as identity,
+    event_id text not null,
+    type text not null,
+    object_id text not null,
+    object_kind text not null,
+    livemode boolean not null,
+    api_version text,
+    event_created_at timestamp with time zone not null,
+    payload text not null,
+    status text not null default 'received'::text,
+    deliveries integer not null default 1,
+    attempts integer not null default 0,
+    error text,
+    received_at timestamp with time zone not null,
+    processed_at timestamp with time zone
+);
+
+create table billing_webhook_objects (
+    object_id text not null,
+    next_at timestamp with time zone,
+    lease_until timestamp with time zone,
+    fence bigint not null default 0
+);
+
+alter table billing_api_keys add constraint billing_api_keys_key_id_check CHECK ((key_id ~ '^[0-9A-Za-z]{8}$'::text));
+alter table billing_api_keys add constraint billing_api_keys_pkey PRIMARY KEY (key_id);
+alter table billing_api_keys add constraint billing_api_keys_scopes_check CHECK ((cardinality(scopes) > 0));
+alter table billing_api_keys add constraint billing_api_keys_secret_hash_check CHECK ((octet_length(secret_hash) = 32));
+alter table billing_call_budget add constraint billing_call_budget_pkey PRIMARY KEY (livemode, second);
+alter table billing_customers add constraint billing_customers_pkey PRIMARY KEY (customer_id);
+alter table billing_intents add constraint billing_intents_idempotency_key_key UNIQUE (idempotency_key);
+alter table billing_intents add constraint billing_intents_pkey PRIMARY KEY (id);
+alter table billing_intents add constraint billing_intents_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'done'::text, 'failed'::text])));
+alter table billing_invoice_plan_lines add constraint billing_invoice_plan_lines_amount_minor_check CHECK ((amount_minor > 0));
+alter table billing_invoice_plan_lines add constraint billing_invoice_plan_lines_operation_fkey FOREIGN KEY (operation) REFERENCES billing_invoice_plans(operation);
+alter table billing_invoice_plan_lines add constraint billing_invoice_plan_lines_per_check CHECK ((per > 0));
+alter table billing_invoice_plan_lines add constraint billing_invoice_plan_lines_pkey PRIMARY KEY (operation, metric_type);
+alter table billing_invoice_plans add constraint billing_invoice_plans_invoice_id_key UNIQUE (invoice_id);
+alter table billing_invoice_plans add constraint billing_invoice_plans_operation_key UNIQUE (operation);
+alter table billing_invoice_plans add constraint billing_invoice_plans_pkey PRIMARY KEY (user_id, period_start, period_end, livemode, revision);
+alter table billing_invoice_plans add constraint billing_invoice_plans_revision_check CHECK ((revision > 0));
+alter table billing_invoices add constraint billing_invoices_pkey PRIMARY KEY (invoice_id);
+alter table billing_plan_quotas add constraint billing_plan_quotas_limit_value_check CHECK ((limit_value >= '-1'::integer));
+alter table billing_plan_quotas add constraint billing_plan_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));
+alter table billing_plan_quotas add constraint billing_plan_quotas_period_check CHECK ((period = ANY (ARRAY['hour'::text, 'day'::text, 'week'::text, 'month'::text, 'year'::text])));
+alter table billing_plan_quotas add constraint billing_plan_quotas_pkey PRIMARY KEY (plan, metric_type);
+alter table billing_quotas add constraint billing_quotas_limit_value_check CHECK ((limit_value >= '-1'::integer));
+alter table billing_quotas add constraint billing_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));
+alter table billing_quotas add constraint billing_quotas_period_check CHECK ((period = ANY (ARRAY['hour'::text, 'day'::text, 'week'::text, 'month'::text, 'year'::text])));
+alter table billing_quotas add constraint billing_quotas_pkey PRIMARY KEY (user_id, metric_type);
+alter table billing_usage add constraint billing_usage_pkey PRIMARY KEY (user_id, created_at, idempotency_key);
+alter table billing_usage add constraint billing_usage_value_check CHECK ((value >= 0));
+alter table billing_usage_deltas add constraint billing_usage_deltas_pkey PRIMARY KEY (user_id, id);
+alter table billing_usage_folds add constraint billing_usage_folds_pkey PRIMARY KEY (shard);
+alter table billing_usage_imports add constraint billing_usage_imports_pkey PRIMARY KEY (source);
+alter table billing_usage_intake add constraint billing_usage_intake_pkey PRIMARY KEY (id);
+alter table billing_usage_keys add constraint billing_usage_keys_pkey PRIMARY KEY (user_id, idempotency_key);
+alter table billing_usage_rejected add constraint billing_usage_rejected_pkey PRIMARY KEY (id);
+alter table billing_usage_rollups add constraint billing_usage_rollups_pkey PRIMARY KEY (user_id, metric_type, hour);
+alter table billing_webhook_events add constraint billing_webhook_events_pkey PRIMARY KEY (id);
+alter table billing_webhook_events add constraint billing_webhook_events_status_check CHECK ((status = ANY (ARRAY['received'::text, 'processed'::text, 'failed'::text, 'failed_permanent'::text, 'duplicate'::text, 'ignored'::text, 'parked'::text])));
+alter table billing_webhook_objects add constraint billing_webhook_objects_pkey PRIMARY KEY (object_id);
+
+CREATE INDEX billing_api_keys_created ON billing.billing_api_keys USING btree (created_at, key_id);
+CREATE UNIQUE INDEX billing_customers_user ON billing.billing_customers USING btree (user_id, livemode) WHERE (NOT deleted);
+CREATE INDEX billing_intents_due ON billing.billing_intents USING btree (next_at) WHERE (state = 'pending'::text);
+CREATE INDEX billing_intents_operation ON billing.billing_intents USING btree (operation, id);
+CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree (operation, livemode, step) WHERE (state <> 'failed'::text);
+CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (customer_id, created_at);
+CREATE INDEX billing_usage_deltas_read ON billing.billing_usage_deltas USING btree (user_id, metric_type, hour);
+CREATE INDEX billing_webhook_events_open ON billing.billing_webhook_events USING btree (object_id, id) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
+CREATE UNIQUE INDEX billing_webhook_events_once ON billing.billing_webhook_events USING btree (event_id) WHERE (status <> 'duplicate'::text);
+CREATE INDEX billing_webhook_objects_due ON billing.billing_webhook_objects USING btree (next_at) WHERE (next_at IS NOT NULL);
