@@ -18,7 +18,7 @@ from stripe_sandbox.params import Reading
 from stripe_sandbox.ratelimit import RateLimit, rate_limited
 from stripe_sandbox.resource import OPERATIONS, Operation, Params
 from stripe_sandbox.store import Store
-from stripe_sandbox.surface import check_unknown, missing_route
+from stripe_sandbox.surface import check_unknown, missing_route, surface
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,9 @@ class Router:
             self._by_length.setdefault((operation.method, len(parts)), []).append((parts, operation))
 
     def match(self, method: str, path: str) -> tuple[Operation, dict[str, str]]:
+        # `/v1/invoices/search` is Stripe's own route and never the invoice "search".
+        if method in surface().routes.get(path, ()) and f"{method} {path}" not in OPERATIONS:
+            raise missing_route(method, path)
         parts = path.split("/")
         for template, operation in self._by_length.get((method, len(parts)), []):
             names: dict[str, str] = {}

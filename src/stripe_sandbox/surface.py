@@ -26,11 +26,12 @@ def surface() -> Surface:
 def _stripe_routes() -> list[tuple[re.Pattern[str], str, list[str]]]:
     return [
         (re.compile(re.sub(r"\{[^}]+\}", "[^/]+", template) + r"\Z"), template, methods)
-        for template, methods in surface().routes.items()
+        for template, methods in sorted(surface().routes.items(), key=lambda route: route[0].count("{"))
     ]
 
 
 def missing_route(method: str, path: str) -> StripeError:
+    """Literal routes come first, as they do at Stripe."""
     for pattern, template, methods in _stripe_routes():
         if pattern.match(path) and method in methods:
             return unsupported(f"{method} {template}")
