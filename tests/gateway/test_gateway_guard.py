@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -151,3 +153,9 @@ def test_an_object_of_the_other_mode_is_refused(live: bool, livemode: bool) -> N
         )
     assert (found.value.outcome_unknown, found.value.request_id) == (True, "req_1")
     guard.same_mode({"id": "acct_1", "object": "account"}, live, changing=False, request_id=None)
+
+
+def test_only_the_live_gateway_costs_the_import_of_the_sdk() -> None:
+    light = "from nself.gateway import api, budget, errors, guard, retry, signature"
+    code = f"import sys; {light}; print({{'stripe', 'requests', 'urllib3'}} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, timeout=30) == "set()\n"

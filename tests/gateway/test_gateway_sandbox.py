@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_stripe import KEY, settings
+from scripted_stripe import settings
 
 from nself.core.errors import NotFound
 from nself.gateway import errors, retry
@@ -304,8 +304,3 @@ def test_many_threads(stripe: Stripe) -> None:
     assert len({one["id"] for one in made}) == 120
     listed = [one["name"] for one in stripe.customers()]
     assert [listed.count(f"crowd {number}") for number in range(6)] == [20] * 6
-
-
-def test_no_key_went_over_the_wire_but_in_the_header(traffic: Path, running: Running) -> None:
-    assert running.url
-    assert KEY not in traffic.read_text()

@@ -61,6 +61,7 @@ def test_any_of_several_signatures_will_do() -> None:
         sign(BODY, SECRET, NOW).replace("v1=", "v0="),
         sign(BODY, SECRET, NOW).partition(",")[0],
         f"t=1,{sign(BODY, SECRET, NOW)}",
+        f"{sign(BODY, SECRET, NOW)},t=1",
         "x," * 5000 + sign(BODY, SECRET, NOW),
     ],
 )

@@ -173,7 +173,7 @@ class StripeDown(StripeFailure, Unavailable):
     conclusive = False
     type, code, guide = "api_error", "api_error", "1.4"
     text = "Stripe answered {answer}: {detail}"
-    hints = (TEST_CONNECTION, "curl https://status.stripe.com/api/v2/status.json")
+    hints = (TEST_CONNECTION,)
 
 
 class Unsupported(StripeFailure, Unavailable):
