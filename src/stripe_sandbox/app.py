@@ -80,9 +80,6 @@ class Sandbox:
         except ConnectionDropped:
             self._traffic.call(request.method, request.path, request.query, request.body, None, None)
             raise
-        except Exception:
-            self._traffic.call(request.method, request.path, request.query, request.body, 500, None)
-            raise
         self._traffic.call(request.method, request.path, request.query, request.body, answer.status, answer.body)
         return answer
 

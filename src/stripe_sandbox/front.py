@@ -1,6 +1,7 @@
 """The way of one API call: key, limit, version, faults, parameters, idempotency, work, answer."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,9 @@ from stripe_sandbox.ratelimit import RateLimit, rate_limited
 from stripe_sandbox.resource import OPERATIONS, Operation, Params
 from stripe_sandbox.store import Store
 from stripe_sandbox.surface import check_unknown, missing_route, surface
+
+
+_log = logging.getLogger("stripe_sandbox")
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,12 @@ class Front:
             answer = await self._with_key(request, request_id, fault)
         except StripeError as error:
             answer = _refusal(error, request_id)
+        except ConnectionDropped:
+            raise
+        except Exception as failure:
+            _log.exception("%s %s", request.method, request.path)
+            crash = f"The sandbox itself failed: {type(failure).__name__}: {failure}"
+            answer = _refusal(StripeError(crash, status=500, type="api_error"), request_id)
         return Answer(answer.status, answer.body, {**headers, **answer.headers})
 
     async def _with_key(self, request: Request, request_id: str, fault: RequestFault | None) -> Answer:

@@ -72,7 +72,7 @@ def card_of(method: Object) -> Card:
     return BY_NUMBER[method["_number"]]
 
 
-def _from_card(call: Call, card: Card, **fields: Any) -> Object:
+def _from_card(call: Call, card: Card, fields: dict[str, Any]) -> Object:
     made = {"card": _card_fields(call, card), "_number": card.number, **fields}
     return call.create(PAYMENT_METHOD, made)
 
@@ -83,7 +83,7 @@ def resolve(call: Call, identifier: str, *, param: str, status: int = 400) -> Ob
         card = BY_TOKEN.get(identifier)
         if card is None:
             raise unsupported(f"the test payment method {identifier}")
-        return _from_card(call, card)
+        return _from_card(call, card, {})
     found = call.store.get("payment_method", identifier)
     if found is None:
         raise no_such("PaymentMethod", identifier, param, status=status)
@@ -159,7 +159,7 @@ def create(call: Call, params: Params) -> Object:
         "billing_details": {**NO_BILLING_DETAILS, **params.get("billing_details", {})},
         **{name: params[name] for name in ("allow_redisplay", "metadata") if name in params},
     }
-    return _from_card(call, card, **fields)
+    return _from_card(call, card, fields)
 
 
 @operation("GET", PAYMENT_METHOD.item_path)
