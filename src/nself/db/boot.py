@@ -18,6 +18,7 @@ from nself.core.clock import monotonic
 from nself.core.errors import BillingError
 from nself.core.project import Project
 from nself.db import embedded
+from nself.db.binaries import find_binaries, readable_by
 from nself.process import shim
 from nself.process.paths import run_folder, write_private
 
@@ -75,7 +76,7 @@ def start(project: Project, fate: shim.Fate) -> None:
     home = embedded.claim_home(project)
     user = embedded.owner(home)
     data = home / "data"
-    binaries = embedded.readable_by(embedded.find_binaries(data), user)
+    binaries = readable_by(find_binaries(data), user)
     if not data.exists():
         embedded.create(binaries, data, user)
     wait_for_older(data)

@@ -18,6 +18,7 @@ from nself.core.errors import Conflict, Unavailable
 from nself.core.project import Project
 from nself.core.settings import Settings
 from nself.db import embedded
+from nself.db.binaries import find_binaries, inspect, readable_by
 from nself.db.probe import Answer, probe
 from nself.process import shim, wanted
 from nself.process.paths import DAEMON_LOCK, is_locked, run_folder
@@ -186,8 +187,8 @@ def temporary_server(directory: Path, binaries: Path | None = None) -> Generator
         if user is not None:
             shutil.chown(home, user)
         data = (directory if user is None else home) / "data"
-        found = embedded.inspect(binaries) if binaries else embedded.find_binaries(data)
-        found = embedded.readable_by(found, user)
+        found = inspect(binaries) if binaries else find_binaries(data)
+        found = readable_by(found, user)
         embedded.create(found, data, user, durable=False)
         embedded.write_configuration(found, data, home, durable=False)
         line = shim.command([found.folder / "postgres", "-D", data], shim.Fate(signal.SIGINT, user, os.getpid()))

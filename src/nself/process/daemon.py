@@ -5,6 +5,8 @@ It is supervisor's own Supervisor with one addition: in each turn of its loop it
 has to live until they are done.
 """
 
+# supervisor is not typed.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import os
@@ -28,6 +30,10 @@ DOWN = frozenset({ProcessStates.STOPPED, ProcessStates.EXITED, ProcessStates.FAT
 
 class Keeper(Supervisor):
     """Keeps running what is wanted. One process a group, so that each has its own configuration."""
+
+    options: Any
+    process_groups: Any
+    stop_groups: Any
 
     def __init__(self, options: Any, run: Path, ready: Callable[[], None]) -> None:
         super().__init__(options)

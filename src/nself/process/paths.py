@@ -9,9 +9,10 @@ import os
 import pwd
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 from nself.core.clock import monotonic
 from nself.core.errors import Conflict, Denied, Unavailable
@@ -74,7 +75,7 @@ def _user(uid: int) -> str:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Generator[None]:
     """Turns the system's refusals (read-only, full, forbidden) into StateUnwritable."""
     try:
         yield
@@ -138,13 +139,21 @@ def write_changed(path: Path, text: str) -> bool:
     return True
 
 
+def as_object(value: object) -> dict[str, object]:
+    """A JSON object; empty for anything else."""
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[object]:
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
 def read_json(path: Path) -> dict[str, object]:
     """An object; empty where there is none or it cannot be read."""
     try:
-        found: object = json.loads(path.read_bytes())
+        return as_object(json.loads(path.read_bytes()))
     except (OSError, ValueError):
         return {}
-    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
 def try_lock(descriptor: int) -> bool:
@@ -156,7 +165,7 @@ def try_lock(descriptor: int) -> bool:
 
 
 @contextmanager
-def locked(project: Project, purpose: str, limit: float = LOCK_SECONDS) -> Iterator[None]:
+def locked(project: Project, purpose: str, limit: float = LOCK_SECONDS) -> Generator[None]:
     """The project's `stack` lock: changes of what should run, and starting the supervisor.
 
     Gone with the process that holds it. Raises Busy after `limit` seconds, naming the holder.

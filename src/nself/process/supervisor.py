@@ -16,7 +16,7 @@ from nself.core.project import Project
 from nself.core.settings import Settings
 from nself.process import configuration, wanted
 from nself.process.client import Client, Gone, State
-from nself.process.paths import DAEMON_LOCK, is_locked, locked, log_folder, prepare, run_folder
+from nself.process.paths import DAEMON_LOCK, as_object, is_locked, locked, log_folder, prepare, run_folder
 from nself.process.table import DEFAULT, Service, Table, forwarded, save
 from nself.process.wanted import Wish
 
@@ -55,17 +55,12 @@ def states(project: Project) -> dict[str, State]:
 def _told(line: str) -> str:
     """What a log line says, without the fields that every line has."""
     try:
-        fields: object = json.loads(line)
+        fields = as_object(json.loads(line))
     except ValueError:
         return line.strip()
-    match fields:
-        case {"message": message, **rest}:  # pyright: ignore[reportUnknownVariableType]
-            more = [
-                f"{key}={value}" for key, value in rest.items() if key not in {"time", "level", "service", "traceback"}
-            ]  # pyright: ignore[reportUnknownVariableType]
-            return " ".join([str(message), *more])  # pyright: ignore[reportUnknownArgumentType]
-        case _:
-            return line.strip()
+    known = {"time", "level", "service", "message", "traceback"}
+    more = [f"{key}={value}" for key, value in fields.items() if key not in known]
+    return " ".join([str(fields.get("message", "")), *more]).strip()
 
 
 def log_tail(project: Project, settings: Settings, name: str, lines: int = 3) -> str:

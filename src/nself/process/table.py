@@ -11,14 +11,14 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from nself.core.errors import NotFound
 from nself.core.project import Project
 from nself.core.settings import BY_NAME, Settings
-from nself.process.paths import read_json, run_folder, write_changed
+from nself.process.paths import as_list, as_object, read_json, run_folder, write_changed
 
 ALL_SETTINGS = "*"
 SANDBOX_RATE = 25
@@ -169,16 +169,16 @@ def save(project: Project, table: Table) -> None:
     write_changed(run_folder(project) / "services.json", json.dumps({"rows": rows}, indent=1))
 
 
-def _row(found: Mapping[str, object]) -> Service:
-    plain = {key: tuple(map(str, value)) if isinstance(value, list) else value for key, value in found.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return Service(**plain)  # type: ignore[arg-type]
+def _row(fields: dict[str, object]) -> Service:
+    lists = {"argv", "needs", "settings"}
+    plain = {key: tuple(map(str, as_list(value))) if key in lists else str(value) for key, value in fields.items()}
+    return Service(**plain)  # pyright: ignore[reportArgumentType]
 
 
 def load(run: Path) -> Table:
     """The table that the last command left in the run folder."""
-    rows = read_json(run / "services.json").get("rows")
-    found: Sequence[Mapping[str, object]] = rows if isinstance(rows, list) else ()  # pyright: ignore[reportUnknownVariableType]
-    return Table(tuple(_row(one) for one in found))
+    rows = as_list(read_json(run / "services.json").get("rows"))
+    return Table(tuple(_row(as_object(row)) for row in rows))
 
 
 def service_id(project_digest: str, name: str) -> str:

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from nself.process.paths import read_json, write_private
+from nself.process.paths import as_object, read_json, write_private
 
 FILE = "wanted.json"
 
@@ -28,11 +28,10 @@ Wanted = dict[str, Wish]
 def load(run: Path) -> Wanted:
     wanted: Wanted = {}
     for name, entry in read_json(run / FILE).items():
-        match entry:
-            case {"generation": int(generation), "environ": dict(environ)}:  # pyright: ignore[reportUnknownVariableType]
-                wanted[name] = Wish(generation, {str(key): str(value) for key, value in environ.items()})  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-            case _:
-                continue
+        fields = as_object(entry)
+        generation, environ = fields.get("generation"), as_object(fields.get("environ"))
+        if isinstance(generation, int):
+            wanted[name] = Wish(generation, {key: str(value) for key, value in environ.items()})
     return wanted
 
 
