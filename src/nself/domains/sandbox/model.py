@@ -13,5 +13,5 @@ class TestModeOnly(Denied):
 
 class WebhooksLate(Unavailable):
     code, guide = "webhooks_late", "6.1"
-    text = "{waiting} webhooks were not processed within {seconds:g} s"
+    text = "Not all webhooks were delivered and processed within {seconds:g} s"
     hints = ("nself billing webhook status", "nself status billing", "nself logs worker --tail 50")
