@@ -155,5 +155,5 @@ def _csv(rows: list[object]) -> Iterator[str]:
 
 def _csv_line(cells: Iterable[object]) -> str:
     out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow([_safe(cell) for cell in cells])
-    return out.getvalue()
+    csv.writer(out, lineterminator="\r\n").writerow([_safe(cell) for cell in cells])  # quotes cells with either
+    return out.getvalue().removesuffix("\r\n")

@@ -6,6 +6,8 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,14 +33,16 @@ for at in range(int(sys.argv[3])):
 """
 
 
-def writer(root: Path, name: str, times: int) -> subprocess.Popen[str]:
+@contextmanager
+def writer(root: Path, name: str, times: int) -> Generator[subprocess.Popen[str]]:
     """A process that waits for a line and then writes `times` times three settings."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(root), name, str(times)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout and process.stdout.readline() == "ready\n"
-    return process
+    line = [sys.executable, "-c", WRITER, str(root), name, str(times)]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stdout.readline() == "ready\n"
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def go(process: subprocess.Popen[str]) -> None:
@@ -48,10 +52,11 @@ def go(process: subprocess.Popen[str]) -> None:
 
 
 def test_two_writers_lose_nothing(tmp_path: Path) -> None:
-    writers = [writer(tmp_path, name, 25) for name in ("ONE", "TWO", "THREE")]
-    for process in writers:
-        go(process)
-    assert [process.wait(30) for process in writers] == [0, 0, 0]
+    with ExitStack() as stack:
+        writers = [stack.enter_context(writer(tmp_path, name, 25)) for name in ("ONE", "TWO", "THREE")]
+        for process in writers:
+            go(process)
+        assert [process.wait(30) for process in writers] == [0, 0, 0]
     plain, secret = store.read(tmp_path / ".env"), store.read(tmp_path / ".secrets")
     for name in ("ONE", "TWO", "THREE"):
         for at in range(25):
@@ -66,27 +71,27 @@ def test_a_killed_writer_leaves_old_or_new(tmp_path: Path) -> None:
     env = tmp_path / ".env"
     first = "# head\n" + "".join(f"FILL_{at}={'x' * 200}\n" for at in range(100))
     env.write_text(first)
-    rng = random.Random(7)
+    rng, written = random.Random(7), 0
     for round in range(6):
-        process = writer(tmp_path, f"R{round}", 10_000)
-        go(process)
-        time.sleep(rng.uniform(0.005, 0.12))
-        process.kill()
-        process.wait()
+        with writer(tmp_path, f"R{round}", 10_000) as process:
+            go(process)
+            time.sleep(rng.uniform(0.005, 0.12))
         text = store.read(env)
         found = rules.read(text)
         assert text.startswith(first)
         numbers = [int(name.split("_")[1]) for name in found if name.startswith(f"R{round}_")]
         assert numbers == list(range(len(numbers)))
+        written += len(numbers)
         assert all(found[f"R{round}_{at}"] == f"{at} it's $5" for at in numbers)
         secrets = rules.read(store.read(tmp_path / ".secrets"))
         assert len([name for name in secrets if name.startswith(f"R{round}_")]) in (
             len(numbers),
             len(numbers) - 1,
         )
-    last = writer(tmp_path, "LATER", 1)
-    go(last)
-    assert last.wait(30) == 0
+    assert written, "every writer was killed before its first write"
+    with writer(tmp_path, "LATER", 1) as last:
+        go(last)
+        assert last.wait(30) == 0
     assert rules.read(store.read(env))["LATER_0"] == "0 it's $5"
     assert not list(tmp_path.glob(".nself-new*"))
 
