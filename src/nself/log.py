@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from datetime import UTC, datetime
@@ -58,26 +59,49 @@ class JsonFormatter(logging.Formatter):
         return redact(json.dumps(line, default=str, ensure_ascii=False))
 
 
+SHARED = Path("/var/log/nself")
+"""Where the guide looks for logs; used besides the project's own folder where an operator has made it."""
+
+
 class _File(logging.FileHandler):
-    """Appends to the first of its paths; `webhook…` lines also to `billing-webhooks.log` beside it."""
+    """Appends; folder and file appear with the first line. Work never fails because a log cannot be written."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(path, encoding="utf-8", delay=True)
 
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            Path(self.baseFilename).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
 
-def configure(service: str, level: str, file: Path | None = None, webhooks: Path | None = None) -> None:
-    """Lines go to `file`, or to stdout where a supervisor collects them; `webhook…` lines also to `webhooks`."""
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A full disk or a closed folder is told by those whose work it is."""
+
+
+def _webhook(record: logging.LogRecord) -> bool:
+    return record.getMessage().startswith("webhook")
+
+
+def configure(service: str, level: str, folder: Path) -> None:
+    """A service's lines go to stdout, from where its supervisor puts them into `folder`; a command's to `cli.log` there.
+
+    Lines about webhooks go to `billing-webhooks.log` as well.
+    """
     logger.setLevel(level.upper())
     logger.propagate = False
-    handlers: list[logging.Handler] = [_File(file) if file else logging.StreamHandler(sys.stdout)]
-    if webhooks:
-        extra = _File(webhooks)
-        extra.addFilter(lambda record: record.getMessage().startswith("webhook"))
-        handlers.append(extra)
-    for handler in handlers:
+    main = _File(folder / "cli.log") if service == "cli" else logging.StreamHandler(sys.stdout)
+    webhooks = [_File(folder / "billing-webhooks.log")]
+    everything: list[logging.Handler] = [main]
+    if SHARED.is_dir() and os.access(SHARED, os.W_OK):
+        everything.append(_File(SHARED / "billing.log"))
+        webhooks.append(_File(SHARED / "billing-webhooks.log"))
+    for handler in webhooks:
+        handler.addFilter(_webhook)
+    logger.handlers = [*everything, *webhooks]
+    for handler in logger.handlers:
         handler.setFormatter(JsonFormatter(service))
-    logger.handlers = handlers
 
 
 def debug(message: str, **fields: object) -> None:

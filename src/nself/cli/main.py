@@ -30,8 +30,7 @@ def command(registry: Registry) -> click.Group:
         app = App.find(project, registry)
         context.obj = app
         context.call_on_close(app.close)
-        if app.project.state.is_dir():
-            log.configure("cli", "info", app.project.logs / "cli.log")
+        log.configure("cli", "info", app.project.logs)
 
     root.callback = start
     return root
@@ -65,6 +64,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted", err=True)
         return 130
+    except Exception as error:  # the boundary: people get a sentence, the log gets the traceback
+        log.failure("command_failed", arguments=list(arguments or sys.argv[1:]))
+        click.echo(f"Error: unexpected {type(error).__name__}: {log.redact(str(error))}", err=True)
+        click.echo("  the traceback is in .nself/logs/cli.log", err=True)
+        return 1
 
 
 def main() -> None:

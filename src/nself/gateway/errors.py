@@ -19,6 +19,7 @@ from nself.core.errors import BillingError, Conflict, Declined, Denied, Invalid,
 LONGEST_TEXT = 500
 TEST_CONNECTION = "nself billing stripe test-connection"
 SHOW_CONFIG = "nself billing stripe show-config"
+FAILED_INTENTS = "nself billing stripe intents --state failed"
 SET_KEY = 'nself env set STRIPE_SECRET_KEY="sk_test_PLACEHOLDER_key"'
 
 
@@ -48,16 +49,12 @@ class NoSuchCustomer(NoSuchObject):
     guide = "10.2"
     hints = (
         "nself billing customer create --user user123 --email user@example.com",
-        "nself billing customer import cus_123",
-        "nself billing customer link --customer cus_123 --user user123",
+        "nself billing customer list",
     )
 
 
 class NoSuchPrice(NoSuchObject):
-    hints = (
-        "nself billing price list",
-        "nself billing price create --product prod_123 --amount 999 --currency usd --interval month",
-    )
+    hints = (SHOW_CONFIG,)
 
 
 class KeyRefused(StripeFailure, Denied):
@@ -87,7 +84,7 @@ class ApiKeyDeleted(KeyRefused):
 class InsufficientPermissions(KeyRefused):
     code, guide = "insufficient_permissions", "1.1"
     text = "Insufficient permissions of the API key {key}: {detail}"
-    hints = (SHOW_CONFIG, "nself billing stripe test-key")
+    hints = (SHOW_CONFIG, TEST_CONNECTION)
 
 
 class LiveModeMismatch(StripeFailure, Denied):
@@ -157,7 +154,7 @@ class CardDeclined(StripeFailure, Declined):
 
     code, guide = "card_declined", "10.4"
     text = "{detail}"
-    hints = ("nself billing customer notify --customer cus_123 --template payment_failed",)
+    hints = (FAILED_INTENTS,)
     decline_code: str | None = None
     payment_intent: str | None = None
     charge: str | None = None
@@ -166,7 +163,7 @@ class CardDeclined(StripeFailure, Declined):
 class RequiresAction(CardDeclined):
     code, guide = "authentication_required", "10.9"
     text = "This {noun} requires customer action to authenticate payment."
-    hints = ("nself billing payment-intent show {payment} --show-secret",)
+    hints = (FAILED_INTENTS,)
 
 
 class StripeDown(StripeFailure, Unavailable):

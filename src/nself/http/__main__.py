@@ -14,8 +14,7 @@ from nself.registry import Registry
 def main() -> None:
     app = App.find(None, Registry())
     settings = app.settings
-    webhooks = log_folder(app.project, settings) / "billing-webhooks.log"
-    log.configure("http", settings.text("BILLING_LOG_LEVEL"), webhooks=webhooks)
+    log.configure("http", settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, settings))
     host, port = settings.text("BILLING_HOST"), settings.integer("BILLING_PORT")
     log.info("service_started", host=host, port=port, mode=settings.text("STRIPE_MODE"))
     uvicorn.run(

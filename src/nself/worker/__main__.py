@@ -15,8 +15,7 @@ IDLE_SECONDS = 0.1
 
 def main() -> None:
     app = App.find(None, Registry())
-    webhooks = log_folder(app.project, app.settings) / "billing-webhooks.log"
-    log.configure("worker", app.settings.text("BILLING_LOG_LEVEL"), webhooks=webhooks)
+    log.configure("worker", app.settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, app.settings))
     log.info("service_started", mode=app.settings.text("STRIPE_MODE"))
     Loop(IDLE_SECONDS).run(lambda: process.process_due(app) + intents.perform_due(app))
     app.close()

@@ -197,4 +197,4 @@ def _read(plan: Plan, piece: Piece, text: str) -> list[Given]:
 
 def _show_progress(path: Path, tally: Tally) -> None:
     if sys.stderr.isatty():
-        print(f"\r{path.name}: {tally.lines} lines, {tally.accepted} events counted", end="\n", file=sys.stderr)
+        print(f"\r{path.name}: {tally.lines} lines, {tally.accepted} events counted", end="", file=sys.stderr)
