@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -43,12 +44,26 @@ def test_status_of_a_database_that_lacks_migrations(app: App, database: str) -> 
     found = service.status(app, ShowStatus())
     assert found.migrations_missing == ["0002_api_key.sql"]
     assert found.migrations_changed == ["0001_base.sql"]
+    assert "applies the missing migrations" in found.remarks()[0]
     tried = service.try_connection(app, TryConnection())
     assert not tried.ok and [step.state for step in tried.steps] == ["ok"] * 4 + ["failed"]
-    assert "0001_base.sql, 0002_api_key.sql" in tried.steps[-1].detail
+    assert "0001_base.sql was applied with other content" in tried.steps[-1].detail
+    assert tried.help == "nself db status"
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("drop table billing.schema_migrations")
     assert service.status(app, ShowStatus()).migrations_applied == 0
+
+
+def test_a_test_migrates_as_any_command_does(server: str, tmp_path: Path, registry: Registry) -> None:
+    name = f"empty_{os.getpid()}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"create database {name}".encode())
+    app = app_at(tmp_path, make_conninfo(server, dbname=name), registry)
+    details = [service.try_connection(app, TryConnection()).steps[-1].detail for _ in range(2)]
+    count = len(available())
+    assert details == [f"{count} migrations, {count} of them now", f"{count} migrations"]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)".encode())
 
 
 def test_ping(app: App, tmp_path: Path, registry: Registry) -> None:

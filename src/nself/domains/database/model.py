@@ -105,6 +105,11 @@ class DatabaseStatus(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     uptime_seconds: int
 
+    def remarks(self) -> list[str]:
+        if not self.migrations_missing:
+            return []
+        return ["the next command that uses the tables applies the missing migrations"]
+
 
 class Pong(msgspec.Struct, frozen=True, kw_only=True):
     """Answer of `db ping`."""

@@ -11,8 +11,8 @@ from nself.app import App
 from nself.core.clock import monotonic
 from nself.core.errors import BillingError
 from nself.db import server
-from nself.db.connect import Database, DatabaseUnavailable, Tx
-from nself.db.migrate import available
+from nself.db.connect import DatabaseUnavailable, Tx
+from nself.db.migrate import available, migrate
 from nself.domains.database import rules, store
 from nself.domains.database.inputs import Ping, Query, ShowStatus, TryConnection
 from nself.domains.database.model import (
@@ -43,12 +43,12 @@ def _unchanged(app: App) -> Generator[tuple[str, Tx]]:
     """A session that brings the server up but migrates nothing: for looking. Raises DatabaseUnavailable."""
     app.ensure_project()
     conninfo = server.ensure(app.project, app.settings)
-    database = Database(conninfo, size=1, statement_timeout=app.settings.seconds("DB_QUERY_TIMEOUT"))
-    try:
-        with database.reading() as tx:
-            yield conninfo, tx
-    finally:
-        database.close()
+    with ExitStack() as stack:
+        try:
+            tx = stack.enter_context(store.session(conninfo))
+        except OSError as error:
+            raise DatabaseUnavailable(detail=server.masked(conninfo, str(error))) from error
+        yield conninfo, tx
 
 
 def status(app: App, given: ShowStatus) -> DatabaseStatus:
@@ -103,7 +103,7 @@ class _Steps:
 
     def __init__(self, address: str) -> None:
         self.done: list[Step] = []
-        self.address = address
+        self.conninfo = address
 
     def take(self, name: str, work: Callable[[], tuple[str, T]], diagnose: Callable[[str], tuple[str, str]]) -> T:
         """`work` returns what to tell and its result. Raises _Failed where it raised what is expected."""
@@ -111,7 +111,7 @@ class _Steps:
         try:
             detail, result = work()
         except (OSError, ValueError, OverflowError, BillingError) as error:
-            detail = server.masked(self.address, str(error))
+            detail = server.masked(self.conninfo, str(error))
             self.done.append(Step(step=name, state="failed", milliseconds=_since(started), detail=detail))
             raise _Failed(*diagnose(detail)) from error
         self.done.append(Step(step=name, state="ok", milliseconds=_since(started), detail=detail))
@@ -134,7 +134,7 @@ def try_connection(app: App, given: TryConnection) -> ConnectionTest:
         _connect(app, url, steps)
     except _Failed as failed:
         failure = failed
-    runs, address = _where(app)
+    runs, address = _where(app, steps.conninfo)
     return ConnectionTest(
         ok=failure is None,
         runs=runs,
@@ -161,7 +161,7 @@ def _connect(app: App, url: str, steps: _Steps) -> None:
         silent = ("nothing listens there, or a firewall is in between", "nself env get DATABASE_URL")
     else:
         unknown = silent = ("the embedded server does not run", "nself start postgres")
-    conninfo, addresses = steps.take("resolve", find, lambda _: unknown)
+    steps.conninfo, addresses = steps.take("resolve", find, lambda _: unknown)
     if addresses:
         steps.take("connect", lambda: (store.reach(addresses), None), lambda _: silent)
     else:
@@ -169,7 +169,7 @@ def _connect(app: App, url: str, steps: _Steps) -> None:
     with ExitStack() as stack:
 
         def open_session() -> tuple[str, Tx]:
-            return "a session was granted", stack.enter_context(store.session(conninfo))
+            return "a session was granted", stack.enter_context(store.session(steps.conninfo))
 
         _ask(steps.take("authenticate", open_session, rules.cause), steps)
 
@@ -179,21 +179,12 @@ def _ask(tx: Tx, steps: _Steps) -> None:
         return f"PostgreSQL {store.place(tx).version}", None
 
     def schema() -> tuple[str, None]:
-        known = {one.version: one.checksum for one in store.migrations(tx)}
-        missing = [one.name for one in available() if known.get(one.version) != one.checksum]
-        if missing:
-            raise ValueError(f"missing or of another version: {', '.join(missing)}")
-        return f"{len(known)} migrations", None
+        applied = migrate(steps.conninfo)
+        now = f", {len(applied)} of them now" if applied else ""
+        return f"{len(store.migrations(tx))} migrations{now}", None
 
     steps.take("query", question, rules.cause)
-    steps.take(
-        "schema",
-        schema,
-        lambda _: (
-            "the schema is not of this version; any other command migrates it",
-            "nself db query 'SELECT 1'",
-        ),
-    )
+    steps.take("schema", schema, lambda _: ("the schema was made by another version of nself", "nself db status"))
 
 
 # ---- query ----
