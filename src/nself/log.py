@@ -89,6 +89,7 @@ def configure(service: str, level: str, folder: Path) -> None:
 
     Lines about webhooks go to `billing-webhooks.log` as well.
     """
+    close()
     logger.setLevel(level.upper())
     logger.propagate = False
     main = _File(folder / "cli.log") if service == "cli" else logging.StreamHandler(sys.stdout)
@@ -102,6 +103,13 @@ def configure(service: str, level: str, folder: Path) -> None:
     logger.handlers = [*everything, *webhooks]
     for handler in logger.handlers:
         handler.setFormatter(JsonFormatter(service))
+
+
+def close() -> None:
+    """Close the files; lines after this go nowhere."""
+    for handler in logger.handlers:
+        handler.close()
+    logger.handlers = [logging.NullHandler()]
 
 
 def debug(message: str, **fields: object) -> None:

@@ -153,9 +153,8 @@ def test_a_decline_carries_what_can_be_looked_up() -> None:
     assert "secret" not in json.dumps(failure.body())
 
 
-def test_the_payment_that_needs_action_is_named_in_the_hint() -> None:
+def test_a_payment_that_needs_action_is_told_in_the_guides_words() -> None:
     failure = answer(402, code="invoice_payment_intent_requires_action", payment_intent={"id": "pi_7"})
-    assert failure.hint == ("nself billing payment-intent show pi_7 --show-secret",)
     assert failure.message == "This invoice requires customer action to authenticate payment."
 
 

@@ -65,10 +65,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.echo("Interrupted", err=True)
         return 130
     except Exception as error:  # the boundary: people get a sentence, the log gets the traceback
-        log.failure("command_failed", arguments=list(arguments or sys.argv[1:]))
+        log.failure("command_failed")
         click.echo(f"Error: unexpected {type(error).__name__}: {log.redact(str(error))}", err=True)
         click.echo("  the traceback is in .nself/logs/cli.log", err=True)
         return 1
+    finally:
+        log.close()
 
 
 def main() -> None:
