@@ -14,6 +14,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +22,8 @@ from urllib.parse import parse_qsl
 
 import jsonschema_rs
 import msgspec
+
+from stripe_sandbox.params import Choice, Clearable, Items, Shape
 
 GIT_BLOB_ID = "46a756853037a268164656fe0f939477e5fa35e7"
 SURFACE = Path(__file__).parent.parent / "src/stripe_sandbox/surface.json"
@@ -338,25 +341,56 @@ def surface() -> Json:
     for name in rules().requests:
         method, _, template = name.partition(" ")
         routes.setdefault(template, []).append(method)
-    params = {name: sorted(_names(rules().requests[name], "", 1)) for name in OPERATIONS}
-    return {"routes": routes, "params": params, "events": rules().event_types}
+    values: dict[str, dict[str, list[str]]] = {}
+    for name, operation in OPERATIONS.items():
+        offered = values_of(name)
+        taken = {at: kind.values for at, kind in choices(operation.params)}
+        beyond = {at: sorted(offered.get(at, set()) - set(here) - {""}) for at, here in taken.items()}
+        values[name] = {at: more for at, more in beyond.items() if more}
+    return {
+        "routes": routes,
+        "params": {name: sorted(names_of(name)) for name in OPERATIONS},
+        "values": {name: found for name, found in values.items() if found},
+        "events": rules().event_types,
+    }
 
 
-def _names(schema: Json, prefix: str, depth: int) -> set[str]:
-    """`card[number]`; an array's elements are named without their index."""
-    names: set[str] = set()
+def choices(kind: Any, at: str = "") -> Iterator[tuple[str, Choice]]:
+    """Every `Choice` in a declaration, with its name as in `card[brand]`; an array's elements have no index."""
+    match kind:
+        case Choice():
+            yield at, kind
+        case Clearable() | Items():
+            yield from choices(kind.kind, at)
+        case Shape():
+            for name, member in kind.members.items():
+                yield from choices(member, f"{at}[{name}]" if at else name)
+        case _:
+            pass
+
+
+def names_of(operation: str) -> set[str]:
+    return {at for at, _ in _parts(rules().requests[operation], "", 1)}
+
+
+def values_of(operation: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for at, schema in _parts(rules().requests[operation], "", 1):
+        found.setdefault(at, set()).update(schema.get("enum", ()))
+    return found
+
+
+def _parts(schema: Json, at: str, depth: int) -> Iterator[tuple[str, Json]]:
+    """Every part of a schema that has a name, once for each of its alternatives."""
     for option in schema.get("anyOf", [schema]):
-        inner = cast(Json, option.get("items", option))
-        if inner is not option or "anyOf" in inner:
-            names |= _names(inner, prefix, depth)
-            continue
-        for name, below in inner.get("properties", {}).items():
-            full = f"{prefix}[{name}]" if prefix else name
-            names.add(full)
-            if depth < _DEEPEST_NAME:
-                names |= _names(below, full, depth + 1)
-    return names
+        if at:
+            yield at, option
+        if "items" in option:
+            yield from _parts(option["items"], at, depth)
+        for name, below in option.get("properties", {}).items():
+            if depth <= _DEEPEST_NAME:
+                yield from _parts(below, f"{at}[{name}]" if at else name, depth + 1)
 
 
 if __name__ == "__main__":
-    SURFACE.write_text(json.dumps(surface(), indent=None, separators=(",", ":"), sort_keys=True) + "\n")
+    SURFACE.write_text(json.dumps(surface(), separators=(",", ":"), sort_keys=True) + "\n")

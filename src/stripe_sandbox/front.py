@@ -21,7 +21,6 @@ from stripe_sandbox.resource import OPERATIONS, Operation, Params
 from stripe_sandbox.store import Store
 from stripe_sandbox.surface import check_unknown, missing_route, surface
 
-
 _log = logging.getLogger("stripe_sandbox")
 
 
@@ -172,7 +171,7 @@ class Front:
 
 
 def _read(operation: Operation, form: Form) -> Params:
-    reading = Reading()
+    reading = Reading(operation.name)
     params: dict[str, Any] = operation.params.read(form, "", reading)
     check_unknown(operation.name, reading.unknown)
     return params

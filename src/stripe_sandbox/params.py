@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from stripe_sandbox.currencies import CURRENCIES
-from stripe_sandbox.errors import InvalidParameters
+from stripe_sandbox.errors import InvalidParameters, unsupported
 from stripe_sandbox.forms import Raw
+from stripe_sandbox.surface import knows_value
 
 _INTEGER = re.compile(r"-?\d{1,18}\Z")
 _DECIMAL = re.compile(r"-?\d+(\.\d{1,12})?\Z")
@@ -16,9 +17,10 @@ _LARGEST_TIMESTAMP = 253402300799
 
 
 class Reading:
-    """Collects the names that no declaration knows, so that they are refused together."""
+    """The reading of one call's parameters. Names that no declaration knows are refused together, at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, operation: str) -> None:
+        self.operation = operation
         self.unknown: list[str] = []
 
 
@@ -107,12 +109,16 @@ class Number:
 
 
 class Choice:
+    """One of the values that this sandbox has; what else Stripe knows is unsupported, the rest is wrong."""
+
     def __init__(self, *values: str) -> None:
         self.values = values
 
     def read(self, raw: Raw, at: str, reading: Reading) -> str:
         text = _string(raw, at)
         if text not in self.values:
+            if knows_value(reading.operation, at, text):
+                raise unsupported(f"{at}={text}")
             *most, last = self.values
             allowed = f"{', '.join(most)} or {last}" if most else last
             raise InvalidParameters(f"Invalid {at}: must be one of {allowed}", param=at)

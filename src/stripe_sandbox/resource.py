@@ -120,10 +120,12 @@ def retrievable(resource: Resource) -> None:
         return call.addressed(resource.kind, show_deleted=resource.deleted_is_shown)
 
 
-def listable(resource: Resource, filters: Mapping[str, Filter] | None = None) -> None:
+def listable(
+    resource: Resource, filters: Mapping[str, Filter] | None = None, defaults: Mapping[str, Any] | None = None
+) -> None:
     """`GET` of the collection, newest first, with Stripe's cursors."""
     known = filters or {}
-    params = Shape({**PAGE, **{name: known[name].kind for name in known}})
+    params = Shape({**PAGE, **{name: known[name].kind for name in known}}, defaults=defaults or {})
 
     @operation("GET", resource.path, params)
     def list_all(call: "Call", params: Params) -> Object:  # pyright: ignore[reportUnusedFunction]

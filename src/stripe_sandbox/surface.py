@@ -14,6 +14,7 @@ _INDEX = re.compile(r"\[\d+\]")
 class Surface(msgspec.Struct, frozen=True):
     routes: dict[str, list[str]]  # URL template -> methods
     params: dict[str, list[str]]  # operation of this sandbox -> names, indices left out
+    values: dict[str, dict[str, list[str]]]  # operation -> name -> values that Stripe takes and this sandbox does not
     events: list[str]
 
 
@@ -40,6 +41,10 @@ def missing_route(method: str, path: str) -> StripeError:
         " https://support.stripe.com/.",
         status=404,
     )
+
+
+def knows_value(operation: str, name: str, value: str) -> bool:
+    return value in surface().values.get(operation, {}).get(_INDEX.sub("", name), ())
 
 
 def check_unknown(operation: str, names: list[str]) -> None:

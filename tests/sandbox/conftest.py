@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import pytest
 import stripe
-from stripe_openapi import validate_traffic
 
+from stripe_openapi import validate_traffic
 from stripe_sandbox import API_VERSION
 from stripe_sandbox.server import run_in_thread
 from stripe_sandbox.settings import Settings
@@ -163,9 +163,7 @@ def paying_customer(api: Sdk, card: str = "pm_card_visa", **fields: Any) -> Any:
 def drafted(api: Sdk, customer: str, *amounts: int, currency: str = "usd", **fields: Any) -> Any:
     invoice = api.invoices.create({"customer": customer, "currency": currency, **fields})
     for amount in amounts:
-        api.invoice_items.create(
-            {"customer": customer, "invoice": invoice.id, "amount": amount, "currency": currency}
-        )
+        api.invoice_items.create({"customer": customer, "invoice": invoice.id, "amount": amount, "currency": currency})
     return invoice
 
 

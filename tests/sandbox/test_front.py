@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import stripe
-from sandbox.conftest import Sandbox, Sdk, ask, drafted, paying_customer, refusal, running, sdk
 
+from sandbox.conftest import Sandbox, Sdk, ask, drafted, paying_customer, refusal, running, sdk
 from stripe_sandbox import API_VERSION
 
 

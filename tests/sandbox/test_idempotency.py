@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 import stripe
+
 from sandbox.conftest import Sandbox, Sdk, drafted, paying_customer, refusal, sdk
 
 KEY: Any = {"idempotency_key": "the-key"}

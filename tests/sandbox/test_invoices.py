@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import stripe
+
 from sandbox.conftest import Sdk, drafted, event_types, paying_customer, refusal
 
 

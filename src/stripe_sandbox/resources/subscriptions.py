@@ -356,9 +356,14 @@ def _void_first(call: Call, subscription: Object) -> None:
         collection.void(call, invoice)
 
 
+_NOT_CANCELED = "not canceled"  # what a list without a status shows
+
+
 def _with_status(call: Call, status: str) -> Condition:
     if status == "all":
         return Condition("TRUE")
+    if status == _NOT_CANCELED:
+        return Condition("data ->> '$.status' <> 'canceled'")
     if status == "ended":
         return Condition("data ->> '$.status' IN ('canceled', 'incomplete_expired')")
     return Condition("data ->> '$.status' = ?", (status,))
@@ -385,4 +390,5 @@ listable(
         "price": Filter(Text(), _with_price),
         "status": Filter(_STATUSES, _with_status),
     },
+    defaults={"status": _NOT_CANCELED},
 )
