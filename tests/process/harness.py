@@ -20,9 +20,11 @@ import psycopg
 from nself.core.project import Project
 from nself.db import embedded
 from nself.db.binaries import find_binaries, readable_by
+from nself.process import supervisor
 
 DRIVER = Path(__file__).with_name("driver.py")
 WAIT_SECONDS = 60
+ROWS = ("postgres", "stripe-mock", "http", "worker", "usage-collector", "one", "two", "chatter", "broken")
 
 
 def _plain_python() -> tuple[str, str] | None:
@@ -122,7 +124,20 @@ class Stand:
         return found
 
     def states(self) -> dict[str, str]:
-        return {name: one.state for name, one in self.status().items()}
+        """supervisord's words, without the cost of a command; "DOWN" while none answers."""
+        found = supervisor.states(Project(self.root))
+        return {row: found[row].state if row in found else "DOWN" for row in ROWS}
+
+    def pid(self, name: str) -> int:
+        """0 while it does not run."""
+        found = supervisor.states(Project(self.root)).get(name)
+        return found.pid if found else 0
+
+    def up(self, *names: str) -> bool:
+        return {self.states()[name] for name in names} == {"RUNNING"}
+
+    def down(self, *names: str) -> bool:
+        return {self.states()[name] for name in names} <= {"STOPPED", "DOWN"}
 
     @property
     def state(self) -> Path:

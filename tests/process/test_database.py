@@ -138,7 +138,7 @@ def test_any_project_path_works(name: str) -> None:
         keep(stand)
         assert rows(stand) == [(1,), (2,), (3,)]
         stand.run("start", "worker")
-        assert stand.states()["worker"] == "running"
+        assert stand.up("worker")
         assert len(os.fsencode(socket_folder(Project(stand.root)) / "supervisor.sock.123456")) < SOCKET_LIMIT
 
 
@@ -174,7 +174,7 @@ def test_a_command_in_a_pipe_ends_and_its_files_are_not_inherited(stand: Stand) 
     line = f"{sys.executable} -P {DRIVER} {stand.root} start worker | cat"
     done = subprocess.run(["sh", "-c", line], env=stand.environ, capture_output=True, text=True, timeout=30, check=True)
     assert "worker billing running" in done.stdout
-    pid = stand.status()["worker"].pid
+    pid = stand.pid("worker")
     for process in (stand.supervisord(), stand.postmaster(), pid):
         opened = {number.name: os.readlink(number) for number in Path(f"/proc/{process}/fd").iterdir()}
         assert opened["0"] == "/dev/null"
@@ -211,7 +211,7 @@ def test_as_a_plain_user() -> None:
         os.kill(stand.supervisord(), signal.SIGKILL)
         assert stand.ensure() == conninfo
         stand.run("start", "billing")
-        assert stand.states()["http"] == "running"
+        assert stand.status()["http"].state == "running"
         refused = Stand(stand.root)
         assert "run this command as nobody" in refused.run("start", code=4).stderr
 
@@ -292,6 +292,6 @@ def test_a_service_waits_for_the_database_and_does_not_start_it(stand: Stand) ->
     stand.run("stop")
     waiting = stand.popen("ensure", NSELF_SERVICE="worker")
     time.sleep(0.6)
-    assert waiting.poll() is None and stand.states()["postgres"] == "stopped"
+    assert waiting.poll() is None and stand.down("postgres")
     stand.ensure()
     assert waiting.communicate(timeout=10)[0].startswith("host=") and waiting.returncode == 0

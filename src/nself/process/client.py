@@ -43,12 +43,17 @@ class _Connection(http.client.HTTPConnection):
 
 
 class _Transport(xmlrpc.client.Transport):
+    """One connection a call, closed with the call."""
+
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self.path = path
+        self.connection = _Connection(path)
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        return _Connection(self.path)
+        return self.connection
+
+    def close(self) -> None:
+        self.connection.close()
 
 
 class Client:

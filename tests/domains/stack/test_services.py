@@ -22,7 +22,7 @@ def told(stand: Stand, service: str, message: str) -> list[dict[str, object]]:
 
 def test_a_day_of_the_services(fresh: Stand) -> None:
     stand = fresh
-    assert set(stand.states().values()) == {"stopped"}
+    assert {one.state for one in stand.status().values()} == {"stopped"}
     assert not stand.state.exists(), "status makes nothing"
     started = stand.run("start").stdout
     assert "usage-collector billing running" in started and "stripe-mock" not in started
@@ -32,7 +32,7 @@ def test_a_day_of_the_services(fresh: Stand) -> None:
     port = int(stand.root.joinpath(".env").read_text().split()[0].removeprefix("BILLING_PORT="))
     socket.create_connection(("127.0.0.1", port)).close()
     assert stand.run("start", "billing").stdout.count("running") == 3 + 1
-    assert stand.status()["http"].pid == found["http"].pid, "start leaves alone what runs"
+    assert stand.pid("http") == found["http"].pid, "start leaves alone what runs"
     stand.run("restart", "usage-collector")
     later = stand.status()
     assert later["usage-collector"].pid != found["usage-collector"].pid
@@ -40,13 +40,13 @@ def test_a_day_of_the_services(fresh: Stand) -> None:
     supervisord, pids = stand.supervisord(), [one.pid for one in later.values() if one.pid]
     stand.run("stop")
     assert not any(living(pid) for pid in [supervisord, *pids])
-    assert set(stand.states().values()) == {"stopped"}
+    assert {one.state for one in stand.status().values()} == {"stopped"}
     assert "no such service" in stand.run("start", "nonsense", code=1).stderr.lower()
 
 
 def test_the_database_starts_first_and_stops_last(stand: Stand) -> None:
     stand.run("start", "worker", BILLING_STANDIN_DRAIN="1")
-    worker, postmaster = stand.status()["worker"].pid, stand.postmaster()
+    worker, postmaster = stand.pid("worker"), stand.postmaster()
     stop = stand.popen("stop")
     until(lambda: told(stand, "worker", "draining"))
     while living(worker):
@@ -61,10 +61,11 @@ def test_what_the_operator_stopped_stays_stopped(stand: Stand) -> None:
     stand.ensure()
     os.kill(stand.supervisord(), signal.SIGKILL)
     stand.ensure()
-    assert {name: state for name, state in stand.states().items() if state != "stopped"} == {"postgres": "running"}
+    until(lambda: stand.up("postgres"))
+    assert stand.down(*BILLING)
     stand.run("stop")
     stand.ensure()
-    assert stand.states()["worker"] == "stopped"
+    assert stand.down("worker")
 
 
 def at_once(stand: Stand, *commands: tuple[str, ...]) -> None:
@@ -77,16 +78,16 @@ def at_once(stand: Stand, *commands: tuple[str, ...]) -> None:
 def test_starts_and_stops_of_everything_at_once(stand: Stand) -> None:
     for _ in range(2):
         at_once(stand, ("start",), ("stop",), ("start",), ("stop",))
-        until(lambda: {stand.states()[name] for name in BILLING} in ({"running"}, {"stopped"}))
+        until(lambda: stand.up(*BILLING) or stand.down(*BILLING))
     stand.run("start")
-    assert {stand.states()[name] for name in BILLING} == {"running"}
+    assert stand.up(*BILLING)
 
 
 def test_restarts_at_once_end_with_running_services(fresh: Stand) -> None:
     at_once(fresh, *[("restart", "light")] * 4, *[("start", "light")] * 2)
-    assert {fresh.states()[name] for name in ("one", "two")} == {"running"}
+    assert fresh.up("one", "two")
     at_once(fresh, ("stop", "light"), ("restart", "light"), ("stop", "light"))
-    until(lambda: {fresh.states()[name] for name in ("one", "two")} in ({"running"}, {"stopped"}))
+    until(lambda: fresh.up("one", "two") or fresh.down("one", "two"))
 
 
 def test_stop_waits_for_the_drain_and_kills_after_the_grace(fresh: Stand) -> None:
@@ -113,7 +114,7 @@ def test_restart_carries_the_callers_settings_until_the_next_restart(fresh: Stan
     assert line["STRIPE_SECRET_KEY"] == secret and line["CALLERS_SECRET"] is None
     assert fresh.status()["two"].changed
     assert not fresh.status(BILLING_LOG_LEVEL="debug", STRIPE_SECRET_KEY=secret)["two"].changed
-    os.kill(fresh.status()["two"].pid, signal.SIGKILL)
+    os.kill(fresh.pid("two"), signal.SIGKILL)
     until(lambda: len(levels(fresh)) == 3)
     os.kill(fresh.supervisord(), signal.SIGKILL)
     fresh.run("start", "one")
@@ -136,36 +137,36 @@ def _cmdline(folder: Path) -> str:
 
 def test_a_killed_service_and_a_killed_supervisor_come_back(stand: Stand) -> None:
     stand.run("start")
-    pid = stand.status()["worker"].pid
+    pid = stand.pid("worker")
     os.kill(pid, signal.SIGKILL)
-    until(lambda: stand.status()["worker"].pid not in (0, pid))
+    until(lambda: stand.pid("worker") not in (0, pid))
     before = {one.pid for one in stand.status().values() if one.pid}
     os.kill(stand.supervisord(), signal.SIGKILL)
     until(lambda: not any(living(pid) for pid in before), what="children outlive supervisord")
     down = stand.status()["http"]
     assert down.state == "down" and "nself start" in down.note
     stand.ensure()
-    until(lambda: {stand.states()[name] for name in BILLING} == {"running"})
+    until(lambda: stand.up(*BILLING))
 
 
 def test_a_draining_leftover_of_a_killed_supervisor_is_waited_for(fresh: Stand) -> None:
     fresh.run("start", "one", BILLING_STANDIN_DRAIN="2")
-    old = fresh.status()["one"].pid
+    old = fresh.pid("one")
     begun = time.monotonic()
     os.kill(fresh.supervisord(), signal.SIGKILL)
     fresh.run("start", "one")
     assert not living(old) and time.monotonic() - begun > 1.9
-    assert fresh.states()["one"] == "running" and "asked it to end" in fresh.log("one")
+    assert fresh.up("one") and "asked it to end" in fresh.log("one")
 
 
 def test_a_command_killed_in_mid_restart_leaves_the_services_running(fresh: Stand) -> None:
     fresh.run("start", "two", BILLING_STANDIN_DRAIN="1")
-    old = fresh.status()["two"].pid
+    old = fresh.pid("two")
     command = fresh.popen("restart", "two")
     until(lambda: told(fresh, "two", "draining"))
     command.kill()
     command.communicate()
-    until(lambda: (now := fresh.status()["two"]).state == "running" and now.pid != old)
+    until(lambda: fresh.up("two") and fresh.pid("two") != old)
 
 
 def test_new_settings_restart_nothing_by_themselves(fresh: Stand) -> None:
@@ -185,9 +186,9 @@ def test_new_settings_restart_nothing_by_themselves(fresh: Stand) -> None:
 def test_a_service_that_cannot_start_is_told_with_its_last_words(fresh: Stand) -> None:
     error = fresh.run("start", "broken", code=3).stderr
     assert "broken does not start" in error and "cannot work" in error and "nself logs broken" in error
-    assert fresh.states()["broken"] in {"failing", "failed"}
+    assert fresh.status()["broken"].state in {"failing", "failed"}
     fresh.run("stop", "broken")
-    assert fresh.states()["broken"] == "stopped"
+    assert fresh.down("broken")
 
 
 def test_a_supervisor_whose_socket_was_deleted_is_replaced(fresh: Stand) -> None:
@@ -197,4 +198,4 @@ def test_a_supervisor_whose_socket_was_deleted_is_replaced(fresh: Stand) -> None
     Path(next(line for line in config.splitlines() if line.startswith("file=")).removeprefix("file=")).unlink()
     fresh.run("start", "one")
     assert fresh.supervisord() != old and not living(old)
-    assert {fresh.states()[name] for name in ("one", "two")} == {"running"}
+    assert fresh.up("one", "two")

@@ -116,13 +116,12 @@ class Follower:
     def __init__(self, files: LogFiles) -> None:
         self.path = files.path
         self.rest = b""
-        self.file: IO[bytes] | None = None
-        if files.files:
-            self.file = os.fdopen(os.dup(files.files[0].fileno()), "rb")
-            self.file.seek(files.ends[0])
+        self.descriptor = os.dup(files.files[0].fileno()) if files.files else -1
+        self.at = files.ends[0] if files.files else 0
 
     def _read(self) -> Iterator[str]:
-        while self.file and (data := self.file.read(BLOCK)):
+        while self.descriptor >= 0 and (data := os.pread(self.descriptor, BLOCK, self.at)):
+            self.at += len(data)
             *lines, self.rest = (self.rest + data).split(b"\n")
             yield from (line.decode(errors="replace") for line in lines)
 
@@ -130,7 +129,7 @@ class Follower:
         """Files that were begun after ours, oldest first; none while ours is the current one."""
         newer: list[Path] = []
         for candidate in (self.path, *(Path(f"{self.path}.{number}") for number in range(1, MAX_BACKUPS))):
-            if not candidate.exists() or (self.file and _same(self.file, candidate)):
+            if not candidate.exists() or _same(self.descriptor, candidate):
                 break
             newer.append(candidate)
         return newer[::-1]
@@ -142,22 +141,24 @@ class Follower:
             # Ours was renamed: what was written to it until then comes first.
             yield from self._read()
             try:
-                fresh = path.open("rb")
+                fresh = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
                 return
-            if self.file:
-                self.file.close()
-            self.file = fresh
+            self.close()
+            self.descriptor, self.at = fresh, 0
             yield from self._read()
 
     def close(self) -> None:
-        if self.file:
-            self.file.close()
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
 
-def _same(file: IO[bytes], path: Path) -> bool:
+def _same(descriptor: int, path: Path) -> bool:
+    if descriptor < 0:
+        return False
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+        return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
 
