@@ -42,6 +42,8 @@ class Rules(msgspec.Struct):
     requests: dict[str, Json]  # "POST /v1/customers" -> schema of body and query together
     responses: dict[str, Json]
     errors: Json
+    references: dict[str, list[str]]  # schema -> its fields where `expand` puts an object for an id
+    expandable: dict[str, list[str]]  # schema -> those, and its hashes, which may be named too
     templates: list[str]
     event_types: list[str]
 
@@ -284,9 +286,16 @@ def _convert(read: Json) -> Rules:
         requests=requests,
         responses=responses,
         errors=_strict({"$ref": "#/components/schemas/error"}),
+        references={name: _references_in(one) for name, one in read["components"]["schemas"].items()},
+        expandable={name: one.get("x-expandableFields", []) for name, one in read["components"]["schemas"].items()},
         templates=list(read["paths"]),
         event_types=_event_types(read),
     )
+
+
+def _references_in(schema: Json) -> list[str]:
+    fields: Json = schema.get("properties", {})
+    return [name for name, one in fields.items() if "x-expansionResources" in {**one, **one.get("items", {})}]
 
 
 def _event_types(read: Json) -> list[str]:
@@ -334,7 +343,7 @@ def _strict(schema: Json) -> Json:
 
 def surface() -> Json:
     from stripe_sandbox import resources
-    from stripe_sandbox.resource import OPERATIONS
+    from stripe_sandbox.resource import OPERATIONS, RESOURCES
 
     resources.load()
     routes: dict[str, list[str]] = {}
@@ -351,6 +360,7 @@ def surface() -> Json:
         "routes": routes,
         "params": {name: sorted(names_of(name)) for name in OPERATIONS},
         "values": {name: found for name, found in values.items() if found},
+        "expandable": {kind: rules().expandable[kind] for kind in RESOURCES},
         "events": rules().event_types,
     }
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from stripe_sandbox.errors import InvalidParameters
-from stripe_sandbox.resource import RESOURCES
+from stripe_sandbox.resource import RESOURCES, Resource
 from stripe_sandbox.store import Object
+from stripe_sandbox.surface import surface
 
 if TYPE_CHECKING:
     from stripe_sandbox.call import Call
@@ -45,35 +46,39 @@ def _shown(call: "Call", obj: Object, tree: Tree, path: tuple[str, ...]) -> Obje
     for name, part in resource.included.items():
         if name in tree:
             shown[name] = part(call, obj)
-    return _members(call, shown, tree, resource.references, "", path)
+    return _members(call, shown, tree, resource, "", path)
 
 
-def _members(call: "Call", value: Object, tree: Tree, references: Any, prefix: str, path: tuple[str, ...]) -> Object:
+def _members(call: "Call", value: Object, tree: Tree, resource: Resource, prefix: str, path: tuple[str, ...]) -> Object:
     shown = {
         name: _nested(call, member, tree.get(name, {}), path) if name not in tree else member
         for name, member in value.items()
     }
     for name, below in tree.items():
         here = (*path, name)
-        if name not in value:
+        if name not in value or not (prefix or name in surface().expandable.get(resource.kind, ())):
             raise _not_expandable(here)
-        member = value[name]
-        kind = references.get(f"{prefix}{name}")
-        if kind is not None and isinstance(member, str):
-            shown[name] = _shown(call, call.load(kind, member), below, here)
-        elif kind is not None and isinstance(member, list):
-            shown[name] = [_shown(call, call.load(kind, one), below, here) for one in cast(list[str], member)]
-        elif isinstance(member, dict):
-            inner = cast(Object, member)
-            if "object" in inner:
-                shown[name] = _shown(call, inner, below, here)
-            elif below:
-                shown[name] = _members(call, inner, below, references, f"{prefix}{name}.", here)
-            else:
-                shown[name] = inner
-        elif kind is None or member is not None:
+        kind = resource.references.get(f"{prefix}{name}")
+        if kind is not None:
+            shown[name] = _referred(call, kind, value[name], below, here)
+        elif isinstance(value[name], dict):
+            shown[name] = _hash(call, cast(Object, value[name]), below, resource, f"{prefix}{name}.", here)
+        elif prefix and value[name] is not None:
             raise _not_expandable(here)
     return shown
+
+
+def _referred(call: "Call", kind: str, value: Any, below: Tree, here: tuple[str, ...]) -> Any:
+    """Where an id stands, or a list of ids, the objects themselves."""
+    if isinstance(value, list):
+        return [_referred(call, kind, one, below, here) for one in cast(list[Any], value)]
+    return None if value is None else _shown(call, call.load(kind, value), below, here)
+
+
+def _hash(call: "Call", inner: Object, below: Tree, resource: Resource, prefix: str, here: tuple[str, ...]) -> Object:
+    if "object" in inner:
+        return _shown(call, inner, below, here)
+    return _members(call, inner, below, resource, prefix, here) if below else inner
 
 
 def _nested(call: "Call", member: Any, tree: Tree, path: tuple[str, ...]) -> Any:

@@ -15,6 +15,7 @@ class Surface(msgspec.Struct, frozen=True):
     routes: dict[str, list[str]]  # URL template -> methods
     params: dict[str, list[str]]  # operation of this sandbox -> names, indices left out
     values: dict[str, dict[str, list[str]]]  # operation -> name -> values that Stripe takes and this sandbox does not
+    expandable: dict[str, list[str]]  # kind of this sandbox -> fields that `expand` may name
     events: list[str]
 
 

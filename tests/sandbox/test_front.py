@@ -159,6 +159,11 @@ def test_not_expandable(api: Sdk, path: str) -> None:
     assert error.user_message == f"This property cannot be expanded ({path})."
 
 
+def test_hashes_may_be_named_too(api: Sdk) -> None:
+    customer = api.customers.create({"expand": ["discount", "invoice_settings", "default_source"]})
+    assert (customer.discount, customer.default_source) == (None, None)
+
+
 def test_expand_has_at_most_four_levels(api: Sdk) -> None:
     customer = paying_customer(api)
     api.invoices.pay(drafted(api, customer.id, 500).id)

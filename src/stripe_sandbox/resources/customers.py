@@ -69,7 +69,6 @@ CUSTOMER = register(
             "default_source": "card",
             "invoice_settings.default_payment_method": "payment_method",
             "test_clock": "test_helpers.test_clock",
-            "discount": "discount",
         },
         included={
             "subscriptions": _subscriptions,
