@@ -82,7 +82,6 @@ def _print(result: object, format: render.Format) -> None:
             if lines:
                 click.echo("\n".join(lines))
     except BrokenPipeError:
-        reader_left()
         raise click.exceptions.Exit(0) from None
     for remark in render.remarks(cast("object", result)):
         click.echo(f"note: {remark}", err=True)

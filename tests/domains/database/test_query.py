@@ -188,7 +188,8 @@ def test_the_limit_is_told_and_memory_stays_small(app: App, table: str) -> None:
     assert time.monotonic() - started < 10
     assert ask(app, "select 1 as a", limit=1).remarks() == []
     # In a transaction that writes, a statement is never cancelled half way.
-    written = ask(app, "with d as (delete from t where true returning a) select a from d", write=True, limit=1)
+    slow = "with d as (delete from t where true returning a) select a, repeat('x', 20000), pg_sleep(0.2) from d"
+    written = ask(app, slow, write=True, limit=1)
     assert len(written) == 1 and written.remarks()
     assert ask(app, "select count(*) from t") == [{"count": 0}]
 
