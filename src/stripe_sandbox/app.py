@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-from stripe_sandbox import resources
+from stripe_sandbox import idempotency, resources
 from stripe_sandbox.admin import Admin
 from stripe_sandbox.clock import Clock
 from stripe_sandbox.front import Answer, ConnectionDropped, Front, Request
@@ -34,6 +34,7 @@ class Sandbox:
         self._courier_task: asyncio.Task[None] | None = None
         self._admin = Admin(self._store, self._clock)
         resources.prepare(self._store, self._clock)
+        idempotency.forget_old(self._store, self._clock.now())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -82,7 +82,7 @@ class Front:
         try:
             auth.check(request.headers.get("authorization"), self._store)
             self._rate_limit.take()
-            _check_version(request.headers.get("stripe-version"))
+            _check_headers(request.headers)
             fault = faults.take_for_request(self._store, request.method, request.path)
             answer = await self._with_key(request, request_id, fault)
         except StripeError as error:
@@ -130,8 +130,7 @@ class Front:
         work: bool = True,
     ) -> Answer:  # fmt: skip
         operation, path = self._router.match(request.method, request.path)
-        in_query = request.method in ("GET", "DELETE") and not request.body
-        form = parse_form(request.query if in_query else request.body)
+        form = parse_form(b"&".join(part for part in (request.query.encode(), request.body) if part))
         call = Call(self._store, self._clock, request_id, key, path, request.path)
         with self._store.transaction():
             fingerprint = msgspec.json.encode(form, order="deterministic").decode()
@@ -177,9 +176,13 @@ def _read(operation: Operation, form: Form) -> Params:
     return params
 
 
-def _check_version(version: str | None) -> None:
-    if version not in (None, API_VERSION):
+def _check_headers(headers: Mapping[str, str]) -> None:
+    version = headers.get("stripe-version", API_VERSION)
+    if version != API_VERSION:
         raise unsupported(f"Stripe-Version {version} (only {API_VERSION})")
+    for name in ("Stripe-Account", "Stripe-Context"):
+        if name.lower() in headers:
+            raise unsupported(f"the header {name}: it has one account")
 
 
 def _fail_early(fault: RequestFault) -> None:

@@ -55,6 +55,10 @@ def keep(store: Store, key: str, path: str, params: str, outcome: Outcome, now: 
     )  # fmt: skip
 
 
+def forget_old(store: Store, now: int) -> None:
+    store.run("DELETE FROM idempotency WHERE created <= ?", now - _KEPT_FOR)
+
+
 def in_use(key: str) -> StripeError:
     return StripeError(
         "There is currently another in-progress request using this Idempotent Key (that probably means you"

@@ -129,6 +129,11 @@ def test_another_version_is_refused(sandbox: Sandbox) -> None:
         assert refusal(stripe.APIError, api.customers.list).code == "sandbox_unsupported"
 
 
+def test_connect_is_refused_and_not_ignored(api: Sdk) -> None:
+    error = refusal(stripe.APIError, api.customers.list, {}, {"stripe_account": "acct_other"})
+    assert error.code == "sandbox_unsupported"
+
+
 def test_headers(api: Sdk) -> None:
     headers = api.customers.create(options={"idempotency_key": "key-1"}).last_response.headers
     assert headers["Request-Id"].startswith("req_")
