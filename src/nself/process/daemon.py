@@ -41,6 +41,7 @@ class Keeper(Supervisor):
         self.ready = ready
         self.wanted: wanted.Wanted = {}
         self.table = table.Table(())
+        self.known: set[str] = set()
         self.started: dict[str, int] = {}
         self.seen: object = None
         self.configured: object = None
@@ -52,6 +53,9 @@ class Keeper(Supervisor):
 
     def tick(self, now: float | None = None) -> None:
         super().tick(now)
+        if os.stat(".").st_nlink == 0:
+            # Somebody deleted the project: nobody could stop its services any more.
+            self.options.mood = SupervisorStates.SHUTDOWN
         if self.options.mood == SupervisorStates.RUNNING:
             self.reconcile()
 
@@ -66,23 +70,27 @@ class Keeper(Supervisor):
     def reconcile(self) -> None:
         self._read()
         for name in list(self.process_groups):
-            self._steer(name, self.wanted.get(name))
+            if name in self.known:
+                self._steer(name, self.wanted.get(name))
+            elif self._process(name).get_state() in DOWN:
+                self.remove_process_group(name)
+            else:
+                self._steer(name, None)
 
     def _read(self) -> None:
         """Take over a new wish list, a new table and a new configuration."""
-        try:
-            stamp = os.stat(self.run_folder / wanted.FILE)
-        except OSError:
-            return
-        if (stamp.st_mtime_ns, stamp.st_ino) != self.seen:
-            self.seen = (stamp.st_mtime_ns, stamp.st_ino)
-            self.wanted = wanted.load(self.run_folder)
+        configs = self.options.process_group_configs
+        if configs is not self.configured:
+            self.configured = configs
+            self.known = {config.name for config in configs}
             self.table = table.load(self.run_folder)
-        if self.options.process_group_configs is not self.configured:
-            self.configured = self.options.process_group_configs
-            added, _changed, _removed = self.diff_to_active()
-            for config in added:
+            for config in configs:
                 self.add_process_group(config)
+        with suppress(OSError):
+            found = os.stat(self.run_folder / wanted.FILE)
+            if (found.st_mtime_ns, found.st_ino) != self.seen:
+                self.seen = (found.st_mtime_ns, found.st_ino)
+                self.wanted = wanted.load(self.run_folder)
 
     def _process(self, name: str) -> Any:
         return self.process_groups[name].processes[name]
@@ -160,6 +168,8 @@ def main(run: Path, socket: Path) -> int:
 
     try:
         supervise(run, ready)
+        with suppress(OSError):
+            socket.parent.rmdir()
     finally:
         if writer >= 0:
             sys.stdout.flush()

@@ -103,7 +103,7 @@ def _link(link: Path, target: Path) -> None:
 
 
 def prepare(project: Project, logs: Path) -> None:
-    """Make the run-time folders. Raises StateUnwritable, NotOwner, UnsafeFolder."""
+    """Make the run-time folders. Raises StateUnwritable, NotOwner."""
     with writing(project.state):
         project.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = project.state.stat().st_uid
@@ -112,7 +112,6 @@ def prepare(project: Project, logs: Path) -> None:
         run_folder(project).mkdir(mode=0o700, exist_ok=True)
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         _link(run_folder(project) / "logs", logs)
-    private(socket_folder(project))
 
 
 def write_private(path: Path, text: str) -> None:

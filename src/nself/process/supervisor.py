@@ -14,9 +14,20 @@ from nself.core.clock import monotonic
 from nself.core.errors import Unavailable
 from nself.core.project import Project
 from nself.core.settings import Settings
+from nself.log import redact
 from nself.process import configuration, wanted
 from nself.process.client import Client, Gone, State
-from nself.process.paths import DAEMON_LOCK, as_object, is_locked, locked, log_folder, prepare, run_folder
+from nself.process.paths import (
+    DAEMON_LOCK,
+    as_object,
+    is_locked,
+    locked,
+    log_folder,
+    prepare,
+    private,
+    run_folder,
+    socket_folder,
+)
 from nself.process.table import DEFAULT, Service, Table, forwarded, save
 from nself.process.wanted import Wish
 
@@ -72,12 +83,13 @@ def log_tail(project: Project, settings: Settings, name: str, lines: int = 3) ->
             text = file.read().decode(errors="replace")
     except OSError as error:
         return str(error)
-    return " | ".join(_told(line) for line in text.splitlines()[-lines:] if line.strip())
+    return redact(" | ".join(_told(line) for line in text.splitlines()[-lines:] if line.strip()))
 
 
 def _launch(project: Project) -> None:
     """Start supervisord, detached; back when it answers. Holds the stack lock. Raises SupervisorFailed."""
     run = run_folder(project)
+    private(socket_folder(project))
     environ = {name: os.environ[name] for name in KEPT if name in os.environ}
     environ |= {"NSELF_PROJECT": str(project.root), "NSELF_PYTHON": sys.executable}
     line = [

@@ -26,12 +26,15 @@ SANDBOX_RATE = 25
 
 
 class Service(NamedTuple):
-    """One process. `settings` are those that it depends on; `launcher` is the module that becomes it."""
+    """One process. `host` and `port` name settings; `settings` are those that it depends on; `launcher` is the
+    module that becomes it.
+    """
 
     name: str
     argv: tuple[str, ...] = ()
     group: str = ""
     needs: tuple[str, ...] = ()
+    host: str = ""
     port: str = ""
     settings: tuple[str, ...] = (ALL_SETTINGS,)
     stop_signal: str = "TERM"
@@ -80,7 +83,14 @@ SERVICES: tuple[Service, ...] = (
         settings=("STRIPE_MOCK_PORT", "STRIPE_RATE_LIMIT"),
         only_if="STRIPE_MOCK_ENABLED",
     ),
-    Service("http", _python("nself.http"), group="billing", needs=("postgres",), port="BILLING_PORT"),
+    Service(
+        "http",
+        _python("nself.http"),
+        group="billing",
+        needs=("postgres",),
+        host="BILLING_HOST",
+        port="BILLING_PORT",
+    ),
     Service("worker", _python("nself.worker"), group="billing", needs=("postgres",)),
     Service("usage-collector", _python("nself.worker.collector"), group="billing", needs=("postgres",)),
 )

@@ -58,10 +58,15 @@ class Outcome(NamedTuple):
     superseded: tuple[str, ...] = ()
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as link:
-        link.settimeout(1)
-        return link.connect_ex(("127.0.0.1", port)) == 0
+def _listens(row: Service, settings: Settings) -> bool:
+    host = settings.text(row.host) if row.host else ""
+    # Who listens on all addresses is reached on the loopback interface.
+    reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    try:
+        socket.create_connection((reachable, settings.integer(row.port)), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _is_up(project: Project, row: Service, state: State | None, settings: Settings) -> bool:
@@ -70,7 +75,7 @@ def _is_up(project: Project, row: Service, state: State | None, settings: Settin
     # The launcher leaves this note last: before that it may wait for an older process, which listens too.
     if read_json(run_folder(project) / f"{row.name}.json").get("pid") != state.pid:
         return False
-    return not row.port or _listens(settings.integer(row.port))
+    return not row.port or _listens(row, settings)
 
 
 def wait_up(project: Project, settings: Settings, rows: Iterable[Service], table: Table = DEFAULT) -> Outcome:
