@@ -27,6 +27,11 @@ class Intent(msgspec.Struct, frozen=True):
     seconds_since_first_sent: float
 
 
+def operation_name(livemode: bool, *parts: object) -> str:
+    """Begins with the mode: operations of the two modes never meet."""
+    return ":".join(("live" if livemode else "test", *map(str, parts)))
+
+
 class Wish(msgspec.Struct, frozen=True):
     """An intent to be recorded."""
 
@@ -59,6 +64,7 @@ class OperationState(msgspec.Struct, frozen=True):
     attempts: int
     error_code: str | None
     error: str | None
+    held: bool
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,12 +9,13 @@ from unnest(%(operations)s::text[], %(steps)s::integer[], %(kinds)s::text[], %(p
 on conflict do nothing;
 
 -- name: claim
--- `%(operations)s` null means whatever is due.
+-- `%(operations)s` null means whatever is due. What was wished for in one mode is never done in the other.
 with due as (
     select id
     from billing_intents
     where
         state = 'pending'
+        and livemode = %(livemode)s
         and (lease_until is null or lease_until < now())
         and next_at <= now()
         and (%(operations)s::text[] is null or operation = any(%(operations)s))
@@ -68,7 +69,10 @@ from (
 where newest.state = 'failed' and newest.kind = any(%(kinds)s::text[]);
 
 -- name: operation_states
-select distinct on (operation) id, operation, kind, state, attempts, error_code, error
+-- `held`: somebody calls Stripe for it right now, or was killed while doing so.
+select distinct on (operation)
+    id, operation, kind, state, attempts, error_code, error,
+    state = 'pending' and error is null and coalesce(lease_until > now(), false) as held
 from billing_intents
 where operation = any(%(operations)s::text[])
 order by operation, id desc;
@@ -81,7 +85,11 @@ order by id desc
 limit %(limit)s;
 
 -- name: lease_calls
--- Grants what is left of this second's budget, over all processes; the row lock makes it exact.
+-- Grants what is left of this second's budget, over all processes; the row lock makes it exact. Forgets the past.
+with forgotten as (
+    delete from billing_call_budget
+    where livemode = %(livemode)s and second < floor(extract(epoch from clock_timestamp()))::bigint - 3600
+)
 insert into billing_call_budget as budget (livemode, second, granted, last_grant)
 values (
     %(livemode)s, floor(extract(epoch from clock_timestamp()))::bigint,
@@ -91,9 +99,6 @@ on conflict (livemode, second) do update set
     last_grant = greatest(0, least(%(want)s::integer, %(limit)s::integer - budget.granted)),
     granted = budget.granted + greatest(0, least(%(want)s::integer, %(limit)s::integer - budget.granted))
 returning last_grant;
-
--- name: forget_budget
-delete from billing_call_budget where second < floor(extract(epoch from now()))::bigint - 3600;
 
 -- name: draw_snapshot_number
 select nextval('billing.snapshot_numbers');

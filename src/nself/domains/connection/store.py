@@ -27,8 +27,8 @@ def add_intents(tx: Tx, wishes: Sequence[Wish], keys: Sequence[str], livemode: b
     )
 
 
-def claim(tx: Tx, operations: list[str] | None, limit: int, lease: timedelta) -> list[Intent]:
-    return tx.all(SQL["claim"], Intent, operations=operations, limit=limit, lease=lease)
+def claim(tx: Tx, livemode: bool, operations: list[str] | None, limit: int, lease: timedelta) -> list[Intent]:
+    return tx.all(SQL["claim"], Intent, livemode=livemode, operations=operations, limit=limit, lease=lease)
 
 
 def hasten(tx: Tx, operations: Sequence[str]) -> None:
@@ -62,10 +62,6 @@ def list_intents(tx: Tx, state: str | None, limit: int) -> list[ListedIntent]:
 
 def lease_calls(tx: Tx, livemode: bool, want: int, limit: int) -> int:
     return int(tx.value(SQL["lease_calls"], livemode=livemode, want=want, limit=limit))
-
-
-def forget_budget(tx: Tx) -> None:
-    tx.run(SQL["forget_budget"])
 
 
 def draw_snapshot_number(tx: Tx) -> int:

@@ -9,12 +9,18 @@ from msgspec import Meta
 
 
 class CreateCustomer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    user: Annotated[str, Meta(description="The app's user; made known here if it is new.", min_length=1, max_length=255)]
+    user: Annotated[
+        str, Meta(description="The app's user; made known here if it is new.", min_length=1, max_length=255)
+    ]
     email: Annotated[str, Meta(description="Where Stripe sends invoices.", max_length=512)]
     name: Annotated[str, Meta(description="Name on invoices.", max_length=256)] | None = None
     payment_method: (
         Annotated[
-            str, Meta(description="A payment method of Stripe (pm_…) to attach and to charge by default.", pattern="^pm_[A-Za-z0-9_]+$")
+            str,
+            Meta(
+                description="A payment method of Stripe (pm_…) to attach and to charge by default.",
+                pattern="^pm_[A-Za-z0-9_]+$",
+            ),
         ]
         | None
     ) = None

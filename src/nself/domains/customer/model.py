@@ -52,6 +52,12 @@ class BadEmail(Invalid):
     text = "Invalid email address: {email}"
 
 
+class CustomerGone(Conflict):
+    code, guide = "customer_deleted", "7.2"
+    text = "The customer of user {user} was deleted at Stripe right after it was created"
+    hints = ("nself billing customer create --user {user} --email {email}",)
+
+
 class OtherCustomer(Conflict):
     code, guide = "customer_exists", "7.2"
     text = "User {user} already has customer {customer} with email {email}"

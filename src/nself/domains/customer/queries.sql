@@ -43,13 +43,19 @@ order by created_at desc, customer_id
 limit %(limit)s offset %(offset)s;
 
 -- name: upsert
--- Stripe owns everything but user_id, which is written once, by us.
+-- Stripe owns everything but user_id, which is written once, by us. A user has one customer: a second one that bears
+-- the same user's name, made by hand or by another program, belongs to nobody.
 insert into billing_customers as mirror (
     customer_id, user_id, email, name, livemode, currency, balance_minor, default_payment_method, snapshot, snapshot_number,
     created_at, synced_at
 )
 values (
-    %(id)s, %(user)s, %(email)s, %(name)s, %(livemode)s, %(currency)s, %(balance)s, %(default_payment_method)s, %(snapshot)s,
+    %(id)s,
+    case when not exists (
+        select from billing_customers other
+        where other.user_id = %(user)s and other.livemode = %(livemode)s and not other.deleted and other.customer_id <> %(id)s
+    ) then %(user)s::text end,
+    %(email)s, %(name)s, %(livemode)s, %(currency)s, %(balance)s, %(default_payment_method)s, %(snapshot)s,
     %(number)s, to_timestamp(%(created)s), now()
 )
 on conflict (customer_id) do update set
@@ -60,7 +66,12 @@ on conflict (customer_id) do update set
 where mirror.snapshot_number <= excluded.snapshot_number;
 
 -- name: mark_deleted
--- Deletion is final at Stripe: no number can be higher.
-update billing_customers
-set deleted = true, snapshot_number = greatest(snapshot_number, %(number)s), synced_at = now()
-where customer_id = %(id)s;
+-- Deletion is final at Stripe: no number can be higher. One that was never seen alive leaves its mark too, so that an
+-- older picture of it that comes later does not bring it to life.
+insert into billing_customers as mirror (
+    customer_id, user_id, livemode, deleted, snapshot, snapshot_number, created_at, synced_at
+)
+values (%(id)s, %(user)s, %(livemode)s, true, %(snapshot)s, %(number)s, now(), now())
+on conflict (customer_id) do update set
+    user_id = coalesce(mirror.user_id, excluded.user_id), deleted = true,
+    snapshot_number = greatest(mirror.snapshot_number, excluded.snapshot_number), synced_at = now();

@@ -9,12 +9,20 @@ from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
 from nself.db.connect import Tx
-from nself.domains.connection.model import Intent, OperationFailed, Snapshot, Wish
+from nself.domains.connection.model import Intent, OperationFailed, Snapshot, Wish, operation_name
 from nself.domains.connection.rules import marked, user_of, with_mark
 from nself.domains.connection.service import intents
 from nself.domains.customer import store
 from nself.domains.customer.inputs import CreateCustomer, ListCustomers, ShowCustomer
-from nself.domains.customer.model import BadEmail, CreatedCustomer, Customer, NoSuchCustomer, NoSuchUser, OtherCustomer
+from nself.domains.customer.model import (
+    BadEmail,
+    CreatedCustomer,
+    Customer,
+    CustomerGone,
+    NoSuchCustomer,
+    NoSuchUser,
+    OtherCustomer,
+)
 from nself.gateway.api import Stripe
 
 KNOWN_SECONDS = 30
@@ -63,24 +71,29 @@ def create(app: App, given: CreateCustomer) -> CreatedCustomer:
         raise BadEmail(email=given.email)
     livemode = app.settings.live
     app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
-    with app.db.transaction() as tx:
+    with app.db.reading() as tx:
         standing = store.of_user(tx, given.user, livemode)
-        planned = [] if standing else plan_create(tx, [given], livemode)
-    if standing is None:
-        intents.drive_one(app, planned[0])
-        with app.db.reading() as tx:
-            made = store.of_user(tx, given.user, livemode)
-        assert made is not None
-        return CreatedCustomer(id=made.id, user=given.user, email=made.email, created=True, note="created at Stripe")
-    if standing.email != given.email:
-        raise OtherCustomer(user=given.user, customer=standing.id, email=standing.email)
-    return CreatedCustomer(id=standing.id, user=given.user, email=standing.email, created=False, note="stands already, nothing changed")
+    made = standing or _create(app, given, livemode)
+    if made.email != given.email:
+        raise OtherCustomer(user=given.user, customer=made.id, email=made.email)
+    note = "stands already, nothing changed" if standing else "created at Stripe"
+    return CreatedCustomer(id=made.id, user=given.user, email=made.email, created=standing is None, note=note)
+
+
+def _create(app: App, given: CreateCustomer, livemode: bool) -> Customer:
+    """The user's customer, which somebody else may have asked for first."""
+    intents.drive_one(app, app.db.transact(lambda tx: plan_create(tx, [given], livemode))[0])
+    with app.db.reading() as tx:
+        made = store.of_user(tx, given.user, livemode)
+    if made is None:
+        raise CustomerGone(user=given.user, email=given.email)
+    return made
 
 
 def create_many(app: App, given: Sequence[CreateCustomer]) -> None:
     """Give many users a customer each. Raises OperationFailed with the first that Stripe refused, StillPending."""
-    with app.db.transaction() as tx:
-        operations = plan_create(tx, given, app.settings.live)
+    livemode = app.settings.live
+    operations = app.db.transact(lambda tx: plan_create(tx, given, livemode))
     for end in intents.drive(app, operations):
         if end.state == "failed":
             raise OperationFailed(end.error_code or "api_error", end.error or "")
@@ -91,9 +104,10 @@ def plan_create(tx: Tx, given: Sequence[CreateCustomer], livemode: bool) -> list
 
     An operation is named after the user and the number of its deleted customers, so that each is made once.
     """
+    given = sorted(given, key=lambda one: one.user)  # two at once must not wait for each other crosswise
     store.add_users(tx, [one.user for one in given], [one.email for one in given])
     deleted = store.deleted_of_users(tx, [one.user for one in given], livemode)
-    operations = [f"customer:{one.user}:{deleted.get(one.user, 0) + 1}" for one in given]
+    operations = [operation_name(livemode, "customer", one.user, deleted.get(one.user, 0) + 1) for one in given]
     wishes = [Wish(name, "customer.create", _create_params(one)) for name, one in zip(operations, given, strict=True)]
     intents.plan(tx, wishes, livemode)
     return operations
@@ -104,7 +118,10 @@ def _create_params(given: CreateCustomer) -> Snapshot:
     if given.name:
         params["name"] = given.name
     if given.payment_method:
-        params |= {"payment_method": given.payment_method, "invoice_settings": {"default_payment_method": given.payment_method}}
+        params |= {
+            "payment_method": given.payment_method,
+            "invoice_settings": {"default_payment_method": given.payment_method},
+        }
     return params
 
 
@@ -118,8 +135,9 @@ def find_created(stripe: Stripe, intent: Intent) -> Snapshot | None:
 
 
 def settle_create(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:
-    log.info("customer_create", customer=snapshot["id"], user=intent.params["metadata"]["nself_user"])
-    return apply(tx, snapshot, number)
+    user = user_of(intent.params)
+    log.info("customer_create", customer=snapshot["id"], user=user)
+    return _store(tx, snapshot, user, number)
 
 
 def fetch(stripe: Stripe, customer: str) -> Snapshot:
@@ -128,10 +146,14 @@ def fetch(stripe: Stripe, customer: str) -> Snapshot:
 
 def apply(tx: Tx, snapshot: Snapshot, number: int) -> bool:
     """Step: store a snapshot; the user it belongs to is the one that we wrote into its metadata."""
+    return _store(tx, snapshot, user_of(snapshot), number)
+
+
+def _store(tx: Tx, snapshot: Snapshot, user: str | None, number: int) -> bool:
     if snapshot.get("deleted"):
-        store.mark_deleted(tx, snapshot["id"], number)
+        store.mark_deleted(tx, snapshot, user, number)
         return True
-    return store.upsert(tx, snapshot, user_of(snapshot), number)
+    return store.upsert(tx, snapshot, user, number)
 
 
 def show(app: App, given: ShowCustomer) -> Customer:

@@ -45,7 +45,9 @@ def of_users(tx: Tx, users: Sequence[str], livemode: bool) -> dict[str, str]:
 
 def deleted_of_users(tx: Tx, users: Sequence[str], livemode: bool) -> dict[str, int]:
     """User -> number of deleted customers, for those who have any."""
-    return {one.user: one.count for one in tx.all(SQL["deleted_of_users"], Deleted, users=list(users), livemode=livemode)}
+    return {
+        one.user: one.count for one in tx.all(SQL["deleted_of_users"], Deleted, users=list(users), livemode=livemode)
+    }
 
 
 def by_id(tx: Tx, customer: str) -> Customer | None:
@@ -77,5 +79,12 @@ def upsert(tx: Tx, snapshot: dict[str, Any], user: str | None, number: int) -> b
     )
 
 
-def mark_deleted(tx: Tx, customer: str, number: int) -> None:
-    tx.run(SQL["mark_deleted"], id=customer, number=number)
+def mark_deleted(tx: Tx, snapshot: dict[str, Any], user: str | None, number: int) -> None:
+    tx.run(
+        SQL["mark_deleted"],
+        id=snapshot["id"],
+        user=user,
+        livemode=snapshot["livemode"],
+        snapshot=Jsonb(snapshot),
+        number=number,
+    )

@@ -18,7 +18,9 @@ class ShowInvoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ListInvoices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    status: Annotated[Literal["draft", "open", "paid", "void", "uncollectible"] | None, Meta(description="Only these.")] = None
+    status: Annotated[
+        Literal["draft", "open", "paid", "void", "uncollectible"] | None, Meta(description="Only these.")
+    ] = None
     user: Annotated[str | None, Meta(description="Only this user's.")] = None
     limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 100
     offset: Annotated[int, Meta(description="Rows to skip.", ge=0)] = 0

@@ -138,6 +138,12 @@ class NoSuchInvoice(NotFound):
     hints = ("nself billing invoice list",)
 
 
+class MixedCurrencies(Invalid):
+    code, guide = "mixed_currencies", "4.1"
+    text = "overage-tiers.yml prices overage in several currencies ({currencies}); an invoice has one"
+    hints = ("nself billing usage list-metrics",)
+
+
 class PeriodNotOver(Invalid):
     code, guide, param = "period_not_over", "4.1", "period"
     text = "The period {period} ends at {end}: its usage is not complete yet"

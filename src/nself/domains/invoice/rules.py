@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from nself.core.money import Rate
 from nself.core.period import Period
 from nself.domains.catalog.model import Metric
+from nself.domains.connection.model import operation_name
 from nself.domains.invoice.model import Billed, Plan, PlannedLine
 from nself.domains.quota import rules as quota_rules
 from nself.domains.quota.model import Limit
@@ -15,7 +16,11 @@ from nself.domains.usage.model import Sum
 
 
 def lines(
-    sums: list[Sum], limits: Mapping[str, Limit], metrics: Mapping[str, Metric], rates: Mapping[str, Rate], billed: Mapping[str, Billed]
+    sums: list[Sum],
+    limits: Mapping[str, Limit],
+    metrics: Mapping[str, Metric],
+    rates: Mapping[str, Rate],
+    billed: Mapping[str, Billed],
 ) -> list[PlannedLine]:
     """One line for each metric of one user whose overage costs more than was billed before.
 
@@ -47,7 +52,8 @@ def _line(name: str, metric: Metric, used: int, limit: int, rate: Rate, before: 
         per=rate.per,
         billed_before_minor=before,
         amount_minor=amount,
-        description=f"{name}: {used} used, {limit} included, {over} {metric.unit} over at {price}" + (", rest" if before else ""),
+        description=f"{name}: {used} used, {limit} included, {over} {metric.unit} over at {price}"
+        + (", rest" if before else ""),
     )
 
 
@@ -57,21 +63,25 @@ def over_quota(sums: list[Sum], limits: Mapping[str, Limit], metrics: Mapping[st
         limits[one.metric_type].mode == "overage"
         and quota_rules.overage(
             limits[one.metric_type].limit,
-            usage_rules.value_of(metrics[one.metric_type].aggregation, one.events, int(one.total), one.largest, one.last_value),
+            usage_rules.value_of(
+                metrics[one.metric_type].aggregation, one.events, int(one.total), one.largest, one.last_value
+            ),
         )
         for one in sums
         if one.metric_type in limits and one.metric_type in metrics
     )
 
 
-def plan(user: str, customer: str, span: Period, revision: int, currency: str, planned: list[PlannedLine]) -> Plan:
+def plan(
+    user: str, customer: str, span: Period, revision: int, currency: str, planned: list[PlannedLine], livemode: bool
+) -> Plan:
     return Plan(
         user=user,
         customer=customer,
         period_start=span.start,
         period_end=span.end,
         revision=revision,
-        operation=f"invoice:{user}:{span.start:%Y-%m-%dT%H:%MZ}:{revision}",
+        operation=operation_name(livemode, "invoice", user, f"{span.start:%Y-%m-%dT%H:%MZ}", revision),
         currency=currency,
         total_minor=sum(line.amount_minor for line in planned),
         lines=planned,

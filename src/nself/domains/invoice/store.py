@@ -29,7 +29,9 @@ def add_plan(tx: Tx, plan: Plan, livemode: bool, now: datetime) -> bool:
         customer=plan.customer, currency=plan.currency, total=plan.total_minor, livemode=livemode, now=now,
     )  # fmt: skip
     if added:
-        tx.run_many(SQL["add_plan_line"], [{**msgspec.structs.asdict(line), "operation": plan.operation} for line in plan.lines])
+        tx.run_many(
+            SQL["add_plan_line"], [{**msgspec.structs.asdict(line), "operation": plan.operation} for line in plan.lines]
+        )
     return added == 1
 
 
@@ -58,11 +60,19 @@ def upsert(tx: Tx, snapshot: dict[str, Any], number: int) -> bool:
     return (
         tx.run(
             SQL["upsert"],
-            id=snapshot["id"], customer=snapshot["customer"], number=snapshot.get("number"), status=snapshot["status"],
-            currency=snapshot["currency"], total=snapshot["total"], amount_due=snapshot["amount_due"],
-            amount_paid=snapshot["amount_paid"], livemode=snapshot["livemode"], snapshot=Jsonb(snapshot),
-            snapshot_number=number, created=snapshot["created"],
-        )  # fmt: skip
+            id=snapshot["id"],
+            customer=snapshot["customer"],
+            number=snapshot.get("number"),
+            status=snapshot["status"],
+            currency=snapshot["currency"],
+            total=snapshot["total"],
+            amount_due=snapshot["amount_due"],
+            amount_paid=snapshot["amount_paid"],
+            livemode=snapshot["livemode"],
+            snapshot=Jsonb(snapshot),
+            snapshot_number=number,
+            created=snapshot["created"],
+        )
         == 1
     )
 
@@ -83,5 +93,7 @@ def snapshot(tx: Tx, invoice: str) -> dict[str, Any]:
     return tx.value(SQL["snapshot"], id=invoice)
 
 
-def list_invoices(tx: Tx, status: str | None, user: str | None, livemode: bool, limit: int, offset: int) -> list[Invoice]:
+def list_invoices(
+    tx: Tx, status: str | None, user: str | None, livemode: bool, limit: int, offset: int
+) -> list[Invoice]:
     return tx.all(SQL["list"], Invoice, status=status, user=user, livemode=livemode, limit=limit, offset=offset)

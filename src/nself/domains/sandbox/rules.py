@@ -10,7 +10,15 @@ SEED = 2026
 LINES, USERS = 5_000, 60
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
-PATHS = ("/", "/docs", "/blog/2026/01", "/api/v1/search?q=stripe", "/static/app.js", "/images/logo.png", "/download/report.pdf")
+PATHS = (
+    "/",
+    "/docs",
+    "/blog/2026/01",
+    "/api/v1/search?q=stripe",
+    "/static/app.js",
+    "/images/logo.png",
+    "/download/report.pdf",
+)
 
 QUOTAS = (("api_calls", 20), ("bandwidth", 5 * 2**20))
 """Metric and free units a month on plan free; what is above is charged."""

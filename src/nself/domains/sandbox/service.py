@@ -25,7 +25,7 @@ from nself.domains.sandbox.model import TestModeOnly, WebhooksLate
 from nself.domains.setting import service as setting
 from nself.domains.setting.inputs import SetSettings
 from nself.domains.stack import service as stack
-from nself.domains.stack.inputs import RestartServices, StartServices
+from nself.domains.stack.inputs import RestartServices, ShowStatus, StartServices
 from nself.domains.usage.inputs import AggregateUsage, ImportUsage, UsageStatus
 from nself.domains.usage.service import aggregate, import_file
 from nself.domains.usage.service import show as usage
@@ -55,15 +55,17 @@ def demo(app: App, given: RunDemo) -> Iterator[str]:
 
 
 def _services(app: App) -> Iterator[str]:
-    missing = [f"{name}={value}" for name, value in rules.SETTINGS.items() if app.settings.value(name).origin == "default"]
+    missing = [
+        f"{name}={value}" for name, value in rules.SETTINGS.items() if app.settings.value(name).origin == "default"
+    ]
     if missing:
         setting.set_values(app, SetSettings(assignments=missing))
     stack.start(app, StartServices(services=["postgres", "stripe-mock"]))
     yield "services      postgres and stripe-mock (the Stripe sandbox) run"
     url = f"http://127.0.0.1:{app.settings.integer('BILLING_PORT')}/webhooks/stripe"
     endpoint = endpoints.update_url(app, UpdateUrl(url=url))
-    if endpoint.created:
-        stack.restart(app, RestartServices(services=["billing"]))
+    if any(row.changed for row in stack.status(app, ShowStatus(services=["billing"]))):
+        stack.restart(app, RestartServices(services=["billing"]))  # it does not know the endpoint's secret yet
     else:
         stack.start(app, StartServices(services=["billing"]))
     yield f"services      billing runs; Stripe sends webhooks to {endpoint.url}"
@@ -120,7 +122,9 @@ def _settled(app: App) -> Iterator[str]:
         time.sleep(0.2)
     yield f"webhooks      {status.events} events received and verified, {status.processed} processed, {status.ignored} of no concern, {status.failed} failed"
     paid = shown.list_invoices(app, ListInvoices(status="paid", limit=3))
-    yield from (f"              {one.id} of {one.user}: {Money(one.total_minor, one.currency)}, {one.status}" for one in paid)
+    yield from (
+        f"              {one.id} of {one.user}: {Money(one.total_minor, one.currency)}, {one.status}" for one in paid
+    )
 
 
 def _undelivered(app: App) -> bool:

@@ -32,5 +32,10 @@ class TestSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 class UpdateUrl(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     url: Annotated[
-        str, Meta(description="Where Stripe sends events.", extra={"positional": True, "metavar": "URL"}, pattern=r"^https?://[^\s]+$")
+        str,
+        Meta(
+            description="Where Stripe sends events.",
+            extra={"positional": True, "metavar": "URL"},
+            pattern=r"^https?://[^\s]+$",
+        ),
     ]

@@ -44,8 +44,8 @@ class Waiting(msgspec.Struct, frozen=True):
     event_id: str
     type: str
     object_kind: str
+    livemode: bool
     attempts: int
-    received_at: datetime
 
 
 class ListedEvent(msgspec.Struct, frozen=True):

@@ -36,7 +36,7 @@ where object.object_id = due.object_id
 returning object.object_id, object.fence;
 
 -- name: waiting
-select id, event_id, type, object_kind, attempts, received_at
+select id, event_id, type, object_kind, livemode, attempts
 from billing_webhook_events
 where object_id = %(object_id)s and status in ('received', 'failed')
 order by id;

@@ -5,7 +5,6 @@ from __future__ import annotations
 from nself.app import App
 from nself.core.clock import monotonic
 from nself.core.settings import mask
-from nself.db.connect import Tx
 from nself.domains.connection import store
 from nself.domains.connection.inputs import ShowConfig, TestConnection
 from nself.domains.connection.model import Answered, Config
@@ -33,7 +32,10 @@ def show_config(app: App, given: ShowConfig) -> Config:
 def _warnings(app: App) -> list[str]:
     settings = app.settings
     mode, found = settings.text("STRIPE_MODE"), list[str]()
-    for name, prefixes in (("STRIPE_SECRET_KEY", (f"sk_{mode}_", f"rk_{mode}_")), ("STRIPE_PUBLISHABLE_KEY", (f"pk_{mode}_",))):
+    for name, prefixes in (
+        ("STRIPE_SECRET_KEY", (f"sk_{mode}_", f"rk_{mode}_")),
+        ("STRIPE_PUBLISHABLE_KEY", (f"pk_{mode}_",)),
+    ):
         value = settings.value(name)
         if value.odd:
             found.append(f"{name}: {value.odd}")
@@ -59,14 +61,3 @@ def lease_calls(app: App, want: int) -> int:
     """How many of `want` calls to Stripe may be made in this second, over all processes."""
     with app.db.reading() as tx:
         return store.lease_calls(tx, app.settings.live, want, budget.limit(app.settings))
-
-
-def draw_snapshot_number(app: App) -> int:
-    """To be drawn before an object is fetched."""
-    with app.db.reading() as tx:
-        return store.draw_snapshot_number(tx)
-
-
-def forget_budget(tx: Tx) -> None:
-    """Step: drop what was granted in seconds long past."""
-    store.forget_budget(tx)

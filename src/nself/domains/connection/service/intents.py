@@ -25,16 +25,23 @@ from nself.core.errors import BillingError, Denied, Unavailable
 from nself.db.connect import Tx
 from nself.domains.connection import store
 from nself.domains.connection.inputs import ListIntents
-from nself.domains.connection.model import Intent, ListedIntent, OperationFailed, OperationState, Snapshot, StillPending, Wish
+from nself.domains.connection.model import (
+    Intent,
+    ListedIntent,
+    OperationFailed,
+    OperationState,
+    Snapshot,
+    StillPending,
+    Wish,
+)
 from nself.domains.connection.service import mirror
+from nself.domains.connection.service.mirror import Picture
 from nself.gateway.api import Stripe
-from nself.gateway.errors import StripeFailure
+from nself.gateway.errors import IdempotencyMismatch, StripeFailure
 
-LEASE = timedelta(minutes=5)
-"""Longer than any call with all its retries may take."""
 KEY_LIFETIME = 23 * 3600
-THREADS = 8
-BATCH = 100
+THREADS = 16
+"""As many intents are claimed at once, so that each is called right after its claim."""
 LONGEST_WAIT = 600
 IDLE = 0.02
 PATIENCE = 20
@@ -42,7 +49,7 @@ PATIENCE = 20
 
 Call = Callable[[Stripe, Snapshot, str], Snapshot]
 Settle = Callable[[Tx, Intent, Snapshot, int], bool]
-"""Gets the snapshot with its number; false where the mirror holds a later one, so that the object is fetched again."""
+"""Gets a picture of the object with its number; false where the mirror holds a later one: the object is fetched again."""
 Find = Callable[[Stripe, Intent], Snapshot | None]
 
 
@@ -69,9 +76,10 @@ def states(app: App, operations: Sequence[str]) -> list[OperationState]:
 
 
 def perform_due(app: App, operations: list[str] | None = None) -> int:
-    """Claim and perform a batch of intents, a few at a time; number of those claimed."""
+    """Claim and perform some intents, all at once; number of those claimed."""
+    livemode = app.settings.live
     with app.db.transaction() as tx:
-        claimed = store.claim(tx, operations, BATCH, LEASE)
+        claimed = store.claim(tx, livemode, operations, THREADS, lease(app))
     if len(claimed) == 1:
         perform(app, claimed[0])
     elif claimed:
@@ -80,10 +88,16 @@ def perform_due(app: App, operations: list[str] | None = None) -> int:
     return len(claimed)
 
 
+def lease(app: App) -> timedelta:
+    """Longer than a call and a look-up with all their retries, each at most three times STRIPE_TIMEOUT."""
+    return timedelta(seconds=6 * app.settings.seconds("STRIPE_TIMEOUT"))
+
+
 def drive(app: App, operations: Sequence[str]) -> list[OperationState]:
     """Perform all intents of `operations` to their end, together with a worker that may do the same.
 
-    Raises StillPending when Stripe or the database keep them from ending for PATIENCE seconds.
+    Raises StillPending when Stripe or the database keep them from ending for PATIENCE seconds; what a killed
+    process held is waited for.
     """
     with app.db.reading() as tx:
         store.hasten(tx, operations)
@@ -96,7 +110,8 @@ def drive(app: App, operations: Sequence[str]) -> list[OperationState]:
         open_now = frozenset(one.id for one in pending)
         if open_now != newest:
             moved, newest = monotonic(), open_now
-        if monotonic() - moved > PATIENCE:
+        held = lease(app).total_seconds() if any(one.held for one in pending) else 0
+        if monotonic() - moved > PATIENCE + held:
             detail = next((one.error for one in pending if one.error), "another process holds them")
             raise StillPending(count=len(pending), total=len(operations), detail=detail)
         if not perform_due(app, [one.operation for one in pending]):
@@ -111,27 +126,17 @@ def drive_one(app: App, operation: str) -> None:
 
 
 def perform(app: App, intent: Intent) -> None:
-    """Call Stripe for one claimed intent and record what came of it. Never raises a BillingError."""
-    row = _row(app, intent.kind)
-    with app.db.reading() as tx:
-        number = store.draw_snapshot_number(tx)
+    """Call Stripe for one claimed intent and record what came of it. Raises only what keeps that from being recorded."""
     try:
-        snapshot = _call(app, row, intent)
-    except BillingError as error:
+        row = _row(app, intent.kind)
+        picture = _outcome(app, row, intent)
+        if picture:
+            _settle(app, row, intent, picture)
+        else:
+            with app.db.transaction() as tx:
+                store.postpone(tx, intent, timedelta(0), None, None, f"nself_{uuid.uuid4().hex}")
+    except Exception as error:  # the boundary: what nobody foresaw must be seen, and not repeated without pause
         _record_failure(app, intent, error)
-        return
-    if snapshot is None:
-        with app.db.transaction() as tx:
-            store.postpone(tx, intent, timedelta(0), None, None, f"nself_{uuid.uuid4().hex}")
-        return
-    settle = cast(Settle, app.registry.resolve(row.settle))
-
-    def work(tx: Tx) -> bool:
-        return not store.settle(tx, intent, cast("str | None", snapshot.get("id"))) or settle(tx, intent, snapshot, number)
-
-    if not app.db.transact(work):
-        mirror.refresh(app, str(snapshot["object"]), str(snapshot["id"]))
-    log.info("intent_settled", operation=intent.operation, kind=intent.kind, object=snapshot.get("id"))
 
 
 def _row(app: App, kind: str) -> entrypoint.Intent:
@@ -139,29 +144,67 @@ def _row(app: App, kind: str) -> entrypoint.Intent:
     return next(row for row in rows if row.kind == kind)
 
 
+def _outcome(app: App, row: entrypoint.Intent, intent: Intent) -> Picture | None:
+    """What Stripe made, now or by an earlier attempt; None: nothing was found and the key is of no more use.
+
+    To a key that it knows Stripe gives its first answer again, which may be an old picture of the object.
+    """
+    with app.db.reading() as tx:
+        number = store.draw_snapshot_number(tx)
+    snapshot = _call(app, row, intent)
+    if snapshot and intent.attempts > 1 and mirror.mirrored(app, snapshot["object"]):
+        return mirror.fetch(app, snapshot["object"], snapshot["id"])
+    return Picture(snapshot, number) if snapshot else None
+
+
 def _call(app: App, row: entrypoint.Intent, intent: Intent) -> Snapshot | None:
-    """What Stripe made, now or by an earlier attempt; None: nothing was found and the key is of no more use."""
-    call = cast(Call, app.registry.resolve(row.call))
-    if intent.seconds_since_first_sent < KEY_LIFETIME:
-        try:
-            return call(app.stripe, intent.params, intent.idempotency_key)
-        except StripeFailure as error:
-            if not error.stored:
-                raise
-    return cast(Find, app.registry.resolve(row.find))(app.stripe, intent)
+    """A refusal may mean that what we wish for stands: finalised or paid by hand, or made by an older version of us."""
+    call, find = cast(Call, app.registry.resolve(row.call)), cast(Find, app.registry.resolve(row.find))
+    if intent.seconds_since_first_sent >= KEY_LIFETIME:
+        return find(app.stripe, intent)
+    try:
+        return call(app.stripe, intent.params, intent.idempotency_key)
+    except StripeFailure as error:
+        if not error.stored and not _final(error):
+            raise
+        found = find(app.stripe, intent)
+        if found is None and not error.stored and not isinstance(error, IdempotencyMismatch):
+            raise
+        return found
 
 
-def _record_failure(app: App, intent: Intent, error: BillingError) -> None:
-    """Wait and try again unless Stripe said for certain that it will never do this."""
-    unknown = isinstance(error, StripeFailure) and (error.outcome_unknown or error.earlier_unknown)
-    final = not unknown and not isinstance(error, (Unavailable, Denied)) and not (isinstance(error, StripeFailure) and not error.conclusive)
+def _settle(app: App, row: entrypoint.Intent, intent: Intent, picture: Picture) -> None:
+    settle, object_id = cast(Settle, app.registry.resolve(row.settle)), cast("str | None", picture.snapshot.get("id"))
+
+    def work(tx: Tx, picture: Picture) -> None:
+        if store.settle(tx, intent, object_id) and not settle(tx, intent, *picture):
+            raise mirror.Overtaken
+
+    mirror.in_order(app, picture, work)
+    log.info("intent_settled", operation=intent.operation, kind=intent.kind, object=object_id)
+
+
+def _final(error: Exception) -> bool:
+    """Whether Stripe said for certain that it did not and never will do this."""
+    if not isinstance(error, StripeFailure) or error.outcome_unknown or error.earlier_unknown:
+        return False
+    return error.conclusive and not isinstance(error, (Unavailable, Denied))
+
+
+def _record_failure(app: App, intent: Intent, error: Exception) -> None:
+    """Wait and try again unless the failure is final."""
+    final, code, text = _final(error), "internal_error", log.redact(f"{type(error).__name__}: {error}")
+    if isinstance(error, BillingError):
+        code, text = error.code, error.message
+    else:
+        log.failure("intent_broke", operation=intent.operation, kind=intent.kind)
     with app.db.transaction() as tx:
         if final:
-            store.fail(tx, intent, error.code, error.message)
+            store.fail(tx, intent, code, text)
         else:
             wait = random.uniform(0.5, 1) * min(LONGEST_WAIT, 2**intent.attempts)
-            store.postpone(tx, intent, timedelta(seconds=wait), error.code, error.message, None)
+            store.postpone(tx, intent, timedelta(seconds=wait), code, text, None)
     log.warning(
-        "intent_failed" if final else "intent_postponed",
-        operation=intent.operation, kind=intent.kind, code=error.code, error=error.message, outcome_unknown=unknown,
+        "intent_failed" if final else "intent_postponed", operation=intent.operation, kind=intent.kind, code=code, error=text,
+        outcome_unknown=getattr(error, "outcome_unknown", False),
     )  # fmt: skip

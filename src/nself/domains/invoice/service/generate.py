@@ -19,7 +19,7 @@ from nself.domains.connection.service import intents
 from nself.domains.customer import service as customer
 from nself.domains.invoice import rules, store
 from nself.domains.invoice.inputs import GenerateInvoices
-from nself.domains.invoice.model import Billed, Generated, PeriodNotOver, Plan
+from nself.domains.invoice.model import Billed, Generated, MixedCurrencies, PeriodNotOver, Plan
 from nself.domains.invoice.service import steps
 from nself.domains.quota import service as quota
 from nself.domains.quota.model import Limit
@@ -46,18 +46,29 @@ def generate(app: App, given: GenerateInvoices) -> Generated:
     if given.user:
         customer.require_user(app, given.user)
     app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
-    metrics, rates = catalog.metrics(app), catalog.overage_rates(app)
+    metrics, rates = catalog.metrics(app), _rates(app)
     with app.db.reading() as tx:
         users = sorted({one.user_id for one in usage.totals(tx, [given.user] if given.user else None, None, span)})
     chunks = [users[start : start + CHUNK_USERS] for start in range(0, len(users), CHUNK_USERS)]
-    planned = [app.db.transact(lambda tx, chunk=chunk: _plan_chunk(app, tx, chunk, span, metrics, rates)) for chunk in chunks]
+    planned = [
+        app.db.transact(lambda tx, chunk=chunk: _plan_chunk(app, tx, chunk, span, metrics, rates)) for chunk in chunks
+    ]
     ends = _drive(app, span, given.user)
     return _result(app, given, span, len(users), planned, rates, ends, sorted(set(metrics) - set(rates)))
 
 
+def _rates(app: App) -> dict[str, Rate]:
+    """Raises MixedCurrencies: Stripe's invoices have one."""
+    rates = catalog.overage_rates(app)
+    currencies = sorted({rate.currency for rate in rates.values()})
+    if len(currencies) > 1:
+        raise MixedCurrencies(currencies=", ".join(currencies))
+    return rates
+
+
 def users_without_customer(app: App, span: Period) -> list[str]:
     """Users whose overage in `span` would be invoiced if they had a customer."""
-    metrics, rates, found = catalog.metrics(app), catalog.overage_rates(app), list[str]()
+    metrics, rates, found = catalog.metrics(app), _rates(app), list[str]()
     with app.db.reading() as tx:
         users = sorted({one.user_id for one in usage.totals(tx, None, None, span)})
         sums, limits, billed = _by_user(tx, users, span, app.settings.live)
@@ -86,7 +97,7 @@ def _plan_chunk(
             continue
         revision = max((one.revision for one in billed[user].values()), default=0) + 1
         currency = next(iter(rates.values())).currency
-        plan = rules.plan(user, customers[user], span, revision, currency, lines)
+        plan = rules.plan(user, customers[user], span, revision, currency, lines, livemode)
         if store.add_plan(tx, plan, livemode, now):
             intents.plan(tx, [steps.first_wish(plan)], livemode)
             plans.append(plan)
@@ -111,10 +122,13 @@ def _by_user(
 def _drive(app: App, span: Period, user: str | None) -> list[OperationState]:
     """Bring all operations of the period to their end, also those that an earlier run left."""
     livemode = app.settings.live
-    with app.db.transaction() as tx:
+
+    def work(tx: Tx) -> list[str]:
         operations = store.operations(tx, span, livemode, user)
         intents.retry_failed(tx, operations, steps.BEFORE_PAYMENT, livemode)
-    return intents.drive(app, operations)
+        return operations
+
+    return intents.drive(app, app.db.transact(work))
 
 
 def _result(
@@ -143,5 +157,11 @@ def _result(
         unpriced=unpriced,
         errors=[f"{end.operation}: {end.error}" for end in failed[:MAX_ERRORS]],
     )
-    log.info("invoice_generation", period=given.period, planned=result.planned_now, invoices=result.invoices, failed=result.failed)
+    log.info(
+        "invoice_generation",
+        period=given.period,
+        planned=result.planned_now,
+        invoices=result.invoices,
+        failed=result.failed,
+    )
     return result

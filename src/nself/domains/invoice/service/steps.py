@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from nself import log
 from nself.db.connect import Tx
 from nself.domains.connection.model import Intent, Snapshot, Wish
-from nself.domains.connection.rules import marked, with_mark
+from nself.domains.connection.rules import marked, part, with_mark
 from nself.domains.connection.service import intents
 from nself.domains.invoice import store
 from nself.domains.invoice.model import Plan, StoredLine, StoredPlan
@@ -81,7 +81,7 @@ def find_created(stripe: Stripe, intent: Intent) -> Snapshot | None:
 def settle_create(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:
     store.set_invoice(tx, intent.operation, snapshot["id"])
     metrics = [line.metric for line in store.plan_lines(tx, intent.operation)]
-    _plan_next_line(tx, intent, snapshot["id"], snapshot["customer"], metrics)
+    _plan_next_line(tx, intent, snapshot["id"], intent.params["customer"], metrics)
     log.info("invoice_generation", operation=intent.operation, invoice=snapshot["id"])
     return apply(tx, snapshot, number)
 
@@ -117,7 +117,7 @@ def find_finalized(stripe: Stripe, intent: Intent) -> Snapshot | None:
 
 def settle_finalize(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:
     """Below the minimum charge Stripe marks it paid at once and moves the amount to the customer's balance."""
-    if snapshot["status"] == "open":
+    if snapshot.get("status") == "open":
         _next(tx, intent, "invoice.pay", {"invoice": snapshot["id"]})
     return apply(tx, snapshot, number)
 
@@ -146,8 +146,13 @@ def fetch(stripe: Stripe, invoice: str) -> Snapshot:
 
 
 def apply(tx: Tx, snapshot: Snapshot, number: int) -> bool:
-    """Step: store a snapshot. A deletion is final: a later snapshot of a deleted draft is an older picture."""
+    """Step: store a snapshot. A deletion is final: a later snapshot of a deleted draft is an older picture.
+
+    False also for a snapshot that holds only the first of its lines; `fetch` brings them all.
+    """
     if snapshot.get("deleted"):
         store.mark_deleted(tx, snapshot["id"], number)
         return True
+    if part(snapshot, "lines").get("has_more"):
+        return False
     return store.upsert(tx, snapshot, number) or store.is_deleted(tx, snapshot["id"])

@@ -34,15 +34,23 @@ def update_url(app: App, given: UpdateUrl) -> UpdatedEndpoint:
     ours = ours or next((one for one in found if one.get("metadata") == MARK), None)
     if ours is not None and app.settings.secrets("STRIPE_WEBHOOK_SECRET"):
         if ours["url"] != given.url or ours["status"] != "enabled":
-            ours = app.stripe.update_webhook_endpoint(ours["id"], {"url": given.url, "disabled": False}, uuid.uuid4().hex)
+            ours = app.stripe.update_webhook_endpoint(
+                ours["id"], {"url": given.url, "disabled": False}, uuid.uuid4().hex
+            )
         return UpdatedEndpoint(id=ours["id"], url=ours["url"], created=False, note="the secret stays as it is")
     params = {"url": given.url, "enabled_events": ["*"], "metadata": MARK, "description": "nself billing"}
     made = app.stripe.create_webhook_endpoint(params, uuid.uuid4().hex)
     kept = ",".join([made["secret"], *app.settings.secrets("STRIPE_WEBHOOK_SECRET")])
     setting.set_values(app, SetSettings(assignments=[f"STRIPE_WEBHOOK_SECRET={kept}"]))
+    if ours is not None and ours["url"] == given.url and ours.get("metadata") == MARK:
+        # Made by a run that was killed before it kept the secret: it could only send what we must refuse.
+        app.stripe.delete_webhook_endpoint(ours["id"], uuid.uuid4().hex)
     log.info("webhook_endpoint_created", endpoint=made["id"], url=given.url)
     return UpdatedEndpoint(
-        id=made["id"], url=made["url"], created=True, note="its secret was stored; run `nself restart billing` to use it"
+        id=made["id"],
+        url=made["url"],
+        created=True,
+        note="its secret was stored; run `nself restart billing` to use it",
     )
 
 
@@ -79,5 +87,9 @@ def _post(app: App, url: str, secret: str) -> int:
 
 def _endpoint(one: dict[str, Any]) -> Endpoint:
     return Endpoint(
-        id=one["id"], url=one["url"], status=one["status"], events=one["enabled_events"], api_version=one.get("api_version")
+        id=one["id"],
+        url=one["url"],
+        status=one["status"],
+        events=one["enabled_events"],
+        api_version=one.get("api_version"),
     )

@@ -16,13 +16,12 @@ from nself.app import App
 from nself.core.clock import monotonic
 from nself.core.errors import BillingError, Denied, Unavailable
 from nself.db.connect import Tx
-from nself.domains.connection.service import mirror
+from nself.domains.connection.service import intents, mirror
 from nself.domains.webhook import store
 from nself.domains.webhook.model import Claimed, Waiting
 
-LEASE = timedelta(minutes=5)
-THREADS = 4
-BATCH = 50
+THREADS = 16
+"""As many objects are claimed at once, so that each is fetched right after its claim."""
 MAX_ATTEMPTS = 12
 LONGEST_WAIT = 3600
 
@@ -32,9 +31,10 @@ class _LeaseLost(Exception):
 
 
 def process_due(app: App) -> int:
-    """Claim objects with waiting events and process them, a few at a time; number of objects claimed."""
+    """Claim objects with waiting events and process them, all at once; number of objects claimed."""
+    lease = intents.lease(app)
     with app.db.reading() as tx:
-        claimed = store.claim_objects(tx, BATCH, LEASE)
+        claimed = store.claim_objects(tx, THREADS, lease)
     if len(claimed) == 1:
         process(app, claimed[0])
     elif claimed:
@@ -44,24 +44,34 @@ def process_due(app: App) -> int:
 
 
 def process(app: App, claimed: Claimed) -> None:
-    """All waiting events of one object. Never raises a BillingError."""
+    """All waiting events of one object. Raises only what keeps the outcome from being recorded."""
     began = monotonic()
     with app.db.reading() as tx:
         events = store.waiting(tx, claimed.object_id)
-    kind = events[-1].object_kind if events else ""
+    status = _verdict(app, events)
     try:
-        if events and mirror.mirrored(app, kind):
-            mirror.refresh(app, kind, claimed.object_id, also=lambda tx: _finish(app, tx, claimed, events, "processed"))
+        if status == "processed":
+            kind = events[-1].object_kind
+            mirror.refresh(app, kind, claimed.object_id, also=lambda tx: _finish(app, tx, claimed, events, status))
         else:
-            with app.db.transaction() as tx:
-                _finish(app, tx, claimed, events, "ignored")
+            app.db.transact(lambda tx: _finish(app, tx, claimed, events, status))
     except _LeaseLost:
         return
-    except BillingError as error:
+    except Exception as error:  # the boundary: what nobody foresaw must be seen, and not hold up other events
         _fail(app, claimed, events, error)
         return
     for event in events:
-        log.info("webhook_processed", event=event.event_id, type=event.type, object=claimed.object_id, duration=round(monotonic() - began, 3))
+        log.info(
+            "webhook_processed", event=event.event_id, type=event.type, object=claimed.object_id, status=status,
+            duration=round(monotonic() - began, 3),
+        )  # fmt: skip
+
+
+def _verdict(app: App, events: list[Waiting]) -> str:
+    """What becomes of events. Those that came while we worked in the other mode are of no object that we can fetch."""
+    if any(event.livemode != app.settings.live for event in events):
+        return "parked"
+    return "processed" if events and mirror.mirrored(app, events[-1].object_kind) else "ignored"
 
 
 def _finish(app: App, tx: Tx, claimed: Claimed, events: list[Waiting], status: str) -> None:
@@ -71,17 +81,22 @@ def _finish(app: App, tx: Tx, claimed: Claimed, events: list[Waiting], status: s
     store.release_object(tx, claimed.object_id, timedelta(0))
 
 
-def _fail(app: App, claimed: Claimed, events: list[Waiting], error: BillingError) -> None:
+def _fail(app: App, claimed: Claimed, events: list[Waiting], error: Exception) -> None:
     """Try again later; an outage or a refused key is never the event's fault and is not counted out."""
-    attempts = max(event.attempts for event in events) + 1
+    attempts = max((event.attempts for event in events), default=0) + 1
     permanent = attempts >= MAX_ATTEMPTS and not isinstance(error, (Unavailable, Denied))
     wait = random.uniform(0.5, 1) * min(LONGEST_WAIT, 2**attempts)
+    code, text = "internal_error", log.redact(f"{type(error).__name__}: {error}")
+    if isinstance(error, BillingError):
+        code, text = error.code, error.message
+    else:
+        log.failure("webhook_broke", object=claimed.object_id)
     with app.db.transaction() as tx:
         if store.lock_object(tx, claimed.object_id) != claimed.fence:
             return
-        store.fail_events(tx, [event.id for event in events], f"{error.code}: {error.message}", permanent)
+        store.fail_events(tx, [event.id for event in events], f"{code}: {text}", permanent)
         store.release_object(tx, claimed.object_id, timedelta(seconds=wait))
     log.warning(
-        "webhook_failed", object=claimed.object_id, events=[event.event_id for event in events], code=error.code,
-        error=error.message, attempts=attempts, permanent=permanent,
+        "webhook_failed", object=claimed.object_id, events=[event.event_id for event in events], code=code, error=text,
+        attempts=attempts, permanent=permanent,
     )  # fmt: skip

@@ -1,0 +1,32 @@
+"""Fixtures of the money tests; their conftests import them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from money_bench import Bench, Sandbox, charge_overage, no_traffic_complaints, sandbox_in_thread
+
+from nself.gateway import retry
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    """A fresh sandbox; all that went over the wire is judged by Stripe's own document at the end."""
+    traffic = tmp_path / "traffic.jsonl"
+    with sandbox_in_thread(traffic) as running:
+        yield running
+    no_traffic_complaints(traffic)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, database: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Plan free includes 20 api_calls a month; the gateway's retries come without the seconds between them."""
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.001)
+    folder = tmp_path / "project"
+    folder.mkdir()
+    made = Bench(folder, database, sandbox)
+    charge_overage(made.app(), "api_calls", 20)
+    yield made
+    made.close()

@@ -1,0 +1,93 @@
+"""Crashes at chosen seams: before and after each commit of `app.db`, before and after each call to Stripe.
+
+A statement outside a transaction commits by itself; to crash before it is to crash after what came before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from money_bench import Bench
+
+from nself.app import App
+from nself.db.connect import Database, Tx
+from nself.gateway import live
+
+
+class Crash(BaseException):
+    """The process is gone: nothing catches this."""
+
+
+class Seams:
+    """Counts the seams that are passed; crashes at number `at`, from 1."""
+
+    def __init__(self, at: int | None = None) -> None:
+        self.at = at
+        self.passed: list[str] = []
+
+    def __call__(self, name: str) -> None:
+        self.passed.append(name)
+        if len(self.passed) == self.at:
+            raise Crash(f"{self.at}: {name}")
+
+
+class SeamDatabase(Database):
+    def __init__(self, conninfo: str, seams: Seams) -> None:
+        super().__init__(conninfo, wait=5)
+        self.seams = seams
+
+    @contextmanager
+    def reading(self) -> Iterator[Tx]:
+        with super().reading() as tx:
+            yield tx
+        self.seams("after statement")
+
+    @contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        with super().transaction() as tx:
+            yield tx
+            self.seams("before commit")
+        self.seams("after commit")
+
+
+class SeamStripe:
+    """The real gateway; what its calls did stays done when the caller crashes."""
+
+    def __init__(self, stripe: Any, seams: Seams) -> None:
+        self._stripe, self._seams = stripe, seams
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._stripe, name)
+        if name in ("close", "counters", "live"):
+            return found
+
+        def call(*args: Any, **more: Any) -> Any:
+            self._seams(f"before {name}")
+            answer = found(*args, **more)
+            self._seams(f"after {name}")
+            return answer
+
+        return call
+
+
+def fragile(bench: Bench, seams: Seams) -> App:
+    """An app that crashes where `seams` says."""
+    app = bench.app()
+    app.close()
+    app.__dict__["db"] = SeamDatabase(bench.database, seams)
+    app.__dict__["stripe"] = SeamStripe(live.connect(app.settings), seams)
+    return app
+
+
+def crashes(bench: Bench, user: str, at: int) -> bool:
+    """Whether a whole run for `user` crashed at seam `at`; false where it has fewer seams."""
+    app = fragile(bench, Seams(at))
+    try:
+        bench.whole_run(app, user)
+    except Crash:
+        return True
+    finally:
+        app.close()
+    return False
