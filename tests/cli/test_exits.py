@@ -159,7 +159,8 @@ main.main()
 
 
 def start(root: Path, *line: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(line, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.Popen(line, cwd=root, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_a_reader_that_leaves_is_no_failure(tmp_path: Path) -> None:
