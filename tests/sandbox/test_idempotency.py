@@ -3,9 +3,11 @@
 import threading
 from typing import Any
 
+import pytest
 import stripe
 
 from sandbox.conftest import Sandbox, Sdk, drafted, paying_customer, refusal, sdk
+from stripe_sandbox import idempotency
 
 KEY: Any = {"idempotency_key": "the-key"}
 
@@ -93,6 +95,21 @@ def test_a_server_error_is_kept_and_nothing_was_done(sandbox: Sandbox, api: Sdk)
     again = refusal(stripe.APIError, api.customers.create, {"name": "A"}, KEY)
     assert (again.http_status, again.headers["Idempotent-Replayed"]) == (500, "true")
     assert api.customers.list().data == []
+
+
+def test_change_event_and_outcome_are_one_transaction(api: Sdk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last of the three fails, so none of them stays."""
+
+    def fails(*arguments: Any) -> None:
+        raise RuntimeError("no room left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(idempotency, "keep", fails)
+        error = refusal(stripe.APIError, api.customers.create, {"name": "A"}, KEY)
+    assert "no room left" in error.user_message
+    assert api.customers.list().data == []
+    assert api.events.list().data == []
+    assert api.customers.create({"name": "A"}, KEY).name == "A"
 
 
 def test_what_strikes_before_the_api_is_not_kept(sandbox: Sandbox, api: Sdk) -> None:

@@ -178,6 +178,8 @@ def test_below_the_minimum_nothing_is_asked_and_the_balance_owes_it(
     assert (small.status, small.amount_due, small.amount_paid, small.ending_balance) == ("paid", 0, 0, below)
     assert api.customers.retrieve(customer.id).balance == below
     assert api.charges.list().data == []
+    exact = api.invoices.pay(drafted(api, paying_customer(api).id, enough, currency=currency).id)
+    assert (exact.amount_paid, exact.ending_balance) == (enough, 0)
     paid = api.invoices.pay(drafted(api, customer.id, enough, currency=currency).id)
     assert (paid.total, paid.amount_paid, paid.ending_balance) == (enough, enough + below, 0)
 
