@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -68,18 +69,15 @@ class App:
     def ensure_project(self) -> None:
         """Make the folder a project: `.env` and `.gitignore` entries. Existing files are kept."""
         self.project.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            with self.project.env.open("x", encoding="utf-8") as file:
-                file.write(ENV_TEMPLATE)
+        with suppress(FileExistsError), self.project.env.open("x", encoding="utf-8") as file:
+            file.write(ENV_TEMPLATE)
             log.info("project_created", path=str(self.project.root))
-        except FileExistsError:
-            return
         ignore = self.project.root / ".gitignore"
         known = ignore.read_text(encoding="utf-8").splitlines() if ignore.exists() else []
         missing = [line for line in GITIGNORE if line not in known]
         if missing:
             with ignore.open("a", encoding="utf-8") as file:
-                file.write("".join(f"{line}\n" for line in missing))
+                file.write("".join(f"{line}\n" for line in ("", *missing) if line or known))
 
     @cached_property
     def db(self) -> Database:
