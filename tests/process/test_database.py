@@ -133,8 +133,9 @@ def test_an_older_postmaster_that_nobody_supervises_is_asked_to_end(stand: Stand
         "odd ; # %s $HOME \"quoted\" 'x' é",
     ],
 )
-def test_any_project_path_works(name: str) -> None:
+def test_any_project_path_works(name: str, template: Path) -> None:
     with standing(name) as stand:
+        stand.with_database(template)
         keep(stand)
         assert rows(stand) == [(1,), (2,), (3,)]
         stand.run("start", "worker")

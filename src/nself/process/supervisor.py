@@ -241,6 +241,9 @@ def shut_down(project: Project) -> bool:
         while alive(project):
             if monotonic() > deadline:
                 raise SupervisorFailed(detail="it does not end")
+            with suppress(Gone):
+                # Any call wakes it up: its loop sleeps for up to a second.
+                client(project).states()
             time.sleep(POLL_SECONDS)
     return True
 
