@@ -55,9 +55,9 @@ def containing(at: datetime, unit: Unit, tz: ZoneInfo) -> Period:
 
 def month(text: str, tz: ZoneInfo, param: str = "period") -> Period:
     """The month written `2026-01`."""
-    found = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", text)
-    if not found or int(found[1]) < 1970:
-        raise InvalidParameter(f"Invalid period: {text} (a month is written 2026-01)", param)
+    found = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", text, re.ASCII)
+    if not found or not 1970 <= int(found[1]) < 9999:
+        raise InvalidParameter(f"Invalid period: {text[:40]} (a month is written 2026-01)", param)
     first = date(int(found[1]), int(found[2]), 1)
     return Period(_midnight(first, tz), _midnight(_next_month(first), tz))
 
@@ -75,5 +75,5 @@ def instant(text: str, tz: ZoneInfo, param: str = "at", *, end: bool = False) ->
         return (at if at.tzinfo else at.replace(tzinfo=tz)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidParameter(
-            f"Invalid date: {text} (write 2026-01-15, 2026-01-15 10:00:00 or 2026-01-15T10:00:00Z)", param
+            f"Invalid date: {text[:40]} (write 2026-01-15, 2026-01-15 10:00:00 or 2026-01-15T10:00:00Z)", param
         ) from None

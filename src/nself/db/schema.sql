@@ -158,7 +158,8 @@ create table billing_usage_imports (
     duplicate bigint not null default 0,
     rejected bigint not null default 0,
     started_at timestamp with time zone not null,
-    updated_at timestamp with time zone not null
+    updated_at timestamp with time zone not null,
+    digest bytea not null default '\x'::bytea
 );
 
 create table billing_usage_intake (

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import re
 import uuid
+from typing import Any, cast
 
 import msgspec
 from starlette.responses import Response
 
 from nself import log
-from nself.core.errors import BillingError, Invalid, InvalidInteger, InvalidParameter, MissingParameter, UnknownParameter
+from nself.core.errors import (
+    BillingError,
+    Invalid,
+    InvalidInteger,
+    InvalidParameter,
+    MissingParameter,
+    UnknownParameter,
+)
+from nself.db.connect import transient
+from nself.db.server import DatabaseUnavailable
 
 RETRY_SECONDS = 5
+SHOWN = 255  # characters of a wrong value that are repeated
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
@@ -37,6 +48,8 @@ def body(result: object, request_id: str, status: int = 200, headers: dict[str, 
 
 def failure(error: Exception, request_id: str) -> Response:
     """Any failure; what was not foreseen is logged with its traceback and told as 500 without details."""
+    if hasattr(error, "sqlstate") and transient(cast("Any", error)):  # the driver's error: the database went away in mid-request
+        error = DatabaseUnavailable(detail=str(error).strip())
     if not isinstance(error, BillingError):
         log.logger.error("request_failed", exc_info=error, extra={"fields": {"request_id": request_id}})
         error = BillingError(detail=f"Something went wrong here; the log has the details under {request_id}")
@@ -58,5 +71,5 @@ def explained(error: msgspec.ValidationError, given: object) -> BillingError:
     place = re.search(r"`\$\.(\w+)`", text)
     name = place[1] if place else None
     if name and "Expected `int" in text and "got" in text and isinstance(given, dict):
-        return InvalidInteger(given.get(name), name)  # type: ignore[union-attr]
+        return InvalidInteger(_encode(given.get(name)).decode()[:SHOWN], name)  # type: ignore[union-attr]
     return InvalidParameter(text, name)

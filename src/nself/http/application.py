@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from math import ceil
 from typing import Any, cast
 
 import msgspec
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nself.app import App
 from nself.core.entrypoint import Route
-from nself.core.errors import NotFound, Unavailable
+from nself.core.errors import InvalidParameter, NotFound, Unavailable
 from nself.domains.api_key import service as api_key
 from nself.http import answer, docs
 from nself.http.ingest import INGEST_PATH, Ingest
@@ -111,7 +112,7 @@ def _run(app: App, row: Route, request: Request, raw: bytes, request_id: str) ->
 def _retry_after(app: App, result: object) -> dict[str, str]:
     """Seconds until the limit begins anew."""
     resets_at = getattr(result, "resets_at", None)
-    return {"Retry-After": str(max(1, int((resets_at - app.clock()).total_seconds())))} if resets_at else {}
+    return {"Retry-After": str(max(1, ceil((resets_at - app.clock()).total_seconds())))} if resets_at else {}
 
 
 def _given(struct: type[msgspec.Struct], request: Request, raw: bytes) -> msgspec.Struct:
@@ -121,9 +122,13 @@ def _given(struct: type[msgspec.Struct], request: Request, raw: bytes) -> msgspe
     if strict:
         try:
             given = msgspec.json.decode(raw or b"{}")
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise answer.NotJson(detail=error) from None
     try:
-        return msgspec.convert(given, struct, strict=strict)
+        made = msgspec.convert(given, struct, strict=strict)
     except msgspec.ValidationError as error:
         raise answer.explained(error, given) from None
+    for name, value in msgspec.structs.asdict(made).items():
+        if isinstance(value, str) and "\0" in value:  # PostgreSQL has no such text
+            raise InvalidParameter(f"Invalid {name}: it holds a NUL", name)
+    return made

@@ -18,7 +18,8 @@ from nself import log
 from nself.app import App
 from nself.core.errors import BillingError
 from nself.domains.api_key import service as api_key
-from nself.domains.usage.model import Intake
+from nself.domains.usage.model import Intake, UnreadableEvent
+from nself.domains.usage.rules import UNREADABLE
 from nself.domains.usage.service import record
 from nself.domains.usage.service.record import Given
 from nself.http import answer
@@ -29,7 +30,7 @@ COMMITS = 2
 """Commits under way at once: while one waits for the disk the next is prepared."""
 GROUP_EVENTS = 10_000
 _array = msgspec.json.Decoder(list[msgspec.Raw])
-_lines = msgspec.json.Decoder(msgspec.Raw)
+_one = msgspec.json.Decoder(msgspec.Raw)
 
 
 class Waiting:
@@ -130,12 +131,26 @@ def parse(body: bytes, content_type: str) -> Sequence[Given]:
     """Events as they came, each still to be decoded. Raises NotJson where nothing can be read."""
     try:
         if content_type.partition(";")[0].strip().lower() == "application/x-ndjson":
-            return _lines.decode_lines(body)
+            return _lines(body)
         if body.lstrip()[:1] == b"[":
             return _array.decode(body)
-        return [_lines.decode(body)]
-    except msgspec.DecodeError as error:
+        return [_one.decode(body)]
+    except UNREADABLE as error:
         raise answer.NotJson(detail=error) from None
+
+
+def _lines(body: bytes) -> Sequence[Given]:
+    """NDJSON: a line that is no JSON is refused alone, unless no line is. Raises what the decoder raises."""
+    lines = [line for line in body.splitlines() if line.strip()]
+    found: list[Given] = []
+    for line in lines:
+        try:
+            found.append(_one.decode(line))
+        except UNREADABLE as error:
+            found.append(UnreadableEvent(detail=str(error), line=line.decode("utf-8", "replace")))
+    if not any(isinstance(one, msgspec.Raw) for one in found):
+        _one.decode(lines[0] if lines else b"")
+    return found
 
 
 async def _body(receive: Receive, limit: int) -> bytes:

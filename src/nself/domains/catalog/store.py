@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TypeVar
 
 import msgspec
@@ -17,16 +20,23 @@ T = TypeVar("T", MetricFile, PriceFile)
 def load(path: Path, kind: type[T], default: str) -> T:
     """Raises BrokenCatalog, which names the file and the place in it."""
     try:
+        if not path.exists():
+            _create(path, default)
         state = path.stat()
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(default)
-        except FileExistsError:
-            pass
-        state = path.stat()
+    except OSError as error:
+        raise BrokenCatalog(path=path, detail=error) from error
     return _read(path, kind, state.st_mtime_ns, state.st_size)
+
+
+def _create(path: Path, text: str) -> None:
+    """The whole file at once, so that nobody reads a half of it; one that is there by now is kept."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.") as file:
+        file.write(text)
+        file.flush()
+        os.chmod(file.name, 0o644)
+        with suppress(FileExistsError):
+            os.link(file.name, path)
 
 
 @lru_cache(maxsize=8)

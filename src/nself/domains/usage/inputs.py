@@ -39,6 +39,7 @@ class ImportUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = "auto"
     count_metric: Annotated[str, Meta(description="Access logs: metric that counts one for each line.")] = "api_calls"
     bytes_metric: Annotated[str, Meta(description="Access logs: metric that sums the bytes sent.")] = "bandwidth"
+    origin: Annotated[str | None, Meta(description="Where the file is from: tells apart files that begin with the same line.")] = None
     create_users: Annotated[bool, Meta(description="Create users that are not there yet.")] = False
 
 

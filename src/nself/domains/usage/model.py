@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -69,10 +70,25 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """Where an import stands."""
+    """Where an import stands; `digest` is of all bytes before `position`, `path` where they were read first."""
 
     position: int
-    lines: int
+    digest: bytes
+    path: str
+
+
+class Tally(NamedTuple):
+    """What a run of an import did so far."""
+
+    lines: int = 0
+    events: int = 0
+    accepted: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    created: int = 0
+
+    def plus(self, other: Tally) -> Tally:
+        return Tally(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 class Total(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,9 +166,9 @@ class ValueOutOfRange(Invalid):
     text = f"Invalid value: {{value}} (0 to {MAX_VALUE})"
 
 
-class KeyTooLong(Invalid):
-    code, guide, param = "key_too_long", "2.3", "key"
-    text = f"Invalid key: more than {MAX_KEY} characters"
+class BadKey(Invalid):
+    code, guide, param = "key_invalid", "2.3", "key"
+    text = f"Invalid key: 1 to {MAX_KEY} printable characters are needed"
 
 
 class BadTime(Invalid):
@@ -187,3 +203,9 @@ class UnreadableImport(Invalid):
     code, param = "unreadable_import", "file"
     text = "{path} cannot be imported: {detail}"
     hints = ("nself billing usage import --help",)
+
+
+class ImportDiffers(Conflict):
+    code, param = "import_differs", "file"
+    text = "{path} begins like {other}, but is not the same up to byte {position}, where the import of that file stands; nothing was imported"
+    hints = ("nself billing usage import {path} --origin NAME",)

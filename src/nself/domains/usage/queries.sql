@@ -18,6 +18,7 @@ copy usage_staging (n, user_id, metric_type, value, created_at, idempotency_key,
 
 -- name: store_staged
 -- Keys first (sorted, so that two writers do not deadlock), then the events and deltas of the keys that were new.
+-- Of two values at the same instant the larger is the last, here and below: no order of commits or folds changes a total.
 -- Returns the n of what was not new.
 with input as (
     select distinct on (user_id, idempotency_key) *
@@ -44,7 +45,7 @@ deltas as (
     insert into billing_usage_deltas (user_id, metric_type, hour, events, total, largest, last_value, last_at)
     select
         user_id, metric_type, date_trunc('hour', created_at, 'UTC'), count(*), sum(value), max(value),
-        (array_agg(value order by created_at desc, idempotency_key desc))[1], max(created_at)
+        (array_agg(value order by created_at desc, value desc))[1], max(created_at)
     from counted
     group by 1, 2, 3
 )
@@ -77,7 +78,7 @@ from unnest(%(events)s::text[], %(codes)s::text[], %(messages)s::text[]) as give
 -- One statement, so that a fold in between cannot count a delta twice. `%(users)s` null means everybody.
 select
     user_id, metric_type, sum(events)::bigint as events, sum(total) as total, max(largest) as largest,
-    (array_agg(last_value order by last_at desc))[1] as last_value, max(last_at) as last_at
+    (array_agg(last_value order by last_at desc, last_value desc))[1] as last_value, max(last_at) as last_at
 from (
     select user_id, metric_type, events, total, largest, last_value, last_at
     from billing_usage_rollups
@@ -107,10 +108,10 @@ from (
 order by month;
 
 -- name: buckets
--- From raw events, so that days are exact in every time zone.
+-- From raw events, so that days are exact in every time zone. Hours begin where UTC's do: `zone` is UTC then.
 select
     user_id, metric_type, count(*) as events, sum(value) as total, max(value) as largest,
-    (array_agg(value order by created_at desc))[1] as last_value, max(created_at) as last_at,
+    (array_agg(value order by created_at desc, value desc))[1] as last_value, max(created_at) as last_at,
     date_trunc(%(unit)s::text, created_at, %(zone)s::text) as bucket
 from billing_usage
 where
@@ -151,7 +152,7 @@ with taken as (
 grouped as (
     select
         user_id, metric_type, hour, sum(events)::bigint as events, sum(total) as total, max(largest) as largest,
-        (array_agg(last_value order by last_at desc, id desc))[1] as last_value, max(last_at) as last_at
+        (array_agg(last_value order by last_at desc, last_value desc))[1] as last_value, max(last_at) as last_at
     from taken
     group by user_id, metric_type, hour
 ),
@@ -164,7 +165,10 @@ folded as (
         events = rollup.events + excluded.events,
         total = rollup.total + excluded.total,
         largest = greatest(rollup.largest, excluded.largest),
-        last_value = case when excluded.last_at >= rollup.last_at then excluded.last_value else rollup.last_value end,
+        last_value = case
+            when (excluded.last_at, excluded.last_value) > (rollup.last_at, rollup.last_value) then excluded.last_value
+            else rollup.last_value
+        end,
         last_at = greatest(rollup.last_at, excluded.last_at)
 )
 select count(*) from taken;
@@ -184,10 +188,10 @@ on conflict (source) do nothing;
 
 -- name: lock_import
 -- Two imports of one file take turns, chunk by chunk.
-select position, lines from billing_usage_imports where source = %(source)s for update;
+select position, digest, path from billing_usage_imports where source = %(source)s for update;
 
 -- name: advance_import
 update billing_usage_imports set
-    position = %(position)s, lines = lines + %(lines)s, received = received + %(received)s, counted = counted + %(counted)s,
+    position = %(position)s, digest = %(digest)s, lines = lines + %(lines)s, received = received + %(received)s, counted = counted + %(counted)s,
     duplicate = duplicate + %(duplicate)s, rejected = rejected + %(rejected)s, updated_at = %(now)s
 where source = %(source)s;

@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -20,8 +20,8 @@ from nself.domains.usage.model import (
     MAX_KEY,
     MAX_NAME,
     MAX_VALUE,
+    BadKey,
     BadTime,
-    KeyTooLong,
     Row,
     UnreadableEvent,
     ValueOutOfRange,
@@ -30,13 +30,16 @@ from nself.domains.usage.model import (
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(minutes=5)
 ACCESS = re.compile(
-    r'(?P<host>\S+) \S+ (?P<who>\S+|"[^"]*") \[(?P<at>[^\]]+)\] "(?P<request>(?:[^"\\]|\\.)*)" (?P<status>\d{3}) (?P<size>\d+|-)'
-    r'(?: "(?:[^"\\]|\\.)*" "(?:[^"\\]|\\.)*")?(?: .*)?'
+    r'(?P<host>\S+) \S+ (?P<who>\S+|"[^"]*") \[(?P<at>[^\]]+)\] "(?P<request>(?:[^"\\]|\\.)*)" (?P<status>\d{3}) (?P<size>\d{1,19}|-)'
+    r'(?: "(?:[^"\\]|\\.)*" "(?:[^"\\]|\\.)*")?(?: .*)?',
+    re.ASCII,
 )
 MONTHS = {name: at for at, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What the JSON decoder raises: no JSON, no UTF-8, nested too deeply."""
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode_one = msgspec.json.Decoder(UsageEvent)
-_raw = msgspec.json.Decoder(dict[str, Any])
+_raw = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def check(event: UsageEvent, metrics: Mapping[str, object], now: datetime, tz: ZoneInfo, fresh_key: str) -> Row:
@@ -48,12 +51,12 @@ def check(event: UsageEvent, metrics: Mapping[str, object], now: datetime, tz: Z
         raise NoSuchMetric(metric=event.metric[:MAX_NAME])
     if not 0 <= event.value <= MAX_VALUE:
         raise ValueOutOfRange(value=event.value)
-    if not event.user or len(event.user) > MAX_NAME or not _storable(event.user):
+    if not is_name(event.user):
         raise InvalidParameter(f"Invalid user: {event.user[:40]!r}", "user")
-    if event.key is not None and (len(event.key) > MAX_KEY or not event.key or not _storable(event.key)):
-        raise KeyTooLong()
+    if event.key is not None and not (event.key and len(event.key) <= MAX_KEY and event.key.isprintable()):
+        raise BadKey()
     at = _time(event.at, now, tz) if event.at is not None else now
-    properties = _encode(event.properties).decode() if event.properties else None
+    properties = _properties(event)
     given = f"{event.metric}\0{event.value}\0{at.isoformat() if event.at is not None else ''}\0{properties or ''}"
     return Row(
         user=event.user,
@@ -66,9 +69,16 @@ def check(event: UsageEvent, metrics: Mapping[str, object], now: datetime, tz: Z
     )
 
 
-def _storable(text: str) -> bool:
-    """PostgreSQL stores neither NUL nor lone surrogates."""
-    return "\0" not in text and text.isprintable()
+def _properties(event: UsageEvent) -> str | None:
+    try:
+        return _encode(event.properties).decode() if event.properties else None
+    except RecursionError as error:
+        raise UnreadableEvent(detail=str(error)) from None
+
+
+def is_name(user: str) -> bool:
+    """Whether a user can be called so: PostgreSQL stores neither NUL nor lone surrogates."""
+    return 0 < len(user) <= MAX_NAME and user.isprintable()
 
 
 def _time(text: str, now: datetime, tz: ZoneInfo) -> datetime:
@@ -86,7 +96,7 @@ def decode(body: bytes | msgspec.Raw) -> UsageEvent:
         return _decode_one.decode(body)
     except msgspec.ValidationError as error:
         raise _explained(error, body) from None
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise UnreadableEvent(detail=str(error)) from None
 
 
@@ -102,10 +112,11 @@ def _explained(error: msgspec.ValidationError, body: bytes | msgspec.Raw) -> Exc
     return UnreadableEvent(detail=text)
 
 
-def _given(body: bytes | msgspec.Raw, name: str) -> object:
+def _given(body: bytes | msgspec.Raw, name: str) -> str:
+    """The field as it was written."""
     try:
-        return _raw.decode(body).get(name)
-    except msgspec.DecodeError:
+        return bytes(_raw.decode(body)[name])[:MAX_NAME].decode("utf-8", "replace")
+    except UNREADABLE:  # what follows it is broken too
         return "?"
 
 
@@ -169,6 +180,14 @@ def csv_event(header: list[str], line: str) -> UsageEvent:
     )
 
 
+def csv_header(line: str) -> list[str]:
+    """The columns' names in lower case, without quotes."""
+    try:
+        return [name.strip().lower() for cells in csv.reader([line]) for name in cells]
+    except csv.Error:
+        return []
+
+
 def guess_format(name: str, first: str) -> str | None:
     """The format of a file from its name and first line, or None."""
     bare = name.lower().removesuffix(".gz")
@@ -178,7 +197,7 @@ def guess_format(name: str, first: str) -> str | None:
         return "ndjson"
     if access_line(first):
         return "access"
-    return "csv" if {"user", "metric", "value"} <= set(first.lower().replace(" ", "").split(",")) else None
+    return "csv" if set(csv_header(first)) >= {"user", "metric", "value"} else None
 
 
 def value_of(aggregation: str, events: int, total: int, largest: int, last_value: int) -> int:

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.usage.model import Counts, Progress, Reason, Row, Sum
+from nself.domains.usage.model import Counts, Progress, Reason, Row, Sum, Tally
 
 SQL = beside(__file__)
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
@@ -101,10 +101,10 @@ def lock_import(tx: Tx, source: str) -> Progress:
     return tx.one(SQL["lock_import"], Progress, source=source)
 
 
-def advance_import(
-    tx: Tx, source: str, position: int, lines: int, received: int, counted: int, duplicate: int, rejected: int, now: datetime
-) -> None:
+def advance_import(tx: Tx, source: str, position: int, digest: bytes, tally: Tally, now: datetime) -> None:
+    """Add `tally` to what was imported up to `position`."""
     tx.run(
         SQL["advance_import"],
-        source=source, position=position, lines=lines, received=received, counted=counted, duplicate=duplicate, rejected=rejected, now=now,
+        source=source, position=position, digest=digest, lines=tally.lines, received=tally.events, counted=tally.accepted,
+        duplicate=tally.duplicate, rejected=tally.rejected, now=now,
     )  # fmt: skip

@@ -20,7 +20,7 @@ from nself.domains.usage import rules, store
 from nself.domains.usage.inputs import RecordUsage, UsageEvent
 from nself.domains.usage.model import BatchTooLarge, Intake, KeyReused, Recorded, Refused, Row
 
-MAX_KEPT = 4000  # characters of a rejected event that are kept
+MAX_KEPT = 4000  # characters of a rejected event and of its reason that are kept
 
 _months: set[tuple[str, date]] = set()
 _months_lock = Lock()
@@ -35,7 +35,7 @@ class Outcome(msgspec.Struct, frozen=True):
     def part(self, start: int, stop: int) -> Intake:
         """The answer for the events `[start, stop)`, numbered from 0 again."""
         refused = [
-            Refused(index=at - start, code=error.code, message=error.message)
+            Refused(index=at - start, code=error.code, message=_kept(error.message))
             for at, error in sorted(self.refused.items())
             if start <= at < stop
         ]
@@ -128,7 +128,7 @@ def store_rows(
     if refused:
         kept = sorted(refused.items())
         store.add_rejected(
-            tx, source, now, [_text(events[at]) for at, _ in kept], [error.code for _, error in kept], [error.message for _, error in kept]
+            tx, source, now, [_text(events[at]) for at, _ in kept], [error.code for _, error in kept], [_kept(error.message) for _, error in kept]
         )
     store.add_intake(tx, source, len(events), len(duplicates), now)
     return Outcome(refused, frozenset(duplicates))
@@ -142,6 +142,11 @@ def _text(given: Given) -> str:
         text = msgspec.json.encode(given).decode()
     else:
         text = bytes(given).decode("utf-8", "replace")
+    return _kept(text)
+
+
+def _kept(text: str) -> str:
+    """What PostgreSQL can store of `text`, and not more than is useful."""
     return text[:MAX_KEPT].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
