@@ -57,6 +57,12 @@ def living(pid: int) -> bool:
     return False
 
 
+def kill(pid: int) -> None:
+    """kill -9, and wait until the process is dead: it has to be scheduled for that."""
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not living(pid))
+
+
 class Status(NamedTuple):
     state: str
     pid: int

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from harness import DRIVER, PLAIN_PYTHON, Stand, living, standing, until
+from harness import DRIVER, PLAIN_PYTHON, Stand, kill, living, standing, until
 
 from nself.core.project import Project
 from nself.core.settings import Settings, Value
@@ -65,7 +64,7 @@ def test_after_kill_9_the_next_command_finds_all_committed_rows(stand: Stand, vi
     pids = {"postmaster": [stand.postmaster()], "supervisord": [stand.supervisord()]}
     pids["both"] = [*pids["supervisord"], *pids["postmaster"]]
     for pid in pids[victims]:
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     assert rows(stand) == [(1,), (2,), (3,)]
     assert not any(living(pid) for pid in pids[victims])
 
@@ -85,7 +84,7 @@ def test_supervisord_killed_in_mid_initdb(fresh: Stand) -> None:
     command = fresh.popen("ensure")
     link = fresh.state / "postgres"
     until(lambda: link.exists() and list(fresh.home.glob(".initdb-*/PG_VERSION")), what="initdb did not begin")
-    os.kill(fresh.supervisord(), signal.SIGKILL)
+    kill(fresh.supervisord())
     out, err = command.communicate(timeout=60)
     assert command.returncode == 0, (out, err)
     keep(fresh)
@@ -209,7 +208,7 @@ def test_as_a_plain_user() -> None:
         conninfo = stand.ensure()
         assert not (stand.state / "postgres").is_symlink()
         assert (stand.state / "postgres" / "data" / "PG_VERSION").exists()
-        os.kill(stand.supervisord(), signal.SIGKILL)
+        kill(stand.supervisord())
         assert stand.ensure() == conninfo
         stand.run("start", "billing")
         assert stand.status()["http"].state == "running"

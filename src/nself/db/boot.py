@@ -40,19 +40,12 @@ def holders(data: Path) -> set[int]:
     return found
 
 
-def _postmaster(data: Path) -> int | None:
-    try:
-        return int((data / "postmaster.pid").read_text().split("\n", 1)[0])
-    except (OSError, ValueError):
-        return None
-
-
 def wait_for_older(data: Path) -> None:
     """There is one supervisord, so another server on these data is a leftover: ask it to end, and wait."""
     asked = False
     begun = monotonic()
     while found := holders(data):
-        pid = _postmaster(data)
+        pid = embedded.postmaster(data)
         if not asked and pid in found and monotonic() - begun > 1:
             print(f"an earlier postmaster {pid} still runs; asked it to shut down", flush=True)
             os.kill(pid, signal.SIGINT)
@@ -67,7 +60,7 @@ def recycled(data: Path) -> dict[str, str]:
     Only after `wait_for_older` found no server on these data; PostgreSQL's own check for a shared memory
     segment that is still in use stays in force.
     """
-    pid = _postmaster(data) if sys.platform == "linux" else None
+    pid = embedded.postmaster(data) if sys.platform == "linux" else None
     return {"PG_GRANDPARENT_PID": str(pid)} if pid is not None else {}
 
 

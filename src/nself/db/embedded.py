@@ -64,6 +64,14 @@ def announced(home: Path) -> bool:
         return False
 
 
+def postmaster(data: Path) -> int | None:
+    """The process that last noted itself as the server on `data`."""
+    try:
+        return int((data / "postmaster.pid").read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None
+
+
 def owner(home: Path) -> str | None:
     """As whom the server runs: None is the caller."""
     return pwd.getpwuid(home.stat().st_uid).pw_name if os.geteuid() == 0 else None

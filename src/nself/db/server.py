@@ -65,8 +65,8 @@ def _check_external(url: str) -> str:
     return url
 
 
-def _ask(project: Project) -> tuple[Answer, Path | None]:
-    """What the embedded server says, and where it listens."""
+def _ask(project: Project, ours: bool = False) -> tuple[Answer, Path | None]:
+    """What the embedded server says, and where it listens. `ours`: only one that today's supervisor started."""
     home = embedded.home(project)
     if home is None:
         return Answer(False, "there is no database yet"), None
@@ -74,7 +74,14 @@ def _ask(project: Project) -> tuple[Answer, Path | None]:
     folder = embedded.sockets(project, home)
     if not embedded.announced(home):
         return Answer(False, "the server is not ready yet"), folder
-    return probe(folder, embedded.USER, embedded.DATABASE), folder
+    answer = probe(folder, embedded.USER, embedded.DATABASE)
+    if answer.ready and ours:
+        from nself.process.supervisor import states
+
+        state = states(project).get("postgres")
+        if not state or state.pid != embedded.postmaster(home / "data"):
+            return Answer(False, "an earlier server still has to end"), folder
+    return answer, folder
 
 
 def answers(project: Project) -> bool:
@@ -82,14 +89,15 @@ def answers(project: Project) -> bool:
     return _ask(project)[0].ready
 
 
-def _revive(project: Project, settings: Settings, table: Table) -> None:
-    """Where supervisord was killed, bring back all that should run."""
+def _revive(project: Project, settings: Settings, table: Table) -> bool:
+    """Where supervisord was killed, bring back all that should run; whether that was so."""
     run = run_folder(project)
     if is_locked(run / DAEMON_LOCK) or not wanted.load(run):
-        return
+        return False
     from nself.process.supervisor import ensure_supervisor
 
     ensure_supervisor(project, settings, table)
+    return True
 
 
 class DatabaseStopped(Conflict):
@@ -141,12 +149,13 @@ def ensure(
     operator stopped is not for a service to start. Without `insist` a `stop` of another command ends the
     wait. Raises DatabaseUnavailable, DatabaseStopped, StateUnwritable.
     """
-    if not inside_service():
-        _revive(project, settings, table)
+    starting = not inside_service()
+    # A server whose supervisord was killed a moment ago may still answer, and is about to end.
+    revived = starting and _revive(project, settings, table)
     external = settings.text("DATABASE_URL")
     if external:
         return _check_external(external)
-    answer, folder = _ask(project)
+    answer, folder = _ask(project, revived)
     if answer.ready and folder:
         return conninfo(folder)
     from nself.process.waiting import Progress
@@ -155,11 +164,11 @@ def ensure(
     while not (answer.ready and folder):
         if monotonic() > deadline:
             raise DatabaseUnavailable(detail=f"not ready after {limit:.0f} s: {answer.detail}")
-        if not inside_service():
+        if starting:
             watch.look()
         progress.tell(f"waiting for the database: {answer.detail}")
         time.sleep(POLL_SECONDS)
-        answer, folder = _ask(project)
+        answer, folder = _ask(project, starting)
     return conninfo(folder)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import socket
 import time
 from pathlib import Path
 
-from harness import Stand, living, until
+from harness import Stand, kill, living, until
 
 BILLING = ("http", "worker", "usage-collector")
 
@@ -60,7 +58,7 @@ def test_what_the_operator_stopped_stays_stopped(stand: Stand) -> None:
     stand.run("start", "worker")
     stand.run("stop", "billing")
     stand.ensure()
-    os.kill(stand.supervisord(), signal.SIGKILL)
+    kill(stand.supervisord())
     stand.ensure()
     until(lambda: stand.up("postgres"))
     assert stand.down(*BILLING)
@@ -115,9 +113,9 @@ def test_restart_carries_the_callers_settings_until_the_next_restart(fresh: Stan
     assert line["STRIPE_SECRET_KEY"] == secret and line["CALLERS_SECRET"] is None
     assert fresh.status()["two"].changed
     assert not fresh.status(BILLING_LOG_LEVEL="debug", STRIPE_SECRET_KEY=secret)["two"].changed
-    os.kill(fresh.pid("two"), signal.SIGKILL)
+    kill(fresh.pid("two"))
     until(lambda: len(levels(fresh)) == 3)
-    os.kill(fresh.supervisord(), signal.SIGKILL)
+    kill(fresh.supervisord())
     fresh.run("start", "one")
     until(lambda: len(levels(fresh)) == 4)
     assert levels(fresh)[2:] == ["debug", "debug"]
@@ -139,10 +137,10 @@ def _cmdline(folder: Path) -> str:
 def test_a_killed_service_and_a_killed_supervisor_come_back(stand: Stand) -> None:
     stand.run("start")
     pid = stand.pid("worker")
-    os.kill(pid, signal.SIGKILL)
+    kill(pid)
     until(lambda: stand.pid("worker") not in (0, pid))
     before = {one.pid for one in stand.status().values() if one.pid}
-    os.kill(stand.supervisord(), signal.SIGKILL)
+    kill(stand.supervisord())
     until(lambda: not any(living(pid) for pid in before), what="children outlive supervisord")
     down = stand.status()["http"]
     assert down.state == "down" and "nself start" in down.note
@@ -154,7 +152,7 @@ def test_a_draining_leftover_of_a_killed_supervisor_is_waited_for(fresh: Stand) 
     fresh.run("start", "one", BILLING_STANDIN_DRAIN="3")
     old = fresh.pid("one")
     begun = time.monotonic()
-    os.kill(fresh.supervisord(), signal.SIGKILL)
+    kill(fresh.supervisord())
     fresh.run("start", "one")
     assert not living(old)
     assert time.monotonic() - begun > 2.9
