@@ -44,9 +44,15 @@ class Call:
 
     def load(self, kind: str, identifier: str) -> Object:
         """An object that another object refers to, so it exists; a deleted one comes as its stub."""
-        found = self.store.get(kind, identifier)
+        found = self.look(kind, identifier)
         if found is None:
             raise LookupError(f"{kind} {identifier} is referred to, yet missing")
+        return found
+
+    def look(self, kind: str, identifier: str) -> Object | None:
+        found = self.store.get(kind, identifier)
+        if found is None:
+            return None
         return deleted_stub(found[0]) if found[1] else found[0]
 
     def position(self, kind: str, identifier: str, *, param: str) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 from stripe_sandbox import payments
 from stripe_sandbox.call import Call
 from stripe_sandbox.errors import StripeError, card_error
-from stripe_sandbox.ledger import change_balance, split
+from stripe_sandbox.ledger import apply_to_invoice, change_balance, split
 from stripe_sandbox.payments import Outcome
 from stripe_sandbox.resource import RESOURCES
 from stripe_sandbox.resources.payment_methods import resolve_attached
@@ -63,7 +63,8 @@ def finalize(call: Call, invoice: Object) -> None:
     if customer.get("deleted"):
         raise StripeError(f"No such customer: '{customer['id']}'", code="resource_missing", param="customer")
     amounts = totals(call, invoice)
-    due, left = split(amounts["total"], customer["balance"], invoice["currency"])
+    due, _ = split(amounts["total"], customer["balance"], invoice["currency"])
+    left = apply_to_invoice(call, invoice, customer, amounts["total"])
     payments_url = f"{RESOURCES['account'].prefix}/test_{invoice['id']}"
     changed: dict[str, Any] = {
         **amounts,
@@ -76,10 +77,6 @@ def finalize(call: Call, invoice: Object) -> None:
         "status": "open",
     }
     call.change(invoice, changed)
-    change_balance(
-        call, customer["id"], left - customer["balance"],
-        next_invoice_sequence=customer["next_invoice_sequence"] + 1,
-    )  # fmt: skip
     if due:
         _ask_for(call, invoice, due)
         call.emit("invoice.finalized", invoice)
@@ -228,7 +225,8 @@ def void(call: Call, invoice: Object) -> None:
     call.emit("invoice.updated", invoice, previous)
     call.emit("invoice.voided", invoice)
     applied = invoice["starting_balance"] - invoice["ending_balance"]
-    change_balance(call, invoice["customer"], applied)
+    if applied:
+        change_balance(call, invoice["customer"], applied, "unapplied_from_invoice", {"invoice": invoice["id"]})
 
 
 def mark_uncollectible(call: Call, invoice: Object) -> None:

@@ -9,6 +9,7 @@ from stripe_sandbox.cards import Card, Decline
 from stripe_sandbox.currencies import LARGEST_AMOUNT, display, minimum_charge
 from stripe_sandbox.errors import StripeError, card_error
 from stripe_sandbox.resource import RESOURCES
+from stripe_sandbox.resources.balance_transactions import book
 from stripe_sandbox.resources.payment_methods import card_of
 from stripe_sandbox.store import Object
 
@@ -68,6 +69,8 @@ def attempt(
 
 def succeed(call: Call, intent: Object, method: Object) -> None:
     charge = _charge(call, intent, method, card_of(method), None)
+    entry = book(call, "charge", charge["id"], charge["amount"], charge["currency"])
+    call.change(charge, {"balance_transaction": entry})
     call.emit("charge.succeeded", charge)
     changed = {
         "status": "succeeded",

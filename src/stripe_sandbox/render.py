@@ -69,10 +69,13 @@ def _members(call: "Call", value: Object, tree: Tree, resource: Resource, prefix
 
 
 def _referred(call: "Call", kind: str, value: Any, below: Tree, here: tuple[str, ...]) -> Any:
-    """Where an id stands, or a list of ids, the objects themselves."""
+    """Where an id stands, or a list of ids, the objects themselves. A reference may be to one kind or another."""
     if isinstance(value, list):
         return [_referred(call, kind, one, below, here) for one in cast(list[Any], value)]
-    return None if value is None else _shown(call, call.load(kind, value), below, here)
+    if value is None:
+        return None
+    loaded = next(found for one in kind.split("|") if (found := call.look(one, value)) is not None)
+    return _shown(call, loaded, below, here)
 
 
 def _hash(call: "Call", inner: Object, below: Tree, resource: Resource, prefix: str, here: tuple[str, ...]) -> Object:

@@ -15,9 +15,12 @@ _MODULES = (
     "prices",
     "payment_intents",
     "charges",
+    "balance_transactions",
+    "refunds",
     "invoiceitems",
     "invoices",
     "invoice_payments",
+    "customer_balance_transactions",
     "subscriptions",
     "webhook_endpoints",
 )

@@ -1,4 +1,4 @@
-"""The one account of a sandbox, and its balance: the sum of what was paid in, without fees or payouts."""
+"""The one account of a sandbox."""
 
 from stripe_sandbox.call import Call
 from stripe_sandbox.resource import ABSENT, Params, Resource, operation, register
@@ -55,21 +55,3 @@ def account(call: Call) -> Object:
 @operation("GET", "/v1/account")
 def retrieve_account(call: Call, params: Params) -> Object:
     return account(call)
-
-
-@operation("GET", "/v1/balance")
-def retrieve_balance(call: Call, params: Params) -> Object:
-    sums = call.store.rows(
-        "SELECT data ->> '$.currency', sum(data ->> '$.amount_captured') FROM objects"
-        " WHERE kind = 'charge' AND data ->> '$.status' = 'succeeded' GROUP BY 1 ORDER BY 1"
-    )
-    in_currency = dict(sums) or {"usd": 0}
-
-    def amounts(settled: bool) -> list[Object]:
-        return [
-            {"amount": 0 if settled else amount, "currency": currency,
-             "source_types": {"card": 0 if settled else amount}}
-            for currency, amount in in_currency.items()
-        ]  # fmt: skip
-
-    return {"object": "balance", "available": amounts(True), "livemode": False, "pending": amounts(False)}

@@ -1,7 +1,29 @@
 """Charges: each single attempt to take money."""
 
-from stripe_sandbox.resource import CREATED, Resource, listable, matches, not_here, register, retrievable
+from stripe_sandbox.call import Call
+from stripe_sandbox.params import Choice, Clearable, Metadata, Shape, Text
+from stripe_sandbox.resource import (
+    CREATED,
+    PAGE,
+    Params,
+    Resource,
+    list_of,
+    listable,
+    matches,
+    operation,
+    page,
+    register,
+    retrievable,
+)
+from stripe_sandbox.resources.refunds import REFUND
 from stripe_sandbox.resources.shapes import NO_BILLING_DETAILS
+from stripe_sandbox.store import Object, equals
+
+
+def _refunds(call: Call, charge: Object) -> Object:
+    made = call.find("refund", charge=charge["id"])
+    return list_of(made[:10], f"/v1/charges/{charge['id']}/refunds", has_more=len(made) > 10)
+
 
 CHARGE = register(
     Resource(
@@ -61,9 +83,34 @@ CHARGE = register(
             "review": "review",
             "source_transfer": "transfer",
         },
-        included={"refunds": not_here("refunds")},
+        included={"refunds": _refunds},
     )
 )
+
+
+@operation(
+    "POST",
+    CHARGE.item_path,
+    Shape(
+        {
+            "description": Clearable(Text(40000)),
+            "fraud_details": Shape({"user_report": Choice("fraudulent", "safe")}, required=("user_report",)),
+            "metadata": Metadata(),
+            "receipt_email": Text(800),
+        }
+    ),
+)
+def update(call: Call, params: Params) -> Object:
+    charge = call.addressed("charge")
+    call.update(charge, params, "charge.updated")
+    return charge
+
+
+@operation("GET", f"{CHARGE.item_path}/refunds", Shape(PAGE))
+def list_refunds(call: Call, params: Params) -> Object:
+    charge = call.addressed("charge")
+    return page(call, REFUND, params, [equals("charge", charge["id"])], f"/v1/charges/{charge['id']}/refunds")
+
 
 retrievable(CHARGE)
 listable(

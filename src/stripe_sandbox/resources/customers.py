@@ -5,6 +5,7 @@ from typing import Any
 from stripe_sandbox import ids
 from stripe_sandbox.call import Call
 from stripe_sandbox.errors import StripeError
+from stripe_sandbox.ledger import note_balance
 from stripe_sandbox.params import Choice, Clearable, Integer, Items, Metadata, Shape, Text
 from stripe_sandbox.resource import (
     CREATED,
@@ -130,6 +131,7 @@ def create(call: Call, params: Params) -> Object:
     if method is not None and settings.get("default_payment_method") == params["payment_method"]:
         settings["default_payment_method"] = method["id"]
     call.change(customer, _laid_out(call, params, customer))
+    note_balance(call, customer, 0)
     call.emit("customer.created", customer)
     if method is not None:
         call.emit("payment_method.attached", method)
@@ -139,7 +141,9 @@ def create(call: Call, params: Params) -> Object:
 @operation("POST", CUSTOMER.item_path, Shape(_FIELDS))
 def update(call: Call, params: Params) -> Object:
     customer = call.addressed("customer")
+    before = customer["balance"]
     call.update(customer, _laid_out(call, params, customer), "customer.updated")
+    note_balance(call, customer, before)
     return customer
 
 
