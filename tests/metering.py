@@ -74,7 +74,9 @@ def law(app: App) -> Conservation:
 
 
 @contextmanager
-def app_on(folder: Path, conninfo: str, clock: Clock | None = None, metrics: str | None = None, **environ: str) -> Iterator[App]:
+def app_on(
+    folder: Path, conninfo: str, clock: Clock | None = None, metrics: str | None = None, **environ: str
+) -> Iterator[App]:
     """An App in `folder` on the database `conninfo`, with settings from `environ`."""
     config = folder / "services" / "billing" / "config"
     if metrics:
@@ -82,7 +84,9 @@ def app_on(folder: Path, conninfo: str, clock: Clock | None = None, metrics: str
         (config / "usage-metrics.yml").write_text(metrics)
     folder.mkdir(exist_ok=True)
     environ = {"DATABASE_URL": conninfo, **environ}
-    made = App(find_project(str(folder), {}, folder), Registry(), environ=environ, **({"clock": clock} if clock else {}))
+    made = App(
+        find_project(str(folder), {}, folder), Registry(), environ=environ, **({"clock": clock} if clock else {})
+    )
     try:
         yield made
     finally:

@@ -86,7 +86,11 @@ class Metering(RuleBasedStateMachine):
         expected = [self.model.tell(event, now) for event in batch]
         outcome = record.ingest(self.app, [self.spell(event) for event in batch], "test")
         fates = [
-            outcome.refused[at].code if at in outcome.refused else "duplicate" if at in outcome.duplicates else "counted"
+            outcome.refused[at].code
+            if at in outcome.refused
+            else "duplicate"
+            if at in outcome.duplicates
+            else "counted"
             for at in range(len(batch))
         ]
         assert fates == expected
@@ -149,12 +153,17 @@ class Metering(RuleBasedStateMachine):
     @invariant()
     def months_agree(self) -> None:
         for (year, month), user in self.asked():
-            assert {one.metric: one.value for one in self.shown(user, year, month)} == self.model.month(user, year, month)
+            assert {one.metric: one.value for one in self.shown(user, year, month)} == self.model.month(
+                user, year, month
+            )
 
     @invariant()
     def days_and_hours_agree(self) -> None:
         for (year, month), user in self.asked():
-            days = {(one.period_start, one.period_end, one.metric): one.value for one in self.shown(user, year, month, by="day")}
+            days = {
+                (one.period_start, one.period_end, one.metric): one.value
+                for one in self.shown(user, year, month, by="day")
+            }
             assert days == self.model.days(user, year, month)
             hours = {(one.period_start, one.metric): one.value for one in self.shown(user, year, month, by="hour")}
             assert hours == self.model.hours(user, year, month)

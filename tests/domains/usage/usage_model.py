@@ -87,7 +87,10 @@ class Model:
         for one in self._in(user, year, month):
             day = one.at.astimezone(self.zone).date()
             after = day + timedelta(days=1)
-            span = midnight(day.year, day.month, day.day, self.zone), midnight(after.year, after.month, after.day, self.zone)
+            span = (
+                midnight(day.year, day.month, day.day, self.zone),
+                midnight(after.year, after.month, after.day, self.zone),
+            )
             found.setdefault((*span, one.metric), []).append(one)
         return {key: figure(key[2], events) for key, events in found.items()}
 
