@@ -170,7 +170,7 @@ class Bench:
 
     @cached_property
     def link(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(self.database, autocommit=True, options="-c search_path=billing,public")
+        return psycopg.connect(self.database, autocommit=True, options="-c search_path=billing,public -c statement_timeout=20s")
 
     def close(self) -> None:
         self.link.close()

@@ -5,7 +5,7 @@ A statement outside a transaction commits by itself; to crash before it is to cr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,6 +31,20 @@ class Seams:
         self.passed.append(name)
         if len(self.passed) == self.at:
             raise Crash(f"{self.at}: {name}")
+
+
+class Pause(Seams):
+    """At seam `at`, or the next one outside a transaction, somebody else gets the time to do `meanwhile`."""
+
+    def __init__(self, at: int, meanwhile: Callable[[], None]) -> None:
+        super().__init__()
+        self.left, self.meanwhile = at, meanwhile
+
+    def __call__(self, name: str) -> None:
+        self.left -= 1
+        if self.left <= 0 and name != "before commit":
+            self.left = 1_000_000
+            self.meanwhile()
 
 
 class SeamDatabase(Database):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 from money_bench import Bench, Books
-from money_seams import Seams, crashes, fragile
+from money_seams import Pause, Seams, crashes, fragile
 
 ONCE = Books(1, [("paid", 500)], [("api_calls", 500)], [500])
 FEWEST, MOST = 40, 400
@@ -33,6 +37,16 @@ def test_a_run_has_seams_at_every_commit_and_call(bench: Bench):
     bench.check_quiet()
 
 
+def seams_of(bench: Bench) -> list[str]:
+    """The seams of one whole run."""
+    seams = Seams()
+    app = fragile(bench, seams)
+    bench.use(app, "first", 120)
+    seams.passed.clear()
+    bench.whole_run(app, "first")
+    return list(seams.passed)
+
+
 def test_a_crash_at_any_seam_is_finished_with_nothing_twice(bench: Bench):
     seam, heir = 0, bench.app()
     while True:
@@ -47,4 +61,63 @@ def test_a_crash_at_any_seam_is_finished_with_nothing_twice(bench: Bench):
         bench.whole_run(heir, user)  # the command is given again, and Stripe delivers what was not acknowledged
         check(bench, user, seam)
     assert FEWEST < seam < MOST
+    bench.check_quiet()
+
+
+def test_two_crashes_in_a_row_are_finished_with_nothing_twice(bench: Bench):
+    draw, last, crashed = random.Random(2), len(seams_of(bench)), 0
+    for round in range(15):
+        user, seams = f"user{round}", (draw.randint(1, last), draw.randint(1, last // 2))
+        bench.use(bench.app(), user, 120)
+        for seam in seams:
+            crashed += crashes(bench, user, seam)
+            bench.pass_time()
+        heir = bench.app()
+        bench.work(heir)
+        bench.whole_run(heir, user)
+        check(bench, user, seams)
+        heir.close()
+    assert crashed > 20
+    bench.check_quiet()
+
+
+def test_two_workers_at_once_finish_what_a_crash_left(bench: Bench):
+    draw, last = random.Random(3), len(seams_of(bench))
+    workers = [bench.app(), bench.app()]
+    for round in range(10):
+        user, seam = f"user{round}", draw.randint(5, last)
+        bench.use(workers[0], user, 120)
+        crashes(bench, user, seam)
+        bench.pass_time()
+        start = threading.Barrier(2)
+
+        def work(app, start=start):
+            start.wait()
+            bench.work(app)
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(work, workers))
+        bench.whole_run(workers[0], user)
+        check(bench, user, seam)
+    bench.check_quiet()
+
+
+def test_a_process_that_was_paused_at_any_seam_while_another_took_over_does_nothing_twice(bench: Bench):
+    """Its leases ran out; it wakes up and goes on where it was, with what it knew then."""
+    other = bench.app()
+
+    def take_over() -> None:
+        bench.pass_time()
+        bench.work(other)
+
+    for seam, name in enumerate(seams_of(bench), 1):
+        if seam % 2 or name == "before commit":
+            continue
+        user = f"user{seam}"
+        bench.use(other, user, 120)
+        app = fragile(bench, Pause(seam, take_over))
+        bench.whole_run(app, user)
+        app.close()
+        bench.work(other)
+        check(bench, user, f"{seam} {name}")
     bench.check_quiet()
