@@ -95,6 +95,7 @@ class App:
             size=self.settings.integer("BILLING_DB_POOL_SIZE"),
             wait=self.settings.seconds("BILLING_DB_POOL_TIMEOUT"),
             statement_timeout=self.settings.seconds("DB_QUERY_TIMEOUT"),
+            revive=None if server.inside_service() else lambda: server.ensure(self.project, self.settings),
         )
 
     @cached_property

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 logger = logging.getLogger("nself")
+# Failures to connect are told by those who wanted a connection; the pool's own lines repeat them.
+logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
 
 SECRETS = re.compile(
     r"\b((?:sk|rk)_(?:test|live)_|whsec_|nsk_(?:test|live)_)[A-Za-z0-9_]{4,}|(://[^:/@\s]*:)[^@/\s]+(?=@)"

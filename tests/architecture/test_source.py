@@ -62,7 +62,7 @@ def test_only_one_file_imports_the_stripe_sdk() -> None:
 
 
 def test_statements_are_executed_in_stores_and_the_database_package_alone() -> None:
-    call = re.compile(r"\.(execute|executemany|copy)\(")
+    call = re.compile(r"\.(execute|executemany)\(|cursor\.copy\(")
     found = [
         name(path)
         for path in NSELF

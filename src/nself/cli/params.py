@@ -52,6 +52,7 @@ class Field(NamedTuple):
     help: str
     positional: bool
     metavar: str | None
+    short: str | None
 
 
 def fields(struct: type[msgspec.Struct]) -> Iterator[Field]:
@@ -77,6 +78,7 @@ def fields(struct: type[msgspec.Struct]) -> Iterator[Field]:
             help=meta.description or "",
             positional=bool(extra.get("positional")),
             metavar=extra.get("metavar"),
+            short=extra.get("short"),
         )
 
 
@@ -101,13 +103,14 @@ def _parameter(field: Field) -> click.Parameter:
             metavar=field.metavar,
         )
     flag = field.name.replace("_", "-")
+    short = [field.short] if field.short else []
     if field.kind is bool:
         names = f"--{flag}/--no-{flag}" if field.default else f"--{flag}"
-        return click.Option([names, field.name], is_flag=True, default=bool(field.default), help=field.help)
+        return click.Option([names, *short, field.name], is_flag=True, default=bool(field.default), help=field.help)
     default = field.default
     shown = f"{field.help} [default: {default}]" if default not in (None, "", (), []) else field.help
     return click.Option(
-        [f"--{flag}", field.name],
+        [f"--{flag}", *short, field.name],
         type=_type(field.kind),
         required=field.required,
         multiple=field.many,

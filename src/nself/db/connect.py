@@ -13,12 +13,13 @@ import psycopg
 from psycopg.rows import class_row, tuple_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from nself.db.server import DatabaseUnavailable
+from nself.core.clock import monotonic
+from nself.db.server import DatabaseUnavailable, masked
 
 T = TypeVar("T")
 Params = Mapping[str, Any]
 MAX_ATTEMPTS = 8
-RETRIABLE = frozenset({"40001", "40P01", "57P01", "57P02", "57P03"})
+GLANCE = 1.0
 
 in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
 """True while this task holds a transaction open: the Stripe gateway refuses to be called then."""
@@ -29,12 +30,27 @@ def outside_transaction() -> None:
     assert not in_transaction.get(), "Stripe was called inside a database transaction"
 
 
+def lost(error: psycopg.Error) -> bool:
+    """Whether the connection went away, so that nobody knows what became of the statement."""
+    state = error.sqlstate
+    return isinstance(error, psycopg.OperationalError) and (state is None or state.startswith(("08", "57P")))
+
+
 def transient(error: psycopg.Error) -> bool:
     """Whether the whole transaction may be run again (scale.md, rule 8)."""
     state = error.sqlstate
-    if state is None:
-        return isinstance(error, psycopg.OperationalError)
-    return state in RETRIABLE or state.startswith("08") or (state == "XX000" and "essential" in str(error))
+    return lost(error) or state in ("40001", "40P01") or (state == "XX000" and "essential" in str(error))
+
+
+@contextmanager
+def _told() -> Generator[None]:
+    """A connection that is lost in the middle is told as one that cannot be made."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        if lost(error):
+            raise DatabaseUnavailable(detail=str(error).strip()) from error
+        raise
 
 
 class Tx:
@@ -84,10 +100,19 @@ class Tx:
 class Database:
     """A pool of autocommit connections; `transaction()` opens a transaction, `reading()` does not."""
 
-    def __init__(self, conninfo: str, *, size: int = 10, wait: float = 30.0, statement_timeout: float = 30.0) -> None:
-        """`wait` and `statement_timeout` in seconds."""
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        size: int = 10,
+        wait: float = 30.0,
+        statement_timeout: float = 30.0,
+        revive: Callable[[], object] | None = None,
+    ) -> None:
+        """`wait` and `statement_timeout` in seconds; `revive` brings a local server up again after a lost connection."""
         options = f"-c search_path=billing,public -c timezone=UTC -c statement_timeout={int(statement_timeout * 1000)}"
         self.conninfo = conninfo
+        self.revive = revive
         self.pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
             conninfo,
             min_size=0,
@@ -101,26 +126,52 @@ class Database:
 
     @contextmanager
     def _connection(self) -> Generator[psycopg.Connection[Any]]:
-        if self.pool.closed:
-            self.pool.open()
         try:
-            connection = self.pool.getconn()
-        except (PoolTimeout, psycopg.OperationalError) as error:
-            raise DatabaseUnavailable(detail=str(error).strip()) from error
+            connection = self._take()
+        except DatabaseUnavailable:
+            if not self.revive:
+                raise
+            self.revive()
+            connection = self._take()
         try:
             yield connection
         finally:
             self.pool.putconn(connection)
 
+    def _take(self) -> psycopg.Connection[Any]:
+        """Wait while all connections are busy, but not while the server is away: that is told within GLANCE seconds."""
+        if self.pool.closed:
+            self.pool.open()
+        deadline = monotonic() + self.pool.timeout
+        while True:
+            try:
+                return self.pool.getconn(timeout=min(GLANCE, self.pool.timeout))
+            except PoolTimeout as error:
+                self._look()
+                if monotonic() >= deadline:
+                    raise DatabaseUnavailable(detail=str(error)) from error
+
+    def _look(self) -> None:
+        """Raises DatabaseUnavailable with the server's own reason where it grants no session."""
+        try:
+            psycopg.connect(self.conninfo, connect_timeout=int(GLANCE) + 1).close()
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailable(detail=masked(self.conninfo, str(error).strip())) from error
+
     @contextmanager
     def reading(self) -> Generator[Tx]:
         """Autocommit: each statement stands for itself."""
-        with self._connection() as connection:
+        with _told(), self._connection() as connection:
             yield Tx(connection)
 
     @contextmanager
     def transaction(self) -> Generator[Tx]:
         """Commits at the end of the block, rolls back on any exception."""
+        with _told(), self._transaction() as tx:
+            yield tx
+
+    @contextmanager
+    def _transaction(self) -> Generator[Tx]:
         with self._connection() as connection:
             token = in_transaction.set(True)
             try:
@@ -136,13 +187,15 @@ class Database:
         """
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                with self.transaction() as tx:
+                with self._transaction() as tx:
                     return work(tx)
             except psycopg.Error as error:
                 if not transient(error):
                     raise
                 if attempt == MAX_ATTEMPTS:
                     raise DatabaseUnavailable(detail=str(error).strip()) from error
+                if self.revive:
+                    self.revive()
                 time.sleep(random.uniform(0, 0.02 * 2**attempt))
         raise AssertionError("unreachable")
 

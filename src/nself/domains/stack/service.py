@@ -22,6 +22,8 @@ from nself.process.paths import log_folder, run_folder
 from nself.process.table import DEFAULT, Service, settings_hash
 from nself.process.waiting import Outcome
 
+BILLING, COMMANDS = "billing", "cli"
+"""What commands did belongs to the log of billing: the guide looks for a recorded event there."""
 FOLLOWED_LINES = 10
 """What `logs -f` shows of the past unless --tail says more."""
 
@@ -139,6 +141,8 @@ def _logs(app: App, name: str) -> dict[str, Path]:
     folder = log_folder(app.project, app.settings)
     if name in DEFAULT.names():
         services = [row.name for row in DEFAULT.named([name])]
+        if name == BILLING:
+            services.append(COMMANDS)
     elif name in store.names(folder):
         services = [name]
     else:
