@@ -77,16 +77,27 @@ def authenticate(tx: Tx, header: str | None, scope: str, *, live: bool, at: date
 
 def allow(app: App, header: str | None, scope: str) -> ApiKey:
     """`authenticate` in its own frame, remembered for some seconds. Raises as it and `app.db` do."""
-    token = rules.read_header(header)
-    place = (app.db.conninfo, app.settings.live, rules.digest(rules.spell(token)))
-    until, key = _proven.get(place, (0.0, None))
-    if key is not None and monotonic() < until:
-        rules.permit(key, scope)
-        return key
+    known = remembered(app, header, scope)
+    if known:
+        return known
     started = monotonic()
     with app.db.reading() as tx:
         key = authenticate(tx, header, scope, live=app.settings.live, at=app.clock())
     if len(_proven) >= CACHE_SIZE:
         _proven.clear()
-    _proven[place] = (started + CACHE_SECONDS, key)
+    _proven[_place(app, header)] = (started + CACHE_SECONDS, key)
     return key
+
+
+def remembered(app: App, header: str | None, scope: str) -> ApiKey | None:
+    """The caller, where it was proven a moment ago: no I/O once `app.db` is open. Raises Unauthorized, InsufficientPermissions."""
+    until, key = _proven.get(_place(app, header), (0.0, None))
+    if key is None or monotonic() >= until:
+        return None
+    rules.permit(key, scope)
+    return key
+
+
+def _place(app: App, header: str | None) -> tuple[str, bool, bytes]:
+    token = rules.read_header(header)
+    return app.db.conninfo, app.settings.live, rules.digest(rules.spell(token))

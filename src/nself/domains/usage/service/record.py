@@ -36,10 +36,10 @@ class Outcome(msgspec.Struct, frozen=True):
         """The answer for the events `[start, stop)`, numbered from 0 again."""
         refused = [
             Refused(index=at - start, code=error.code, message=_kept(error.message))
-            for at, error in sorted(self.refused.items())
-            if start <= at < stop
+            for at in (range(start, stop) if self.refused else ())
+            if (error := self.refused.get(at))
         ]
-        duplicate = sum(start <= at < stop for at in self.duplicates)
+        duplicate = sum(at in self.duplicates for at in range(start, stop)) if self.duplicates else 0
         return Intake(accepted=stop - start - len(refused) - duplicate, duplicate=duplicate, rejected=refused)
 
 
