@@ -76,13 +76,11 @@ def test_processes_that_send_the_same_keys_count_each_once(app: App) -> None:
         for sender in senders:
             assert sender.stdout
             assert sender.stdout.readline() == "ready\n"
-        outputs: list[tuple[str, str]] = []
         for sender in senders:
             assert sender.stdin
             sender.stdin.write("\n")
             sender.stdin.flush()
-        for sender in senders:
-            outputs.append(sender.communicate(timeout=60))
+        outputs = [sender.communicate(timeout=60) for sender in senders]
         assert all(out.strip().isdigit() for out, _ in outputs), outputs
         return [int(out) for out, _ in outputs]
 

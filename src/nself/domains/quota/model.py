@@ -16,14 +16,14 @@ UNLIMITED = -1
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """A user's effective limit: their own, else that of `plan`."""
+    """A user's effective limit; `source` says whose it is: `user`, `plan free` or `none`."""
 
     user: str
     metric: str
     limit: int
     period: Unit
     mode: Mode
-    plan: str | None
+    source: str
 
 
 class QuotaState(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,9 +9,9 @@ from nself.domains.quota.model import UNLIMITED, Limit, QuotaState
 WARN_PERCENT = (50, 80)
 
 
-def allows(limit: int, used: int, value: int) -> bool:
+def allows(limit: int, after: int) -> bool:
     """Exactly at the limit is allowed, the next unit is not."""
-    return limit == UNLIMITED or used + value <= limit
+    return limit == UNLIMITED or after <= limit
 
 
 def percent(limit: int, used: int) -> str:
@@ -33,13 +33,13 @@ def state_word(limit: int, used: int) -> str:
     return "warning" if used * 100 >= WARN_PERCENT[0] * limit and used else "ok"
 
 
-def judge(limit: Limit, used: int, value: int, span: Period, enforced: bool) -> QuotaState:
-    """What a limit says of `value` more units."""
+def judge(limit: Limit, used: int, after: int, span: Period, enforced: bool) -> QuotaState:
+    """What a limit says of usage that would grow from `used` to `after`."""
     unlimited = limit.limit == UNLIMITED
     return QuotaState(
         user=limit.user,
         metric=limit.metric,
-        allowed=not enforced or limit.mode != "hard" or allows(limit.limit, used, value),
+        allowed=not enforced or limit.mode != "hard" or allows(limit.limit, after),
         limit=limit.limit,
         used=used,
         held=0,
@@ -48,7 +48,7 @@ def judge(limit: Limit, used: int, value: int, span: Period, enforced: bool) -> 
         state=state_word(limit.limit, used),
         mode=limit.mode,
         period=limit.period,
-        source=f"plan {limit.plan}" if limit.plan else "user",
+        source=limit.source,
         resets_at=span.end,
     )
 

@@ -69,7 +69,7 @@ def _states(app: App, user: str, metric: str | None, value: int) -> list[QuotaSt
     with app.db.reading() as tx:
         limits = [limit for limit in effective_limits(tx, [user], metric) if limit.metric in file.metrics]
         if metric is not None and not limits:
-            limits = [Limit(user, metric, UNLIMITED, "month", "hard", None)]
+            limits = [Limit(user, metric, UNLIMITED, "month", "hard", "none")]
         states = [_state(app, tx, limit, file.metrics[limit.metric], value) for limit in limits]
     for state in states:
         if not state.allowed:
@@ -83,7 +83,8 @@ def _state(app: App, tx: Tx, limit: Limit, metric: Metric, value: int) -> QuotaS
         usage_rules.value_of(metric.aggregation, one.events, int(one.total), one.largest, one.last_value)
         for one in usage.totals(tx, [limit.user], limit.metric, span)
     )
-    return rules.judge(limit, used, value, span, app.settings.flag("QUOTA_ENFORCEMENT_ENABLED"))
+    after = usage_rules.value_after(metric.aggregation, used, value)
+    return rules.judge(limit, used, after, span, app.settings.flag("QUOTA_ENFORCEMENT_ENABLED"))
 
 
 def effective_limits(tx: Tx, users: Sequence[str], metric: str | None = None) -> list[Limit]:

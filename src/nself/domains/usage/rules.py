@@ -205,6 +205,11 @@ def value_of(aggregation: str, events: int, total: int, largest: int, last_value
     return {"sum": total, "count": events, "max": largest, "last": last_value}[aggregation]
 
 
+def value_after(aggregation: str, figure: int, value: int) -> int:
+    """What `figure` becomes by an event of `value`; 0 stands for no event."""
+    return {"sum": figure + value, "count": figure + bool(value), "max": max(figure, value), "last": value or figure}[aggregation]
+
+
 def aligned(start: datetime, end: datetime) -> tuple[datetime, datetime]:
     """The whole UTC hours inside `[start, end)`; what lies at the edges is read from raw events."""
     floor = start.replace(minute=0, second=0, microsecond=0)

@@ -1,0 +1,131 @@
+"""The project's files of metrics and prices: created when first needed, read again when changed, refused with the place."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from nself.app import App
+from nself.config import find_project
+from nself.core.money import Rate
+from nself.domains.catalog import rules, service, store
+from nself.domains.catalog.inputs import ListMetrics
+from nself.domains.catalog.model import BrokenCatalog, MetricFile
+from nself.registry import Registry
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> App:
+    """The catalog needs no database."""
+    return App(find_project(str(tmp_path), {}, tmp_path), Registry(("catalog",)), environ={})
+
+
+def write(app: App, name: str, text: str) -> Path:
+    path = app.project.config / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_the_defaults_are_written_once_and_kept(app: App) -> None:
+    assert list(service.metrics(app)) == ["api_calls", "storage", "bandwidth", "compute", "database", "functions"]
+    assert service.overage_rates(app)["bandwidth"] == Rate(Decimal("0.05"), "usd", 1 << 30)
+    path = app.project.config / "usage-metrics.yml"
+    assert path.read_text() == rules.DEFAULT_METRICS
+    assert [one.name for one in sorted(path.parent.iterdir())] == ["overage-tiers.yml", "usage-metrics.yml"]
+    path.write_text("metrics: {mine: {unit: thing}}")
+    assert list(service.metrics(app)) == ["mine"]
+    assert path.read_text() == "metrics: {mine: {unit: thing}}"
+
+
+def test_nobody_reads_half_a_file_while_another_creates_it(tmp_path: Path) -> None:
+    barrier = threading.Barrier(8)
+
+    def read(number: int) -> int:
+        found = 0
+        for round in range(20):
+            barrier.wait(10)
+            found += len(
+                store.load(tmp_path / str(round) / "usage-metrics.yml", MetricFile, rules.DEFAULT_METRICS).metrics
+            )
+        return found
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(read, range(8))) == [6 * 20] * 8
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "Expected `object`, got `null`"),
+        ("metrics: [", "expected the node content"),
+        ("metrics: {calls: {unit: request, aggregation: mean}}", "Invalid enum value 'mean'"),
+        ("metrics: {calls: {}}", "missing required field `unit`"),
+        ("metrics: {calls: {unit: request, units: 2}}", "unknown field `units`"),
+        ("metrics: {Calls: {unit: request}}", "metric 'Calls': a name is written in lower case"),
+        ('metrics: {"a\\tb": {unit: request}}', "a name is written in lower case"),
+        (f"metrics: {{{'x' * 64}: {{unit: request}}}}", "at most 63"),
+        ("metrics: {1: {unit: request}}", "usage-metrics.yml cannot be used"),
+    ],
+)
+def test_a_broken_metric_file_says_where(app: App, text: str, words: str) -> None:
+    path = write(app, "usage-metrics.yml", text)
+    with pytest.raises(BrokenCatalog) as caught:
+        service.metrics(app)
+    assert words in caught.value.message
+    assert str(path) in caught.value.message
+
+
+def test_a_file_of_other_bytes_and_a_folder_are_refused(app: App) -> None:
+    path = write(app, "usage-metrics.yml", "")
+    path.write_bytes(b"metrics: \xff")
+    with pytest.raises(BrokenCatalog):
+        service.metrics(app)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(BrokenCatalog):
+        service.metrics(app)
+
+
+def test_a_folder_that_cannot_be_made_is_told_as_such(app: App) -> None:
+    (app.project.root / "services").write_text("in the way")
+    with pytest.raises(BrokenCatalog, match="Not a directory"):
+        service.metrics(app)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("overage: {calls: {amount: '1'}}", "overage of 'calls': no such metric"),
+        ("overage: {api_calls: {amount: '-1'}}", "the amount must not be negative"),
+        ("overage: {api_calls: {amount: NaN}}", "the amount must not be negative"),
+        ("overage: {api_calls: {amount: Infinity}}", "the amount must not be negative"),
+        ("overage: {api_calls: {amount: '1', per: 0}}", "per must be 1 or more"),
+        ("overage: {api_calls: {amount: '1', currency: USD}}", "three lower case letters"),
+        ("overage: {api_calls: {amount: much}}", "overage-tiers.yml cannot be used"),
+    ],
+)
+def test_a_broken_price_file_says_where(app: App, text: str, words: str) -> None:
+    write(app, "overage-tiers.yml", text)
+    with pytest.raises(BrokenCatalog) as caught:
+        service.overage_rates(app)
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize("written", ["0.0001", "'0.0001'", "1.0e-4", "'1e-4'"])
+def test_a_price_is_the_decimal_that_was_written(app: App, written: str) -> None:
+    write(app, "overage-tiers.yml", f"overage: {{api_calls: {{amount: {written}}}}}")
+    assert service.overage_rates(app)["api_calls"].amount == Decimal("0.0001")
+
+
+def test_metrics_are_listed_with_their_prices(app: App) -> None:
+    write(app, "overage-tiers.yml", "overage: {api_calls: {amount: 0.5, per: 1000, currency: eur}}")
+    found = {
+        one.metric: (one.unit, one.aggregation, one.overage_price) for one in service.list_metrics(app, ListMetrics())
+    }
+    assert found["api_calls"] == ("request", "sum", "0.5 eur / 1000")
+    assert found["storage"] == ("byte", "max", "none")
