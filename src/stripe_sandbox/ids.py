@@ -33,3 +33,11 @@ def invoice_prefix() -> str:
 
 def fingerprint() -> str:
     return _random(16)
+
+
+def coupon_id() -> str:
+    return _random(8)
+
+
+def promotion_code() -> str:
+    return _random(8, _UPPERCASE)

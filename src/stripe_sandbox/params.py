@@ -108,6 +108,19 @@ class Number:
         return value
 
 
+@dataclass(frozen=True)
+class Percent:
+    """A percentage from 0 to 100 with at most four places, kept as a decimal."""
+
+    def read(self, raw: Raw, at: str, reading: Reading) -> Decimal:
+        text = _string(raw, at)
+        if not re.fullmatch(r"\d{1,3}(\.\d{1,4})?", text) or Decimal(text) > 100:
+            raise InvalidParameters(
+                f"Invalid percentage: {text}; must be from 0 to 100 with at most 4 decimal places.", param=at
+            )
+        return Decimal(text)
+
+
 class Choice:
     """One of the values that this sandbox has; what else Stripe knows is unsupported, the rest is wrong."""
 
