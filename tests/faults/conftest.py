@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+import pytest
 
-from money_fixtures import bench, sandbox
+sys.path.insert(0, str(Path(__file__).parent))
+pytest.register_assert_rewrite("money_bench", "money_processes")
+
+from money_fixtures import bench, sandbox  # noqa: E402
 
 __all__ = ["bench", "sandbox"]

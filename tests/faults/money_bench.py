@@ -91,7 +91,7 @@ class Sandbox:
     def post(self, path: str, **params: Any) -> Any:
         return json.loads(self.client.raw_request("post", path, **params).body)
 
-    def admin(self, path: str, **body: Any) -> Any:
+    def admin(self, path: str, /, **body: Any) -> Any:
         method = "POST" if body or path.endswith("/clear") else "GET"
         request = urllib.request.Request(f"{self.url}/_sandbox/{path}", json.dumps(body).encode(), method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -170,7 +170,9 @@ class Bench:
 
     @cached_property
     def link(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(self.database, autocommit=True, options="-c search_path=billing,public -c statement_timeout=20s")
+        return psycopg.connect(
+            self.database, autocommit=True, options="-c search_path=billing,public -c statement_timeout=20s"
+        )
 
     def close(self) -> None:
         self.link.close()

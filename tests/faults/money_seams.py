@@ -34,16 +34,20 @@ class Seams:
 
 
 class Pause(Seams):
-    """At seam `at`, or the next one outside a transaction, somebody else gets the time to do `meanwhile`."""
+    """At seam `at`, or the next one outside a transaction, somebody else gets the time to do `meanwhile`, once.
 
-    def __init__(self, at: int, meanwhile: Callable[[], None]) -> None:
+    `at` is a number or a name.
+    """
+
+    def __init__(self, at: int | str, meanwhile: Callable[[], object]) -> None:
         super().__init__()
-        self.left, self.meanwhile = at, meanwhile
+        self.where, self.meanwhile, self.done = at, meanwhile, False
 
     def __call__(self, name: str) -> None:
-        self.left -= 1
-        if self.left <= 0 and name != "before commit":
-            self.left = 1_000_000
+        self.passed.append(name)
+        here = len(self.passed) >= self.where if isinstance(self.where, int) else name == self.where
+        if here and not self.done and name != "before commit":
+            self.done = True
             self.meanwhile()
 
 

@@ -105,7 +105,10 @@ class ShownInvoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Generated(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of `invoice generate`; `planned`, `total_minor` and the states are of the invoices of this period."""
+    """Result of `invoice generate`; `planned`, `total_minor` and the states are of the invoices of this period.
+
+    `unpriced` metrics have no price, `not_monthly` ones a limit of another period: neither is invoiced.
+    """
 
     period: str
     users_with_usage: int
@@ -121,6 +124,7 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
     without_customer: int
     example_without_customer: str | None
     unpriced: list[str]
+    not_monthly: list[str]
     errors: list[str]
 
 

@@ -68,6 +68,13 @@ where
     plan.period_start = %(start)s and plan.period_end = %(end)s and plan.livemode = %(livemode)s
     and (%(user)s::text is null or plan.user_id = %(user)s);
 
+-- name: closed
+-- Operations whose invoice was paid or given up at Stripe, whatever became of our own attempt to have it paid.
+select plan.operation
+from billing_invoice_plans plan
+join billing_invoices invoice using (invoice_id)
+where plan.operation = any(%(operations)s::text[]) and invoice.status in ('paid', 'void', 'uncollectible');
+
 -- name: upsert
 insert into billing_invoices as mirror (
     invoice_id, customer_id, number, status, currency, total_minor, amount_due_minor, amount_paid_minor, livemode, snapshot,

@@ -30,7 +30,7 @@ def lines(
     found: list[PlannedLine] = []
     for one in sums:
         limit, metric, rate = limits.get(one.metric_type), metrics.get(one.metric_type), rates.get(one.metric_type)
-        if limit is None or metric is None or rate is None or limit.mode != "overage":
+        if limit is None or metric is None or rate is None or limit.mode != "overage" or limit.period != "month":
             continue
         used = usage_rules.value_of(metric.aggregation, one.events, int(one.total), one.largest, one.last_value)
         before = billed[one.metric_type].amount_minor if one.metric_type in billed else 0
@@ -55,6 +55,11 @@ def _line(name: str, metric: Metric, used: int, limit: int, rate: Rate, before: 
         description=f"{name}: {used} used, {limit} included, {over} {metric.unit} over at {price}"
         + (", rest" if before else ""),
     )
+
+
+def not_monthly(limits: Mapping[str, Limit]) -> set[str]:
+    """Metrics whose overage is charged by another period than the month that an invoice is for: not invoiced yet."""
+    return {limit.metric for limit in limits.values() if limit.mode == "overage" and limit.period != "month"}
 
 
 def over_quota(sums: list[Sum], limits: Mapping[str, Limit], metrics: Mapping[str, Metric]) -> bool:

@@ -55,6 +55,10 @@ def summary(tx: Tx, span: Period, livemode: bool, user: str | None) -> Summary:
     return tx.one(SQL["summary"], Summary, start=span.start, end=span.end, livemode=livemode, user=user)
 
 
+def closed(tx: Tx, operations: Sequence[str]) -> set[str]:
+    return set(tx.values(SQL["closed"], operations=list(operations)))
+
+
 def upsert(tx: Tx, snapshot: dict[str, Any], number: int) -> bool:
     """False where the stored snapshot has a higher number, or the invoice was deleted."""
     return (

@@ -36,6 +36,7 @@ class Planned(NamedTuple):
     over: int
     plans: list[Plan]
     without_customer: list[str]
+    not_monthly: set[str]
 
 
 def generate(app: App, given: GenerateInvoices) -> Generated:
@@ -86,8 +87,9 @@ def _plan_chunk(
     livemode, now = app.settings.live, app.clock()
     sums, limits, billed = _by_user(tx, users, span, livemode)
     customers = customer.customers_of(tx, users, livemode)
-    over, plans, without_customer = 0, list[Plan](), list[str]()
+    over, plans, without_customer, not_monthly = 0, list[Plan](), list[str](), set[str]()
     for user in users:
+        not_monthly |= rules.not_monthly(limits[user])
         lines = rules.lines(sums[user], limits[user], metrics, rates, billed[user])
         over += rules.over_quota(sums[user], limits[user], metrics)
         if not lines:
@@ -101,7 +103,7 @@ def _plan_chunk(
         if store.add_plan(tx, plan, livemode, now):
             intents.plan(tx, [steps.first_wish(plan)], livemode)
             plans.append(plan)
-    return Planned(over, plans, without_customer)
+    return Planned(over, plans, without_customer, not_monthly)
 
 
 def _by_user(
@@ -137,9 +139,10 @@ def _result(
 ) -> Generated:  # fmt: skip
     with app.db.reading() as tx:
         summary = store.summary(tx, span, app.settings.live, given.user)
+        closed = store.closed(tx, [end.operation for end in ends])
     plans = [plan for one in planned for plan in one.plans]
     without_customer = [user for one in planned for user in one.without_customer]
-    failed = [end for end in ends if end.state == "failed"]
+    failed = [end for end in ends if end.state == "failed" and end.operation not in closed]
     result = Generated(
         period=given.period,
         users_with_usage=users,
@@ -155,6 +158,7 @@ def _result(
         without_customer=len(without_customer),
         example_without_customer=without_customer[0] if without_customer else None,
         unpriced=unpriced,
+        not_monthly=sorted({metric for one in planned for metric in one.not_monthly}),
         errors=[f"{end.operation}: {end.error}" for end in failed[:MAX_ERRORS]],
     )
     log.info(
