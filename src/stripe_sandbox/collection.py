@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from stripe_sandbox import payments
+from stripe_sandbox import invoice_totals, payments
 from stripe_sandbox.call import Call
 from stripe_sandbox.errors import StripeError, card_error
 from stripe_sandbox.ledger import apply_to_invoice, change_balance, split
 from stripe_sandbox.payments import Outcome
 from stripe_sandbox.resource import RESOURCES
+from stripe_sandbox.resources.discounts import end_used
 from stripe_sandbox.resources.payment_methods import resolve_attached
 from stripe_sandbox.store import Object
 
@@ -15,6 +16,9 @@ NO_PAYMENT_METHOD = (
     "This customer has no attached payment source or default payment method. Please consider adding a default"
     " payment method. For more information, visit"
     " https://stripe.com/docs/billing/subscriptions/payment-methods-setting#payment-method-priority."
+)
+NO_TAX_LOCATION = (
+    "The customer's location isn't recognized. Set a valid customer address in order to automatically calculate tax."
 )
 _REQUIRES_ACTION = (
     "This payment requires additional user action before it can be completed successfully. Payment can be completed"
@@ -28,15 +32,9 @@ def lines_of(call: Call, invoice: Object) -> list[Object]:
 
 
 def totals(call: Call, invoice: Object) -> dict[str, Any]:
-    """The amounts that follow from the lines. There are no taxes, discounts or shipping here."""
-    total = sum(line["amount"] for line in lines_of(call, invoice))
-    return {
-        "subtotal": total,
-        "subtotal_excluding_tax": total,
-        "total": total,
-        "total_excluding_tax": total,
-        **drafted(call, invoice, total),
-    }
+    """The amounts that follow from the lines, and what a draft would ask for."""
+    amounts = invoice_totals.totals(call, invoice)
+    return {**amounts, **drafted(call, invoice, amounts["total"])}
 
 
 def drafted(call: Call, invoice: Object, total: int) -> dict[str, int]:
@@ -45,6 +43,15 @@ def drafted(call: Call, invoice: Object, total: int) -> dict[str, int]:
     balance: int = customer.get("balance", 0)
     due, _ = split(total, balance, invoice["currency"])
     return {"starting_balance": balance, "amount_due": due, "amount_remaining": due}
+
+
+def drafts_follow(call: Call, customer: Object) -> None:
+    """Until it is finalised, an invoice says of its customer what the customer is now."""
+    for invoice in call.find("invoice", customer=customer["id"], status="draft"):
+        said = invoice_totals.as_customer_is(call, customer)
+        if any(invoice[name] != value for name, value in said.items()):
+            call.change(invoice, said)
+            call.change(invoice, totals(call, invoice))
 
 
 def lines_changed(call: Call, invoice: Object) -> None:
@@ -63,11 +70,13 @@ def finalize(call: Call, invoice: Object) -> None:
     if customer.get("deleted"):
         raise StripeError(f"No such customer: '{customer['id']}'", code="resource_missing", param="customer")
     amounts = totals(call, invoice)
+    _check_location(call, invoice, amounts)
     due, _ = split(amounts["total"], customer["balance"], invoice["currency"])
     left = apply_to_invoice(call, invoice, customer, amounts["total"])
     payments_url = f"{RESOURCES['account'].prefix}/test_{invoice['id']}"
     changed: dict[str, Any] = {
         **amounts,
+        **invoice_totals.as_customer_is(call, customer),
         **transition(invoice, "finalized_at", call.now),
         "ending_balance": left,
         "effective_at": invoice["effective_at"] or call.now,
@@ -77,12 +86,24 @@ def finalize(call: Call, invoice: Object) -> None:
         "status": "open",
     }
     call.change(invoice, changed)
+    end_used(call, invoice)
     if due:
         _ask_for(call, invoice, due)
         call.emit("invoice.finalized", invoice)
         return
     call.emit("invoice.finalized", invoice)
     _mark_paid(call, invoice, {"attempted": True}, "invoice.paid", "invoice.payment_succeeded")
+
+
+def _check_location(call: Call, invoice: Object, amounts: dict[str, Any]) -> None:
+    """Automatic tax needs a place; without one the invoice stays a draft and says why."""
+    if amounts["automatic_tax"]["status"] != "requires_location_inputs":
+        return
+    error = StripeError(NO_TAX_LOCATION, code="customer_tax_location_invalid", commits=True)
+    described = {"code": error.code, "message": error.message, "type": error.type}
+    call.change(invoice, {**amounts, "last_finalization_error": described})
+    call.emit("invoice.finalization_failed", invoice)
+    raise error
 
 
 def _ask_for(call: Call, invoice: Object, due: int) -> None:

@@ -63,9 +63,15 @@ def _members(call: "Call", value: Object, tree: Tree, resource: Resource, prefix
             shown[name] = _referred(call, kind, value[name], below, here)
         elif isinstance(value[name], dict):
             shown[name] = _hash(call, cast(Object, value[name]), below, resource, f"{prefix}{name}.", here)
+        elif _is_array_of_hashes(value[name]):
+            shown[name] = [_hash(call, one, below, resource, f"{prefix}{name}.", here) for one in value[name]]
         elif prefix and value[name] is not None:
             raise _not_expandable(here)
     return shown
+
+
+def _is_array_of_hashes(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) for one in cast(list[Any], value))
 
 
 def _referred(call: "Call", kind: str, value: Any, below: Tree, here: tuple[str, ...]) -> Any:

@@ -20,6 +20,7 @@ from stripe_sandbox.params import (
     Kind,
     Metadata,
     Number,
+    Percent,
     Range,
     Shape,
     Text,
@@ -45,7 +46,7 @@ def _compare(kind: Kind, schema: dict[str, Any], at: str) -> None:
         _compare(kind.kind, schema, at)
         return
     wanted = {
-        Text: "string", Choice: "string", Currency: "string", Number: "string", Integer: "integer",
+        Text: "string", Choice: "string", Currency: "string", Number: "string", Percent: "number", Integer: "integer",
         Boolean: "boolean", Items: "array", Shape: "object", Metadata: "object", Range: "object",
     }[type(kind)]  # fmt: skip
     fitting = [option for option in options if option.get("type") == wanted]

@@ -4,6 +4,7 @@ from typing import Any
 
 from stripe_sandbox import ids
 from stripe_sandbox.call import Call
+from stripe_sandbox.collection import NO_TAX_LOCATION, drafts_follow
 from stripe_sandbox.errors import StripeError
 from stripe_sandbox.ledger import note_balance
 from stripe_sandbox.params import Choice, Clearable, Integer, Items, Metadata, Shape, Text
@@ -22,7 +23,10 @@ from stripe_sandbox.resource import (
 from stripe_sandbox.resources.payment_methods import attach_to, resolve_attached
 from stripe_sandbox.resources.shapes import ADDRESS, SHIPPING
 from stripe_sandbox.resources.subscriptions import cancel_now
+from stripe_sandbox.resources.tax_ids import TAX_ID_DATA
+from stripe_sandbox.resources.tax_ids import make as make_tax_id
 from stripe_sandbox.store import Object, equals
+from stripe_sandbox.tax_table import located, place_of
 
 
 def _subscriptions(call: Call, customer: Object) -> Object:
@@ -32,6 +36,24 @@ def _subscriptions(call: Call, customer: Object) -> Object:
         if one["status"] != "canceled"
     ]
     return list_of(running[:10], f"/v1/customers/{customer['id']}/subscriptions", has_more=len(running) > 10)
+
+
+def _discount(call: Call, customer: Object) -> Object | None:
+    return call.show(call.load("discount", customer["_discount"])) if customer["_discount"] else None
+
+
+def _tax(call: Call, customer: Object) -> Object:
+    """What automatic tax knows of the customer's place."""
+    address = customer["address"]
+    known = located(address)
+    place = {"country": address["country"], "source": "billing_address", "state": address["state"]} if known else None
+    standing = ("supported" if place_of(address) else "not_collecting") if known else "unrecognized_location"
+    return {"automatic_tax": standing, "ip_address": None, "location": place, "provider": "stripe"}
+
+
+def _tax_ids(call: Call, customer: Object) -> Object:
+    made = call.find("tax_id", customer=customer["id"])
+    return list_of(made, f"/v1/customers/{customer['id']}/tax_ids")
 
 
 CUSTOMER = register(
@@ -48,7 +70,6 @@ CUSTOMER = register(
             "default_source": None,
             "delinquent": False,
             "description": None,
-            "discount": None,
             "email": None,
             "invoice_prefix": None,
             "invoice_settings": {
@@ -65,17 +86,19 @@ CUSTOMER = register(
             "shipping": None,
             "tax_exempt": "none",
             "test_clock": None,
+            "_discount": None,
         },
         references={
             "default_source": "card",
             "invoice_settings.default_payment_method": "payment_method",
             "test_clock": "test_helpers.test_clock",
         },
+        embedded={"discount": _discount},
         included={
             "subscriptions": _subscriptions,
             "sources": not_here("sources"),
-            "tax": not_here("tax"),
-            "tax_ids": not_here("tax_ids"),
+            "tax": _tax,
+            "tax_ids": _tax_ids,
             "cash_balance": not_here("cash_balance"),
         },
         deleted_is_shown=True,
@@ -95,6 +118,7 @@ _FIELDS = {
     "phone": Clearable(Text(20)),
     "preferred_locales": Items(Text()),
     "shipping": Clearable(SHIPPING),
+    "tax": Shape({"validate_location": Choice("deferred", "immediately")}),
     "tax_exempt": Clearable(Choice("exempt", "none", "reverse")),
 }
 
@@ -103,6 +127,8 @@ def _laid_out(call: Call, params: Params, customer: Object) -> dict[str, Any]:
     """The parameters as fields of the customer: nested ones merged, references resolved."""
     fields = dict(params)
     fields.pop("payment_method", None)
+    fields.pop("tax_id_data", None)
+    _check_tax(call, customer, fields)
     settings: dict[str, Any] | None = fields.get("invoice_settings")
     if settings is not None:
         if settings.get("default_payment_method"):
@@ -118,12 +144,19 @@ def _laid_out(call: Call, params: Params, customer: Object) -> dict[str, Any]:
     return fields
 
 
+def _check_tax(call: Call, customer: Object, fields: dict[str, Any]) -> None:
+    """`tax[validate_location]=immediately` refuses an address that automatic tax cannot use."""
+    wanted = fields.pop("tax", {}).get("validate_location")
+    if wanted == "immediately" and not located(fields.get("address", customer["address"])):
+        raise StripeError(NO_TAX_LOCATION, code="customer_tax_location_invalid", param="address")
+
+
 def _check_prefix(prefix: str) -> None:
     if not (3 <= len(prefix) <= 12 and prefix.isascii() and prefix.isalnum() and prefix == prefix.upper()):
         raise StripeError("Invoice prefixes must be 3-12 uppercase letters or numbers.", param="invoice_prefix")
 
 
-@operation("POST", CUSTOMER.path, Shape({**_FIELDS, "payment_method": Text()}))
+@operation("POST", CUSTOMER.path, Shape({**_FIELDS, "payment_method": Text(), "tax_id_data": Items(TAX_ID_DATA, 5)}))
 def create(call: Call, params: Params) -> Object:
     customer = call.create(CUSTOMER, {"invoice_prefix": ids.invoice_prefix()})
     method = attach_to(call, params["payment_method"], customer) if "payment_method" in params else None
@@ -133,6 +166,8 @@ def create(call: Call, params: Params) -> Object:
     call.change(customer, _laid_out(call, params, customer))
     note_balance(call, customer, 0)
     call.emit("customer.created", customer)
+    for given in params.get("tax_id_data", []):
+        make_tax_id(call, given["type"], given["value"], customer)
     if method is not None:
         call.emit("payment_method.attached", method)
     return customer
@@ -144,6 +179,7 @@ def update(call: Call, params: Params) -> Object:
     before = customer["balance"]
     call.update(customer, _laid_out(call, params, customer), "customer.updated")
     note_balance(call, customer, before)
+    drafts_follow(call, customer)
     return customer
 
 

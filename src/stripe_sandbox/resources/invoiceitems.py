@@ -7,7 +7,7 @@ from stripe_sandbox.call import Call
 from stripe_sandbox.collection import lines_changed
 from stripe_sandbox.errors import StripeError
 from stripe_sandbox.ledger import settle_currency
-from stripe_sandbox.params import Boolean, Clearable, Currency, Integer, Metadata, Shape, Text, Timestamp
+from stripe_sandbox.params import Boolean, Choice, Clearable, Currency, Integer, Metadata, Shape, Text, Timestamp
 from stripe_sandbox.resource import (
     ABSENT,
     CREATED,
@@ -20,6 +20,7 @@ from stripe_sandbox.resource import (
     register,
     retrievable,
 )
+from stripe_sandbox.resources import discounts, tax_rates
 from stripe_sandbox.resources.line_items import line_fields, put_on
 from stripe_sandbox.resources.prices import amount_for
 from stripe_sandbox.store import Condition, Object
@@ -53,8 +54,9 @@ INVOICEITEM = register(
             "proration": False,
             "quantity": 1,
             "quantity_decimal": "1",
-            "tax_rates": [],
             "test_clock": None,
+            "_tax_behavior": None,
+            "_tax_rates": [],
             "_pending_first": False,  # it was pending before an invoice took it
         },
         references={
@@ -64,6 +66,7 @@ INVOICEITEM = register(
             "pricing.price_details.price": "price",
             "test_clock": "test_helpers.test_clock",
         },
+        embedded={"tax_rates": tax_rates.shown("_tax_rates")},
     )
 )
 
@@ -71,10 +74,13 @@ _FIELDS = {
     "amount": Integer(),
     "description": Clearable(Text()),
     "discountable": Boolean(),
+    "discounts": Clearable(discounts.GIVEN),
     "metadata": Metadata(),
     "period": Shape({"start": Timestamp(), "end": Timestamp()}, required=("start", "end")),
     "pricing": Shape({"price": Text()}, required=("price",)),
     "quantity": Integer(0),
+    "tax_behavior": Choice("exclusive", "inclusive", "unspecified"),
+    "tax_rates": tax_rates.RATES,
 }
 
 
@@ -96,8 +102,8 @@ def create(call: Call, params: Params) -> Object:
             f"The invoice's currency is {invoice['currency']}, the item's is {currency}.", param="currency"
         )
     settle_currency(call, customer, currency)
-    kept = ("description", "discountable", "metadata")
-    fields |= {name: params[name] for name in kept if name in params}
+    fields["discountable"] = fields["amount"] >= 0
+    fields |= _beside(call, params)
     fields |= {
         "currency": currency,
         "customer": customer["id"],
@@ -105,12 +111,29 @@ def create(call: Call, params: Params) -> Object:
         "period": _period(params.get("period", {"start": call.now, "end": call.now})),
     }
     item = call.create(INVOICEITEM, fields)
+    if params.get("discounts"):
+        call.change(item, {"discounts": _redeemed(call, item, customer, params["discounts"])})
     if invoice is not None:
         put_on(call, item, invoice)
     call.emit("invoiceitem.created", item)
     if invoice is not None:
         lines_changed(call, invoice)
     return item
+
+
+def _beside(call: Call, params: Params) -> dict[str, Any]:
+    """What does not change the amount before discounts and taxes."""
+    kept = ("description", "discountable", "metadata")
+    fields: dict[str, Any] = {name: params[name] for name in kept if name in params}
+    if "tax_behavior" in params:
+        fields["_tax_behavior"] = params["tax_behavior"]
+    if "tax_rates" in params:
+        fields["_tax_rates"] = tax_rates.check(call, params["tax_rates"], param="tax_rates")
+    return fields
+
+
+def _redeemed(call: Call, item: Object, customer: Object, given: list[Params] | None) -> list[str]:
+    return discounts.redeem(call, given or [], customer, item["currency"], {"invoice_item": item["id"]})
 
 
 def _draft(call: Call, identifier: str, customer: Object) -> Object:
@@ -191,9 +214,12 @@ def update(call: Call, params: Params) -> Object:
     invoice = call.load("invoice", item["invoice"]) if item["invoice"] else None
     if invoice is not None and set(params) - {"metadata"}:
         _check_editable(invoice)
-    fields: dict[str, Any] = {name: params[name] for name in params if name not in ("amount", "pricing", "quantity")}
+    fields = _beside(call, params)
     if "period" in params:
-        _period(params["period"])
+        fields["period"] = _period(params["period"])
+    if "discounts" in params:
+        customer = call.load("customer", item["customer"])
+        fields["discounts"] = _redeemed(call, item, customer, params["discounts"])
     if "amount" in params or "pricing" in params:
         fields |= _priced(call, {**params, "currency": item["currency"]}, item["quantity"])
     elif "quantity" in params:

@@ -5,6 +5,7 @@ from typing import Any
 from stripe_sandbox import collection
 from stripe_sandbox.call import Call
 from stripe_sandbox.errors import StripeError, unsupported
+from stripe_sandbox.invoice_totals import as_customer_is, automatic_tax
 from stripe_sandbox.ledger import settle_currency
 from stripe_sandbox.params import (
     Boolean,
@@ -32,9 +33,10 @@ from stripe_sandbox.resource import (
     retrievable,
     within,
 )
+from stripe_sandbox.resources import discounts, tax_rates
 from stripe_sandbox.resources.line_items import LINE_ITEM, give_back, take_pending
 from stripe_sandbox.resources.payment_methods import resolve_attached
-from stripe_sandbox.resources.shapes import NO_AUTOMATIC_TAX
+from stripe_sandbox.resources.shapes import AUTOMATIC_TAX, NO_AUTOMATIC_TAX
 from stripe_sandbox.store import Object, equals
 
 _LINES_SHOWN = 10
@@ -107,7 +109,6 @@ INVOICE = register(
             "customer_tax_ids": [],
             "default_payment_method": None,
             "default_source": None,
-            "default_tax_rates": [],
             "description": None,
             "discounts": [],
             "due_date": None,
@@ -156,6 +157,7 @@ INVOICE = register(
             "total_pretax_credit_amounts": [],
             "total_taxes": [],
             "webhooks_delivered_at": None,
+            "_default_tax_rates": [],
             "_subscription": None,
         },
         references={
@@ -169,9 +171,12 @@ INVOICE = register(
             "on_behalf_of": "account",
             "parent.subscription_details.subscription": "subscription",
             "test_clock": "test_helpers.test_clock",
+            "total_discount_amounts.discount": "discount",
+            "total_taxes.tax_rate_details.tax_rate": "tax_rate",
         },
         embedded={
             "lines": _lines,
+            "default_tax_rates": tax_rates.shown("_default_tax_rates"),
             **{name: _while_draft(name) for name in ("starting_balance", "amount_due", "amount_remaining")},
         },
         included={"payments": _payments, "confirmation_secret": _confirmation_secret},
@@ -180,10 +185,13 @@ INVOICE = register(
 
 _FIELDS = {
     "auto_advance": Boolean(),
+    "automatic_tax": AUTOMATIC_TAX,
     "collection_method": Choice("charge_automatically", "send_invoice"),
     "days_until_due": Integer(0),
     "default_payment_method": Text(),
+    "default_tax_rates": Clearable(tax_rates.RATES),
     "description": Clearable(Text(1500)),
+    "discounts": Clearable(discounts.GIVEN),
     "due_date": Timestamp(),
     "footer": Clearable(Text()),
     "metadata": Metadata(),
@@ -193,10 +201,17 @@ _FIELDS = {
 
 def begin(call: Call, customer: Object, fields: dict[str, Any]) -> Object:
     """A draft that knows its customer as the customer is now."""
-    known = ("address", "email", "name", "phone", "shipping", "tax_exempt")
-    copied = {f"customer_{name}": customer[name] for name in known}
+    copied = as_customer_is(call, customer)
     period = {"period_start": call.now, "period_end": call.now}
-    return call.create(INVOICE, {**copied, **period, "customer": customer["id"], **fields})
+    invoice = call.create(INVOICE, {**copied, **period, "customer": customer["id"], **fields})
+    subscription = call.load("subscription", fields["_subscription"]) if fields.get("_subscription") else None
+    taken: dict[str, Any] = {} if "discounts" in fields else {"discounts": discounts.inherited(call, customer, subscription)}
+    if subscription is not None:
+        taken |= {name: subscription[name] for name in ("_default_tax_rates",)}
+        taken["automatic_tax"] = automatic_tax(subscription["automatic_tax"]["enabled"])
+    discounts.mark_used(call, invoice, taken.get("discounts", ()))
+    call.change(invoice, taken)
+    return invoice
 
 
 @operation(
@@ -218,12 +233,22 @@ def create(call: Call, params: Params) -> Object:
     include = fields.pop("pending_invoice_items_behavior", "exclude") == "include"
     fields["currency"] = params.get("currency") or customer["currency"] or "usd"
     settle_currency(call, customer, fields["currency"])
-    invoice = begin(call, customer, fields)
+    given = fields.pop("discounts", _NOT_GIVEN)
+    invoice = begin(call, customer, fields if given is _NOT_GIVEN else {**fields, "discounts": []})
+    if given is not _NOT_GIVEN:
+        call.change(invoice, {"discounts": _redeemed(call, invoice, customer, given)})
     if include:
         take_pending(call, invoice)
-        call.change(invoice, collection.totals(call, invoice))
+    call.change(invoice, collection.totals(call, invoice))
     call.emit("invoice.created", invoice)
     return invoice
+
+
+_NOT_GIVEN: Any = object()
+
+
+def _redeemed(call: Call, invoice: Object, customer: Object, given: list[Params] | None) -> list[str]:
+    return discounts.redeem(call, given or [], customer, invoice["currency"], {"invoice": invoice["id"]})
 
 
 def _checked(call: Call, params: Params, customer: Object, method: str) -> dict[str, Any]:
@@ -246,6 +271,11 @@ def _checked(call: Call, params: Params, customer: Object, method: str) -> dict[
     if "days_until_due" in fields:
         days = fields.pop("days_until_due")
         fields["due_date"] = fields.get("due_date", call.now + days * 86400)
+    if "default_tax_rates" in fields:
+        rates = fields.pop("default_tax_rates")
+        fields["_default_tax_rates"] = tax_rates.check(call, rates, param="default_tax_rates")
+    if "automatic_tax" in fields:
+        fields["automatic_tax"] = automatic_tax(fields["automatic_tax"]["enabled"])
     if "default_payment_method" in fields:
         fields["default_payment_method"] = resolve_attached(
             call, fields["default_payment_method"], customer, param="default_payment_method"
@@ -261,6 +291,10 @@ def update(call: Call, params: Params) -> Object:
         raise StripeError("Finalized invoices can't be updated in this way", code="invoice_not_editable")
     customer = call.load("customer", invoice["customer"])
     fields = _checked(call, params, customer, invoice["collection_method"])
+    if "discounts" in fields:
+        fields["discounts"] = _redeemed(call, invoice, customer, fields["discounts"])
+    if fields.keys() & {"discounts", "_default_tax_rates", "automatic_tax"}:
+        fields |= collection.totals(call, {**invoice, **fields})
     call.update(invoice, fields, "invoice.updated")
     return invoice
 
@@ -274,6 +308,7 @@ def delete(call: Call, params: Params) -> Object:
         raise StripeError("You can't delete invoices created by subscriptions.", code="invoice_not_editable")
     gone = call.delete(invoice, "invoice.deleted")
     give_back(call, invoice)
+    discounts.release(call, invoice)
     return gone
 
 

@@ -33,11 +33,15 @@ LINE_ITEM = register(
             "subtotal": 0,
             "taxes": [],
             "_item": None,
+            "_tax_behavior": None,
+            "_tax_rates": [],
         },
         references={
+            "discount_amounts.discount": "discount",
             "discounts": "discount",
             "pricing.price_details.price": "price",
             "subscription": "subscription",
+            "taxes.tax_rate_details.tax_rate": "tax_rate",
         },
         oldest_first=True,
     )
@@ -50,8 +54,8 @@ def put_on(call: Call, item: Object, invoice: Object, *, pending_first: bool = F
 
 
 def line_fields(item: Object) -> dict[str, Any]:
-    shared = ("amount", "currency", "description", "discountable", "metadata", "period", "pricing", "quantity",
-              "quantity_decimal")  # fmt: skip
+    shared = ("amount", "currency", "description", "discountable", "discounts", "metadata", "period", "pricing", "quantity",
+              "quantity_decimal", "_tax_behavior", "_tax_rates")  # fmt: skip
     return {
         **{name: item[name] for name in shared},
         "parent": {

@@ -174,6 +174,14 @@ def amount_for(price: Object, quantity: int) -> int:
     return round_minor(Decimal(price["unit_amount_decimal"]) * quantity)
 
 
+def description(price: Object, product: Object, quantity: int) -> str:
+    recurring = price["recurring"]
+    every = recurring["interval"] if recurring["interval_count"] == 1 else (
+        f"{recurring['interval_count']} {recurring['interval']}s"
+    )  # fmt: skip
+    return f"{quantity} × {product.get('name', product['id'])} (at {price['unit_amount_decimal']} {price['currency']} / {every})"
+
+
 def _lookup_keys(call: Call, keys: list[str]) -> Condition:
     return Condition(f"data ->> '$.lookup_key' IN ({', '.join('?' * len(keys))})", tuple(keys))
 

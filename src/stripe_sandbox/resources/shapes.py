@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stripe_sandbox.params import Clearable, Shape, Text
+from stripe_sandbox.params import Boolean, Choice, Clearable, Shape, Text
 
 _ADDRESS = {
     "city": Clearable(Text()),
@@ -43,3 +43,6 @@ NO_AUTOMATIC_TAX: dict[str, Any] = {
     "provider": None,
     "status": None,
 }
+AUTOMATIC_TAX = Shape(
+    {"enabled": Boolean(), "liability": Shape({"type": Choice("self")}, required=("type",))}, required=("enabled",)
+)

@@ -21,10 +21,12 @@ from stripe_sandbox.resource import (
     register,
     retrievable,
 )
+from stripe_sandbox.resources import subscription_money as money
+from stripe_sandbox.resources import tax_rates
 from stripe_sandbox.resources.invoices import begin
 from stripe_sandbox.resources.line_items import LINE_ITEM, take_pending
 from stripe_sandbox.resources.payment_methods import resolve_attached
-from stripe_sandbox.resources.prices import amount_for
+from stripe_sandbox.resources.prices import amount_for, description
 from stripe_sandbox.store import Condition, Object
 
 _MOST_ITEMS = 20
@@ -50,11 +52,11 @@ SUBSCRIPTION_ITEM = register(
             "metadata": {},
             "quantity": 1,
             "subscription": "",
-            "tax_rates": [],
             "_price": "",
+            "_tax_rates": [],
         },
         references={"discounts": "discount"},
-        embedded={"price": _price},
+        embedded={"price": _price, "tax_rates": tax_rates.shown("_tax_rates")},
         oldest_first=True,
     )
 )
@@ -92,7 +94,6 @@ SUBSCRIPTION = register(
             "days_until_due": None,
             "default_payment_method": None,
             "default_source": None,
-            "default_tax_rates": [],
             "description": None,
             "discounts": [],
             "ended_at": None,
@@ -118,6 +119,7 @@ SUBSCRIPTION = register(
             "trial_end": None,
             "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
             "trial_start": None,
+            "_default_tax_rates": [],
         },
         references={
             "application": "application",
@@ -131,18 +133,21 @@ SUBSCRIPTION = register(
             "schedule": "subscription_schedule",
             "test_clock": "test_helpers.test_clock",
         },
-        embedded={"items": _items},
+        embedded={"items": _items, "default_tax_rates": tax_rates.shown("_default_tax_rates")},
     )
 )
 
 _FIELDS = {
+    **money.FIELDS,
     "cancel_at_period_end": Boolean(),
     "default_payment_method": Text(),
     "description": Clearable(Text(500)),
     "metadata": Metadata(),
 }
 _ITEM = Shape(
-    {"price": Text(), "quantity": Integer(0), "metadata": Metadata()}, required=("price",), defaults={"quantity": 1}
+    {**money.ITEM_FIELDS, "price": Text(), "quantity": Integer(0), "metadata": Metadata()},
+    required=("price",),
+    defaults={"quantity": 1},
 )
 
 
@@ -173,13 +178,16 @@ def create(call: Call, params: Params) -> Object:
         fields["default_payment_method"] = _resolved(call, params, customer)
     if params.get("cancel_at_period_end"):
         fields |= _cancel_later(call, ends)
+    fields |= money.fields(call, params, customer)
     now = {"billing_cycle_anchor": call.now, "start_date": call.now}
     subscription = call.create(SUBSCRIPTION, {**fields, **now, "currency": currency, "customer": customer["id"]})
-    for given, price in zip(params["items"], prices, strict=True):
+    money.give_discounts(call, subscription, params, customer, currency)
+    for at, (given, price) in enumerate(zip(params["items"], prices, strict=True)):
         made = {name: given[name] for name in ("quantity", "metadata") if name in given}
         period = {"current_period_start": call.now, "current_period_end": ends}
+        made |= money.item_fields(call, given, f"items[{at}]")
         item = {**made, **period, "subscription": subscription["id"], "_price": price["id"]}
-        call.create(SUBSCRIPTION_ITEM, item)
+        money.give_discounts(call, call.create(SUBSCRIPTION_ITEM, item), given, customer, currency)
     _bill_first(call, subscription, customer, params.get("payment_behavior", "allow_incomplete"))
     return subscription
 
@@ -256,7 +264,7 @@ def _line(call: Call, item: Object, invoice: Object) -> dict[str, Any]:
     return {
         "amount": amount,
         "currency": price["currency"],
-        "description": _description(price, product, item["quantity"]),
+        "description": description(price, product, item["quantity"]),
         "invoice": invoice["id"],
         "parent": {
             "invoice_item_details": None,
@@ -279,15 +287,8 @@ def _line(call: Call, item: Object, invoice: Object) -> dict[str, Any]:
         "quantity_decimal": str(item["quantity"]),
         "subscription": item["subscription"],
         "subtotal": amount,
+        **money.line_fields(call, item),
     }
-
-
-def _description(price: Object, product: Object, quantity: int) -> str:
-    recurring = price["recurring"]
-    every = recurring["interval"] if recurring["interval_count"] == 1 else (
-        f"{recurring['interval_count']} {recurring['interval']}s"
-    )  # fmt: skip
-    return f"{quantity} × {product.get('name', product['id'])} (at {price['unit_amount_decimal']} {price['currency']} / {every})"
 
 
 @operation("POST", SUBSCRIPTION.item_path, Shape(_FIELDS))
@@ -295,15 +296,17 @@ def update(call: Call, params: Params) -> Object:
     subscription = call.addressed("subscription")
     if subscription["status"] in _ENDED and set(params) - {"metadata"}:
         raise StripeError("A canceled subscription can only update its cancellation_details and metadata.")
-    fields = dict(params)
+    customer = call.load("customer", subscription["customer"])
+    fields = {name: value for name, value in params.items() if name not in money.FIELDS}
+    fields |= money.fields(call, params, customer)
     if "default_payment_method" in fields:
-        customer = call.load("customer", subscription["customer"])
         fields["default_payment_method"] = _resolved(call, params, customer)
     if "cancel_at_period_end" in fields:
         ends = call.find("subscription_item", subscription=subscription["id"])[0]["current_period_end"]
         later = fields["cancel_at_period_end"]
         if later != subscription["cancel_at_period_end"]:
             fields |= _cancel_later(call, ends) if later else _NOT_CANCELLED
+    money.give_discounts(call, subscription, params, customer, subscription["currency"])
     call.update(subscription, fields, "customer.subscription.updated")
     return subscription
 
