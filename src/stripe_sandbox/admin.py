@@ -4,18 +4,21 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 from urllib.parse import parse_qs
 
 import msgspec
 
 from stripe_sandbox import API_VERSION, auth, deliveries, faults, payments, resources
+from stripe_sandbox.billing import policy
 from stripe_sandbox.call import Call
 from stripe_sandbox.clock import Clock
 from stripe_sandbox.collection import settle
 from stripe_sandbox.faults import DeliveryFault, RequestFault
 from stripe_sandbox.front import Answer, Request
 from stripe_sandbox.store import Object, Store
+from stripe_sandbox.timeline import Timeline
 
 Input = TypeVar("Input", bound=msgspec.Struct)
 
@@ -54,6 +57,18 @@ class Edit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     webhook: bool = True
 
 
+class MoveClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    advance: float | None = None
+    to: int | None = None
+
+
+@dataclass(frozen=True)
+class _Journey:
+    """An answer that is given when the sandbox has come to an instant."""
+
+    target: float
+
+
 _EVENT_STEMS = {"subscription": "customer.subscription"}
 
 
@@ -73,11 +88,19 @@ class Admin:
             ("POST", re.compile(r"events/([^/]+)/resend"), self._resend),
             ("POST", re.compile(r"payment_intents/([^/]+)/authenticate"), self._authenticate),
             ("POST", re.compile(r"edit"), self._edit),
+            ("GET", re.compile(r"clock"), self._show_clock),
+            ("POST", re.compile(r"clock"), self._move_clock),
+            ("GET", re.compile(r"dunning"), self._show_dunning),
+            ("POST", re.compile(r"dunning"), self._set_dunning),
         ]
 
-    def answer(self, request: Request, client: str) -> Answer:
+    async def answer(self, request: Request, client: str, timeline: Timeline | None = None) -> Answer:
         try:
             body = self._route(request, client)
+            if isinstance(body, _Journey):
+                assert timeline is not None
+                await timeline.advance(body.target)
+                body = self._show_clock(request)
         except Refused as refusal:
             return _json(refusal.status, {"error": {"message": refusal.message}})
         return _json(200, body)
@@ -101,6 +124,7 @@ class Admin:
 
     def _reset(self, request: Request) -> Any:
         self._store.reset()
+        self._clock.reset()
         resources.prepare(self._store, self._clock)
         return {"reset": True}
 
@@ -173,6 +197,25 @@ class Admin:
             if wanted.webhook and previous is not None:
                 call.emit(f"{stem}.updated", obj, previous)
             return call.show(obj)
+
+    def _show_clock(self, request: Request) -> Any:
+        return {"now": self._clock.now(), "offset": round(self._clock.offset)}
+
+    def _move_clock(self, request: Request) -> Any:
+        wanted = _input(request, MoveClock)
+        if (wanted.to is None) == (wanted.advance is None):
+            raise Refused(400, "Exactly one of advance (seconds) and to (an instant) is needed.")
+        target = wanted.to if wanted.to is not None else self._clock.time() + (wanted.advance or 0)
+        if target < self._clock.now():
+            raise Refused(400, f"Time only goes forward; it is {self._clock.now()}.")
+        return _Journey(float(target))
+
+    def _show_dunning(self, request: Request) -> Any:
+        return msgspec.to_builtins(policy.policy(self._store))
+
+    def _set_dunning(self, request: Request) -> Any:
+        policy.set_policy(self._store, _input(request, policy.Policy))
+        return self._show_dunning(request)
 
     def _object(self, kind: str, identifier: str) -> Object:
         found = self._store.get(kind, identifier)

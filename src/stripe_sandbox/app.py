@@ -11,6 +11,7 @@ from stripe_sandbox.clock import Clock
 from stripe_sandbox.front import Answer, ConnectionDropped, Front, Request
 from stripe_sandbox.settings import Settings
 from stripe_sandbox.store import Store
+from stripe_sandbox.timeline import Timeline
 from stripe_sandbox.traffic import Traffic
 from stripe_sandbox.webhooks import Courier
 
@@ -26,12 +27,13 @@ class Sandbox:
     def __init__(self, settings: Settings) -> None:
         resources.load()
         self._store = Store(settings.data)
-        self._clock = Clock()
+        self._clock = Clock(self._store)
         self._traffic = Traffic(settings.traffic)
         self._front = Front(self._store, self._clock, rate_limit=settings.rate_limit)
         self._retry_delay = settings.retry_delay
         self._courier: Courier | None = None
-        self._courier_task: asyncio.Task[None] | None = None
+        self._timeline: Timeline | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._admin = Admin(self._store, self._clock)
         resources.prepare(self._store, self._clock)
         idempotency.forget_old(self._store, self._clock.now())
@@ -45,12 +47,14 @@ class Sandbox:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         self._courier = Courier(self._store, self._clock, self._traffic, retry_delay=self._retry_delay)
-        self._courier_task = asyncio.create_task(self._courier.run())
+        self._timeline = Timeline(self._store, self._clock, self._courier)
+        self._tasks = [asyncio.create_task(self._courier.run()), asyncio.create_task(self._timeline.run())]
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self._courier_task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._courier_task
+        for task in reversed(self._tasks):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         self._traffic.close()
         self._store.close()
         await send({"type": "lifespan.shutdown.complete"})
@@ -61,15 +65,18 @@ class Sandbox:
         request = Request(scope["method"], scope["path"], scope["query_string"].decode("latin-1"), headers, body)
         try:
             if request.path.startswith("/_sandbox/"):
-                answer = self._admin.answer(request, scope["client"][0] if scope["client"] else "")
+                answer = await self._admin.answer(
+                    request, scope["client"][0] if scope["client"] else "", self._timeline
+                )
             else:
                 answer = await self._api(request)
         except ConnectionDropped:
             scope[ABORT]()
             return
         finally:
-            if self._courier is not None:
+            if self._courier is not None and self._timeline is not None:
                 self._courier.wake()
+                self._timeline.wake()
         content = [(b"content-type", b"application/json"), (b"content-length", str(len(answer.body)).encode())]
         extra = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in answer.headers.items()]
         await send({"type": "http.response.start", "status": answer.status, "headers": content + extra})

@@ -40,6 +40,21 @@ def schedule(call: "Call", event: Object, only: str | None = None) -> list[str]:
     ]
 
 
+def wanted(store: Store, event_type: str) -> bool:
+    """Whether any enabled endpoint wants this type of event."""
+    return any(
+        endpoint["status"] == "enabled"
+        and ("*" in endpoint["enabled_events"] or event_type in endpoint["enabled_events"])
+        for endpoint in store.select("webhook_endpoint")
+    )
+
+
+def undelivered(store: Store, event: str) -> bool:
+    """Whether an endpoint that still exists has not taken the event."""
+    sql = "SELECT 1 FROM deliveries WHERE event = ? AND state NOT IN ('delivered', 'canceled') LIMIT 1"
+    return store.row(sql, event) is not None
+
+
 def _enqueue(call: "Call", event: Object, endpoint: str) -> str:
     store, now = call.store, call.clock.time()
     lane = f"{endpoint} {event['data']['object'].get('id')}"

@@ -27,19 +27,21 @@ EVENT = register(
 )
 
 
-def emit(call: "Call", kind: str, shown: Object, previous: Object | None) -> None:
+def emit(call: "Call", kind: str, shown: Object, previous: Object | None) -> Object:
     data: Object = {"object": shown}
     if previous is not None:
         data["previous_attributes"] = previous
     event = call.create(
         EVENT,
         {
+            "created": call.wall,  # even where objects live by a test clock
             "data": data,
             "request": {"id": call.request_id, "idempotency_key": call.idempotency_key},
             "type": kind,
         },
     )
     deliveries.schedule(call, event)
+    return event
 
 
 def _of_type(call: "Call", value: str) -> Condition:

@@ -131,11 +131,11 @@ class Front:
     ) -> Answer:  # fmt: skip
         operation, path = self._router.match(request.method, request.path)
         form = parse_form(b"&".join(part for part in (request.query.encode(), request.body) if part))
-        call = Call(self._store, self._clock, request_id, key, path, request.path)
+        call = Call(self._store, self._clock, request_id, key, path, request.path, reads=request.method == "GET")
         with self._store.transaction():
             fingerprint = msgspec.json.encode(form, order="deterministic").decode()
             if key is not None:
-                earlier = idempotency.earlier_outcome(self._store, key, request.path, fingerprint, call.now)
+                earlier = idempotency.earlier_outcome(self._store, key, request.path, fingerprint, call.wall)
                 if earlier is not None:
                     return _replayed(earlier)
             params = _read(operation, form)
@@ -145,7 +145,7 @@ class Front:
             assert answer is not None
             if key is not None and answer.status != 501:
                 outcome = Outcome(answer.status, answer.body, request_id)
-                idempotency.keep(self._store, key, request.path, fingerprint, outcome, call.now)
+                idempotency.keep(self._store, key, request.path, fingerprint, outcome, call.wall)
         return answer
 
     def _execute(self, call: Call, operation: Operation, params: Params) -> Answer:

@@ -68,8 +68,23 @@ CREATE TABLE IF NOT EXISTS faults (
     id TEXT PRIMARY KEY, n INTEGER NOT NULL, remaining INTEGER NOT NULL, data TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, standing TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS objects_due ON objects (data ->> '$.test_clock', data ->> '$._due_at', n)
+    WHERE data ->> '$._due_at' IS NOT NULL AND deleted = 0;
+CREATE TABLE IF NOT EXISTS meter_events (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    meter TEXT NOT NULL,
+    customer TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    value TEXT NOT NULL,
+    identifier TEXT NOT NULL,
+    received INTEGER NOT NULL,
+    canceled INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS meter_events_by_time ON meter_events (meter, customer, at);
+CREATE INDEX IF NOT EXISTS meter_events_by_identifier ON meter_events (identifier, received);
 """
-_TABLES = ("objects", "idempotency", "deliveries", "attempts", "faults", "keys")
+_TABLES = ("objects", "idempotency", "deliveries", "attempts", "faults", "keys", "facts", "meter_events")
 
 
 class StoreInUse(Exception):
@@ -128,6 +143,14 @@ class Store:
     def run(self, sql: str, *arguments: Any) -> int:
         """The number of rows that changed."""
         return self._db.execute(sql, arguments).rowcount
+
+    def fact(self, name: str) -> str | None:
+        """What the sandbox knows about itself: its clock, its settings."""
+        row = self.row("SELECT value FROM facts WHERE name = ?", name)
+        return None if row is None else row[0]
+
+    def set_fact(self, name: str, value: str) -> None:
+        self.run("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, value)
 
     def reset(self) -> None:
         with self.transaction():

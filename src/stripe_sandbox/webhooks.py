@@ -19,6 +19,7 @@ from stripe_sandbox.traffic import Traffic
 
 _AT_ONCE = 16
 _TIMEOUT = 10.0
+_SHORTEST_NAP = 0.01
 _LONGEST_NAP = 60.0
 
 
@@ -79,12 +80,23 @@ class Courier:
             for task in self._busy.values():
                 task.cancel()
 
+    async def drain(self) -> None:
+        """Until all that is due now has been tried."""
+        while True:
+            if self._busy:
+                await asyncio.wait(list(self._busy.values()), return_when=asyncio.FIRST_COMPLETED)
+            due_at = deliveries.next_due(self._store)
+            if not self._busy and (due_at is None or due_at > self._clock.time()):
+                return
+            self.wake()
+            await asyncio.sleep(0)
+
     def _nap(self) -> float:
-        """Lanes in flight wake the courier themselves, so only retries in the future matter."""
+        """One that is due already waits for its lane, or came due a moment ago."""
         due_at = deliveries.next_due(self._store)
-        if due_at is None or (left := due_at - self._clock.time()) <= 0:
+        if due_at is None:
             return _LONGEST_NAP
-        return min(left, _LONGEST_NAP)
+        return min(max(due_at - self._clock.time(), _SHORTEST_NAP), _LONGEST_NAP)
 
     async def _deliver(self, delivery: Delivery) -> None:
         try:

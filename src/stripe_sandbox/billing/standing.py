@@ -1,0 +1,97 @@
+"""What an invoice's payment, or its failure, means for its subscription. Also how a subscription ends.
+
+https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
+"""
+
+from typing import Any
+
+from stripe_sandbox.billing.policy import policy
+from stripe_sandbox.call import Call
+from stripe_sandbox.store import Object, equals
+
+ENDED = ("canceled", "incomplete_expired")
+_DAY = 86_400
+
+
+def subscription_of(call: Call, invoice: Object) -> Object | None:
+    identifier = invoice["_subscription"]
+    found = call.look("subscription", identifier) if identifier else None
+    return None if found is None or found.get("deleted") else found
+
+
+def paid(call: Call, invoice: Object) -> None:
+    subscription = subscription_of(call, invoice)
+    if subscription is None:
+        return
+    status = subscription["status"]
+    first = status == "incomplete" and invoice["billing_reason"] == "subscription_create"
+    latest = status in ("past_due", "unpaid") and subscription["latest_invoice"] == invoice["id"]
+    if first or latest:
+        trialing = (subscription["trial_end"] or 0) > call.now
+        call.update(
+            subscription, {"status": "trialing" if trialing else "active"}, "customer.subscription.updated"
+        )  # fmt: skip
+    elif status == "paused" and subscription["_resumption"] == invoice["id"]:
+        resumed(call, subscription)
+
+
+def resumed(call: Call, subscription: Object) -> None:
+    previous = call.change(subscription, {"status": "active", "_resumption": None})
+    call.emit("customer.subscription.resumed", subscription, previous)
+    call.emit("customer.subscription.updated", subscription, previous)
+
+
+def counted(call: Call, invoice: Object) -> dict[str, Any]:
+    """The fields of an invoice after an attempt that failed.
+
+    Stripe's document: any attempt counts as the first one, afterwards only automatic retries count.
+    """
+    attempts = attempt_count(call, invoice)
+    fields: dict[str, Any] = {"attempt_count": attempts, "attempted": True}
+    if invoice["auto_advance"] and invoice["billing_reason"] != "subscription_create" and (
+        call.automatic or attempts > invoice["attempt_count"]
+    ):  # fmt: skip
+        days = policy(call.store).retry_after_days
+        again = call.now + days[attempts - 1] * _DAY if attempts <= len(days) else None
+        fields["next_payment_attempt"] = again
+    return fields
+
+
+def attempt_count(call: Call, invoice: Object) -> int:
+    attempts: int = invoice["attempt_count"]
+    return attempts + 1 if call.automatic or attempts == 0 else attempts
+
+
+def failed(call: Call, invoice: Object) -> None:
+    """After `counted`: the subscription is behind, and at the end of the retries it is given up."""
+    subscription = subscription_of(call, invoice)
+    if subscription is None or subscription["status"] not in ("active", "past_due", "trialing"):
+        return
+    if subscription["status"] != "past_due":
+        call.update(subscription, {"status": "past_due"}, "customer.subscription.updated")
+    if not call.automatic or invoice["next_payment_attempt"] is not None:
+        return
+    match policy(call.store).then:
+        case "cancel":
+            end(call, subscription, "payment_failed")
+        case "unpaid":
+            call.update(subscription, {"status": "unpaid"}, "customer.subscription.updated")
+        case "past_due":
+            pass
+
+
+def end(call: Call, subscription: Object, reason: str) -> None:
+    """It is never revived. Its invoices stay as they are, and are not collected by themselves any more."""
+    details = subscription["cancellation_details"]
+    changed = {
+        "canceled_at": subscription["canceled_at"] or call.now,
+        "cancellation_details": {**details, "reason": details["reason"] or reason},
+        "ended_at": call.now,
+        "status": "canceled",
+    }
+    for invoice in call.store.select("invoice", [equals("_subscription", subscription["id"])], oldest_first=True):
+        if invoice["status"] in ("draft", "open") and invoice["auto_advance"]:
+            stopped = {"auto_advance": False, "automatically_finalizes_at": None, "next_payment_attempt": None}
+            call.update(invoice, stopped, "invoice.updated")
+    call.change(subscription, changed)
+    call.emit("customer.subscription.deleted", subscription)
