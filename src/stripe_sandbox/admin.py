@@ -69,7 +69,7 @@ class _Journey:
     target: float
 
 
-_EVENT_STEMS = {"subscription": "customer.subscription"}
+_EVENT_STEMS = {"subscription": "customer.subscription", "tax_id": "customer.tax_id"}
 
 
 class Admin:
