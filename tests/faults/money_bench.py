@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -20,9 +22,11 @@ from typing import Any, NamedTuple
 
 import psycopg
 import stripe
+import uvicorn
 
 from nself.app import App
 from nself.config import find_project
+from nself.core.clock import Clock
 from nself.db.connect import Database
 from nself.domains.connection.service import intents
 from nself.domains.customer import service as customer
@@ -37,6 +41,7 @@ from nself.domains.usage.service import record, show
 from nself.domains.webhook.service import process
 from nself.domains.webhook.service.receive import receive
 from nself.gateway.live import STRIPE_VERSION
+from nself.http.application import application
 from nself.registry import Registry
 from stripe_sandbox.server import run_in_thread
 from stripe_sandbox.settings import Settings as SandboxSettings
@@ -160,11 +165,11 @@ class Bench:
             **more,
         }
 
-    def app(self, **more: str) -> App:
+    def app(self, clock: Clock = lambda: NOW, wait: float = 5, **more: str) -> App:
         """A fresh process, as far as the code can tell; its clock stands at NOW."""
         project = find_project(str(self.folder), {}, self.folder)
-        made = App(project, REGISTRY, environ=self.environ(**more), clock=lambda: NOW)
-        made.__dict__["db"] = Database(self.database, wait=5)
+        made = App(project, REGISTRY, environ=self.environ(**more), clock=clock)
+        made.__dict__["db"] = Database(self.database, wait=wait)
         self.apps.append(made)
         return made
 
@@ -173,6 +178,10 @@ class Bench:
         return psycopg.connect(
             self.database, autocommit=True, options="-c search_path=billing,public -c statement_timeout=20s"
         )
+
+    def reconnect(self) -> None:
+        self.link.close()
+        del self.link
 
     def close(self) -> None:
         self.link.close()
@@ -218,6 +227,13 @@ class Bench:
 
     def bill(self, app: App, user: str | None = None, period: str = MONTH) -> Generated:
         return generate(app, GenerateInvoices(period=period, user=user))
+
+    def listen(self, app: App, address: str) -> None:
+        """Stripe delivers to the service of `app` at `address` from now on."""
+        url = f"{address}/webhooks/stripe"
+        endpoint = self.sandbox.post("/v1/webhook_endpoints", url=url, enabled_events=["*"])
+        app.environ = {**app.environ, "STRIPE_WEBHOOK_SECRET": endpoint["secret"]}
+        app.__dict__.pop("settings", None)
 
     def deliver(self, app: App) -> None:
         """Each event that was not acknowledged yet, in Stripe's order."""
@@ -297,18 +313,42 @@ def sandbox_in_thread(traffic: Path | None = None) -> Iterator[Sandbox]:
         yield Sandbox(running.url)
 
 
+@contextmanager
+def served(app: App) -> Iterator[str]:
+    """The HTTP service of `app` in a thread; its address."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    config = uvicorn.Config(application(app), log_config=None, access_log=False, timeout_graceful_shutdown=2)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        until(lambda: server.started)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listener.close()
+
+
+class Answer(NamedTuple):
+    status: int
+    body: dict[str, Any]
+
+
+def post(url: str, body: bytes, header: str | None = None, method: str = "POST") -> Answer:
+    """As Stripe posts, whatever the answer."""
+    headers = {} if header is None else {"Stripe-Signature": header}
+    request = urllib.request.Request(url, body or None, headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return Answer(answer.status, json.loads(answer.read() or b"{}"))
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return Answer(refusal.code, json.loads(refusal.read() or b"{}"))
+
+
 def no_traffic_complaints(traffic: Path) -> None:
     from stripe_openapi import validate_traffic
 
     complaints = validate_traffic(traffic)
     assert complaints == [], f"{len(complaints)}, first {complaints[:3]}"
-
-
-def refused(call: Callable[[], object]) -> int:
-    """The status of an HTTP request that is answered with an error, or 200."""
-    try:
-        call()
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
-    return 200

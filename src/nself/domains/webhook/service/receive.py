@@ -51,8 +51,7 @@ def receive(app: App, body: bytes, header: str | None) -> Received:
         raise
     delivery = _delivery(body)
     status = "received" if delivery.livemode == settings.live else "parked"
-    with app.db.reading() as tx:
-        fresh = store.receive(tx, delivery, status, now)
+    fresh = app.db.transact(lambda tx: store.receive(tx, delivery, status, now))
     log.info(
         "webhook_received",
         event=delivery.event_id,
