@@ -295,3 +295,13 @@ def test_a_service_waits_for_the_database_and_does_not_start_it(stand: Stand) ->
     assert waiting.poll() is None and stand.down("postgres")
     stand.ensure()
     assert waiting.communicate(timeout=10)[0].startswith("host=") and waiting.returncode == 0
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / 'it\'s "a, b" \\ 100% ü'
+    folder.mkdir()
+    binaries = find_binaries(folder)
+    embedded.write_configuration(binaries, folder, folder)
+    line = [str(binaries.folder / "postgres"), "-C", "unix_socket_directories", "-D", str(folder)]
+    told = subprocess.run(line, capture_output=True, text=True, timeout=30, check=True)
+    assert told.stdout.strip() == '"{}"'.format(str(folder).replace('"', '""'))

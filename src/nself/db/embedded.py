@@ -122,12 +122,17 @@ def check_origin(project: Project, found: Path) -> None:
     note.write_text(f"{project.root}\n")
 
 
+def _quoted(value: object) -> str:
+    """As postgresql.conf reads it; a folder may have any name."""
+    return "'{}'".format(str(value).replace("\\", "\\\\").replace("'", "''"))
+
+
 def configuration(binaries: Binaries, sockets: Path, durable: bool) -> str:
     """The whole postgresql.conf. Operators add to `custom.conf` beside it, which is never overwritten."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     values: dict[str, object] = {
         "listen_addresses": "",
-        "unix_socket_directories": sockets,
+        "unix_socket_directories": '"{}"'.format(str(sockets).replace('"', '""')),
         "unix_socket_permissions": "0700",
         "max_connections": 200,
         "shared_buffers": f"{max(64, min(1024, memory // 8))}MB",
@@ -156,7 +161,7 @@ def configuration(binaries: Binaries, sockets: Path, durable: bool) -> str:
         values["shared_preload_libraries"] = "pg_stat_statements"
     switch = "on" if durable else "off"
     values |= {"fsync": switch, "full_page_writes": switch}
-    lines = [f"{name} = '{value}'" for name, value in values.items()]
+    lines = [f"{name} = {_quoted(value)}" for name, value in values.items()]
     return "\n".join(
         [
             "# Written by nself at each start; add to custom.conf instead.",
