@@ -51,7 +51,11 @@ class App:
     @classmethod
     def find(cls, given: str | None, registry: Registry) -> App:
         """The app of the project that `--project`, NSELF_PROJECT or the current folder names."""
-        return cls(config.find_project(given, os.environ, Path.cwd()), registry)
+        try:
+            cwd = Path.cwd()
+        except FileNotFoundError as error:
+            raise config.NoSuchProject(path="the current folder was deleted") from error
+        return cls(config.find_project(given, os.environ, cwd), registry)
 
     def clock(self) -> datetime:
         """Aware UTC."""
@@ -67,7 +71,13 @@ class App:
         return period.zone(self.settings.text("BILLING_TIMEZONE"))
 
     def ensure_project(self) -> None:
-        """Make the folder a project: `.env` and `.gitignore` entries. Existing files are kept."""
+        """Make the folder a project: `.env` and `.gitignore` entries. Existing files are kept. Raises UnwritableProject."""
+        try:
+            self._make_project()
+        except OSError as error:
+            raise config.UnwritableProject(path=error.filename or self.project.root, detail=error.strerror) from error
+
+    def _make_project(self) -> None:
         self.project.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError), self.project.env.open("x", encoding="utf-8") as file:
             file.write(ENV_TEMPLATE)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from nself.core.errors import Invalid, NotFound
+from nself.core.errors import Invalid, NotFound, Unavailable
 from nself.core.project import Project
 from nself.core.settings import BY_NAME, Settings, Value
 
@@ -21,14 +21,25 @@ class UnreadableFile(Invalid):
     code, text = "unreadable_file", "{path} cannot be read: {detail}"
 
 
+class UnwritableProject(Unavailable):
+    code, text = "unwritable_project", "{path} cannot be written: {detail}"
+
+
+def _named(name: str) -> Project:
+    root = Path(name).expanduser()
+    try:
+        if root.is_dir():
+            return Project(root.resolve())
+    except OSError as error:
+        raise NoSuchProject(path=f"{name[:200]} ({error.strerror})") from error
+    raise NoSuchProject(path=root)
+
+
 def find_project(given: str | None, environ: Mapping[str, str], cwd: Path) -> Project:
     """`--project DIR`, then NSELF_PROJECT, then the nearest folder upwards with `.env`, then `cwd` itself."""
     named = given or environ.get("NSELF_PROJECT")
     if named:
-        root = Path(named).expanduser()
-        if not root.is_dir():
-            raise NoSuchProject(path=root)
-        return Project(root.resolve())
+        return _named(named)
     for folder in (cwd, *cwd.parents):
         if (folder / ".env").is_file():
             return Project(folder.resolve())

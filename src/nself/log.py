@@ -107,6 +107,11 @@ def configure(service: str, level: str, folder: Path) -> None:
         handler.setFormatter(JsonFormatter(service))
 
 
+def written() -> bool:
+    """Whether a command's lines reach a file."""
+    return any(isinstance(one, _File) and os.access(one.baseFilename, os.W_OK) for one in logger.handlers)
+
+
 def close() -> None:
     """Close the files; lines after this go nowhere."""
     for handler in logger.handlers:

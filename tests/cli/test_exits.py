@@ -14,8 +14,10 @@ from typing import Protocol, cast
 import msgspec
 import pytest
 
-from nself.cli import params
+from nself.cli import main, params
 from nself.core.entrypoint import Command
+from nself.core.errors import NotFound
+from nself.core.project import Project
 from nself.registry import Registry
 
 ROWS = Registry().rows(Command)
@@ -183,3 +185,39 @@ def test_ctrl_c_exits_130_without_a_traceback(tmp_path: Path) -> None:
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(30) == 130
         assert process.stderr.read().strip() == "Interrupted"
+
+
+@pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-"])
+@pytest.mark.parametrize("line", ["env list", "env set STRIPE_SECRET_KEY --stdin"])
+def test_closed_streams_are_no_failure_of_the_program(tmp_path: Path, stream: str, line: str) -> None:
+    code = "from nself.cli.main import main; main()"
+    ran = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" -c "$1" {line} {stream}', sys.executable, code],
+        cwd=tmp_path, input="", capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert ran.returncode == (2 if "--stdin" in line else 0)
+    assert "Traceback" not in ran.stderr and "unexpected" not in ran.stderr
+
+
+def test_folders_that_are_gone_or_too_long_or_closed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = run("--project", "x" * 5000, "status")
+    assert long.code == 1 and long.err.startswith("Error: No such directory: ") and len(long.err) < 300
+    (tmp_path / "closed").write_text("a file where a folder is needed")
+    monkeypatch.setattr(Project, "state", property(lambda project: project.root / "closed" / "state"))
+    closed = run("env", "set", "BILLING_PORT=1")
+    assert closed.code == 3 and "cannot be written: Not a directory" in closed.err and "traceback" not in closed.err
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert run("status").err == "Error: No such directory: the current folder was deleted\n"
+
+
+def test_hints_are_safe_to_paste_and_to_print() -> None:
+    class Odd(NotFound):
+        code, text, hints = "odd", "No such thing: {name}", ("nself env get {name}",)
+
+    assert Odd(name='$(id) "x').hint == ("nself env get '$(id) \"x'",)
+    assert main.explain(Odd(name="a\x1b[31m\n")) == (
+        "Error: No such thing: a\\x1b[31m\n\n  try: nself env get 'a\\x1b[31m\n'"
+    )

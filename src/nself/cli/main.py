@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ import click
 
 from nself import log
 from nself.app import App
-from nself.cli import tree
+from nself.cli import render, tree
 from nself.core.errors import BillingError
 from nself.registry import Registry
 
@@ -36,10 +37,31 @@ def command(registry: Registry) -> click.Group:
     return root
 
 
+def visible(text: str) -> str:
+    """`text` without anything that steers a terminal."""
+    return "\n".join(render.printable(line) for line in text.split("\n"))
+
+
+def unexpected(error: Exception) -> int:
+    """The boundary: people get a sentence, the log gets the traceback."""
+    log.failure("command_failed")
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+        click.echo("Error: Invalid text: it is not UTF-8", err=True)
+        return 2
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"Error: {log.redact(visible(place + error.strerror))}", err=True)
+        return 1
+    click.echo(f"Error: unexpected {type(error).__name__}: {log.redact(visible(str(error)))}", err=True)
+    if log.written():
+        click.echo("  the traceback is in .nself/logs/cli.log", err=True)
+    return 1
+
+
 def explain(error: BillingError) -> str:
     """The text of an error for a terminal."""
-    lines = [f"Error: {error.message}"]
-    lines += [f"  try: {hint}" for hint in error.hint]
+    lines = [f"Error: {visible(error.message)}"]
+    lines += [f"  try: {visible(hint)}" for hint in error.hint]
     if error.guide:
         lines.append(f"  guide: {error.guide}")
     return "\n".join(lines)
@@ -47,6 +69,7 @@ def explain(error: BillingError) -> str:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 1 failed, 2 wrong input, 3 no or unavailable, 4 refused, 130 interrupted."""
+    log.close()
     try:
         done = command(Registry()).main(args=arguments, prog_name="nself", standalone_mode=False)
         return done if isinstance(done, int) else 0
@@ -64,16 +87,21 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted", err=True)
         return 130
-    except Exception as error:  # the boundary: people get a sentence, the log gets the traceback
-        log.failure("command_failed")
-        click.echo(f"Error: unexpected {type(error).__name__}: {log.redact(str(error))}", err=True)
-        click.echo("  the traceback is in .nself/logs/cli.log", err=True)
-        return 1
+    except Exception as error:
+        return unexpected(error)
     finally:
         log.close()
 
 
+def open_streams() -> None:
+    """A stream that the caller closed (`>&-`) reads and writes nothing, and no other file takes its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+
+
 def main() -> None:
+    open_streams()
     code = run()
     try:
         sys.stdout.flush()

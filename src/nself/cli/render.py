@@ -129,7 +129,12 @@ def shown(name: str, value: object, row: dict[str, Any]) -> str:
         return ", ".join(shown(name, one, {}) for one in cast("Iterable[object]", value)) or "none"
     if isinstance(value, dict):
         return msgspec.json.encode(value).decode()
-    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], str(value))
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """`text` with its control characters written out."""
+    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def _safe(value: object) -> object:

@@ -7,6 +7,7 @@ and each hint can be parsed by the CLI's own parser in a test.
 
 from __future__ import annotations
 
+import shlex
 from typing import ClassVar
 
 
@@ -33,7 +34,8 @@ class BillingError(Exception):
     @property
     def hint(self) -> tuple[str, ...]:
         """The command lines that help, ready to paste."""
-        return tuple(hint.format(**self.fields) for hint in self.hints)
+        quoted = {name: shlex.quote(str(value)) for name, value in self.fields.items()}
+        return tuple(hint.format(**quoted) for hint in self.hints)
 
     def body(self, request_id: str | None = None) -> dict[str, object]:
         """The HTTP API's error object (decisions.md, "Shapes that others rely on")."""

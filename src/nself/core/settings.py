@@ -37,6 +37,7 @@ class Setting(NamedTuple):
     effect: str
     choices: tuple[str, ...] = ()
     minimum: int | None = None
+    maximum: int | None = None
     ready: bool = True
 
 
@@ -60,7 +61,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("STRIPE_WEBHOOK_SECRET", "secret", "", "verifies webhooks; several, comma separated, while one is being replaced"),
     Setting("STRIPE_API_BASE", "text", "https://api.stripe.com", "where calls to Stripe go, without /v1"),
     Setting("STRIPE_MOCK_ENABLED", "flag", "false", "send calls to the sandbox (service stripe-mock) instead of Stripe"),
-    Setting("STRIPE_MOCK_PORT", "integer", "12111", "port of the sandbox on the loopback interface", minimum=1),
+    Setting("STRIPE_MOCK_PORT", "integer", "12111", "port of the sandbox on the loopback interface", minimum=1, maximum=65535),
     Setting("STRIPE_MAX_RETRIES", "integer", "3", "how often a call to Stripe is tried again after 409, 429, 5xx or no answer", minimum=0),
     Setting("STRIPE_RETRY_BACKOFF", "choice", "exponential", "how the wait between two tries grows", ("exponential", "linear", "constant")),
     Setting("STRIPE_TIMEOUT", "duration", "15s", "longest wait for one answer of Stripe"),
@@ -76,7 +77,7 @@ DECLARED: tuple[Setting, ...] = (
     # Service
     Setting("DATABASE_URL", "secret", "", "PostgreSQL to use instead of the embedded one"),
     Setting("BILLING_HOST", "text", "127.0.0.1", "address that the HTTP service listens on"),
-    Setting("BILLING_PORT", "integer", "8080", "port that the HTTP service listens on", minimum=1),
+    Setting("BILLING_PORT", "integer", "8080", "port that the HTTP service listens on", minimum=1, maximum=65535),
     Setting("BILLING_LOG_LEVEL", "choice", "info", "least severe log line that is written", ("debug", "info", "warning", "error")),
     Setting("BILLING_LOG_DIR", "text", "", "folder of the log files; empty = .nself/logs. Where /var/log/nself exists and is writable, billing.log and billing-webhooks.log are written there too"),
     Setting("BILLING_TIMEZONE", "zone", "UTC", "where days and months begin"),
@@ -169,6 +170,8 @@ def wrong(setting: Setting, text: str) -> str | None:
                     return "a whole number is needed"
                 if setting.minimum is not None and int(text) < setting.minimum:
                     return f"{setting.minimum} or more is needed"
+                if setting.maximum is not None and int(text) > setting.maximum:
+                    return f"{setting.maximum} or less is needed"
             case "flag":
                 if text.lower() not in TRUE | FALSE:
                     return "true or false is needed"

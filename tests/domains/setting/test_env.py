@@ -15,7 +15,7 @@ from nself.core.project import Project
 from nself.core.settings import DECLARED, InvalidSetting, NoSuchSetting
 from nself.domains.setting import service
 from nself.domains.setting.inputs import GetSetting, ListSettings, SetSettings, UnsetSettings
-from nself.domains.setting.model import SettingsNotWritten, UnknownSetting, WrittenSetting
+from nself.domains.setting.model import NothingRead, SettingsNotWritten, UnknownSetting, WrittenSetting
 from nself.registry import Registry
 
 
@@ -228,6 +228,20 @@ def test_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for wrong in (["A", "B"], ["A=1"]):
         with pytest.raises(InvalidParameter, match="one NAME"):
             service.set_values(app_in(tmp_path), SetSettings(assignments=wrong, stdin=True))
+
+
+@pytest.mark.parametrize("nothing", ["", "\n"])
+def test_an_empty_pipe_erases_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing: str) -> None:
+    put(app_in(tmp_path), "STRIPE_SECRET_KEY=sk_test_kept")
+    monkeypatch.setattr("sys.stdin", io.StringIO(nothing))
+    with pytest.raises(NothingRead, match="nothing was written"):
+        service.set_values(app_in(tmp_path), SetSettings(assignments=["STRIPE_SECRET_KEY"], stdin=True))
+    assert "sk_test_kept" in (tmp_path / ".secrets").read_text()
+
+
+def test_a_port_has_an_end(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="65535 or less"):
+        put(app_in(tmp_path), "BILLING_PORT=65536")
 
 
 def test_links_modes_and_owners_stay(tmp_path: Path) -> None:

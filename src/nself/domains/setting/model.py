@@ -13,6 +13,12 @@ class UnknownSetting(Invalid):
     hints = ("nself env list --all",)
 
 
+class NothingRead(Invalid):
+    code = "nothing_read"
+    text = "Nothing came from standard input for {name}; nothing was written"
+    hints = ("nself env set {name} --stdin", "nself env unset {name}")
+
+
 class SettingsBusy(Unavailable):
     code = "settings_busy"
     text = "Another process has been writing settings in {path} for {seconds} s"

@@ -70,7 +70,7 @@ def list_settings(app: App, given: ListSettings) -> list[ListedSetting]:
 def set_values(app: App, given: SetSettings) -> list[WrittenSetting]:
     """Check every value, then write them; nothing is written when one is wrong.
 
-    Raises InvalidSetting, UnknownSetting, InvalidParameter, SettingsBusy, SettingsNotWritten.
+    Raises InvalidSetting, UnknownSetting, InvalidParameter, NothingRead, SettingsBusy, SettingsNotWritten.
     """
     if given.stdin:
         if len(given.assignments) != 1 or "=" in given.assignments[0]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from nself.app import GITIGNORE
 from nself.config import UnreadableFile
 from nself.core.clock import monotonic
-from nself.domains.setting.model import SettingsBusy, SettingsNotWritten
+from nself.domains.setting.model import NothingRead, SettingsBusy, SettingsNotWritten
 
 LOCK_SECONDS = 10
 TEMPORARY = ".nself-new"
@@ -33,11 +33,15 @@ def read(path: Path) -> str:
 
 
 def read_value(name: str) -> str:
-    """One value from standard input, without the newline at its end; asked for unseen on a terminal."""
-    if sys.stdin.isatty():
-        return getpass.getpass(f"{name}: ")
-    text = sys.stdin.read()
-    return text.removesuffix("\n").removesuffix("\r")
+    """One value from standard input, without the newline at its end; asked for unseen on a terminal.
+
+    Raises NothingRead: an empty answer is a failed pipe more often than a wish.
+    """
+    text = getpass.getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.read()
+    value = text.removesuffix("\n").removesuffix("\r")
+    if not value:
+        raise NothingRead(name=name)
+    return value
 
 
 def exposed(path: Path) -> bool:
