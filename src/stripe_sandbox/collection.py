@@ -258,6 +258,26 @@ def mark_uncollectible(call: Call, invoice: Object) -> None:
     call.emit("invoice.marked_uncollectible", invoice)
 
 
+def credit(call: Call, invoice: Object, *, pre_payment: int, post_payment: int) -> None:
+    """A credit note was issued or voided (negative): an open invoice asks for less or more, down to nothing."""
+    fields: dict[str, Any] = {
+        "amount_due": invoice["amount_due"] - pre_payment,
+        "amount_remaining": invoice["amount_remaining"] - pre_payment,
+        "post_payment_credit_notes_amount": invoice["post_payment_credit_notes_amount"] + post_payment,
+        "pre_payment_credit_notes_amount": invoice["pre_payment_credit_notes_amount"] + pre_payment,
+    }
+    if not pre_payment:
+        call.update(invoice, fields, "invoice.updated")
+    elif fields["amount_remaining"] == 0:
+        _close_payment(call, invoice, "void_invoice")
+        _mark_paid(call, invoice, fields, "invoice.paid")
+    else:
+        payment, intent = default_payment(call, invoice)
+        call.change(payment, {"amount_requested": fields["amount_remaining"]})
+        call.change(intent, {"amount": fields["amount_remaining"]})
+        call.update(invoice, fields, "invoice.updated")
+
+
 def _close_payment(call: Call, invoice: Object, reason: str) -> None:
     payment, intent = default_payment(call, invoice)
     transitions = {**payment["status_transitions"], "canceled_at": call.now}

@@ -25,6 +25,7 @@ _MODULES = (
     "invoiceitems",
     "invoices",
     "invoice_payments",
+    "credit_notes",
     "customer_balance_transactions",
     "subscriptions",
     "webhook_endpoints",

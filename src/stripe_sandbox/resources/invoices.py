@@ -205,7 +205,9 @@ def begin(call: Call, customer: Object, fields: dict[str, Any]) -> Object:
     period = {"period_start": call.now, "period_end": call.now}
     invoice = call.create(INVOICE, {**copied, **period, "customer": customer["id"], **fields})
     subscription = call.load("subscription", fields["_subscription"]) if fields.get("_subscription") else None
-    taken: dict[str, Any] = {} if "discounts" in fields else {"discounts": discounts.inherited(call, customer, subscription)}
+    taken: dict[str, Any] = (
+        {} if "discounts" in fields else {"discounts": discounts.inherited(call, customer, subscription)}
+    )
     if subscription is not None:
         taken |= {name: subscription[name] for name in ("_default_tax_rates",)}
         taken["automatic_tax"] = automatic_tax(subscription["automatic_tax"]["enabled"])
