@@ -109,6 +109,7 @@ class Senders:
         self.answered: list[tuple[str, str, int]] = []
         self.odd: list[str] = []
         self.threads = [threading.Thread(target=self.run, args=(number,)) for number in range(CLIENTS)]
+        self.threads += [threading.Thread(target=self.ask) for _ in range(2)]
 
     def run(self, number: int) -> None:
         turn = 0
@@ -142,6 +143,22 @@ class Senders:
             if answer.status != 503 or "retry-after" not in answer.headers:
                 self.odd.append(f"{answer.status} {answer.body!r}")
                 return False
+
+    def ask(self) -> None:
+        """Questions are answered, or told to come again later."""
+        while not self.stopping.is_set():
+            for method, path, body in (
+                ("GET", f"{USAGE}?user={self.users[0]}&by=day", None),
+                ("POST", CHECK, {"user": self.users[1], "metric": "calls"}),
+            ):
+                try:
+                    with self.service.client(self.key, timeout=20) as client:
+                        answer = client.ask(method, path, body)
+                except (OSError, HTTPException):
+                    self.stopping.wait(0.02)
+                    continue
+                if answer.status not in (200, 503):
+                    self.odd.append(f"{answer.status} {answer.body!r}")
 
     def progress(self, batches: int = 6) -> None:
         """Wait for that many more answers."""

@@ -1,0 +1,112 @@
+"""Requests that wait together are committed together; what is wrong with one is its own affair."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import Any, cast
+
+import psycopg
+import pytest
+
+from nself.app import App
+from nself.db.server import DatabaseUnavailable
+from nself.domains.usage.model import Intake
+from nself.domains.usage.service import record
+from nself.http import answer, ingest
+from nself.http.ingest import Ingest
+
+NO_APP = cast(App, None)
+
+
+class Commits:
+    """Stands for `record.ingest`: notes what comes in one transaction, waits for `gate`, fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, app: App, events: Sequence[bytes], source: str) -> record.Outcome:
+        self.sizes.append(len(events))
+        assert self.gate.wait(10)
+        if b"poison" in events:
+            raise ValueError("poison")
+        if b"away" in events:
+            raise DatabaseUnavailable(detail="gone")
+        return record.Outcome({}, frozenset())
+
+
+@pytest.fixture
+def commits(monkeypatch: pytest.MonkeyPatch) -> Commits:
+    made = Commits()
+    monkeypatch.setattr(record, "ingest", made)
+    return made
+
+
+def run(commits: Commits, requests: list[list[bytes]], behind: int = ingest.COMMITS) -> list[Any]:
+    """What each request is answered; `behind` requests keep the committers busy while the others come in."""
+
+    async def all_of_them() -> list[Any]:
+        service = Ingest(NO_APP)
+        commits.gate.clear()
+        first = [asyncio.create_task(service.commit([b"first"])) for _ in range(behind)]
+        while len(commits.sizes) < 1:
+            await asyncio.sleep(0)
+        waiting = [asyncio.create_task(service.commit(one)) for one in requests]
+        await asyncio.sleep(0)
+        commits.gate.set()
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        await asyncio.gather(*first)
+        assert await asyncio.wait_for(service.commit([b"after"]), 10) == Intake(accepted=1, duplicate=0, rejected=[])
+        for committer in service.committers:
+            committer.cancel()
+        return found
+
+    return asyncio.run(all_of_them())
+
+
+def test_requests_that_wait_share_a_commit(commits: Commits) -> None:
+    found = run(commits, [[b"x"] * size for size in (1, 2, 3)])
+    assert [one.accepted for one in found] == [1, 2, 3]
+    assert 6 in commits.sizes
+
+
+def test_a_request_that_fails_without_reason_fails_alone(commits: Commits) -> None:
+    one, poison, other = run(commits, [[b"x"], [b"x", b"poison"], [b"x"] * 3])
+    assert (one.accepted, other.accepted) == (1, 3)
+    assert isinstance(poison, ValueError)
+
+
+def test_a_database_that_is_away_is_told_to_all_and_the_next_are_tried_again(commits: Commits) -> None:
+    found = run(commits, [[b"x"], [b"away"]])
+    assert all(isinstance(one, DatabaseUnavailable) for one in found)
+
+
+def test_a_commit_is_bounded_and_takes_at_least_one_request(commits: Commits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "GROUP_EVENTS", 5)
+    found = run(commits, [[b"x"] * size for size in (2, 3, 1, 9)])
+    assert [one.accepted for one in found] == [2, 3, 1, 9]
+    assert sorted(commits.sizes)[-2:] == [5, 9]
+
+
+def test_nothing_is_committed_for_nothing(commits: Commits) -> None:
+    assert run(commits, [], behind=1) == []
+    assert asyncio.run(Ingest(NO_APP).commit([])).accepted == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (psycopg.errors.AdminShutdown("terminating connection"), 503, "database_unavailable"),
+        (psycopg.OperationalError("server closed the connection"), 503, "database_unavailable"),
+        (psycopg.errors.UndefinedTable("secret table"), 500, "internal_error"),
+        (ValueError("secret value"), 500, "internal_error"),
+    ],
+)
+def test_only_a_database_that_went_away_is_told_as_such(error: Exception, status: int, code: str) -> None:
+    found = answer.failure(error, "req_1")
+    assert (found.status_code, f'"code":"{code}"'.encode() in found.body) == (status, True)
+    assert ("retry-after" in found.headers) == (status == 503)
+    assert b"secret" not in found.body
