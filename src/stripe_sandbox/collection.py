@@ -3,6 +3,7 @@
 from typing import Any
 
 from stripe_sandbox import invoice_totals, payments
+from stripe_sandbox.billing import standing
 from stripe_sandbox.call import Call
 from stripe_sandbox.errors import StripeError, card_error
 from stripe_sandbox.ledger import apply_to_invoice, change_balance, split
@@ -82,6 +83,7 @@ def finalize(call: Call, invoice: Object) -> None:
         "effective_at": invoice["effective_at"] or call.now,
         "hosted_invoice_url": f"https://invoice.stripe.com/i/{payments_url}",
         "invoice_pdf": f"https://pay.stripe.com/invoice/{payments_url}/pdf",
+        "automatically_finalizes_at": None,
         "number": invoice["number"] or f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}",
         "status": "open",
     }
@@ -141,7 +143,7 @@ def method_for(call: Call, invoice: Object, chosen: str | None) -> Object | None
     customer = call.load("customer", invoice["customer"])
     if chosen is not None:
         return resolve_attached(call, chosen, customer, param="payment_method")
-    subscription = subscription_of(call, invoice)
+    subscription = standing.subscription_of(call, invoice)
     candidates = (
         invoice["default_payment_method"],
         subscription["default_payment_method"] if subscription else None,
@@ -149,11 +151,6 @@ def method_for(call: Call, invoice: Object, chosen: str | None) -> Object | None
     )
     found = next((one for one in candidates if one is not None), None)
     return call.load("payment_method", found) if found else None
-
-
-def subscription_of(call: Call, invoice: Object) -> Object | None:
-    identifier = invoice["_subscription"]
-    return call.load("subscription", identifier) if identifier else None
 
 
 def pay(call: Call, invoice: Object, chosen: str | None = None) -> None:
@@ -207,7 +204,7 @@ def settle(call: Call, intent: Object) -> None:
     paid = {
         "amount_paid": intent["amount"],
         "amount_remaining": 0,
-        "attempt_count": invoice["attempt_count"] + 1,
+        "attempt_count": standing.attempt_count(call, invoice),
         "attempted": True,
     }
     transitions = {**payment["status_transitions"], "paid_at": call.now}
@@ -221,19 +218,17 @@ def _mark_paid(call: Call, invoice: Object, fields: dict[str, Any], *events: str
     call.update(invoice, changed, "invoice.updated")
     for event in events:
         call.emit(event, invoice)
-    subscription = subscription_of(call, invoice)
-    if subscription is not None and subscription["status"] == "incomplete":
-        call.update(subscription, {"status": "active"}, "customer.subscription.updated")
+    standing.paid(call, invoice)
 
 
 def payment_failed(call: Call, intent: Object, outcome: Outcome) -> None:
     """The invoice stays open and counts the attempt."""
     invoice = call.load("invoice", intent["_invoice"])
-    counted = {"attempt_count": invoice["attempt_count"] + 1, "attempted": True}
-    call.update(invoice, counted, "invoice.updated")
+    call.update(invoice, standing.counted(call, invoice), "invoice.updated")
     call.emit("invoice.payment_failed", invoice)
     if outcome.status == "requires_action":
         call.emit("invoice.payment_action_required", invoice)
+    standing.failed(call, invoice)
 
 
 def void(call: Call, invoice: Object) -> None:

@@ -111,6 +111,10 @@ def within(field_path: str | None = None) -> Filter:
     return Filter(Range(), condition)
 
 
+def by_test_clock(call: "Call", value: str | None) -> Condition:
+    return Condition("data ->> '$.test_clock' IS ?", (value,))
+
+
 CREATED = {"created": within()}
 
 

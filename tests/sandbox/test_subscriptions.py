@@ -173,7 +173,7 @@ def test_wrong_prices(api: Sdk, fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"trial_period_days": 14}, {"proration_behavior": "none"}, {"collection_method": "send_invoice"}]
+    "fields", [{"payment_behavior": "pending_if_incomplete"}, {"collection_method": "send_invoice"}]
 )
 def test_what_is_not_here(api: Sdk, fields: dict[str, Any]) -> None:
     customer = paying_customer(api)

@@ -5,10 +5,10 @@ https://docs.stripe.com/billing/invoices/subscription#invoice-lifecycle
 
 from stripe_sandbox import collection, deliveries
 from stripe_sandbox.billing import standing
-from stripe_sandbox.billing.invoicing import FINALIZED_AFTER
 from stripe_sandbox.billing.lines import recount
 from stripe_sandbox.call import Call
 from stripe_sandbox.errors import StripeError
+from stripe_sandbox.resources.invoices import FINALIZED_AFTER
 from stripe_sandbox.schedule import scheduled
 from stripe_sandbox.store import Object
 
@@ -55,7 +55,7 @@ def _finalize(call: Call, invoice: Object) -> None:
     recount(call, invoice)
     try:
         with call.store.savepoint():
-            collection.finalize(call, invoice)
+            _try_to_finalize(call, invoice)
     except StripeError as error:
         _finalization_failed(call, call.load("invoice", invoice["id"]), error)
         return
@@ -66,6 +66,16 @@ def _finalize(call: Call, invoice: Object) -> None:
         call.emit("invoice.sent", invoice)
     else:
         collect(call, invoice)
+
+
+def _try_to_finalize(call: Call, invoice: Object) -> None:
+    try:
+        collection.finalize(call, invoice)
+    except StripeError as error:
+        if not error.commits:
+            raise
+        # It was told already; it is not tried again by itself.
+        call.change(invoice, {"auto_advance": False, "automatically_finalizes_at": None})
 
 
 def _finalization_failed(call: Call, invoice: Object, error: StripeError) -> None:

@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from stripe_sandbox import collection, deliveries
+from stripe_sandbox import collection
 from stripe_sandbox.billing.cycle import Period
 from stripe_sandbox.call import Call
 from stripe_sandbox.errors import StripeError
-from stripe_sandbox.resources.invoices import begin
+from stripe_sandbox.resources.invoices import FINALIZED_AFTER, announce, begin
 from stripe_sandbox.resources.line_items import take_pending
 from stripe_sandbox.store import Object
-
-FINALIZED_AFTER = 3600  # seconds from invoice.created to the automatic finalisation
 
 
 class Previewed(Exception):
@@ -21,10 +19,11 @@ class Previewed(Exception):
         self.invoice = invoice
 
 
-def draft(call: Call, subscription: Object, reason: str, period: Period, **fields: Any) -> Object:
-    """With what is pending for this subscription already on it."""
+def draft(
+    call: Call, subscription: Object, reason: str, period: Period, *, own_only: bool = False, **fields: Any
+) -> Object:
+    """With what is pending already on it: the customer's, unless only the subscription's own is wanted."""
     customer = call.load("customer", subscription["customer"])
-    unheard = deliveries.wanted(call.store, "invoice.created")
     invoice = begin(
         call,
         customer,
@@ -39,12 +38,11 @@ def draft(call: Call, subscription: Object, reason: str, period: Period, **field
             },
             "period_start": period.start,
             "period_end": period.end,
-            "webhooks_delivered_at": None if unheard else call.now,
             "_subscription": subscription["id"],
             **fields,
         },
     )
-    take_pending(call, invoice)
+    take_pending(call, invoice, own_only=own_only)
     return invoice
 
 
@@ -54,11 +52,6 @@ def complete(call: Call, subscription: Object, invoice: Object) -> None:
     if call.preview:
         raise Previewed(invoice)
     call.change(subscription, {"latest_invoice": invoice["id"]})
-
-
-def announce(call: Call, invoice: Object) -> None:
-    event = call.emit("invoice.created", invoice)
-    call.change(invoice, {"_announced_by": event["id"]})
 
 
 def advance_later(call: Call, invoice: Object) -> None:

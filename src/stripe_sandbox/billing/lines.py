@@ -10,6 +10,7 @@ from stripe_sandbox.call import Call
 from stripe_sandbox.currencies import plain
 from stripe_sandbox.periods import day
 from stripe_sandbox.resource import RESOURCES
+from stripe_sandbox.resources import subscription_money as money
 from stripe_sandbox.store import Object
 
 
@@ -118,6 +119,7 @@ def _create(
             **_quantity(quantity),
             "subscription": item["subscription"],
             "subtotal": amount,
+            **money.line_fields(call, item),
         },
     )
 

@@ -62,7 +62,7 @@ def _credits(call: Call, subscription: Object, item: Object, price: Object, at: 
 def _net(call: Call, debit: dict[str, Any]) -> int:
     """What was really debited: less the discounts that the line got."""
     line = call.look("line_item", debit["line"]) if debit.get("line") else None
-    discounts = (line or {}).get("discount_amounts") or []
+    discounts: list[Object] = (line or {}).get("discount_amounts") or []
     return debit["amount"] - sum(one["amount"] for one in discounts)
 
 
@@ -117,11 +117,11 @@ def _make(
     call: Call, subscription: Object, item: Object, price: Object, amount: int, period: Period, kind: str,
     credited: tuple[str, str] | None,
 ) -> Object:  # fmt: skip
-    lines = None if credited is None else {
+    lines: Object | None = None if credited is None else {
         "invoice_line_item_details": {"invoice": credited[0], "invoice_line_items": [credited[1]]},
         "type": "invoice_line_items",
     }  # fmt: skip
-    fields = {
+    fields: dict[str, Any] = {
         "description": proration_description(call, price, item["quantity"], kind, period.start),
         "discountable": False,
         "proration": True,
@@ -150,6 +150,7 @@ def _create(
             "period": {"start": period.start, "end": period.end},
             "pricing": pricing(price),
             "_subscription": subscription["id"],
+            "_tax_rates": item["_tax_rates"],
             **fields,
         },
     )

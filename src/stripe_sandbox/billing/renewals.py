@@ -11,6 +11,7 @@ from stripe_sandbox.billing.cycle import Period, current_period, full_period, it
 from stripe_sandbox.billing.lines import metered, price_of, put_advance, put_usage
 from stripe_sandbox.call import Call
 from stripe_sandbox.render import difference
+from stripe_sandbox.resources.invoices import announce
 from stripe_sandbox.schedule import scheduled
 from stripe_sandbox.store import Condition, Object, equals
 
@@ -145,8 +146,10 @@ def start_period(call: Call, subscription: Object, start: int, fields: dict[str,
     call.change(subscription, fields)
     end = full_period(subscription, start).end
     cancel_at = subscription["cancel_at"]
-    if cancel_at is not None and start < cancel_at < end:
+    if cancel_at is not None and start < cancel_at < end and not subscription["cancel_at_period_end"]:
         end = cancel_at
+    if subscription["cancel_at_period_end"]:
+        call.change(subscription, {"cancel_at": end})
     set_period(call, subscription, Period(start, end))
 
 
@@ -167,10 +170,10 @@ def _advance(call: Call, subscription: Object, invoice: Object) -> None:
     pause = subscription["pause_collection"]
     if subscription["status"] == "unpaid" or (pause and pause["behavior"] == "keep_as_draft"):
         call.change(invoice, {"auto_advance": False})
-        invoicing.announce(call, invoice)
+        announce(call, invoice)
     elif pause:
         call.change(invoice, {"auto_advance": False})
-        invoicing.announce(call, invoice)
+        announce(call, invoice)
         collection.finalize(call, invoice)
         if invoice["status"] == "open":
             give_up = collection.void if pause["behavior"] == "void" else collection.mark_uncollectible

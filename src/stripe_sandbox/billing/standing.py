@@ -23,6 +23,7 @@ def paid(call: Call, invoice: Object) -> None:
     subscription = subscription_of(call, invoice)
     if subscription is None:
         return
+    _remember_method(call, subscription, invoice)
     status = subscription["status"]
     first = status == "incomplete" and invoice["billing_reason"] == "subscription_create"
     latest = status in ("past_due", "unpaid") and subscription["latest_invoice"] == invoice["id"]
@@ -33,6 +34,18 @@ def paid(call: Call, invoice: Object) -> None:
         )  # fmt: skip
     elif status == "paused" and subscription["_resumption"] == invoice["id"]:
         resumed(call, subscription)
+
+
+def _remember_method(call: Call, subscription: Object, invoice: Object) -> None:
+    """`save_default_payment_method=on_subscription`: what paid becomes the subscription's default."""
+    wanted = subscription["payment_settings"]["save_default_payment_method"] == "on_subscription"
+    if not wanted or subscription["default_payment_method"] is not None:
+        return
+    for payment in call.find("invoice_payment", invoice=invoice["id"], status="paid"):
+        intent = call.load("payment_intent", payment["payment"]["payment_intent"])
+        method = call.look("payment_method", intent["payment_method"]) if intent["payment_method"] else None
+        if method is not None and method.get("customer") == subscription["customer"]:
+            call.change(subscription, {"default_payment_method": method["id"]})
 
 
 def resumed(call: Call, subscription: Object) -> None:

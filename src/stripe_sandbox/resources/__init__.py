@@ -28,6 +28,8 @@ _MODULES = (
     "credit_notes",
     "customer_balance_transactions",
     "subscriptions",
+    "subscription_items",
+    "test_clocks",
     "webhook_endpoints",
 )
 
@@ -36,6 +38,8 @@ def load() -> None:
     assert events.EVENT
     for name in _MODULES:
         import_module(f"{__name__}.{name}")
+    for name in ("dunning", "renewals"):
+        import_module(f"stripe_sandbox.billing.{name}")
 
 
 def prepare(store: Store, clock: Clock) -> None:

@@ -10,8 +10,10 @@ from stripe_sandbox.ledger import note_balance
 from stripe_sandbox.params import Choice, Clearable, Integer, Items, Metadata, Shape, Text
 from stripe_sandbox.resource import (
     CREATED,
+    Filter,
     Params,
     Resource,
+    by_test_clock,
     list_of,
     listable,
     matches,
@@ -156,8 +158,13 @@ def _check_prefix(prefix: str) -> None:
         raise StripeError("Invoice prefixes must be 3-12 uppercase letters or numbers.", param="invoice_prefix")
 
 
-@operation("POST", CUSTOMER.path, Shape({**_FIELDS, "payment_method": Text(), "tax_id_data": Items(TAX_ID_DATA, 5)}))
+_CREATED = {"payment_method": Text(), "tax_id_data": Items(TAX_ID_DATA, 5), "test_clock": Text()}
+
+
+@operation("POST", CUSTOMER.path, Shape({**_FIELDS, **_CREATED}))
 def create(call: Call, params: Params) -> Object:
+    if "test_clock" in params:
+        call.require("test_helpers.test_clock", params["test_clock"], param="test_clock")
     customer = call.create(CUSTOMER, {"invoice_prefix": ids.invoice_prefix()})
     method = attach_to(call, params["payment_method"], customer) if "payment_method" in params else None
     settings = params.get("invoice_settings", {})
@@ -194,4 +201,9 @@ def delete(call: Call, params: Params) -> Object:
 
 
 retrievable(CUSTOMER)
-listable(CUSTOMER, {**CREATED, "email": matches("email", Text(512))})
+# Customers of test clocks are only listed when their clock is named.
+listable(
+    CUSTOMER,
+    {**CREATED, "email": matches("email", Text(512)), "test_clock": Filter(Text(), by_test_clock)},
+    defaults={"test_clock": None},
+)

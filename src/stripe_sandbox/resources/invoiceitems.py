@@ -57,6 +57,7 @@ INVOICEITEM = register(
             "test_clock": None,
             "_tax_behavior": None,
             "_tax_rates": [],
+            "_subscription": None,
             "_pending_first": False,  # it was pending before an invoice took it
         },
         references={

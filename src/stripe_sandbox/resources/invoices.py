@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from stripe_sandbox import collection
+from stripe_sandbox import collection, deliveries
 from stripe_sandbox.call import Call
-from stripe_sandbox.errors import StripeError, unsupported
+from stripe_sandbox.errors import StripeError
 from stripe_sandbox.invoice_totals import as_customer_is, automatic_tax
 from stripe_sandbox.ledger import settle_currency
 from stripe_sandbox.params import (
@@ -40,6 +40,7 @@ from stripe_sandbox.resources.shapes import AUTOMATIC_TAX, NO_AUTOMATIC_TAX
 from stripe_sandbox.store import Object, equals
 
 _LINES_SHOWN = 10
+FINALIZED_AFTER = 3600  # seconds from invoice.created to the automatic finalisation
 
 
 def _lines(call: Call, invoice: Object) -> Object:
@@ -157,6 +158,7 @@ INVOICE = register(
             "total_pretax_credit_amounts": [],
             "total_taxes": [],
             "webhooks_delivered_at": None,
+            "_announced_by": None,  # the event that says that it was created
             "_default_tax_rates": [],
             "_subscription": None,
         },
@@ -203,7 +205,9 @@ def begin(call: Call, customer: Object, fields: dict[str, Any]) -> Object:
     """A draft that knows its customer as the customer is now."""
     copied = as_customer_is(call, customer)
     period = {"period_start": call.now, "period_end": call.now}
-    invoice = call.create(INVOICE, {**copied, **period, "customer": customer["id"], **fields})
+    heard = None if deliveries.wanted(call.store, "invoice.created") else call.now
+    known = {"customer": customer["id"], "webhooks_delivered_at": heard}
+    invoice = call.create(INVOICE, {**copied, **period, **known, **fields})
     subscription = call.load("subscription", fields["_subscription"]) if fields.get("_subscription") else None
     taken: dict[str, Any] = (
         {} if "discounts" in fields else {"discounts": discounts.inherited(call, customer, subscription)}
@@ -242,8 +246,22 @@ def create(call: Call, params: Params) -> Object:
     if include:
         take_pending(call, invoice)
     call.change(invoice, collection.totals(call, invoice))
-    call.emit("invoice.created", invoice)
+    announce(call, invoice)
     return invoice
+
+
+def announce(call: Call, invoice: Object) -> None:
+    """`invoice.created`; the automatic finalisation waits until the endpoints have taken it."""
+    event = call.emit("invoice.created", invoice)
+    call.change(invoice, {"_announced_by": event["id"]})
+
+
+def advancing(call: Call, auto_advance: bool, method: str, status: str = "draft") -> dict[str, Any]:
+    """A draft is finalised, an open invoice collected, an hour after it was told to advance by itself."""
+    at = call.now + FINALIZED_AFTER if auto_advance else None
+    if status == "draft":
+        return {"auto_advance": auto_advance, "automatically_finalizes_at": at}
+    return {"auto_advance": auto_advance, "next_payment_attempt": at if method == "charge_automatically" else None}
 
 
 _NOT_GIVEN: Any = object()
@@ -255,8 +273,8 @@ def _redeemed(call: Call, invoice: Object, customer: Object, given: list[Params]
 
 def _checked(call: Call, params: Params, customer: Object, method: str) -> dict[str, Any]:
     fields = dict(params)
-    if fields.get("auto_advance"):
-        raise unsupported("automatic advancement of invoices (auto_advance=true)")
+    if "auto_advance" in fields:
+        fields |= advancing(call, fields["auto_advance"], method)
     method = fields.get("collection_method", method)
     dated = "due_date" in fields or "days_until_due" in fields
     if method == "send_invoice" and "collection_method" in fields and not dated:
@@ -288,11 +306,14 @@ def _checked(call: Call, params: Params, customer: Object, method: str) -> dict[
 @operation("POST", INVOICE.item_path, Shape(_FIELDS))
 def update(call: Call, params: Params) -> Object:
     invoice = call.addressed("invoice")
-    still = {"metadata", "default_payment_method"} if invoice["status"] == "open" else {"metadata"}
+    still = {"auto_advance", "metadata", "default_payment_method"} if invoice["status"] == "open" else {"metadata"}
     if invoice["status"] != "draft" and set(params) - still:
         raise StripeError("Finalized invoices can't be updated in this way", code="invoice_not_editable")
     customer = call.load("customer", invoice["customer"])
     fields = _checked(call, params, customer, invoice["collection_method"])
+    if "auto_advance" in params and invoice["status"] == "open":
+        del fields["automatically_finalizes_at"]
+        fields |= advancing(call, params["auto_advance"], invoice["collection_method"], "open")
     if "discounts" in fields:
         fields["discounts"] = _redeemed(call, invoice, customer, fields["discounts"])
     if fields.keys() & {"discounts", "_default_tax_rates", "automatic_tax"}:
@@ -316,10 +337,12 @@ def delete(call: Call, params: Params) -> Object:
 
 @operation("POST", f"{INVOICE.item_path}/finalize", Shape({"auto_advance": Boolean()}))
 def finalize(call: Call, params: Params) -> Object:
-    if params.get("auto_advance"):
-        raise unsupported("automatic advancement of invoices (auto_advance=true)")
     invoice = call.addressed("invoice")
+    if "auto_advance" in params:
+        call.change(invoice, {"auto_advance": params["auto_advance"]})
     collection.finalize(call, invoice)
+    if invoice["status"] == "open" and invoice["auto_advance"]:
+        call.change(invoice, advancing(call, True, invoice["collection_method"], "open"))
     return invoice
 
 

@@ -35,6 +35,7 @@ LINE_ITEM = register(
             "_item": None,
             "_tax_behavior": None,
             "_tax_rates": [],
+            "_usage": None,  # of what is metered: the price and the customer that it was counted for
         },
         references={
             "discount_amounts.discount": "discount",
@@ -58,24 +59,43 @@ def line_fields(item: Object) -> dict[str, Any]:
               "quantity_decimal", "_tax_behavior", "_tax_rates")  # fmt: skip
     return {
         **{name: item[name] for name in shared},
-        "parent": {
-            "invoice_item_details": {
-                "invoice_item": item["id"],
-                "proration": False,
-                "proration_details": {"credited_items": None},
-                "subscription": None,
-            },
-            "subscription_item_details": None,
-            "type": "invoice_item_details",
-        },
+        "parent": _parent(item),
+        "subscription": item["_subscription"],
         "subtotal": item["amount"],
     }
 
 
-def take_pending(call: Call, invoice: Object) -> None:
-    """Pending items in the invoice's currency go on it, newest first."""
+def _parent(item: Object) -> dict[str, Any]:
+    """An item of a subscription, such as a proration, or one that somebody made."""
+    parent: Object = item["parent"] or {}
+    details: Object | None = parent.get("subscription_details")
+    if details is None:
+        made = {
+            "invoice_item": item["id"],
+            "proration": False,
+            "proration_details": {"credited_items": None},
+            "subscription": None,
+        }
+        return {"invoice_item_details": made, "subscription_item_details": None, "type": "invoice_item_details"}
+    prorated: Object = item.get("proration_details") or {}
+    credited: Object | None = prorated.get("credited_items")
+    lines: Object | None = credited["invoice_line_item_details"] if credited else None
+    owed = {
+        "invoice_item": item["id"],
+        "proration": item["proration"],
+        "proration_details": {"credited_items": lines},
+        "subscription": details["subscription"],
+        "subscription_item": details["subscription_item"],
+    }
+    return {"invoice_item_details": None, "subscription_item_details": owed, "type": "subscription_item_details"}
+
+
+def take_pending(call: Call, invoice: Object, *, own_only: bool = False) -> None:
+    """Pending items in the invoice's currency go on it, newest first; those of other subscriptions never do."""
     for item in call.find("invoiceitem", customer=invoice["customer"]):
-        if item["invoice"] is None and item["currency"] == invoice["currency"]:
+        if item["invoice"] is not None or item["currency"] != invoice["currency"]:
+            continue
+        if item["_subscription"] == invoice["_subscription"] or (item["_subscription"] is None and not own_only):
             put_on(call, item, invoice, pending_first=True)
 
 

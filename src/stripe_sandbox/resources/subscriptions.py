@@ -1,15 +1,17 @@
-"""Subscriptions: created with their first invoice, cancelled at once. Renewals need a clock that advances."""
+"""Subscriptions: created with their first invoice, changed, paused, resumed, canceled."""
 
 from typing import Any
 
 from stripe_sandbox import collection
+from stripe_sandbox.billing import changes, invoicing, prorations, renewals, signup, standing
+from stripe_sandbox.billing.changes import PAYMENT_BEHAVIOR, PRORATION_BEHAVIOR
+from stripe_sandbox.billing.cycle import Period, items_of
+from stripe_sandbox.billing.lines import put_advance
 from stripe_sandbox.call import Call
 from stripe_sandbox.errors import StripeError, unsupported
 from stripe_sandbox.ledger import settle_currency
-from stripe_sandbox.params import Boolean, Choice, Clearable, Integer, Items, Metadata, Shape, Text
-from stripe_sandbox.periods import period_end
+from stripe_sandbox.params import Boolean, Choice, Clearable, Integer, Items, Metadata, Shape, Text, Timestamp
 from stripe_sandbox.resource import (
-    ABSENT,
     CREATED,
     Filter,
     Params,
@@ -23,48 +25,16 @@ from stripe_sandbox.resource import (
 )
 from stripe_sandbox.resources import subscription_money as money
 from stripe_sandbox.resources import tax_rates
-from stripe_sandbox.resources.invoices import begin
-from stripe_sandbox.resources.line_items import LINE_ITEM, take_pending
 from stripe_sandbox.resources.payment_methods import resolve_attached
-from stripe_sandbox.resources.prices import amount_for, description
 from stripe_sandbox.store import Condition, Object
 
-_MOST_ITEMS = 20
-_ENDED = ("canceled", "incomplete_expired")
-
-
-def _price(call: Call, item: Object) -> Object:
-    return call.show(call.load("price", item["_price"]))
-
-
-SUBSCRIPTION_ITEM = register(
-    Resource(
-        kind="subscription_item",
-        prefix="si",
-        path="/v1/subscription_items",
-        item="item",
-        fields={
-            "livemode": ABSENT,
-            "billing_thresholds": None,
-            "current_period_end": 0,
-            "current_period_start": 0,
-            "discounts": [],
-            "metadata": {},
-            "quantity": 1,
-            "subscription": "",
-            "_price": "",
-            "_tax_rates": [],
-        },
-        references={"discounts": "discount"},
-        embedded={"price": _price, "tax_rates": tax_rates.shown("_tax_rates")},
-        oldest_first=True,
-    )
-)
+_ITEMS_SHOWN = 10
 
 
 def _items(call: Call, subscription: Object) -> Object:
-    items = call.find("subscription_item", subscription=subscription["id"])
-    return list_of(items, f"/v1/subscription_items?subscription={subscription['id']}")
+    items = items_of(call, subscription)
+    url = f"/v1/subscription_items?subscription={subscription['id']}"
+    return list_of(items[:_ITEMS_SHOWN], url, has_more=len(items) > _ITEMS_SHOWN)
 
 
 SUBSCRIPTION = register(
@@ -119,7 +89,13 @@ SUBSCRIPTION = register(
             "trial_end": None,
             "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
             "trial_start": None,
+            "_cycle": {},
             "_default_tax_rates": [],
+            "_period_end": 0,
+            "_period_start": 0,
+            "_resume_by": None,  # when the invoice of a resumption is given up
+            "_resumption": None,  # that invoice
+            "_trial_notice_sent": False,
         },
         references={
             "application": "application",
@@ -137,18 +113,44 @@ SUBSCRIPTION = register(
     )
 )
 
+_CANCEL_AT = Text()  # an instant, or the end of the period in words
+_DETAILS = Shape(
+    {
+        "comment": Clearable(Text()),
+        "feedback": Clearable(
+            Choice(
+                "customer_service", "low_quality", "missing_features", "other", "switched_service", "too_complex",
+                "too_expensive", "unused",
+            )
+        ),
+    }
+)  # fmt: skip
+_TRIAL_SETTINGS = Shape(
+    {
+        "end_behavior": Shape(
+            {"missing_payment_method": Choice("cancel", "create_invoice", "pause")},
+            required=("missing_payment_method",),
+        )
+    },
+    required=("end_behavior",),
+)
 _FIELDS = {
     **money.FIELDS,
+    "cancel_at": Clearable(_CANCEL_AT),
     "cancel_at_period_end": Boolean(),
+    "collection_method": Choice("charge_automatically"),
     "default_payment_method": Text(),
     "description": Clearable(Text(500)),
     "metadata": Metadata(),
+    "off_session": Boolean(),
+    "payment_behavior": PAYMENT_BEHAVIOR,
+    "payment_settings": Shape({"save_default_payment_method": Choice("off", "on_subscription")}),
+    "proration_behavior": PRORATION_BEHAVIOR,
+    "trial_end": Text(),
+    "trial_settings": _TRIAL_SETTINGS,
 }
-_ITEM = Shape(
-    {**money.ITEM_FIELDS, "price": Text(), "quantity": Integer(0), "metadata": Metadata()},
-    required=("price",),
-    defaults={"quantity": 1},
-)
+_ITEM = {**money.ITEM_FIELDS, "price": Text(), "quantity": Integer(0), "metadata": Metadata()}
+CHANGED_ITEMS = Items(Shape({**_ITEM, "clear_usage": Boolean(), "deleted": Boolean(), "id": Text()}))
 
 
 @operation(
@@ -157,215 +159,191 @@ _ITEM = Shape(
     Shape(
         {
             **_FIELDS,
-            "collection_method": Choice("charge_automatically"),
+            "billing_cycle_anchor": Timestamp(),
+            "billing_mode": Shape({"type": Choice("classic", "flexible")}, required=("type",)),
+            "cancel_at": _CANCEL_AT,
             "customer": Text(),
-            "items": Items(_ITEM, _MOST_ITEMS),
-            "off_session": Boolean(),
-            "payment_behavior": Choice("allow_incomplete", "default_incomplete", "error_if_incomplete"),
+            "items": Items(Shape(_ITEM, required=("price",)), signup.MOST_ITEMS),
+            "trial_period_days": Integer(0),
         },
         required=("customer", "items"),
     ),
 )
 def create(call: Call, params: Params) -> Object:
     customer = call.require("customer", params["customer"], param="customer")
-    prices = _prices(call, params["items"])
-    currency, recurring = prices[0]["currency"], prices[0]["recurring"]
-    settle_currency(call, customer, currency)
-    ends = period_end(call.now, recurring["interval"], recurring["interval_count"])
-    kept = ("default_payment_method", "description", "metadata")
-    fields: dict[str, Any] = {name: params[name] for name in kept if name in params}
-    if "default_payment_method" in fields:
-        fields["default_payment_method"] = _resolved(call, params, customer)
-    if params.get("cancel_at_period_end"):
-        fields |= _cancel_later(call, ends)
-    fields |= money.fields(call, params, customer)
-    now = {"billing_cycle_anchor": call.now, "start_date": call.now}
-    subscription = call.create(SUBSCRIPTION, {**fields, **now, "currency": currency, "customer": customer["id"]})
-    money.give_discounts(call, subscription, params, customer, currency)
-    for at, (given, price) in enumerate(zip(params["items"], prices, strict=True)):
-        made = {name: given[name] for name in ("quantity", "metadata") if name in given}
-        period = {"current_period_start": call.now, "current_period_end": ends}
-        made |= money.item_fields(call, given, f"items[{at}]")
-        item = {**made, **period, "subscription": subscription["id"], "_price": price["id"]}
-        money.give_discounts(call, call.create(SUBSCRIPTION_ITEM, item), given, customer, currency)
-    _bill_first(call, subscription, customer, params.get("payment_behavior", "allow_incomplete"))
+    return make(call, customer, params)
+
+
+def make(call: Call, customer: Object, params: Params) -> Object:
+    prices = signup.recurring_prices(call, params["items"])
+    settle_currency(call, customer, prices[0]["currency"])
+    fields = {**_plain(call, params, customer, None), **money.fields(call, params, customer)}
+    if params.get("billing_mode", {}).get("type") == "classic":
+        fields["billing_mode"] = {"flexible": None, "type": "classic"}
+    subscription = signup.sign_up(call, customer, params, prices, fields)
+    if "cancel_at" in params or params.get("cancel_at_period_end"):
+        changed = _cancellation(call, subscription, params)
+        call.update(subscription, changed, "customer.subscription.updated")
     return subscription
 
 
-def _resolved(call: Call, params: Params, customer: Object) -> str:
-    return resolve_attached(call, params["default_payment_method"], customer, param="default_payment_method")["id"]
+def _plain(call: Call, params: Params, customer: Object, subscription: Object | None) -> dict[str, Any]:
+    """The parameters that are fields as they stand."""
+    kept = ("description", "metadata", "pause_collection", "trial_settings")
+    fields: dict[str, Any] = {name: params[name] for name in kept if name in params}
+    if "default_payment_method" in params:
+        fields["default_payment_method"] = resolve_attached(
+            call, params["default_payment_method"], customer, param="default_payment_method"
+        )["id"]
+    if "payment_settings" in params:
+        before = (subscription or SUBSCRIPTION.fields)["payment_settings"]
+        fields["payment_settings"] = {**before, **params["payment_settings"]}
+    if subscription is not None and "cancellation_details" in params:
+        fields["cancellation_details"] = {**subscription["cancellation_details"], **params["cancellation_details"]}
+    return fields
 
 
-def _prices(call: Call, items: list[Params]) -> list[Object]:
-    if not items:
-        raise StripeError("Missing required param: items.", code="parameter_missing", param="items")
-    prices = [call.require("price", item["price"], param=f"items[{index}][price]") for index, item in enumerate(items)]
-    for index, price in enumerate(prices):
-        at = f"items[{index}][price]"
-        if price["recurring"] is None:
-            raise StripeError(
-                "The price specified is set to `type=one_time` but this field only accepts prices with"
-                " `type=recurring`.",
-                param=at,
-            )
-        if not price["active"]:
-            raise StripeError("The price specified is inactive. This field only accepts active prices.", param=at)
-        if price["currency"] != prices[0]["currency"]:
-            raise StripeError("All prices on a subscription must have the same currency.", param=at)
-        if price["recurring"] != prices[0]["recurring"]:
-            raise unsupported("prices of different intervals on one subscription")
-    return prices
+_UPDATE = {
+    **_FIELDS,
+    "billing_cycle_anchor": Choice("now", "unchanged"),
+    "cancellation_details": _DETAILS,
+    "items": CHANGED_ITEMS,
+    "pause_collection": Clearable(
+        Shape(
+            {"behavior": Choice("keep_as_draft", "mark_uncollectible", "void"), "resumes_at": Timestamp()},
+            required=("behavior",),
+            defaults={"resumes_at": None},
+        )
+    ),
+    "proration_date": Timestamp(),
+}
 
 
-def _bill_first(call: Call, subscription: Object, customer: Object, behavior: str) -> None:
-    """The first invoice is made, finalised and, unless the caller wants to confirm it, paid."""
-    invoice = begin(
-        call,
-        customer,
-        {
-            "billing_reason": "subscription_create",
-            "currency": subscription["currency"],
-            "parent": {
-                "quote_details": None,
-                "subscription_details": {"metadata": subscription["metadata"], "subscription": subscription["id"]},
-                "type": "subscription_details",
-            },
-            "_subscription": subscription["id"],
-        },
-    )
-    take_pending(call, invoice)
-    for item in reversed(call.find("subscription_item", subscription=subscription["id"])):
-        call.create(LINE_ITEM, _line(call, item, invoice))
-    call.change(invoice, collection.totals(call, invoice))
-    call.change(subscription, {"latest_invoice": invoice["id"]})
-    call.emit("customer.subscription.created", subscription)
-    call.emit("invoice.created", invoice)
-    collection.finalize(call, invoice)
-    if invoice["status"] == "open" and behavior != "default_incomplete":
-        _pay_first(call, invoice, behavior)
-    subscription.update(call.load("subscription", subscription["id"]))
-
-
-def _pay_first(call: Call, invoice: Object, behavior: str) -> None:
-    try:
-        collection.pay(call, invoice)
-    except StripeError as error:
-        if error.commits and behavior != "error_if_incomplete":
-            return
-        # Nothing of a subscription that could not be made stays, not even the declined charge.
-        error.commits = False
-        raise
-
-
-def _line(call: Call, item: Object, invoice: Object) -> dict[str, Any]:
-    price = call.load("price", item["_price"])
-    product = call.load("product", price["product"])
-    amount = amount_for(price, item["quantity"])
-    return {
-        "amount": amount,
-        "currency": price["currency"],
-        "description": description(price, product, item["quantity"]),
-        "invoice": invoice["id"],
-        "parent": {
-            "invoice_item_details": None,
-            "subscription_item_details": {
-                "invoice_item": None,
-                "proration": False,
-                "proration_details": {"credited_items": None},
-                "subscription": item["subscription"],
-                "subscription_item": item["id"],
-            },
-            "type": "subscription_item_details",
-        },
-        "period": {"end": item["current_period_end"], "start": item["current_period_start"]},
-        "pricing": {
-            "price_details": {"price": price["id"], "product": price["product"]},
-            "type": "price_details",
-            "unit_amount_decimal": price["unit_amount_decimal"],
-        },
-        "quantity": item["quantity"],
-        "quantity_decimal": str(item["quantity"]),
-        "subscription": item["subscription"],
-        "subtotal": amount,
-        **money.line_fields(call, item),
-    }
-
-
-@operation("POST", SUBSCRIPTION.item_path, Shape(_FIELDS))
+@operation("POST", SUBSCRIPTION.item_path, Shape(_UPDATE))
 def update(call: Call, params: Params) -> Object:
     subscription = call.addressed("subscription")
-    if subscription["status"] in _ENDED and set(params) - {"metadata"}:
-        raise StripeError("A canceled subscription can only update its cancellation_details and metadata.")
-    customer = call.load("customer", subscription["customer"])
-    fields = {name: value for name, value in params.items() if name not in money.FIELDS}
-    fields |= money.fields(call, params, customer)
-    if "default_payment_method" in fields:
-        fields["default_payment_method"] = _resolved(call, params, customer)
-    if "cancel_at_period_end" in fields:
-        ends = call.find("subscription_item", subscription=subscription["id"])[0]["current_period_end"]
-        later = fields["cancel_at_period_end"]
-        if later != subscription["cancel_at_period_end"]:
-            fields |= _cancel_later(call, ends) if later else _NOT_CANCELLED
-    money.give_discounts(call, subscription, params, customer, subscription["currency"])
-    call.update(subscription, fields, "customer.subscription.updated")
+    change(call, subscription, params)
     return subscription
 
 
-_REASON = {"comment": None, "feedback": None, "reason": "cancellation_requested"}
-_NOT_CANCELLED: dict[str, Any] = {
+def change(call: Call, subscription: Object, params: Params) -> None:
+    if set(params) - {"metadata", "cancellation_details"}:
+        changes.check_running(subscription, params)
+    customer = call.load("customer", subscription["customer"])
+    before = call.show(subscription)
+    fields = {**_plain(call, params, customer, subscription), **money.fields(call, params, customer)}
+    call.change(subscription, {**fields, **_cancellation(call, subscription, params)})
+    money.give_discounts(call, subscription, params, customer, subscription["currency"])
+    invoice = changes.apply(call, subscription, params) if subscription["status"] not in standing.ENDED else None
+    changes.finish(call, subscription, before, invoice, params)
+
+
+_NOT_CANCELED: dict[str, Any] = {
     "cancel_at": None,
+    "cancel_at_period_end": False,
     "canceled_at": None,
     "cancellation_details": {"comment": None, "feedback": None, "reason": None},
 }
 
 
-def _cancel_later(call: Call, ends: int) -> dict[str, Any]:
+def _cancellation(call: Call, subscription: Object, params: Params) -> dict[str, Any]:
+    """When it is to end, in fields of the subscription; nothing when the parameters do not say."""
+    ends = subscription["_period_end"]
+    if "cancel_at_period_end" in params:
+        later = params["cancel_at_period_end"]
+        if later == subscription["cancel_at_period_end"]:
+            return {}
+        return (
+            {**_canceled_at(call, subscription, params, ends), "cancel_at_period_end": True} if later else _NOT_CANCELED
+        )
+    if "cancel_at" not in params:
+        return {}
+    given: str | None = params["cancel_at"]
+    if given is None:
+        return _NOT_CANCELED
+    if given in ("min_period_end", "max_period_end"):
+        return _canceled_at(call, subscription, params, ends)
+    at = signup.instant(given, "cancel_at")
+    if at <= call.now:
+        raise StripeError("cancel_at must be in the future.", param="cancel_at")
+    if at < ends and params.get("proration_behavior", "create_prorations") != "none":
+        raise unsupported("cancel_at before the current period's end, prorated (it does with proration_behavior=none)")
+    return {**_canceled_at(call, subscription, params, at), "cancel_at_period_end": False}
+
+
+def _canceled_at(call: Call, subscription: Object, params: Params, at: int) -> dict[str, Any]:
+    details = {**subscription["cancellation_details"], **params.get("cancellation_details", {})}
     return {
-        "cancel_at": ends,
-        "cancel_at_period_end": True,
+        "cancel_at": at,
         "canceled_at": call.now,
-        "cancellation_details": _REASON,
+        "cancellation_details": {**details, "reason": "cancellation_requested"},
     }
 
 
-@operation("DELETE", SUBSCRIPTION.item_path)
+@operation(
+    "DELETE",
+    SUBSCRIPTION.item_path,
+    Shape({"cancellation_details": _DETAILS, "invoice_now": Boolean(), "prorate": Boolean()}),
+)
 def cancel(call: Call, params: Params) -> Object:
     subscription = call.addressed("subscription")
-    if subscription["status"] in _ENDED:
+    if subscription["status"] in standing.ENDED:
         raise StripeError(
             f"No such subscription: '{subscription['id']}'", status=404, code="resource_missing", param="id"
         )
-    cancel_now(call, subscription)
+    cancel_now(call, subscription, params)
     return subscription
 
 
-def cancel_now(call: Call, subscription: Object) -> None:
-    changed = {
-        "canceled_at": subscription["canceled_at"] or call.now,
-        "cancel_at_period_end": False,
-        "cancellation_details": _REASON,
-        "ended_at": call.now,
-        "status": "canceled",
-    }
+def cancel_now(call: Call, subscription: Object, params: Params | None = None) -> None:
+    wanted = params or {}
+    details = {**subscription["cancellation_details"], **wanted.get("cancellation_details", {})}
+    call.change(subscription, {"cancellation_details": details, "cancel_at_period_end": False})
     if subscription["status"] == "incomplete":
-        _void_first(call, subscription)
-    call.change(subscription, changed)
-    call.emit("customer.subscription.deleted", subscription)
+        invoice = call.load("invoice", subscription["latest_invoice"])
+        if invoice["status"] == "open":
+            collection.void(call, invoice)
+    if wanted.get("prorate") and subscription["status"] not in ("incomplete", "trialing", "paused"):
+        for item in items_of(call, subscription):
+            prorations.credit(call, subscription, item, call.now)
+    final = None
+    if wanted.get("invoice_now"):
+        final = renewals.final_invoice(call, subscription, Period(subscription["_period_start"], call.now))
+    standing.end(call, subscription, "cancellation_requested")
+    if final is not None:
+        invoicing.advance_now(call, final, "allow_incomplete")
 
 
-def _void_first(call: Call, subscription: Object) -> None:
-    invoice = call.load("invoice", subscription["latest_invoice"])
-    if invoice["status"] == "open":
-        collection.void(call, invoice)
+@operation("POST", "/v1/subscriptions/{subscription}/resume", Shape({"billing_cycle_anchor": Choice("now")}))
+def resume(call: Call, params: Params) -> Object:
+    """A new billing period begins now; the subscription runs again once its invoice is paid."""
+    subscription = call.require("subscription", call.path["subscription"], param="subscription")
+    if subscription["status"] != "paused":
+        raise StripeError("Only a paused subscription can be resumed.", param="subscription")
+    if subscription["_resumption"] is not None:
+        raise StripeError("The subscription is being resumed already.", param="subscription")
+    renewals.forget_usage(call, subscription, call.now)
+    renewals.start_period(call, subscription, call.now, {"billing_cycle_anchor": call.now})
+    invoice = invoicing.draft(call, subscription, "subscription_update", Period(call.now, call.now))
+    put_advance(call, subscription, invoice)
+    if not collection.lines_of(call, invoice):
+        call.store.delete(invoice)
+        standing.resumed(call, subscription)
+        return subscription
+    invoicing.complete(call, subscription, invoice)
+    given_up_at = call.now + renewals.INCOMPLETE_FOR
+    call.change(subscription, {"_resumption": invoice["id"], "_resume_by": given_up_at})
+    invoicing.advance_now(call, invoice, "allow_incomplete")
+    return call.load("subscription", subscription["id"])
 
 
-_NOT_CANCELED = "not canceled"  # what a list without a status shows
+_ALL_BUT_CANCELED = "not canceled"  # what a list without a status shows
 
 
 def _with_status(call: Call, status: str) -> Condition:
     if status == "all":
         return Condition("TRUE")
-    if status == _NOT_CANCELED:
+    if status == _ALL_BUT_CANCELED:
         return Condition("data ->> '$.status' <> 'canceled'")
     if status == "ended":
         return Condition("data ->> '$.status' IN ('canceled', 'incomplete_expired')")
@@ -390,8 +368,9 @@ listable(
     {
         **CREATED,
         "customer": matches("customer"),
+        "test_clock": matches("test_clock"),
         "price": Filter(Text(), _with_price),
         "status": Filter(_STATUSES, _with_status),
     },
-    defaults={"status": _NOT_CANCELED},
+    defaults={"status": _ALL_BUT_CANCELED},
 )
