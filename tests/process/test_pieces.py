@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from harness import living, until
 
 from nself.core.project import Project
 from nself.core.settings import Settings, Value
-from nself.process import paths, shim, table, wanted
+from nself.process import listening, paths, shim, table, wanted
 
 
 def project(folder: Path) -> Project:
@@ -108,6 +109,15 @@ def test_the_table_left_for_the_launcher_is_the_table(tmp_path: Path) -> None:
     found = project(tmp_path)
     table.save(found, table.DEFAULT)
     assert table.load(paths.run_folder(found)) == table.DEFAULT
+
+
+def test_a_port_is_held_by_who_listens_only() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert listening.answers("127.0.0.1", port) and listening.holds(os.getpid(), port)
+        assert not listening.holds(os.getppid(), port)
+        assert listening.free_above("127.0.0.1", port) > port
+    assert not listening.holds(os.getpid(), port)
 
 
 def test_a_shimmed_child_dies_with_its_parent() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import time
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from nself.core.clock import monotonic
 from nself.core.errors import Unavailable
 from nself.core.project import Project
 from nself.core.settings import Settings
-from nself.process import supervisor
+from nself.process import listening, supervisor
 from nself.process.client import State
 from nself.process.paths import read_json, run_folder
 from nself.process.table import DEFAULT, Service, Table, patience
@@ -30,6 +29,12 @@ class ServiceFailed(Unavailable):
     code = "service_failed"
     text = "{name} does not start: {detail}"
     hints = ("nself logs {name} --tail 50", "nself status {name}")
+
+
+class PortTaken(Unavailable):
+    code = "port_taken"
+    text = "{name} does not start: another program listens on port {port} ({setting})"
+    hints = ("nself env set {setting}={free}", "nself restart {name}")
 
 
 class StillRunning(Unavailable):
@@ -58,28 +63,41 @@ class Outcome(NamedTuple):
     superseded: tuple[str, ...] = ()
 
 
-def _listens(row: Service, settings: Settings) -> bool:
-    host = settings.text(row.host) if row.host else ""
-    # Who listens on all addresses is reached on the loopback interface.
-    reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    try:
-        socket.create_connection((reachable, settings.integer(row.port)), timeout=1).close()
-    except OSError:
+def _launched(project: Project, row: Service, state: State | None) -> bool:
+    """The launcher leaves this note last: before that it may wait for an older process, which listens too."""
+    if state is None or state.state != "RUNNING":
         return False
-    return True
+    return read_json(run_folder(project) / f"{row.name}.json").get("pid") == state.pid
 
 
 def _is_up(project: Project, row: Service, state: State | None, settings: Settings) -> bool:
-    if state is None or state.state != "RUNNING":
+    if state is None or not _launched(project, row, state):
         return False
-    # The launcher leaves this note last: before that it may wait for an older process, which listens too.
-    if read_json(run_folder(project) / f"{row.name}.json").get("pid") != state.pid:
-        return False
-    return not row.port or _listens(row, settings)
+    return not row.port or listening.holds(state.pid, settings.integer(row.port))
+
+
+def _address(row: Service, settings: Settings) -> tuple[str, int]:
+    return settings.text(row.host) if row.host else "", settings.integer(row.port)
+
+
+def _fails(project: Project, row: Service, state: State | None, settings: Settings) -> bool:
+    """Whether it ended at once, or has begun while another program listens on its port."""
+    if state and state.state in {"BACKOFF", "FATAL"}:
+        return True
+    return bool(row.port) and _launched(project, row, state) and listening.answers(*_address(row, settings))
+
+
+def _failed(project: Project, row: Service, settings: Settings) -> Unavailable:
+    """Why the service, which ended, does not come up."""
+    if row.port:
+        host, port = _address(row, settings)
+        if listening.answers(host, port):
+            return PortTaken(name=row.name, port=port, setting=row.port, free=listening.free_above(host, port))
+    return ServiceFailed(name=row.name, detail=supervisor.log_tail(project, settings, row.name))
 
 
 def wait_up(project: Project, settings: Settings, rows: Iterable[Service], table: Table = DEFAULT) -> Outcome:
-    """Until all run (and listen, where they have a port). Raises ServiceFailed with the log's end."""
+    """Until all run (and listen, where they have a port). Raises ServiceFailed with the log's end, PortTaken."""
     waiting = {row.name: row for row in rows}
     deadline = monotonic() + START_SECONDS + max((patience(row, settings) for row in waiting.values()), default=0)
     failing: dict[str, float] = {}
@@ -97,10 +115,10 @@ def wait_up(project: Project, settings: Settings, rows: Iterable[Service], table
                 del waiting[name]
             elif _is_up(project, row, state, settings):
                 del waiting[name]
-            elif state and state.state in {"BACKOFF", "FATAL"}:
+            elif state and _fails(project, row, state, settings):
                 since = failing.setdefault(name, now)
                 if state.state == "FATAL" or now - since > FAILING_SECONDS:
-                    raise ServiceFailed(name=name, detail=supervisor.log_tail(project, settings, name))
+                    raise _failed(project, row, settings)
         if waiting and now > deadline:
             name = next(iter(waiting))
             detail = f"not up after {now - progress.begun:.0f} s; its last lines: "
