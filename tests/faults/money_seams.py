@@ -63,8 +63,8 @@ class SeamDatabase(Database):
         self.seams("after statement")
 
     @contextmanager
-    def transaction(self) -> Iterator[Tx]:
-        with super().transaction() as tx:
+    def _transaction(self) -> Iterator[Tx]:
+        with super()._transaction() as tx:
             yield tx
             self.seams("before commit")
         self.seams("after commit")
