@@ -1,5 +1,7 @@
 """Test clocks, the sandbox's own clock, renewals and automatic finalisation."""
 
+from itertools import pairwise
+
 import pytest
 import stripe
 
@@ -118,7 +120,7 @@ def test_month_ends_leap_years_and_daylight_saving(api: Sdk, start: str, interva
     """The anchor's day comes back after a shorter month; the hour never shifts."""
     customer = clocked(api, start)
     subscription = subscribe(api, customer, price(api, interval=interval))
-    for end, following in zip(ends, ends[1:], strict=False):
+    for end, following in pairwise(ends):
         advance(api, customer.test_clock, end)
         item = api.subscriptions.retrieve(subscription.id)["items"].data[0]
         assert (item.current_period_start, item.current_period_end) == (at(end), at(following))

@@ -13,6 +13,8 @@ _MODULES = (
     "payment_methods",
     "products",
     "prices",
+    "meters",
+    "meter_events",
     "coupons",
     "promotion_codes",
     "discounts",

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+from stripe_sandbox.amounts import amount_for
 from stripe_sandbox.call import Call
 from stripe_sandbox.collection import lines_changed
 from stripe_sandbox.errors import StripeError
@@ -22,7 +23,6 @@ from stripe_sandbox.resource import (
 )
 from stripe_sandbox.resources import discounts, tax_rates
 from stripe_sandbox.resources.line_items import line_fields, put_on
-from stripe_sandbox.resources.prices import amount_for
 from stripe_sandbox.store import Condition, Object
 
 _MOST_LINES = 250

@@ -1,11 +1,14 @@
-"""Prices: per unit, once or at intervals. An amount may have twelve decimal places of a minor unit."""
+"""Prices: per unit, in packages or tiers, once or at intervals, licensed or metered.
+
+An amount may have twelve decimal places of a minor unit. What a quantity costs stands in `amounts`.
+"""
 
 from decimal import Decimal
 from typing import Any
 
 from stripe_sandbox.call import Call
-from stripe_sandbox.currencies import plain, round_minor
-from stripe_sandbox.errors import StripeError, unsupported
+from stripe_sandbox.currencies import plain
+from stripe_sandbox.errors import StripeError
 from stripe_sandbox.params import (
     Boolean,
     Choice,
@@ -33,6 +36,11 @@ from stripe_sandbox.resource import (
 from stripe_sandbox.resources.products import PRODUCT
 from stripe_sandbox.store import Condition, Object
 
+
+def _tiers(call: Call, price: Object) -> list[Object]:
+    return price["_tiers"] or []
+
+
 PRICE = register(
     Resource(
         kind="price",
@@ -56,9 +64,10 @@ PRICE = register(
             "type": "one_time",
             "unit_amount": None,
             "unit_amount_decimal": None,
+            "_tiers": None,
         },
         references={"product": "product"},
-        included={"tiers": not_here("tiers"), "currency_options": not_here("currency_options")},
+        included={"tiers": _tiers, "currency_options": not_here("currency_options")},
     )
 )
 
@@ -68,10 +77,21 @@ _RECURRING = Shape(
     {
         "interval": Choice("day", "week", "month", "year"),
         "interval_count": Integer(1),
+        "meter": Text(),
         "usage_type": Choice("licensed", "metered"),
     },
     required=("interval",),
     defaults={"interval_count": 1, "usage_type": "licensed", "meter": None},
+)
+_TIER = Shape(
+    {
+        "flat_amount": Integer(0),
+        "flat_amount_decimal": Number(Decimal(0)),
+        "unit_amount": Integer(0),
+        "unit_amount_decimal": Number(Decimal(0)),
+        "up_to": Text(),
+    },
+    required=("up_to",),
 )
 _FIELDS = {
     "active": Boolean(),
@@ -88,11 +108,16 @@ _FIELDS = {
     Shape(
         {
             **_FIELDS,
-            "billing_scheme": Choice("per_unit"),
+            "billing_scheme": Choice("per_unit", "tiered"),
             "currency": Currency(),
             "product": Text(),
             "product_data": Shape({"name": Text(), "metadata": Metadata(), "active": Boolean()}, required=("name",)),
             "recurring": _RECURRING,
+            "tiers": Items(_TIER),
+            "tiers_mode": Choice("graduated", "volume"),
+            "transform_quantity": Shape(
+                {"divide_by": Integer(1), "round": Choice("down", "up")}, required=("divide_by", "round")
+            ),
             "unit_amount": Integer(0),
             "unit_amount_decimal": Number(Decimal(0)),
         },
@@ -100,10 +125,11 @@ _FIELDS = {
     ),
 )
 def create(call: Call, params: Params) -> Object:
-    fields: dict[str, Any] = {**params, **_amounts(params)}
+    fields = dict(params)
+    fields |= _tiered(fields) if params.get("billing_scheme") == "tiered" else _per_unit(params)
     fields["product"] = _product(call, fields.pop("product_data", None), params.get("product"))
     if "recurring" in params:
-        _check_recurring(params["recurring"])
+        _check_recurring(call, params["recurring"])
         fields["type"] = "recurring"
     _check_lookup_key(call, params.get("lookup_key"))
     price = call.create(PRICE, fields)
@@ -111,25 +137,78 @@ def create(call: Call, params: Params) -> Object:
     return price
 
 
-def _amounts(params: Params) -> dict[str, Any]:
-    """`unit_amount` is null when the exact amount is no whole number of minor units."""
-    given = [Decimal(params[name]) for name in ("unit_amount", "unit_amount_decimal") if name in params]
-    if len(given) != 1:
+def _per_unit(params: Params) -> dict[str, Any]:
+    for name in ("tiers", "tiers_mode"):
+        if name in params:
+            raise StripeError(f"`{name}` requires `billing_scheme` to be `tiered`.", param=name)
+    found = _amounts(params, "unit_amount")
+    if found["unit_amount_decimal"] is None:
         raise StripeError(
             "You must specify exactly one of `unit_amount` and `unit_amount_decimal`.",
-            code="parameters_exclusive" if given else "parameter_missing",
+            code="parameter_missing",
             param="unit_amount",
         )
+    return found
+
+
+def _amounts(params: Params, name: str, at: str = "") -> dict[str, Any]:
+    """Both spellings of an amount; the one in whole minor units is null when the exact one is not whole."""
+    given = [Decimal(params[one]) for one in (name, f"{name}_decimal") if one in params]
+    if len(given) > 1:
+        raise StripeError(
+            f"You must specify exactly one of `{name}` and `{name}_decimal`.",
+            code="parameters_exclusive",
+            param=f"{at}[{name}]" if at else name,
+        )
+    if not given:
+        return {name: None, f"{name}_decimal": None}
     amount = given[0]
-    return {
-        "unit_amount": int(amount) if amount == amount.to_integral_value() else None,
-        "unit_amount_decimal": plain(amount),
-    }
+    whole = int(amount) if amount == amount.to_integral_value() else None
+    return {name: whole, f"{name}_decimal": plain(amount)}
 
 
-def _check_recurring(recurring: dict[str, Any]) -> None:
+def _tiered(fields: dict[str, Any]) -> dict[str, Any]:
+    for name in ("transform_quantity", "unit_amount", "unit_amount_decimal"):
+        if name in fields:
+            raise StripeError(f"`{name}` cannot be combined with `tiers`.", param=name)
+    for name in ("tiers", "tiers_mode", "recurring"):
+        if not fields.get(name):
+            raise StripeError(f"Missing required param: {name}.", code="parameter_missing", param=name)
+    tiers = [_tier(given, f"tiers[{number}]") for number, given in enumerate(fields.pop("tiers"))]
+    bounds = [tier["up_to"] for tier in tiers]
+    if bounds[-1] is not None:
+        raise StripeError("The last tier must have `up_to` set to `inf`.", param="tiers")
+    before = 0
+    for number, bound in enumerate(bounds[:-1]):
+        if bound is None or bound <= before:
+            raise StripeError("The tiers' `up_to` must increase.", param=f"tiers[{number}][up_to]")
+        before = bound
+    return {"_tiers": tiers}
+
+
+def _tier(given: Params, at: str) -> dict[str, Any]:
+    up_to = given["up_to"]
+    if up_to != "inf" and not (up_to.isdecimal() and len(up_to) <= 15):
+        raise StripeError(f"Invalid integer: {up_to}", code="parameter_invalid_integer", param=f"{at}[up_to]")
+    tier = {**_amounts(given, "flat_amount", at), **_amounts(given, "unit_amount", at)}
+    if tier["flat_amount_decimal"] is None and tier["unit_amount_decimal"] is None:
+        raise StripeError(
+            "A tier needs `unit_amount` or `flat_amount`.", code="parameter_missing", param=f"{at}[unit_amount]"
+        )
+    return {**tier, "up_to": None if up_to == "inf" else int(up_to)}
+
+
+def _check_recurring(call: Call, recurring: dict[str, Any]) -> None:
     if recurring["usage_type"] == "metered":
-        raise unsupported("metered prices")
+        if recurring["meter"] is None:
+            raise StripeError(
+                "Missing required param: recurring[meter].", code="parameter_missing", param="recurring[meter]"
+            )
+        meter = call.require("billing.meter", recurring["meter"], param="recurring[meter]")
+        if meter["status"] != "active":
+            raise StripeError("The meter is inactive.", param="recurring[meter]")
+    elif recurring["meter"] is not None:
+        raise StripeError("Only a metered price has a meter.", param="recurring[meter]")
     longest = _LONGEST_INTERVAL[recurring["interval"]]
     if recurring["interval_count"] > longest:
         raise StripeError(
@@ -167,19 +246,6 @@ def update(call: Call, params: Params) -> Object:
         _check_lookup_key(call, params.get("lookup_key"))
     call.update(price, fields, "price.updated")
     return price
-
-
-def amount_for(price: Object, quantity: int) -> int:
-    """Rounded once, after the multiplication."""
-    return round_minor(Decimal(price["unit_amount_decimal"]) * quantity)
-
-
-def description(price: Object, product: Object, quantity: int) -> str:
-    recurring = price["recurring"]
-    every = recurring["interval"] if recurring["interval_count"] == 1 else (
-        f"{recurring['interval_count']} {recurring['interval']}s"
-    )  # fmt: skip
-    return f"{quantity} × {product.get('name', product['id'])} (at {price['unit_amount_decimal']} {price['currency']} / {every})"
 
 
 def _lookup_keys(call: Call, keys: list[str]) -> Condition:
