@@ -27,6 +27,7 @@ from serving import Service, new_key, serving, until
 
 USAGE, CHECK = "/api/v1/usage", "/api/v1/quota/check"
 CLIENTS, BATCH = 4, 10
+pytestmark = pytest.mark.xdist_group("metering faults")  # one server for all of them
 IMPATIENT = {"BILLING_DB_POOL_TIMEOUT": "500ms"}
 
 

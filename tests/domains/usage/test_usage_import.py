@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -298,27 +299,48 @@ def test_two_imports_at_once_count_each_line_once(app: App, tmp_path: Path, monk
     assert status(app).rejected - before.rejected == 1
 
 
-def test_an_import_of_a_growing_file_loses_nothing_to_a_faster_one(
-    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The slower run read the file when it was shorter or longer, so that the chunks of the two end at different lines."""
-    monkeypatch.setattr(import_file, "CHUNK_LINES", 10)
-    host, log = fresh("host"), tmp_path / "access.log"
-    log.write_text(access_log([host], 35))
-    checked, overtaken, before = import_file.record.check, False, status(app)
+def overtaken_by(monkeypatch: pytest.MonkeyPatch, other: Callable[[], None]) -> None:
+    """While the first chunk of the next import is read, before it is counted, `other` happens."""
+    checked, waiting = import_file.record.check, [other]
 
     def overtake(*given: object) -> object:
-        nonlocal overtaken
-        if not overtaken:
-            overtaken = True
-            monkeypatch.setattr(import_file, "CHUNK_LINES", 7)
-            load(app, log)
-            log.write_text(access_log([host], 60))
-            monkeypatch.setattr(import_file, "CHUNK_LINES", 10)
+        if waiting:
+            waiting.pop()()
         return checked(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(import_file.record, "check", overtake)
-    load(app, log)
-    load(app, log)
+
+
+def test_an_import_of_a_growing_file_loses_nothing_to_a_faster_one(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The faster run read the file when it was shorter, so that the chunks of the two end at different lines."""
+    host, log, before = fresh("host"), tmp_path / "access.log", status(app)
+    log.write_text(access_log([host], 35))
+    monkeypatch.setattr(import_file, "CHUNK_LINES", 10)
+
+    def grow() -> None:
+        load(app, log)
+        log.write_text(access_log([host], 60))
+
+    overtaken_by(monkeypatch, grow)
+    assert load(app, log).lines == 25
     assert (used(app, host), used(app, host, "bandwidth")) == (60, sum(range(60)))
     assert status(app).duplicate == before.duplicate
+
+
+@pytest.mark.parametrize("lines", [3, 10, 30])
+def test_two_files_that_begin_alike_are_told_apart_at_once_too(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int
+) -> None:
+    host, one, other = fresh("host"), tmp_path / "web1.log", tmp_path / "web2.log"
+    one.write_text(access_log([host], 20))
+    first, *rest = access_log([host], lines).splitlines(keepends=True)
+    other.write_text(first + "".join(rest).replace("curl", "wget"))
+    monkeypatch.setattr(import_file, "CHUNK_LINES", 10)
+    overtaken_by(monkeypatch, lambda: load(app, other) and None)
+    with suppress(ImportDiffers):  # where this file is shorter, its end comes before the difference
+        assert load(app, one).lines == 0
+    with pytest.raises(ImportDiffers):
+        load(app, one)
+    assert used(app, host) == lines

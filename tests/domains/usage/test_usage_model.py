@@ -199,7 +199,7 @@ def run(app_in: Places, clock: Clock, examples: int, steps: int) -> None:
 
 
 def test_any_interleaving_agrees_with_the_model(app_in: Places, clock: Clock) -> None:
-    run(app_in, clock, examples=50, steps=12)
+    run(app_in, clock, examples=35, steps=12)
 
 
 @pytest.mark.long
