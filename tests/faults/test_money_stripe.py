@@ -271,7 +271,52 @@ def test_an_answer_that_is_given_again_is_an_old_picture(bench: Bench):
     bench.deliver(bench.apps[0])
     bench.work(bench.apps[0])
     assert bench.books("user") == ONCE
-    assert {state for _, state, _ in bench.intents()} == {"done"}
+    kinds = ["customer.create", "invoice.create", "invoice.add_line", "invoice.finalize"]
+    assert bench.intents() == [(kind, "done", None) for kind in kinds]  # that it is to be paid was not even wished for
+    bench.check_quiet()
+
+
+def test_an_answer_that_was_overtaken_by_a_change_does_not_undo_it(bench: Bench):
+    """Between the answer and its settlement the customer is changed by hand, and the mirror knows."""
+
+    def by_hand() -> None:
+        (made,) = bench.sandbox.customers(email("user"))
+        bench.sandbox.edit("customer", made["id"], name="Newer")
+        bench.deliver(bench.apps[0])
+        bench.work(bench.apps[0])
+
+    bench.create(fragile(bench, Pause("after create_customer", by_hand)), "user")
+    assert bench.sql("select name, user_id from billing_customers") == [("Newer", "user")]
+    bench.check_quiet()
+
+
+def test_an_intent_that_another_process_holds_is_left_to_it(bench: Bench):
+    bench.use(bench.apps[0], "user", 120)
+
+    def killed() -> None:
+        raise Crash
+
+    with pytest.raises(Crash):
+        bench.create(fragile(bench, Pause("after create_customer", killed)), "user")
+    assert intents.perform_due(bench.apps[0]) == 0
+    ((left,),) = bench.sql("select extract(epoch from lease_until - now())::float8 from billing_intents")
+    assert 80 < left <= 90
+    bench.pass_time(90)
+    assert intents.perform_due(bench.apps[0]) == 1
+
+
+def test_a_process_that_lost_its_claim_cannot_undo_what_the_other_recorded(bench: Bench):
+    """It was paused before the call; when it wakes up its key has been revoked."""
+    bench.use(bench.apps[0], "user", 120)
+
+    def take_over() -> None:
+        bench.pass_time(90)
+        bench.work(bench.apps[0])
+        bench.sandbox.fault("/pay$", status=401)
+
+    bench.whole_run(fragile(bench, Pause("before pay_invoice", take_over)), "user")
+    assert bench.books("user") == ONCE
+    assert bench.intents()[-1] == ("invoice.pay", "done", None)
     bench.check_quiet()
 
 

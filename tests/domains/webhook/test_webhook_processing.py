@@ -8,18 +8,23 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from money_bench import Bench, email, served, signed, until
+from money_bench import NOW, Bench, email, served, signed, until
 from money_seams import Crash, Pause, fragile
 
 from nself.app import App
 from nself.core.clock import system_clock
+from nself.db.connect import Tx
+from nself.domains.customer import store as customer_store
 from nself.domains.customer.inputs import ListCustomers
 from nself.domains.customer.service import list_customers
+from nself.domains.webhook import store
 from nself.domains.webhook.inputs import ListEvents
 from nself.domains.webhook.service import process, show
+from nself.domains.webhook.service import receive as receiving
 from nself.domains.webhook.service.receive import receive
 
 
@@ -240,10 +245,8 @@ def test_an_event_that_breaks_the_code_is_seen_given_up_and_holds_nothing_up(
     def apply(tx: Any, snapshot: dict[str, Any], user: str | None, number: int) -> bool:
         return bool(1 / 0) if snapshot["id"] == broken else upsert(tx, snapshot, user, number)
 
-    from nself.domains.customer import store
-
-    upsert = store.upsert
-    monkeypatch.setattr(store, "upsert", apply)
+    upsert = customer_store.upsert
+    monkeypatch.setattr(customer_store, "upsert", apply)
     for _ in range(process.MAX_ATTEMPTS + 2):
         bench.work(app)
         bench.pass_time()
@@ -300,4 +303,25 @@ def test_an_event_that_comes_while_its_object_is_processed_is_not_forgotten(benc
     assert [status for _, status in bench.events()] == ["processed", "received"]
     bench.work(app)
     assert [one.name for one in list_customers(app, ListCustomers())] == ["late"]
+    bench.check_quiet()
+
+
+def test_an_event_that_is_being_stored_while_its_object_is_released_is_not_forgotten(bench: Bench):
+    """Its insert is not committed yet when the worker looks whether there is more to do."""
+    app, customer = bench.app(), new_customer(bench)
+    bench.deliver(app)
+    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    with (
+        psycopg.connect(bench.database, options="-c search_path=billing,public") as link,
+        ThreadPoolExecutor(1) as pool,
+    ):
+
+        def half_stored() -> None:
+            event = receiving._delivery(json.dumps(made("customer.updated", customer)).encode())
+            store.receive(Tx(link), event, "received", NOW)
+            pool.submit(lambda: (until(lambda: bench.sql(waiting)), link.commit()))
+
+        process.process_due(fragile(bench, Pause("after customer", half_stored)))
+    assert [status for _, status in bench.events()] == ["processed", "received"]
+    bench.work(app)
     bench.check_quiet()
