@@ -33,6 +33,8 @@ class Commits:
         assert self.gate.wait(10)
         if b"poison" in events:
             raise ValueError("poison")
+        if b"slow" in events:
+            raise psycopg.errors.QueryCanceled("canceling statement due to statement timeout")
         if b"away" in events:
             raise DatabaseUnavailable(detail="gone")
         return record.Outcome({}, frozenset())
@@ -84,6 +86,12 @@ def test_a_database_that_is_away_is_told_to_all_and_the_next_are_tried_again(com
     assert all(isinstance(one, DatabaseUnavailable) for one in found)
 
 
+def test_a_database_that_is_too_slow_is_not_asked_again_by_each_request(commits: Commits) -> None:
+    found = run(commits, [[b"x"]] * 5 + [[b"slow"]])
+    assert all(isinstance(one, DatabaseUnavailable) for one in found)
+    assert sorted(commits.sizes) == [1, 2, 6]
+
+
 def test_a_commit_is_bounded_and_takes_at_least_one_request(commits: Commits, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest, "GROUP_EVENTS", 5)
     found = run(commits, [[b"x"] * size for size in (2, 3, 1, 9)])
@@ -101,6 +109,7 @@ def test_nothing_is_committed_for_nothing(commits: Commits) -> None:
     [
         (psycopg.errors.AdminShutdown("terminating connection"), 503, "database_unavailable"),
         (psycopg.OperationalError("server closed the connection"), 503, "database_unavailable"),
+        (psycopg.errors.QueryCanceled("statement timeout"), 503, "database_unavailable"),
         (psycopg.errors.UndefinedTable("secret table"), 500, "internal_error"),
         (ValueError("secret value"), 500, "internal_error"),
     ],

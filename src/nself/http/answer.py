@@ -22,6 +22,7 @@ from nself.db.connect import transient
 from nself.db.server import DatabaseUnavailable
 
 RETRY_SECONDS = 5
+CANCELLED = "57014"  # by DB_QUERY_TIMEOUT
 SHOWN = 255  # characters of a wrong value that are repeated
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -46,10 +47,17 @@ def body(result: object, request_id: str, status: int = 200, headers: dict[str, 
     return Response(_encode(result), status, {"Request-Id": request_id, **(headers or {})}, "application/json")
 
 
+def foreseen(error: Exception) -> BillingError | None:
+    """`error` where it is one that is told as it is; the driver's are where the database went away or took too long."""
+    if isinstance(error, BillingError):
+        return error
+    away = hasattr(error, "sqlstate") and (error.sqlstate == CANCELLED or transient(cast("Any", error)))  # type: ignore[attr-defined]
+    return DatabaseUnavailable(detail=str(error).strip()) if away else None
+
+
 def failure(error: Exception, request_id: str) -> Response:
     """Any failure; what was not foreseen is logged with its traceback and told as 500 without details."""
-    if hasattr(error, "sqlstate") and transient(cast("Any", error)):  # the driver's error: the database went away in mid-request
-        error = DatabaseUnavailable(detail=str(error).strip())
+    error = foreseen(error) or error
     if not isinstance(error, BillingError):
         log.logger.error("request_failed", exc_info=error, extra={"fields": {"request_id": request_id}})
         error = BillingError(detail=f"Something went wrong here; the log has the details under {request_id}")

@@ -16,7 +16,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from nself import log
 from nself.app import App
-from nself.core.errors import BillingError
 from nself.domains.api_key import service as api_key
 from nself.domains.usage.model import Intake, UnreadableEvent
 from nself.domains.usage.rules import UNREADABLE
@@ -104,9 +103,10 @@ def _commit_group(app: App, group: list[Waiting], loop: asyncio.AbstractEventLoo
     try:
         outcome = record.ingest(app, [event for waiting in group for event in waiting.events], "http")
     except Exception as error:
-        if isinstance(error, BillingError) or len(group) == 1:
+        known = answer.foreseen(error)
+        if known or len(group) == 1:
             for waiting in group:
-                loop.call_soon_threadsafe(_fail, waiting, error)
+                loop.call_soon_threadsafe(_fail, waiting, known or error)
             return
         log.failure("ingest_group_split", requests=len(group))
         for waiting in group:
