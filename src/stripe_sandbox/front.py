@@ -47,7 +47,8 @@ class ConnectionDropped(Exception):
 class Router:
     def __init__(self) -> None:
         self._by_length: dict[tuple[str, int], list[tuple[list[str], Operation]]] = {}
-        for operation in OPERATIONS.values():
+        # Literal routes come first, as they do at Stripe: `create_preview` is never an invoice's id.
+        for operation in sorted(OPERATIONS.values(), key=lambda one: one.template.count("{")):
             parts = operation.template.split("/")
             self._by_length.setdefault((operation.method, len(parts)), []).append((parts, operation))
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stripe_sandbox.call import Call
 
 _DEEPEST = 4
+AS_SHOWN = "_as_shown"  # marks an object that is nowhere stored and already as Stripe shows it
 Tree: TypeAlias = "dict[str, Tree]"
 
 
@@ -39,7 +40,7 @@ def _shown(call: "Call", obj: Object, tree: Tree, path: tuple[str, ...]) -> Obje
         return _list(call, obj, tree, path)
     resource = RESOURCES.get(obj["object"])
     shown = {name: value for name, value in obj.items() if not name.startswith("_")}
-    if resource is None or obj.get("deleted"):
+    if resource is None or obj.get("deleted") or AS_SHOWN in obj:
         return shown
     for name, part in resource.embedded.items():
         shown[name] = part(call, obj)

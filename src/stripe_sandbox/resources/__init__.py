@@ -31,6 +31,7 @@ _MODULES = (
     "customer_balance_transactions",
     "subscriptions",
     "subscription_items",
+    "previews",
     "test_clocks",
     "webhook_endpoints",
 )
