@@ -90,9 +90,9 @@ class SeamStripe:
         return call
 
 
-def fragile(bench: Bench, seams: Seams) -> App:
+def fragile(bench: Bench, seams: Seams, **environ: str) -> App:
     """An app that crashes where `seams` says."""
-    app = bench.app()
+    app = bench.app(**environ)
     app.close()
     app.__dict__["db"] = SeamDatabase(bench.database, seams)
     app.__dict__["stripe"] = SeamStripe(live.connect(app.settings), seams)

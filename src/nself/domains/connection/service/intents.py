@@ -110,12 +110,13 @@ def drive(app: App, operations: Sequence[str]) -> list[OperationState]:
         open_now = frozenset(one.id for one in pending)
         if open_now != newest:
             moved, newest = monotonic(), open_now
+        if perform_due(app, [one.operation for one in pending]):
+            continue
         held = lease(app).total_seconds() if any(one.held for one in pending) else 0
         if monotonic() - moved > PATIENCE + held:
             detail = next((one.error for one in pending if one.error), "another process holds them")
             raise StillPending(count=len(pending), total=len(operations), detail=detail)
-        if not perform_due(app, [one.operation for one in pending]):
-            time.sleep(IDLE)
+        time.sleep(IDLE)
 
 
 def drive_one(app: App, operation: str) -> None:
