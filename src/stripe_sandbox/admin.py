@@ -5,12 +5,14 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 from urllib.parse import parse_qs
 
 import msgspec
 
 from stripe_sandbox import API_VERSION, auth, deliveries, faults, payments, resources
+from stripe_sandbox.admin_data import DataRoutes
+from stripe_sandbox.admin_input import Refused, read
 from stripe_sandbox.billing import policy
 from stripe_sandbox.call import Call
 from stripe_sandbox.clock import Clock
@@ -19,15 +21,6 @@ from stripe_sandbox.faults import DeliveryFault, RequestFault
 from stripe_sandbox.front import Answer, Request
 from stripe_sandbox.store import Object, Store
 from stripe_sandbox.timeline import Timeline
-
-Input = TypeVar("Input", bound=msgspec.Struct)
-
-
-class Refused(Exception):
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
 
 
 class RevokeKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +85,7 @@ class Admin:
             ("POST", re.compile(r"clock"), self._move_clock),
             ("GET", re.compile(r"dunning"), self._show_dunning),
             ("POST", re.compile(r"dunning"), self._set_dunning),
+            *DataRoutes(store, clock).routes,
         ]
 
     async def answer(self, request: Request, client: str, timeline: Timeline | None = None) -> Answer:
@@ -139,14 +133,14 @@ class Admin:
         return faults.add(self._store, fault)
 
     def _clear_faults(self, request: Request) -> Any:
-        wanted = _input(request, ClearFaults)
+        wanted = read(request.body, ClearFaults)
         with self._store.transaction():
             cleared = faults.clear(self._store, wanted.id)
             deliveries.release_held(self._store, self._clock.time(), wanted.id)
         return {"cleared": cleared}
 
     def _revoke_key(self, request: Request) -> Any:
-        wanted = _input(request, RevokeKey)
+        wanted = read(request.body, RevokeKey)
         auth.set_standing(self._store, wanted.key, wanted.standing)
         return {"key": auth.masked(wanted.key), "standing": wanted.standing}
 
@@ -161,7 +155,7 @@ class Admin:
         return {"deliveries": found}
 
     def _resend(self, request: Request, identifier: str) -> Any:
-        wanted = _input(request, Resend)
+        wanted = read(request.body, Resend)
         call = Call(self._store, self._clock)
         with self._store.transaction():
             event = self._object("event", identifier)
@@ -169,7 +163,7 @@ class Admin:
 
     def _authenticate(self, request: Request, identifier: str) -> Any:
         """What the cardholder does on the bank's page."""
-        wanted = _input(request, Authenticate)
+        wanted = read(request.body, Authenticate)
         call = Call(self._store, self._clock)
         with self._store.transaction():
             intent = self._object("payment_intent", identifier)
@@ -183,7 +177,7 @@ class Admin:
             return call.show(intent)
 
     def _edit(self, request: Request) -> Any:
-        wanted = _input(request, Edit)
+        wanted = read(request.body, Edit)
         call = Call(self._store, self._clock)
         stem = _EVENT_STEMS.get(wanted.kind, wanted.kind)
         with self._store.transaction():
@@ -202,7 +196,7 @@ class Admin:
         return {"now": self._clock.now(), "offset": round(self._clock.offset)}
 
     def _move_clock(self, request: Request) -> Any:
-        wanted = _input(request, MoveClock)
+        wanted = read(request.body, MoveClock)
         if (wanted.to is None) == (wanted.advance is None):
             raise Refused(400, "Exactly one of advance (seconds) and to (an instant) is needed.")
         target = wanted.to if wanted.to is not None else self._clock.time() + (wanted.advance or 0)
@@ -214,7 +208,7 @@ class Admin:
         return msgspec.to_builtins(policy.policy(self._store))
 
     def _set_dunning(self, request: Request) -> Any:
-        policy.set_policy(self._store, _input(request, policy.Policy))
+        policy.set_policy(self._store, read(request.body, policy.Policy))
         return self._show_dunning(request)
 
     def _object(self, kind: str, identifier: str) -> Object:
@@ -232,13 +226,6 @@ def _merged(current: Object, changes: Object) -> Object:
         both = isinstance(value, dict) and isinstance(old, dict)
         merged[name] = {**cast(Object, old), **_merged(cast(Object, old), cast(Object, value))} if both else value
     return merged
-
-
-def _input(request: Request, kind: type[Input]) -> Input:
-    try:
-        return msgspec.json.decode(request.body or b"{}", type=kind)
-    except msgspec.DecodeError as error:
-        raise Refused(400, str(error)) from error
 
 
 def _json(status: int, body: Any) -> Answer:

@@ -90,7 +90,7 @@ def finalize(call: Call, invoice: Object) -> None:
     call.change(invoice, changed)
     end_used(call, invoice)
     if due:
-        _ask_for(call, invoice, due)
+        ask_for(call, invoice, due)
         call.emit("invoice.finalized", invoice)
         return
     call.emit("invoice.finalized", invoice)
@@ -108,7 +108,7 @@ def _check_location(call: Call, invoice: Object, amounts: dict[str, Any]) -> Non
     raise error
 
 
-def _ask_for(call: Call, invoice: Object, due: int) -> None:
+def ask_for(call: Call, invoice: Object, due: int) -> None:
     """A finalised invoice has a payment intent that pays it by default."""
     first = invoice["billing_reason"] == "subscription_create"
     intent = payments.new_intent(

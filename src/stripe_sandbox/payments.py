@@ -168,6 +168,18 @@ def _charge(call: Call, intent: Object, method: Object, card: Card, decline: Dec
     )
 
 
+def captured_card(method: Object, amount: int) -> dict[str, Any]:
+    """A charge's fields after a card paid."""
+    return {
+        "amount_captured": amount,
+        "billing_details": method["billing_details"],
+        "captured": True,
+        "outcome": _outcome(None),
+        "paid": True,
+        "payment_method_details": {"card": _card_details(method, amount, True), "type": "card"},
+    }
+
+
 def _outcome(decline: Decline | None) -> dict[str, Any]:
     return {
         "advice_code": None,

@@ -47,7 +47,7 @@ _TYPE = Choice("card")
 _EXPIRY_YEARS_AHEAD = 1
 
 
-def _card_fields(call: Call, card: Card, month: int | None = None, year: int | None = None) -> dict[str, Any]:
+def card_fields(call: Call, card: Card, month: int | None = None, year: int | None = None) -> dict[str, Any]:
     this_year = 1970 + call.now // 31_556_952
     digest = hashlib.sha256(card.number.encode()).hexdigest()
     return {
@@ -73,7 +73,7 @@ def card_of(method: Object) -> Card:
 
 
 def _from_card(call: Call, card: Card, fields: dict[str, Any]) -> Object:
-    made = {"card": _card_fields(call, card), "_number": card.number, **fields}
+    made = {"card": card_fields(call, card), "_number": card.number, **fields}
     return call.create(PAYMENT_METHOD, made)
 
 
@@ -155,7 +155,7 @@ def create(call: Call, params: Params) -> Object:
     if card is None:
         raise declined(NOT_A_TEST_CARD)
     fields: dict[str, Any] = {
-        "card": _card_fields(call, card, given["exp_month"], given["exp_year"]),
+        "card": card_fields(call, card, given["exp_month"], given["exp_year"]),
         "billing_details": {**NO_BILLING_DETAILS, **params.get("billing_details", {})},
         **{name: params[name] for name in ("allow_redisplay", "metadata") if name in params},
     }
