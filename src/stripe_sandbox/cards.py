@@ -79,6 +79,7 @@ CARDS = (
     Card("4000000000000341", ("pm_card_chargeCustomerFail",), decline=_GENERIC),
     Card("4000002500003155", ("pm_card_authenticationRequiredOnSetup",), authentication=True),
     Card("4000002760003184", ("pm_card_authenticationRequired",), authentication=True),
+    Card("4000000000003220", ("pm_card_threeDSecure2Required",), authentication=True),
 )  # fmt: skip
 
 BY_NUMBER = {card.number: card for card in CARDS}
