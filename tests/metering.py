@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 
 import psycopg
@@ -124,5 +123,6 @@ def count_access_log(path: Path) -> tuple[Counter[str], Counter[str]]:
     return lines, sent
 
 
-def at_text(at: datetime) -> str:
-    return at.isoformat()
+def short(value: object) -> str:
+    """Name of a parametrised test, whatever its parameter."""
+    return ascii(value)[:40]

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering import steady
+from metering import short, steady
 from nself.core import period
 from nself.core.errors import InvalidParameter
 from nself.core.period import Unit
 
+UTC_ZONE = ZoneInfo("UTC")
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = st.sampled_from(
     sorted(name for name in available_timezones() if "/" in name and not name.startswith(("posix", "right")))
@@ -99,12 +100,10 @@ def test_a_date_as_an_end_means_through_that_day() -> None:
     assert period.instant("2026-01-31T00:00:00Z", UTC_ZONE, end=True) == datetime(2026, 1, 31, tzinfo=UTC)
 
 
-UTC_ZONE = ZoneInfo("UTC")
-
-
 @pytest.mark.parametrize(
     "text",
     ["", "x" * 10_000, "2026-02-30", "15/01/2026", "1770000000000", "0001-01-01T00:00+23:00", "9999-12-31", "now"],
+    ids=short,
 )
 def test_what_is_no_instant_is_refused_in_few_words(text: str) -> None:
     with pytest.raises(InvalidParameter) as caught:

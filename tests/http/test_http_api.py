@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from metering import people
+from metering import people, short
 from nself.app import App
 from nself.domains.api_key import service as api_key
 from nself.domains.api_key.inputs import RevokeApiKey
@@ -176,6 +176,7 @@ def test_quota_is_allowed_up_to_the_limit_and_refused_with_the_same_body(app: Ap
         (b'{"user":"nobody","metric":"no"}', 404, "no_such_metric", "metric"),
         (b'{"user":"nobody","metric":"calls"}', 404, "no_such_user", "user"),
     ],
+    ids=short,
 )
 def test_a_quota_check_that_makes_no_sense(
     client: Client, body: bytes, status: int, code: str | None, param: str | None

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering import people, steady
+from metering import people, short, steady
 from nself.app import App
 from serving import Answer, Client, Service
 
@@ -142,6 +142,7 @@ def test_any_question_is_answered(app: App, client: Client) -> None:
         b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
         b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
+    ids=short,
 )
 def test_raw_bytes_that_are_no_request_leave_the_service_alive(service: Service, client: Client, raw: bytes) -> None:
     with socket.create_connection(("127.0.0.1", service.port), timeout=5) as link:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from metering import fresh, people, status
+from metering import fresh, people, short, status
 from nself.app import App
 from nself.domains.usage.inputs import ShowUsage
 from nself.domains.usage.service import show
@@ -111,7 +111,7 @@ def test_bad_events_are_named_by_index_and_the_rest_is_counted(app: App, client:
     assert status(app).rejected - before.rejected == len(bad)
 
 
-@pytest.mark.parametrize("number", ["1.5", "1e3", "1.0", "1e400", "-0.0", "9" * 5000, "0." + "1" * 5000])
+@pytest.mark.parametrize("number", ["1.5", "1e3", "1.0", "1e400", "-0.0", "9" * 5000, "0." + "1" * 5000], ids=short)
 def test_a_number_that_is_no_whole_number_is_repeated_as_it_was_sent(app: App, client: Client, number: str) -> None:
     (user,) = people(app)
     answer = client.post(
@@ -194,6 +194,7 @@ def test_many_that_send_the_same_keys_at_once_count_each_once(app: App, service:
         b"[" * 100_000,
         b'{"a":' * 100_000,
     ],
+    ids=short,
 )
 def test_what_is_no_json_is_400(client: Client, body: bytes) -> None:
     answer = client.post(PATH, body)

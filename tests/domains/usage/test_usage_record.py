@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pytest
 
-from metering import fresh, people, status
+from metering import fresh, people, short, status
 from nself.app import App
 from nself.core.errors import BillingError
 from nself.domains.usage.inputs import RecordUsage, ShowUsage, UsageEvent
@@ -82,6 +82,7 @@ def total(app: App, user: str, metric: str = "calls") -> int:
         (b"1", "unreadable_event"),
         (b"null", "unreadable_event"),
     ],
+    ids=short,
 )
 def test_a_bad_event_is_refused_with_its_code_and_the_rest_of_the_batch_is_counted(
     app: App, body: bytes, code: str
