@@ -187,7 +187,7 @@ class Admin:
             unknown = [name for name in wanted.changes if name not in obj or name in ("id", "object")]
             if unknown:
                 raise Refused(400, f"{wanted.kind} has no field that can be changed: {', '.join(unknown)}")
-            previous = call.change(obj, _merged(obj, wanted.changes))
+            previous = call.record(obj, _merged(obj, wanted.changes))
             if wanted.webhook and previous is not None:
                 call.emit(f"{stem}.updated", obj, previous)
             return call.show(obj)

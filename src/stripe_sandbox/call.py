@@ -102,17 +102,21 @@ class Call:
         self.store.insert(obj, obj.get("created", self.now))
         return obj
 
-    def change(self, obj: Object, fields: Mapping[str, Any]) -> Object | None:
-        """Lays `fields` on the object and gives `previous_attributes`, or nothing when nothing changed."""
-        before = self.show(obj)
+    def change(self, obj: Object, fields: Mapping[str, Any]) -> None:
+        """Lays `fields` on the object."""
         obj.update(_laid_on(obj, fields))
         plan(obj)
         self.store.replace(obj)
+
+    def record(self, obj: Object, fields: Mapping[str, Any]) -> Object | None:
+        """A change, and its `previous_attributes`, or nothing when nothing changed."""
+        before = self.show(obj)
+        self.change(obj, fields)
         return difference(before, self.show(obj)) or None
 
     def update(self, obj: Object, fields: Mapping[str, Any], event: str) -> None:
         """A change that is worth an event only if it changes something."""
-        previous = self.change(obj, fields)
+        previous = self.record(obj, fields)
         if previous is not None:
             self.emit(event, obj, previous)
 

@@ -237,7 +237,7 @@ def void(call: Call, invoice: Object) -> None:
         raise StripeError("You can only pass in open invoices. This invoice isn't open.")
     _close_payment(call, invoice, "void_invoice")
     changed = {**transition(invoice, "voided_at", call.now), "status": "void", "next_payment_attempt": None}
-    previous = call.change(invoice, changed)
+    previous = call.record(invoice, changed)
     call.emit("invoice.updated", invoice, previous)
     call.emit("invoice.voided", invoice)
     applied = invoice["starting_balance"] - invoice["ending_balance"]

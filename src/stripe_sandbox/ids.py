@@ -8,7 +8,8 @@ _UPPERCASE = string.ascii_uppercase + string.digits
 
 
 def _random(length: int, alphabet: str = _ALPHABET) -> str:
-    return "".join(secrets.choice(alphabet) for _ in range(length))
+    size = len(alphabet)
+    return "".join([alphabet[byte % size] for byte in secrets.token_bytes(length)])
 
 
 def new_id(prefix: str) -> str:

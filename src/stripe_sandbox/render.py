@@ -51,8 +51,8 @@ def _shown(call: "Call", obj: Object, tree: Tree, path: tuple[str, ...]) -> Obje
 
 
 def _members(call: "Call", value: Object, tree: Tree, resource: Resource, prefix: str, path: tuple[str, ...]) -> Object:
-    shown = {
-        name: _nested(call, member, tree.get(name, {}), path) if name not in tree else member
+    shown: Object = {
+        name: _nested(call, cast(Object, member), path) if isinstance(member, dict) and name not in tree else member
         for name, member in value.items()
     }
     for name, below in tree.items():
@@ -91,12 +91,9 @@ def _hash(call: "Call", inner: Object, below: Tree, resource: Resource, prefix: 
     return _members(call, inner, below, resource, prefix, here) if below else inner
 
 
-def _nested(call: "Call", member: Any, tree: Tree, path: tuple[str, ...]) -> Any:
+def _nested(call: "Call", inner: Object, path: tuple[str, ...]) -> Any:
     """Lists of whole objects inside an object are shown whole too."""
-    if not isinstance(member, dict):
-        return member
-    inner = cast(Object, member)
-    return _list(call, inner, tree, path) if inner.get("object") == "list" else inner
+    return _list(call, inner, {}, path) if inner.get("object") == "list" else inner
 
 
 def _list(call: "Call", obj: Object, tree: Tree, path: tuple[str, ...]) -> Object:

@@ -1,9 +1,11 @@
 """How a resource is described: its fields, its expandable references, its operations."""
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
 
 from stripe_sandbox.errors import StripeError, unsupported
 from stripe_sandbox.params import Integer, Items, Kind, Range, Shape, Text
@@ -45,14 +47,22 @@ class Resource:
         return f"{self.path}/{{{self.item}}}"
 
     def new(self, identifier: str, created: int) -> Object:
-        fresh: Object = {"id": identifier, "object": self.kind, "created": created, "livemode": False}
-        absent = [name for name, value in self.fields.items() if value is ABSENT]
-        fresh.update(copy.deepcopy({name: value for name, value in self.fields.items() if name not in absent}))
-        return {name: value for name, value in fresh.items() if name not in absent}
+        fresh: Object = msgspec.json.decode(_template(self.kind))
+        for name, value in (("id", identifier), ("created", created)):
+            if name in fresh:
+                fresh[name] = value
+        return fresh
 
 
 ABSENT: Any = object()  # a field that `new` would give, but this resource does not have
 RESOURCES: dict[str, Resource] = {}
+
+
+@cache
+def _template(kind: str) -> bytes:
+    """A new object, encoded: decoding it again is the quickest way to copy it."""
+    fields = {"id": "", "object": kind, "created": 0, "livemode": False, **RESOURCES[kind].fields}
+    return msgspec.json.encode({name: value for name, value in fields.items() if value is not ABSENT})
 
 
 def register(resource: Resource) -> Resource:

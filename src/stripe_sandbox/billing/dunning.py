@@ -87,7 +87,7 @@ def _finalization_failed(call: Call, invoice: Object, error: StripeError) -> Non
         if value is not None
     }  # fmt: skip
     failed = {"auto_advance": False, "automatically_finalizes_at": None, "last_finalization_error": described}
-    previous = call.change(invoice, failed)
+    previous = call.record(invoice, failed)
     call.emit("invoice.finalization_failed", invoice, previous)
 
 

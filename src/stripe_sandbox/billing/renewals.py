@@ -107,7 +107,7 @@ def _end_period(call: Call, subscription: Object) -> None:
         if behavior == "cancel":
             standing.end(call, subscription, "cancellation_requested")
         else:
-            previous = call.change(subscription, {"status": "paused"})
+            previous = call.record(subscription, {"status": "paused"})
             call.emit("customer.subscription.paused", subscription, previous)
             call.emit("customer.subscription.updated", subscription, previous)
         return

@@ -49,7 +49,7 @@ def _remember_method(call: Call, subscription: Object, invoice: Object) -> None:
 
 
 def resumed(call: Call, subscription: Object) -> None:
-    previous = call.change(subscription, {"status": "active", "_resumption": None})
+    previous = call.record(subscription, {"status": "active", "_resumption": None})
     call.emit("customer.subscription.resumed", subscription, previous)
     call.emit("customer.subscription.updated", subscription, previous)
 

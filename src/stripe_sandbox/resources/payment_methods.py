@@ -207,7 +207,7 @@ def detach(call: Call, params: Params) -> Object:
     if owner is None:
         raise StripeError("The payment method you provided is not attached to a customer so detachment is impossible.")
     method["_used"] = True
-    previous = call.change(method, {"customer": None})
+    previous = call.record(method, {"customer": None})
     call.emit("payment_method.detached", method, previous)
     customer = call.load("customer", owner)
     if not customer.get("deleted") and customer["invoice_settings"]["default_payment_method"] == method["id"]:

@@ -120,7 +120,7 @@ def refund(call: Call, charge: Object, amount: int | None, also: dict[str, Any])
     changed: dict[str, Any] = {"amount_refunded": refunded, "refunded": refunded == charge["amount_captured"]}
     if made["reason"] == "fraudulent":
         changed["fraud_details"] = {"user_report": "fraudulent"}
-    previous = call.change(charge, changed)
+    previous = call.record(charge, changed)
     call.emit("refund.created", made)
     call.emit("charge.refunded", charge, previous)
     return made
