@@ -68,4 +68,5 @@ lock: ## Write requirements.lock anew from pyproject.toml
 
 clean: ## Stop the demonstration and remove all that was made here
 	@test ! -x $(BIN)/nself || test ! -f $(DEMO)/.env || $(BIN)/nself --project $(DEMO) stop
+	@test ! -L $(DEMO)/.nself/postgres || rm -rf "$$(readlink -f $(DEMO)/.nself/postgres)"
 	@rm -rf $(DEMO) build .venv .uv .pytest_cache .ruff_cache .hypothesis

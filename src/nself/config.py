@@ -63,16 +63,19 @@ def clean(raw: str, origin: str) -> Value:
     return Value(text, origin, "; ".join(odd) or None)
 
 
-def _dotenv(path: Path) -> dict[str, Value]:
+def _dotenv(path: Path, notes: list[str]) -> dict[str, Value]:
+    """Values by name; lines that are none go into `notes`."""
     if not path.is_file():
         return {}
-    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
 
     try:
-        found = dotenv_values(path, interpolate=False)
+        with path.open(encoding="utf-8") as file:
+            bindings = list(parse_stream(file))
     except (OSError, UnicodeDecodeError) as error:
         raise UnreadableFile(path=path, detail=error) from error
-    return {name: clean(raw, path.name) for name, raw in found.items() if raw is not None}
+    notes += [f"{path.name}, line {one.original.line}: not NAME=VALUE, ignored" for one in bindings if one.error]
+    return {one.key: clean(one.value, path.name) for one in bindings if one.key is not None and one.value is not None}
 
 
 def _stripe_yaml(path: Path) -> dict[str, Value]:
@@ -96,13 +99,12 @@ def _stripe_yaml(path: Path) -> dict[str, Value]:
 
 def load(project: Project, environ: Mapping[str, str] | None = None) -> Settings:
     """All layers of `project`, strongest last. Raises UnreadableFile."""
-    process = os.environ if environ is None else environ
-    return Settings(
-        (
-            _stripe_yaml(project.config / "stripe.yml"),
-            _dotenv(project.env),
-            _dotenv(project.env_local),
-            _dotenv(project.secrets),
-            {name: clean(process[name], "environment") for name in BY_NAME if name in process},
-        )
+    process, notes = os.environ if environ is None else environ, list[str]()
+    layers = (
+        _stripe_yaml(project.config / "stripe.yml"),
+        _dotenv(project.env, notes),
+        _dotenv(project.env_local, notes),
+        _dotenv(project.secrets, notes),
+        {name: clean(process[name], "environment") for name in BY_NAME if name in process},
     )
+    return Settings(layers, notes)

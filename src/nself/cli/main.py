@@ -26,6 +26,8 @@ def command(registry: Registry) -> click.Group:
         )
     )
 
+    root.params.append(click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=version, help="Print the version."))
+
     def start(project: str | None) -> None:
         context = click.get_current_context()
         app = App.find(project, registry)
@@ -35,6 +37,14 @@ def command(registry: Registry) -> click.Group:
 
     root.callback = start
     return root
+
+
+def version(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version as installed
+
+        click.echo(f"nself {installed('nself-billing')}")
+        context.exit()
 
 
 def visible(text: str) -> str:

@@ -78,7 +78,7 @@ def all_errors() -> list[type[BillingError]]:
         waiting += one.__subclasses__()
         if one.__module__.startswith("nself.") and one.code != "internal_error":
             found.append(one)
-    return sorted(set(found), key=lambda one: (one.code, one.__qualname__))
+    return sorted(set(found), key=lambda one: (one.code, one.__module__, one.__qualname__))
 
 
 def errors() -> Iterator[str]:

@@ -56,6 +56,8 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
         use = cast("Any", registry.resolve(row.use))
         result = use(app, given)
         _print(result, format)
+        for note in app.settings.notes if "settings" in vars(app) else ():
+            click.echo(f"note: {note}", err=True)
         if row.check and not getattr(result, row.check):
             context.exit(3)
 

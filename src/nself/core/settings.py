@@ -204,8 +204,9 @@ def wrong(setting: Setting, text: str) -> str | None:
 class Settings:
     """Resolved settings: each value knows its origin; typed access refuses nonsense by name."""
 
-    def __init__(self, layers: Iterable[Mapping[str, Value]]) -> None:
-        """`layers` from weakest to strongest; declared defaults lie below all of them."""
+    def __init__(self, layers: Iterable[Mapping[str, Value]], notes: Iterable[str] = ()) -> None:
+        """`layers` from weakest to strongest; declared defaults lie below all of them. `notes`: what could not be read."""
+        self.notes = tuple(notes)
         self.values: dict[str, Value] = {one.name: Value(one.default, "default") for one in DECLARED}
         for layer in layers:
             self.values.update(layer)

@@ -20,8 +20,7 @@ class NoSuchMetric(NotFound):
 
 class BrokenCatalog(Invalid):
     code, guide = "broken_catalog", "2.1"
-    text = "{path} cannot be used: {detail}"
-    hints = ("nself billing usage list-metrics",)
+    text = "{path} cannot be used: {detail}. Without the file the defaults are written anew"
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

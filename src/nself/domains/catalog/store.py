@@ -42,6 +42,9 @@ def _create(path: Path, text: str) -> None:
 @lru_cache(maxsize=8)
 def _read(path: Path, kind: type[T], changed: int, size: int) -> T:
     try:
-        return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), kind)
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if found is None:
+            raise BrokenCatalog(path=path, detail="the file is empty")
+        return msgspec.convert(found, kind)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.ValidationError) as error:
         raise BrokenCatalog(path=path, detail=" ".join(str(error).split())) from error

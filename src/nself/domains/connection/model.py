@@ -95,7 +95,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 class StillPending(Unavailable):
     code, guide = "still_pending", "10.5"
     text = "{count} of {total} operations are recorded but not finished: {detail}. The worker goes on with them."
-    hints = ("nself billing stripe intents --state pending", "nself status billing")
+    hints = ("nself billing stripe intents --state pending", "nself status", "nself start")
 
 
 class OperationFailed(Conflict):

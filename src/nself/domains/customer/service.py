@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
+from nself.core.errors import InvalidParameter
 from nself.db.connect import Tx
 from nself.domains.connection.model import Intent, OperationFailed, Snapshot, Wish, operation_name
 from nself.domains.connection.rules import marked, user_of, with_mark
 from nself.domains.connection.service import intents
-from nself.domains.customer import store
+from nself.domains.customer import rules, store
 from nself.domains.customer.inputs import CreateCustomer, ListCustomers, ShowCustomer
 from nself.domains.customer.model import (
     BadEmail,
@@ -67,6 +68,8 @@ def create(app: App, given: CreateCustomer) -> CreatedCustomer:
 
     Raises BadEmail, OtherCustomer, and what Stripe refuses.
     """
+    if not rules.is_name(given.user):
+        raise InvalidParameter(f"Invalid user: {given.user[:40]!r}", "user")
     if not EMAIL.fullmatch(given.email):
         raise BadEmail(email=given.email)
     livemode = app.settings.live

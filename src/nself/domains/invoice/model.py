@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 from decimal import Decimal
 
 import msgspec
 
 from nself.core.errors import Invalid, NotFound
+from nself.core.money import Money
 
 
 class PlannedLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,10 +124,23 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
     unpaid: int
     failed: int
     without_customer: int
+    unbilled_minor: int
     example_without_customer: str | None
     unpriced: list[str]
     not_monthly: list[str]
     errors: list[str]
+
+    def remarks(self) -> list[str]:
+        """What an operator must not overlook."""
+        found: list[str] = []
+        if self.without_customer:
+            money = Money(self.unbilled_minor, self.currency)
+            user = shlex.quote(self.example_without_customer or "")
+            found.append(f"{money} of {self.without_customer} users is not billed, they have no customer at Stripe:")
+            found.append(f"nself billing customer create --user {user} --email user@example.com")
+        if self.failed:
+            found.append(f"{self.failed} invoices stopped on their way: nself billing stripe intents --state failed")
+        return found
 
 
 class Summary(msgspec.Struct, frozen=True):

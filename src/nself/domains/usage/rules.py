@@ -15,6 +15,7 @@ import msgspec
 from nself.core import period
 from nself.core.errors import InvalidInteger, InvalidParameter, MissingParameter, UnknownParameter
 from nself.domains.catalog.model import NoSuchMetric
+from nself.domains.customer.rules import is_name
 from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.model import (
     MAX_KEY,
@@ -74,11 +75,6 @@ def _properties(event: UsageEvent) -> str | None:
         return _encode(event.properties).decode() if event.properties else None
     except RecursionError as error:
         raise UnreadableEvent(detail=str(error)) from None
-
-
-def is_name(user: str) -> bool:
-    """Whether a user can be called so: PostgreSQL stores neither NUL nor lone surrogates."""
-    return 0 < len(user) <= MAX_NAME and user.isprintable()
 
 
 def _time(text: str, now: datetime, tz: ZoneInfo) -> datetime:

@@ -106,6 +106,10 @@ class SignatureTest(msgspec.Struct, frozen=True, kw_only=True):
     wrongly_signed: int
     passed: bool
 
+    def remarks(self) -> list[str]:
+        """What this test cannot show."""
+        return ["whether Stripe signs with the same secret shows in its deliveries only: nself logs billing --grep 'webhook signature'"]
+
 
 class ReceiverAway(Unavailable):
     code, guide = "receiver_away", "6.1"

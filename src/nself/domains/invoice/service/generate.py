@@ -36,6 +36,7 @@ class Planned(NamedTuple):
     over: int
     plans: list[Plan]
     without_customer: list[str]
+    unbilled_minor: int
     not_monthly: set[str]
 
 
@@ -87,7 +88,7 @@ def _plan_chunk(
     livemode, now = app.settings.live, app.clock()
     sums, limits, billed = _by_user(tx, users, span, livemode)
     customers = customer.customers_of(tx, users, livemode)
-    over, plans, without_customer, not_monthly = 0, list[Plan](), list[str](), set[str]()
+    over, unbilled, plans, without_customer, not_monthly = 0, 0, list[Plan](), list[str](), set[str]()
     for user in users:
         not_monthly |= rules.not_monthly(limits[user])
         lines = rules.lines(sums[user], limits[user], metrics, rates, billed[user])
@@ -96,6 +97,7 @@ def _plan_chunk(
             continue
         if user not in customers:
             without_customer.append(user)
+            unbilled += sum(line.amount_minor for line in lines)
             continue
         revision = max((one.revision for one in billed[user].values()), default=0) + 1
         currency = next(iter(rates.values())).currency
@@ -103,7 +105,7 @@ def _plan_chunk(
         if store.add_plan(tx, plan, livemode, now):
             intents.plan(tx, [steps.first_wish(plan)], livemode)
             plans.append(plan)
-    return Planned(over, plans, without_customer, not_monthly)
+    return Planned(over, plans, without_customer, unbilled, not_monthly)
 
 
 def _by_user(
@@ -156,6 +158,7 @@ def _result(
         unpaid=summary.invoices - summary.paid,
         failed=len(failed),
         without_customer=len(without_customer),
+        unbilled_minor=sum(one.unbilled_minor for one in planned),
         example_without_customer=without_customer[0] if without_customer else None,
         unpriced=unpriced,
         not_monthly=sorted({metric for one in planned for metric in one.not_monthly}),

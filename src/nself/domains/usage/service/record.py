@@ -49,7 +49,7 @@ Given = UsageEvent | bytes | msgspec.Raw | BillingError
 
 def record(app: App, given: RecordUsage) -> Recorded:
     """Count one event. Raises the error for which it was refused."""
-    key = given.key or uuid.uuid4().hex
+    key = uuid.uuid4().hex if given.key is None else given.key
     event = UsageEvent(user=given.user, metric=given.metric, value=given.value, at=given.at, key=key)
     outcome = ingest(app, [event], "cli")
     for error in outcome.refused.values():
