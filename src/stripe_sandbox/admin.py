@@ -10,15 +10,15 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from stripe_sandbox import API_VERSION, auth, deliveries, faults, payments, resources
+from stripe_sandbox import API_VERSION, auth, deliveries, faults, resources
 from stripe_sandbox.admin_data import DataRoutes
 from stripe_sandbox.admin_input import Refused, read
 from stripe_sandbox.billing import policy
 from stripe_sandbox.call import Call
 from stripe_sandbox.clock import Clock
-from stripe_sandbox.collection import settle
 from stripe_sandbox.faults import DeliveryFault, RequestFault
 from stripe_sandbox.front import Answer, Request
+from stripe_sandbox.resources.setup_intents import authenticated
 from stripe_sandbox.store import Object, Store
 from stripe_sandbox.timeline import Timeline
 
@@ -79,7 +79,7 @@ class Admin:
             ("POST", re.compile(r"keys/revoke"), self._revoke_key),
             ("GET", re.compile(r"deliveries"), self._deliveries),
             ("POST", re.compile(r"events/([^/]+)/resend"), self._resend),
-            ("POST", re.compile(r"payment_intents/([^/]+)/authenticate"), self._authenticate),
+            ("POST", re.compile(r"(payment_intents|setup_intents)/([^/]+)/authenticate"), self._authenticate),
             ("POST", re.compile(r"edit"), self._edit),
             ("GET", re.compile(r"clock"), self._show_clock),
             ("POST", re.compile(r"clock"), self._move_clock),
@@ -161,19 +161,16 @@ class Admin:
             event = self._object("event", identifier)
             return {"deliveries": deliveries.schedule(call, event, wanted.endpoint)}
 
-    def _authenticate(self, request: Request, identifier: str) -> Any:
+    def _authenticate(self, request: Request, plural: str, identifier: str) -> Any:
         """What the cardholder does on the bank's page."""
         wanted = read(request.body, Authenticate)
+        kind = plural.removesuffix("s")
         call = Call(self._store, self._clock)
         with self._store.transaction():
-            intent = self._object("payment_intent", identifier)
+            intent = call.follow(self._object(kind, identifier))
             if intent["status"] != "requires_action":
-                raise Refused(409, f"The payment intent is {intent['status']}, not requires_action.")
-            if wanted.outcome == "succeed":
-                payments.succeed(call, intent, call.load("payment_method", intent["payment_method"]))
-                settle(call, intent)
-            else:
-                payments.fail_authentication(call, intent)
+                raise Refused(409, f"The {kind.replace('_', ' ')} is {intent['status']}, not requires_action.")
+            authenticated(call, intent, succeeds=wanted.outcome == "succeed")
             return call.show(intent)
 
     def _edit(self, request: Request) -> Any:

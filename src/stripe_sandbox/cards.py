@@ -21,6 +21,7 @@ class Card:
     decline: Decline | None = None
     attaches: bool = True  # a card that is declined cannot be saved either, save the one made for that
     authentication: bool = False  # asks the cardholder before it pays
+    setup_helps: bool = False  # once set up for later use, it does not ask when the cardholder is away
 
 
 _GENERIC = Decline("card_declined", "generic_decline", "Your card was declined.")
@@ -77,7 +78,7 @@ CARDS = (
     _declined("4000000000000119", _PROCESSING, "pm_card_chargeDeclinedProcessingError"),
     _declined("4000000000006975", _VELOCITY, "pm_card_visa_chargeDeclinedVelocityLimitExceeded"),
     Card("4000000000000341", ("pm_card_chargeCustomerFail",), decline=_GENERIC),
-    Card("4000002500003155", ("pm_card_authenticationRequiredOnSetup",), authentication=True),
+    Card("4000002500003155", ("pm_card_authenticationRequiredOnSetup",), authentication=True, setup_helps=True),
     Card("4000002760003184", ("pm_card_authenticationRequired",), authentication=True),
     Card("4000000000003220", ("pm_card_threeDSecure2Required",), authentication=True),
 )  # fmt: skip

@@ -161,7 +161,7 @@ def pay(call: Call, invoice: Object, chosen: str | None = None) -> None:
     if method is None:
         raise StripeError(NO_PAYMENT_METHOD, code="resource_missing")
     _, intent = default_payment(call, invoice)
-    outcome = payments.attempt(call, intent, method)
+    outcome = payments.attempt(call, intent, method, off_session=True)
     if outcome.status == "succeeded":
         settle(call, intent)
         invoice.update(call.load("invoice", invoice["id"]))

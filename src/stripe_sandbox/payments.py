@@ -18,7 +18,7 @@ _AUTHENTICATION_REQUIRED = Decline(
     "authentication_required",
     "Your card was declined. This transaction requires authentication.",
 )
-_AUTHENTICATION_FAILED = (
+AUTHENTICATION_FAILED = (
     "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a new"
     " PaymentMethod to attempt to fulfill this PaymentIntent again."
 )
@@ -46,21 +46,23 @@ def check_amount(amount: int, currency: str) -> None:
 
 
 def attempt(
-    call: Call, intent: Object, method: Object, *, may_ask: bool = True, return_url: str | None = None
-) -> Outcome:
-    """One try. `may_ask`: the cardholder is there, or can be asked later, to authenticate."""
+    call: Call, intent: Object, method: Object, *, may_ask: bool = True, off_session: bool = False,
+    return_url: str | None = None,
+) -> Outcome:  # fmt: skip
+    """One try. `may_ask`: the cardholder can be asked, now or later. `off_session`: the cardholder is away."""
     card = card_of(method)
-    if card.authentication and may_ask:
+    asks = card.authentication and not (off_session and card.setup_helps and method["_set_up"])
+    if asks and may_ask:
         changed = {
             "status": "requires_action",
             "payment_method": method["id"],
             "last_payment_error": None,
-            "next_action": _next_action(intent, return_url),
+            "next_action": next_action(intent, return_url),
         }
         call.change(intent, changed)
         call.emit("payment_intent.requires_action", intent)
         return Outcome("requires_action")
-    decline = _AUTHENTICATION_REQUIRED if card.authentication else card.decline
+    decline = _AUTHENTICATION_REQUIRED if asks else card.decline
     if decline is not None:
         return _declined(call, intent, method, card, decline)
     succeed(call, intent, method)
@@ -68,20 +70,63 @@ def attempt(
 
 
 def succeed(call: Call, intent: Object, method: Object) -> None:
+    """The card says yes: the money is taken, or held until it is captured."""
     charge = _charge(call, intent, method, card_of(method), None)
-    entry = book(call, "charge", charge["id"], charge["amount"], charge["currency"])
-    call.change(charge, {"balance_transaction": entry})
-    call.emit("charge.succeeded", charge)
     changed = {
-        "status": "succeeded",
         "payment_method": method["id"],
         "latest_charge": charge["id"],
-        "amount_received": intent["amount"],
         "last_payment_error": None,
         "next_action": None,
     }
-    call.change(intent, changed)
+    if intent["capture_method"] == "manual":
+        call.change(charge, {"amount_captured": 0, "captured": False})
+        call.emit("charge.succeeded", charge)
+        call.change(intent, {**changed, "amount_capturable": intent["amount"], "status": "requires_capture"})
+        call.emit("payment_intent.amount_capturable_updated", intent)
+        return
+    _take(call, charge, charge["amount"])
+    call.emit("charge.succeeded", charge)
+    call.change(intent, {**changed, "amount_received": intent["amount"], "status": "succeeded"})
     call.emit("payment_intent.succeeded", intent)
+    save_method(call, intent, method)
+
+
+def _take(call: Call, charge: Object, amount: int) -> None:
+    entry = book(call, "charge", charge["id"], amount, charge["currency"])
+    call.change(charge, {"amount_captured": amount, "balance_transaction": entry, "captured": True})
+
+
+def capture(call: Call, intent: Object, amount: int) -> None:
+    """What was held is taken, or a part of it; the rest is free again."""
+    charge = call.load("charge", intent["latest_charge"])
+    _take(call, charge, amount)
+    call.emit("charge.captured", charge)
+    call.change(intent, {"amount_capturable": 0, "amount_received": amount, "status": "succeeded"})
+    call.emit("payment_intent.succeeded", intent)
+    save_method(call, intent, call.load("payment_method", intent["payment_method"]))
+
+
+def release(call: Call, intent: Object) -> None:
+    """What was held is free again: nothing was ever taken, so nothing is booked."""
+    charge = call.load("charge", intent["latest_charge"])
+    previous = call.change(charge, {"amount_refunded": charge["amount"], "refunded": True})
+    call.emit("charge.refunded", charge, previous)
+    call.change(intent, {"amount_capturable": 0})
+
+
+def save_method(call: Call, intent: Object, method: Object) -> None:
+    """`setup_future_usage`: the customer keeps the card; set up off session it does not ask when they are away."""
+    usage = intent["setup_future_usage"]
+    if usage is None or intent["customer"] is None:
+        return
+    keep(call, method, intent["customer"], off_session=usage == "off_session")
+
+
+def keep(call: Call, method: Object, customer: str, *, off_session: bool) -> None:
+    attached = method["customer"] is None
+    call.change(method, {"customer": customer, "_set_up": method["_set_up"] or off_session})
+    if attached:
+        call.emit("payment_method.attached", method)
 
 
 def fail_authentication(call: Call, intent: Object) -> None:
@@ -90,7 +135,7 @@ def fail_authentication(call: Call, intent: Object) -> None:
     error = {
         "code": "payment_intent_authentication_failure",
         "doc_url": "https://stripe.com/docs/error-codes/payment-intent-authentication-failure",
-        "message": _AUTHENTICATION_FAILED,
+        "message": AUTHENTICATION_FAILED,
         "payment_method": call.show(method),
         "type": "invalid_request_error",
     }
@@ -207,7 +252,7 @@ def _card_details(method: Object, amount: int, paid: bool) -> dict[str, Any]:
     }
 
 
-def _next_action(intent: Object, return_url: str | None) -> dict[str, Any]:
+def next_action(intent: Object, return_url: str | None) -> dict[str, Any]:
     if return_url is None:
         return {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect"}}
     url = f"https://hooks.stripe.com/redirect/authenticate/{intent['id']}?client_secret={intent['client_secret']}"

@@ -21,6 +21,7 @@ _MODULES = (
     "tax_rates",
     "tax_ids",
     "payment_intents",
+    "setup_intents",
     "charges",
     "balance_transactions",
     "refunds",

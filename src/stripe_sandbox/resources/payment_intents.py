@@ -19,6 +19,7 @@ from stripe_sandbox.params import (
 )
 from stripe_sandbox.resource import CREATED, Params, Resource, listable, matches, operation, register, retrievable
 from stripe_sandbox.resources.payment_methods import resolve
+from stripe_sandbox.resources.shapes import SHIPPING
 from stripe_sandbox.store import Object
 
 PAYMENT_INTENT = register(
@@ -86,7 +87,14 @@ _CONFIRMING = {
     "receipt_email": Clearable(Text()),
     "return_url": Text(),
 }
-_AUTOMATIC = Shape(
+_LAID_ON = {
+    "capture_method": Choice("automatic", "automatic_async", "manual"),
+    "setup_future_usage": Choice("off_session", "on_session"),
+    "shipping": SHIPPING,
+    "statement_descriptor": Text(22),
+    "statement_descriptor_suffix": Text(22),
+}
+AUTOMATIC = Shape(
     {"enabled": Boolean(), "allow_redirects": Choice("always", "never")},
     required=("enabled",),
     defaults={"allow_redirects": "always"},
@@ -100,13 +108,14 @@ _AUTOMATIC = Shape(
         {
             **_CONFIRMING,
             "amount": Integer(1),
-            "automatic_payment_methods": _AUTOMATIC,
+            "automatic_payment_methods": AUTOMATIC,
             "confirm": Boolean(),
             "currency": Currency(),
             "customer": Text(),
             "description": Text(1000),
             "metadata": Metadata(),
             "payment_method_types": Items(Text()),
+            **_LAID_ON,
         },
         required=("amount", "currency"),
     ),
@@ -117,24 +126,34 @@ def create(call: Call, params: Params) -> Object:
         raise unsupported("payment methods other than cards")
     if "customer" in params:
         call.require("customer", params["customer"], param="customer")
-    method = _method(call, params, params.get("customer"))
-    kept = ("amount", "currency", "customer", "description", "metadata", "receipt_email")
+    method = usable_method(call, params, params.get("customer"))
+    kept = ("amount", "currency", "customer", "description", "metadata", "receipt_email", *_LAID_ON)
     fields: dict[str, Any] = {name: params[name] for name in kept if name in params}
-    fields["automatic_payment_methods"] = _automatic(params)
+    fields["automatic_payment_methods"] = automatic(params)
+    _check_setup(params)
     if method is not None:
         fields |= {"payment_method": method["id"], "status": "requires_confirmation"}
     intent = payments.new_intent(call, fields)
     return _confirm(call, intent, method, params) if params.get("confirm") else intent
 
 
-def _automatic(params: Params) -> dict[str, Any] | None:
+def _check_setup(params: Params) -> None:
+    if params.get("off_session") and "setup_future_usage" in params:
+        raise StripeError(
+            "You cannot use `setup_future_usage` while the customer is off session.", param="setup_future_usage"
+        )
+    if params.get("off_session") and not params.get("confirm"):
+        raise StripeError("`off_session` needs `confirm=true`.", param="off_session")
+
+
+def automatic(params: Params) -> dict[str, Any] | None:
     """On by default, unless the caller lists the types."""
     if "payment_method_types" in params:
         return None
     return params.get("automatic_payment_methods", {"enabled": True, "allow_redirects": "always"})
 
 
-def _method(call: Call, params: Params, customer: str | None) -> Object | None:
+def usable_method(call: Call, params: Params, customer: str | None) -> Object | None:
     if "payment_method" not in params:
         return None
     method = resolve(call, params["payment_method"], param="payment_method")
@@ -155,7 +174,7 @@ def confirm(call: Call, params: Params) -> Object:
     intent = call.addressed("payment_intent")
     if intent["status"] not in ("requires_payment_method", "requires_confirmation", "requires_action"):
         raise _wrong_state(intent, "confirm")
-    method = _method(call, params, intent["customer"])
+    method = usable_method(call, params, intent["customer"])
     if method is None and intent["payment_method"] is not None:
         method = call.load("payment_method", intent["payment_method"])
     return _confirm(call, intent, method, params)
@@ -170,9 +189,10 @@ def _confirm(call: Call, intent: Object, method: Object | None, params: Params) 
             code="payment_intent_unexpected_state",
             payment_intent=call.show(intent),
         )
-    _check_return_url(intent, params)
+    check_return_url(intent, params)
     off_session = params.get("off_session", False)
-    outcome = payments.attempt(call, intent, method, may_ask=not off_session, return_url=params.get("return_url"))
+    back = params.get("return_url")
+    outcome = payments.attempt(call, intent, method, may_ask=not off_session, off_session=off_session, return_url=back)
     if outcome.status == "requires_action" and params.get("error_on_requires_action"):
         payments.fail_authentication(call, intent)
         raise card_error(
@@ -183,7 +203,8 @@ def _confirm(call: Call, intent: Object, method: Object | None, params: Params) 
             payment_intent=call.show(intent),
         )
     if outcome.status == "succeeded":
-        settle(call, intent)
+        if intent["status"] == "succeeded":
+            settle(call, intent)
     elif intent["_invoice"] is not None:
         payment_failed(call, intent, outcome)
     if outcome.error is not None:
@@ -191,10 +212,10 @@ def _confirm(call: Call, intent: Object, method: Object | None, params: Params) 
     return intent
 
 
-def _check_return_url(intent: Object, params: Params) -> None:
+def check_return_url(intent: Object, params: Params) -> None:
     automatic = intent["automatic_payment_methods"]
     redirects = automatic is not None and automatic["enabled"] and automatic["allow_redirects"] == "always"
-    absent = "return_url" not in params and not params.get("off_session") and intent["_invoice"] is None
+    absent = "return_url" not in params and not params.get("off_session") and intent.get("_invoice") is None
     if redirects and absent:
         raise StripeError(
             "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because some of"
@@ -219,7 +240,70 @@ def cancel(call: Call, params: Params) -> Object:
         )
     if intent["status"] in ("succeeded", "canceled"):
         raise _wrong_state(intent, "cancel")
+    if intent["status"] == "requires_capture":
+        payments.release(call, intent)
     payments.cancel(call, intent, params.get("cancellation_reason"))
+    return intent
+
+
+_CHANGEABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
+
+
+@operation(
+    "POST",
+    PAYMENT_INTENT.item_path,
+    Shape(
+        {
+            **_LAID_ON,
+            "amount": Integer(1),
+            "currency": Currency(),
+            "customer": Text(),
+            "description": Text(1000),
+            "metadata": Metadata(),
+            "payment_method": Text(),
+            "receipt_email": Clearable(Text()),
+            "setup_future_usage": Clearable(_LAID_ON["setup_future_usage"]),
+            "shipping": Clearable(SHIPPING),
+        }
+    ),
+)
+def update(call: Call, params: Params) -> Object:
+    """Money and method change until it is confirmed; what belongs to an invoice follows the invoice."""
+    intent = call.addressed("payment_intent")
+    still = {"description", "metadata", "receipt_email", "shipping"}
+    if set(params) - still and (intent["status"] not in _CHANGEABLE or intent["_invoice"] is not None):
+        raise _wrong_state(intent, "update")
+    fields = dict(params)
+    payments.check_amount(params.get("amount", intent["amount"]), params.get("currency", intent["currency"]))
+    if "customer" in params:
+        if intent["customer"] not in (None, params["customer"]):
+            raise StripeError("The customer of a PaymentIntent cannot be changed.", param="customer")
+        call.require("customer", params["customer"], param="customer")
+    method = usable_method(call, params, params.get("customer", intent["customer"]))
+    if method is not None:
+        fields |= {"payment_method": method["id"], "next_action": None, "status": "requires_confirmation"}
+    call.change(intent, fields)
+    return intent
+
+
+@operation(
+    "POST", f"{PAYMENT_INTENT.item_path}/capture", Shape({"amount_to_capture": Integer(1), "metadata": Metadata()})
+)
+def capture(call: Call, params: Params) -> Object:
+    intent = call.addressed("payment_intent")
+    if intent["status"] != "requires_capture":
+        raise _wrong_state(intent, "capture")
+    amount = params.get("amount_to_capture", intent["amount_capturable"])
+    if amount > intent["amount_capturable"]:
+        raise StripeError(
+            f"The amount you are trying to capture ({amount}) is greater than what can be captured"
+            f" ({intent['amount_capturable']}).",
+            code="amount_too_large",
+            param="amount_to_capture",
+        )
+    if "metadata" in params:
+        call.change(intent, {"metadata": params["metadata"]})
+    payments.capture(call, intent, amount)
     return intent
 
 

@@ -37,6 +37,7 @@ PAYMENT_METHOD = register(
             "metadata": {},
             "type": "card",
             "_number": "",  # one of the published test numbers; it decides how payments go
+            "_set_up": False,  # authenticated for payments while the cardholder is away
             "_used": False,  # detached once, it may not be attached again
         },
         references={"customer": "customer"},
