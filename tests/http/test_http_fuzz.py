@@ -97,7 +97,7 @@ def assert_civil(answer: Answer) -> None:
 def test_any_body_is_answered(app: App, client: Client) -> None:
     (user,) = people(app)
 
-    @steady(400)
+    @steady(250)
     @given(BODIES, st.sampled_from([USAGE, USAGE, CHECK]), KINDS)
     def run(body: bytes, path: str, kind: str) -> None:
         answer = client.post(path, body.replace(b"USER", user.encode()), Content_Type=kind)

@@ -48,7 +48,9 @@ def application(app: App) -> ASGIApp:
         return answer.body(document, answer.new_request_id())
 
     async def page(request: Request) -> Response:
-        return HTMLResponse(docs.page(document), headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"})
+        return HTMLResponse(
+            docs.page(document), headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        )
 
     async def health(request: Request) -> Response:
         """Alive; whether the database answers is told, not a condition."""

@@ -19,7 +19,7 @@ from nself.domains.usage.inputs import ShowUsage
 from nself.domains.usage.service import show
 
 HOSTS = [f"10.0.0.{at}" for at in range(50)]
-LINES = 9_000
+LINES = 5_000
 MAIN = """
 from nself.domains.usage.service import import_file
 import_file.CHUNK_LINES = 50  # many commits to be killed between, and in

@@ -12,9 +12,12 @@ class SetQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     metric: Annotated[str, Meta(description="A metric of `nself billing usage list-metrics`.")]
     limit: Annotated[int, Meta(description="Most units in a period; -1 is unlimited.", ge=-1, le=10**18)]
     user: Annotated[str | None, Meta(description="The user whose limit it is.")] = None
-    plan: Annotated[str | None, Meta(description="Or the plan (free, starter, pro, enterprise) whose limit it is.")] = None
+    plan: Annotated[str | None, Meta(description="Or the plan (free, starter, pro, enterprise) whose limit it is.")] = (
+        None
+    )
     period: Annotated[
-        Literal["hour", "hourly", "day", "daily", "week", "weekly", "month", "monthly", "year", "yearly"], Meta(description="Begins anew each.")
+        Literal["hour", "hourly", "day", "daily", "week", "weekly", "month", "monthly", "year", "yearly"],
+        Meta(description="Begins anew each."),
     ] = "month"
     mode: Annotated[
         Literal["hard", "soft", "overage"],

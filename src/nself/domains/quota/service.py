@@ -51,7 +51,11 @@ def check_user(app: App, given: CheckUser) -> UserCheck:
     """Whether `value` more units of each metric are allowed."""
     states = _states(app, given.user, given.metric, given.value)
     allowed = all(state.allowed for state in states)
-    note = "" if app.settings.flag("QUOTA_ENFORCEMENT_ENABLED") else "QUOTA_ENFORCEMENT_ENABLED is false: everything is allowed"
+    note = (
+        ""
+        if app.settings.flag("QUOTA_ENFORCEMENT_ENABLED")
+        else "QUOTA_ENFORCEMENT_ENABLED is false: everything is allowed"
+    )
     return UserCheck(user=given.user, allowed=allowed, note=note, quotas=states)
 
 
@@ -73,7 +77,9 @@ def _states(app: App, user: str, metric: str | None, value: int) -> list[QuotaSt
         states = [_state(app, tx, limit, file.metrics[limit.metric], value) for limit in limits]
     for state in states:
         if not state.allowed:
-            log.warning("quota_enforcement", user=user, metric=state.metric, limit=state.limit, used=state.used, value=value)
+            log.warning(
+                "quota_enforcement", user=user, metric=state.metric, limit=state.limit, used=state.used, value=value
+            )
     return states
 
 

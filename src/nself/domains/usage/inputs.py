@@ -35,11 +35,15 @@ class ImportUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     file: Annotated[str, Meta(description="Path; .gz is unpacked.", extra={"positional": True, "metavar": "FILE"})]
     kind: Annotated[
         Literal["auto", "access", "csv", "ndjson"],
-        Meta(description="access: combined or common log format. csv: a header with user, metric, value and at, key where known."),
+        Meta(
+            description="access: combined or common log format. csv: a header with user, metric, value and at, key where known."
+        ),
     ] = "auto"
     count_metric: Annotated[str, Meta(description="Access logs: metric that counts one for each line.")] = "api_calls"
     bytes_metric: Annotated[str, Meta(description="Access logs: metric that sums the bytes sent.")] = "bandwidth"
-    origin: Annotated[str | None, Meta(description="Where the file is from: tells apart files that begin with the same line.")] = None
+    origin: Annotated[
+        str | None, Meta(description="Where the file is from: tells apart files that begin with the same line.")
+    ] = None
     create_users: Annotated[bool, Meta(description="Create users that are not there yet.")] = False
 
 
@@ -56,4 +60,6 @@ class UsageStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class AggregateUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    force: Annotated[bool, Meta(description="Also when the last run is more recent than the interval (always so by hand).")] = False
+    force: Annotated[
+        bool, Meta(description="Also when the last run is more recent than the interval (always so by hand).")
+    ] = False

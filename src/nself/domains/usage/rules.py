@@ -147,7 +147,12 @@ def line_key(first: str, offset: int, line: str, metric: str) -> str:
     From the content and the position, so that the same file imported again, grown or packed gives the same keys,
     and two equal lines of one file give two.
     """
-    return "line:" + hashlib.blake2b(f"{first}\0{offset}\0{line}\0{metric}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return (
+        "line:"
+        + hashlib.blake2b(
+            f"{first}\0{offset}\0{line}\0{metric}".encode("utf-8", "surrogatepass"), digest_size=16
+        ).hexdigest()
+    )
 
 
 def source_id(first: str) -> str:
@@ -172,7 +177,12 @@ def csv_event(header: list[str], line: str) -> UsageEvent:
         raise InvalidInteger(value, "value")
     extra = {name: cell for name, cell in named.items() if name not in ("user", "metric", "value", "at", "key")}
     return UsageEvent(
-        user=named["user"], metric=named["metric"], value=int(value), at=named.get("at"), key=named.get("key"), properties=extra or None
+        user=named["user"],
+        metric=named["metric"],
+        value=int(value),
+        at=named.get("at"),
+        key=named.get("key"),
+        properties=extra or None,
     )
 
 
@@ -203,7 +213,9 @@ def value_of(aggregation: str, events: int, total: int, largest: int, last_value
 
 def value_after(aggregation: str, figure: int, value: int) -> int:
     """What `figure` becomes by an event of `value`; 0 stands for no event."""
-    return {"sum": figure + value, "count": figure + bool(value), "max": max(figure, value), "last": value or figure}[aggregation]
+    return {"sum": figure + value, "count": figure + bool(value), "max": max(figure, value), "last": value or figure}[
+        aggregation
+    ]
 
 
 def aligned(start: datetime, end: datetime) -> tuple[datetime, datetime]:

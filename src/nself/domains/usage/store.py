@@ -51,7 +51,12 @@ def add_rejected(tx: Tx, source: str, now: datetime, events: list[str], codes: l
 
 
 def totals(
-    tx: Tx, users: list[str] | None, metric: str | None, whole_hours: tuple[datetime, datetime], start: datetime, end: datetime
+    tx: Tx,
+    users: list[str] | None,
+    metric: str | None,
+    whole_hours: tuple[datetime, datetime],
+    start: datetime,
+    end: datetime,
 ) -> list[Sum]:
     """Sums by user and metric in `[start, end)`; `whole_hours` from `rules.aligned`; `users` None is everybody."""
     first, last = whole_hours

@@ -254,7 +254,12 @@ def _read(plan: Plan, piece: Piece, text: str) -> list[Given]:
     event = rules.csv_event(plan.header, text) if plan.format == "csv" else rules.decode(text.encode())
     if event.key is None:
         event = UsageEvent(
-            user=event.user, metric=event.metric, value=event.value, at=event.at, key=key(event.metric), properties=event.properties
+            user=event.user,
+            metric=event.metric,
+            value=event.value,
+            at=event.at,
+            key=key(event.metric),
+            properties=event.properties,
         )
     return [event]
 

@@ -55,7 +55,11 @@ def record(app: App, given: RecordUsage) -> Recorded:
     for error in outcome.refused.values():
         raise error
     return Recorded(
-        user=given.user, metric=given.metric, value=given.value, key=key, result="duplicate" if outcome.duplicates else "recorded"
+        user=given.user,
+        metric=given.metric,
+        value=given.value,
+        key=key,
+        result="duplicate" if outcome.duplicates else "recorded",
     )
 
 
@@ -112,7 +116,12 @@ def ensure_months(app: App, rows: Sequence[tuple[int, Row]]) -> None:
 
 
 def store_rows(
-    tx: Tx, events: Sequence[Given], rows: Sequence[tuple[int, Row]], refused: dict[int, BillingError], source: str, now: datetime
+    tx: Tx,
+    events: Sequence[Given],
+    rows: Sequence[tuple[int, Row]],
+    refused: dict[int, BillingError],
+    source: str,
+    now: datetime,
 ) -> Outcome:
     """Step: count `rows`, keep what was refused with its reason, note the intake."""
     refused = dict(refused)
@@ -128,7 +137,12 @@ def store_rows(
     if refused:
         kept = sorted(refused.items())
         store.add_rejected(
-            tx, source, now, [_text(events[at]) for at, _ in kept], [error.code for _, error in kept], [_kept(error.message) for _, error in kept]
+            tx,
+            source,
+            now,
+            [_text(events[at]) for at, _ in kept],
+            [error.code for _, error in kept],
+            [_kept(error.message) for _, error in kept],
         )
     store.add_intake(tx, source, len(events), len(duplicates), now)
     return Outcome(refused, frozenset(duplicates))
@@ -157,5 +171,10 @@ def _tell(source: str, events: Sequence[Given], outcome: Outcome) -> None:
     if isinstance(first, UsageEvent):
         fields |= {"user": first.user, "metric": first.metric, "value": first.value}
     if outcome.refused:
-        log.warning("usage_rejected", source=source, rejected=len(outcome.refused), codes=sorted({e.code for e in outcome.refused.values()}))
+        log.warning(
+            "usage_rejected",
+            source=source,
+            rejected=len(outcome.refused),
+            codes=sorted({e.code for e in outcome.refused.values()}),
+        )
     log.info("usage_recorded", **fields)

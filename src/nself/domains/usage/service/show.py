@@ -25,14 +25,29 @@ def show(app: App, given: ShowUsage) -> list[Total]:
     customer.require_user(app, given.user)
     with app.db.reading() as tx:
         if given.by:
-            sums = store.buckets(tx, given.user, given.metric, given.by, "UTC" if given.by == "hour" else app.timezone.key, *span)
+            sums = store.buckets(
+                tx, given.user, given.metric, given.by, "UTC" if given.by == "hour" else app.timezone.key, *span
+            )
         else:
             sums = totals(tx, [given.user], given.metric, span)
-    found = [_total(app, file.metrics[one.metric_type], one, span, given.by) for one in sums if one.metric_type in file.metrics]
+    found = [
+        _total(app, file.metrics[one.metric_type], one, span, given.by)
+        for one in sums
+        if one.metric_type in file.metrics
+    ]
     if found or given.by:
         return found
     return [
-        Total(user=given.user, metric=name, value=0, unit=metric.unit, events=0, period_start=span.start, period_end=span.end, last_at=None)
+        Total(
+            user=given.user,
+            metric=name,
+            value=0,
+            unit=metric.unit,
+            events=0,
+            period_start=span.start,
+            period_end=span.end,
+            last_at=None,
+        )
         for name, metric in file.metrics.items()
         if given.metric in (None, name)
     ]
@@ -59,7 +74,9 @@ def months(app: App) -> list[Period]:
 
 
 def _total(app: App, metric: Metric, one: Sum, span: Period, by: str | None) -> Total:
-    bucket = period.containing(one.bucket, "hour" if by == "hour" else "day", app.timezone) if one.bucket and by else span
+    bucket = (
+        period.containing(one.bucket, "hour" if by == "hour" else "day", app.timezone) if one.bucket and by else span
+    )
     # A month of a zone with half hours begins and ends inside an hour.
     bucket = Period(max(bucket.start, span.start), min(bucket.end, span.end))
     return Total(
