@@ -149,6 +149,7 @@ create table billing_usage_folds (
 
 create table billing_usage_imports (
     source text not null,
+    digest bytea not null default '\x'::bytea,
     path text not null,
     format text not null,
     position bigint not null,
@@ -158,8 +159,7 @@ create table billing_usage_imports (
     duplicate bigint not null default 0,
     rejected bigint not null default 0,
     started_at timestamp with time zone not null,
-    updated_at timestamp with time zone not null,
-    digest bytea not null default '\x'::bytea
+    updated_at timestamp with time zone not null
 );
 
 create table billing_usage_intake (

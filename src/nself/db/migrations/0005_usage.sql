@@ -82,6 +82,7 @@ create table billing_usage_rejected (
 
 create table billing_usage_imports (
     source text primary key,
+    digest bytea not null default '',  -- of all bytes before `position`: tells a file that grew from another one
     path text not null,
     format text not null,
     position bigint not null,
