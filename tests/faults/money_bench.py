@@ -197,14 +197,14 @@ class Bench:
     def pass_time(self, seconds: float = 3600) -> None:
         """Leases run out and backoffs end, as they would after that time."""
         self.sql(
-            "update billing_intents set next_at = now(), lease_until = now() - interval '1 s' where state = 'pending'"
-        )
-        self.sql(
-            "update billing_intents set first_sent_at = first_sent_at - %s * interval '1 s' where state = 'pending'",
+            "update billing_intents set next_at = now(), lease_until = now() - interval '1 s',"
+            " first_sent_at = first_sent_at - %s * interval '1 s' where state = 'pending'",
             seconds,
         )
-        self.sql("update billing_webhook_objects set lease_until = now() - interval '1 s'")
-        self.sql("update billing_webhook_objects set next_at = now() where next_at is not null")
+        self.sql(
+            "update billing_webhook_objects set next_at = now(), lease_until = now() - interval '1 s'"
+            " where next_at is not null"
+        )
 
     def intents(self) -> list[tuple[str, str, str | None]]:
         """Kind, state and error code, oldest first."""
