@@ -132,7 +132,7 @@ def test_real_numbers_are_refused_and_forgotten(api: Sdk) -> None:
 
 
 def test_tokens_that_are_not_published_are_not_guessed(api: Sdk) -> None:
-    error = refusal(stripe.APIError, api.payment_methods.retrieve, "pm_card_threeDSecure2Required")
+    error = refusal(stripe.APIError, api.payment_methods.retrieve, "pm_card_threeDSecure3Required")
     assert error.code == "sandbox_unsupported"
     assert api.payment_methods.retrieve("pm_card_visa").id != api.payment_methods.retrieve("pm_card_visa").id
 
@@ -183,10 +183,8 @@ def test_wrong_prices(api: Sdk, params: dict[str, Any], param: str) -> None:
 def test_what_prices_cannot_do_here(api: Sdk) -> None:
     product = api.products.create({"name": "P"})
     base = {"product": product.id, "currency": "usd", "unit_amount": 1}
-    metered = {**base, "recurring": {"interval": "month", "usage_type": "metered"}}
-    assert refusal(stripe.APIError, api.prices.create, metered).code == "sandbox_unsupported"
-    tiered = {**base, "tiers_mode": "graduated"}
-    assert refusal(stripe.APIError, api.prices.create, tiered).code == "sandbox_unsupported"
+    for beyond in ({"custom_unit_amount": {"enabled": True}}, {"transfer_lookup_key": True}):
+        assert refusal(stripe.APIError, api.prices.create, {**base, **beyond}).code == "sandbox_unsupported"
 
 
 def test_the_account_and_its_balance(api: Sdk) -> None:

@@ -96,13 +96,12 @@ def test_missing_parameters(api: Sdk) -> None:
 @pytest.mark.parametrize(
     ("call", "part"),
     [
-        (lambda api: api.coupons.create({"percent_off": 10}), "POST /v1/coupons"),
-        (lambda api: api.refunds.create({"charge": "ch_1"}), "POST /v1/refunds"),
-        (lambda api: api.customers.create({"tax_id_data": [{"type": "eu_vat", "value": "DE1"}]}), "tax_id_data"),
-        (lambda api: api.customers.create({"tax": {"validate_location": "deferred"}}), "tax"),
-        (lambda api: api.customers.list({"test_clock": "clock_1"}), "test_clock"),
-        (lambda api: api.customers.search({"query": "email:'a'"}), "GET /v1/customers/search"),
-        (lambda api: api.invoices.create_preview({"customer": "cus_1"}), "POST /v1/invoices/create_preview"),
+        (lambda api: api.quotes.create({}), "POST /v1/quotes"),
+        (lambda api: api.payouts.list(), "GET /v1/payouts"),
+        (lambda api: api.subscription_schedules.create({}), "POST /v1/subscription_schedules"),
+        (lambda api: api.customers.create({"cash_balance": {}, "source": "tok_visa"}), "source"),
+        (lambda api: api.customers.create({"tax": {"ip_address": "127.0.0.1"}}), "tax"),
+        (lambda api: api.invoices.create_preview({"customer": "cus_1", "schedule": "sub_sched_1"}), "schedule"),
     ],
 )
 def test_what_is_not_here_says_so(api: Sdk, call: Any, part: str) -> None:
@@ -113,14 +112,14 @@ def test_what_is_not_here_says_so(api: Sdk, call: Any, part: str) -> None:
 
 def test_expanding_what_is_not_here_says_so(api: Sdk) -> None:
     customer = api.customers.create()
-    error = refusal(stripe.APIError, api.customers.retrieve, customer.id, {"expand": ["tax_ids"]})
+    error = refusal(stripe.APIError, api.customers.retrieve, customer.id, {"expand": ["sources"]})
     assert error.code == "sandbox_unsupported"
 
 
 def test_unknown_urls_are_not_unsupported(sandbox: Sandbox) -> None:
     key = {"Authorization": "Bearer sk_test_x"}
     assert ask(f"{sandbox.url}/v1/customerz", "GET", headers=key) == 404
-    assert ask(f"{sandbox.url}/v1/refunds", "GET", headers=key) == 501
+    assert ask(f"{sandbox.url}/v1/payouts", "GET", headers=key) == 501
     assert ask(f"{sandbox.url}/v1/customers", "PUT", headers=key) == 404
 
 
