@@ -26,8 +26,6 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=max(1, int(settings.seconds("BILLING_DRAIN_TIMEOUT")) - 1),
     )
-    app.close()
-    log.info("service_stopped")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from math import ceil
 from typing import Any, cast
 
@@ -15,6 +17,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from nself import log
 from nself.app import App
 from nself.core.entrypoint import Route
 from nself.core.errors import InvalidParameter, NotFound, Unavailable
@@ -59,7 +62,7 @@ def application(app: App) -> ASGIApp:
     routes = [HttpRoute(row.path, _endpoint(app, row), methods=[row.method]) for row in rows]
     routes += [HttpRoute(path, webhook(app), methods=["POST", "HEAD"]) for path in WEBHOOK_PATHS]
     routes += [HttpRoute("/openapi.json", openapi), HttpRoute("/docs", page), HttpRoute("/health", health)]
-    frame = Starlette(routes=routes, exception_handlers={404: _unknown, 405: _unknown})
+    frame = Starlette(routes=routes, exception_handlers={404: _unknown, 405: _unknown}, lifespan=partial(_lifespan, app))
     ingest = Ingest(app)
 
     async def entry(scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,6 +70,14 @@ def application(app: App) -> ASGIApp:
         await (ingest if hot else frame)(scope, receive, send)
 
     return entry
+
+
+@asynccontextmanager
+async def _lifespan(app: App, frame: Starlette) -> AsyncGenerator[None]:
+    """Ends after the last request was answered."""
+    yield
+    await to_thread.run_sync(app.close)
+    log.info("service_stopped")
 
 
 async def _unknown(request: Request, error: Exception) -> Response:

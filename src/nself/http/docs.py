@@ -20,6 +20,27 @@ INGEST = Route(
 )  # fmt: skip
 
 
+FAILURES = {
+    400: "Wrong input", 401: "No valid key", 403: "The key may not do this", 404: "Not found", 413: "Too large", 503: "Away; try again",
+}  # fmt: skip
+TEXT = {"type": "string"}
+ERROR: Document = {
+    "title": "Error",
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["type", "code", "message", "request_id"],
+            "properties": {
+                "type": TEXT, "code": TEXT, "message": TEXT, "param": TEXT, "guide": TEXT, "request_id": TEXT,
+                "hint": {"type": "array", "items": TEXT, "description": "Commands that help."},
+            },
+        }
+    },
+}  # fmt: skip
+
+
 def openapi(rows: tuple[Route, ...], registry: Registry) -> Document:
     """OpenAPI 3.1 of all routes."""
     inputs = {row: cast("type[msgspec.Struct]", registry.resolve(row.input)) for row in rows}
@@ -42,14 +63,17 @@ def openapi(rows: tuple[Route, ...], registry: Registry) -> Document:
         "openapi": "3.1.0",
         "info": {"title": "nself billing", "version": "1", "description": "Metering, quotas and invoices."},
         "paths": paths,
-        "components": {"schemas": components, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+        "components": {"schemas": {**components, "Error": ERROR}, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     }
 
 
 def _given(row: Route, struct: type[msgspec.Struct], schema: Document, components: Document) -> Document:
     if row.method != "GET":
-        one_of = [schema, {"type": "array", "items": schema}] if row is INGEST else None
-        return {"requestBody": {"required": True, "content": {"application/json": {"schema": {"oneOf": one_of} if one_of else schema}}}}
+        content: Document = {"application/json": {"schema": schema}}
+        if row is INGEST:
+            content["application/json"] = {"schema": {"oneOf": [schema, {"type": "array", "items": schema}]}}
+            content["application/x-ndjson"] = {"schema": {"type": "string", "description": "One event a line."}}
+        return {"requestBody": {"required": True, "content": content}}
     properties: Document = components[struct.__name__]["properties"]
     required: list[str] = components[struct.__name__].get("required", [])
     return {
@@ -65,8 +89,10 @@ def _responses(row: Route, schema: Document) -> Document:
     found: Document = {"200": {"description": "Done", "content": content}}
     if row.refusal:
         found["429"] = {"description": "Refused; the body is the same", "content": content}
-    for status, what in ((400, "Wrong input"), (401, "No valid key"), (403, "The key may not do this"), (404, "Not found"), (503, "Away")):
-        found[str(status)] = {"description": what}
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    for status, what in FAILURES.items():
+        if not (row is INGEST and status == 404):
+            found[str(status)] = {"description": what, "content": error}
     return found
 
 
