@@ -27,6 +27,7 @@ _MODULES = (
     "refunds",
     "invoiceitems",
     "invoices",
+    "invoice_lines",
     "invoice_payments",
     "credit_notes",
     "customer_balance_transactions",

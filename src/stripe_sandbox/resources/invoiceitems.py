@@ -71,7 +71,7 @@ INVOICEITEM = register(
     )
 )
 
-_FIELDS = {
+ITEM_FIELDS = {
     "amount": Integer(),
     "description": Clearable(Text()),
     "discountable": Boolean(),
@@ -89,11 +89,16 @@ _FIELDS = {
     "POST",
     INVOICEITEM.path,
     Shape(
-        {**_FIELDS, "currency": Currency(), "customer": Text(), "invoice": Text()},
+        {**ITEM_FIELDS, "currency": Currency(), "customer": Text(), "invoice": Text()},
         required=("customer",),
     ),
 )
 def create(call: Call, params: Params) -> Object:
+    return make_item(call, params)
+
+
+def make_item(call: Call, params: Params, *, tell: bool = True) -> Object:
+    """`tell`: the invoice's totals are worked out, and its change announced."""
     customer = call.require("customer", params["customer"], param="customer")
     invoice = _draft(call, params["invoice"], customer) if "invoice" in params else None
     fields = _priced(call, params, 1)
@@ -117,7 +122,7 @@ def create(call: Call, params: Params) -> Object:
     if invoice is not None:
         put_on(call, item, invoice)
     call.emit("invoiceitem.created", item)
-    if invoice is not None:
+    if invoice is not None and tell:
         lines_changed(call, invoice)
     return item
 
@@ -141,13 +146,13 @@ def _draft(call: Call, identifier: str, customer: Object) -> Object:
     invoice = call.require("invoice", identifier, param="invoice")
     if invoice["customer"] != customer["id"]:
         raise StripeError("The invoice does not belong to this customer.", param="invoice")
-    _check_editable(invoice)
+    check_editable(invoice)
     if len(call.find("line_item", invoice=identifier)) >= _MOST_LINES:
         raise StripeError(f"An invoice can have at most {_MOST_LINES} invoice items.", param="invoice")
     return invoice
 
 
-def _check_editable(invoice: Object) -> None:
+def check_editable(invoice: Object) -> None:
     if invoice["status"] != "draft":
         raise StripeError("This invoice is no longer editable", code="invoice_not_editable", param="invoice")
 
@@ -209,12 +214,15 @@ def _times(price: Object, quantity: int) -> dict[str, Any]:
     }
 
 
-@operation("POST", INVOICEITEM.item_path, Shape(_FIELDS))
+@operation("POST", INVOICEITEM.item_path, Shape(ITEM_FIELDS))
 def update(call: Call, params: Params) -> Object:
-    item = call.addressed("invoiceitem")
+    return change_item(call, call.addressed("invoiceitem"), params)
+
+
+def change_item(call: Call, item: Object, params: Params, *, tell: bool = True) -> Object:
     invoice = call.load("invoice", item["invoice"]) if item["invoice"] else None
     if invoice is not None and set(params) - {"metadata"}:
-        _check_editable(invoice)
+        check_editable(invoice)
     fields = _beside(call, params)
     if "period" in params:
         fields["period"] = _period(params["period"])
@@ -232,20 +240,24 @@ def update(call: Call, params: Params) -> Object:
     if invoice is not None:
         for line in call.find("line_item", invoice=invoice["id"], _item=item["id"]):
             call.change(line, line_fields(item))
-        lines_changed(call, invoice)
+        if tell:
+            lines_changed(call, invoice)
     return item
 
 
 @operation("DELETE", INVOICEITEM.item_path)
 def delete(call: Call, params: Params) -> Object:
-    item = call.addressed("invoiceitem")
+    return remove_item(call, call.addressed("invoiceitem"))
+
+
+def remove_item(call: Call, item: Object, *, tell: bool = True) -> Object:
     invoice = call.load("invoice", item["invoice"]) if item["invoice"] else None
     if invoice is not None:
-        _check_editable(invoice)
+        check_editable(invoice)
         for line in call.find("line_item", invoice=invoice["id"], _item=item["id"]):
             call.delete(line, None)
     gone = call.delete(item, "invoiceitem.deleted")
-    if invoice is not None:
+    if invoice is not None and tell:
         lines_changed(call, invoice)
     return gone
 
