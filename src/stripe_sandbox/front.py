@@ -56,6 +56,9 @@ class Router:
         # `/v1/invoices/search` is Stripe's own route and never the invoice "search".
         if method in surface().routes.get(path, ()) and f"{method} {path}" not in OPERATIONS:
             raise missing_route(method, path)
+        literal = OPERATIONS.get(f"{method} {path}")
+        if literal is not None:
+            return literal, {}
         parts = path.split("/")
         for template, operation in self._by_length.get((method, len(parts)), []):
             names: dict[str, str] = {}

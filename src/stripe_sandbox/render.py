@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stripe_sandbox.call import Call
 
 _DEEPEST = 4
+_LISTS = ("list", "search_result")
 AS_SHOWN = "_as_shown"  # marks an object that is nowhere stored and already as Stripe shows it
 Tree: TypeAlias = "dict[str, Tree]"
 
@@ -36,7 +37,7 @@ def _tree(paths: Sequence[str]) -> Tree:
 
 def _shown(call: "Call", obj: Object, tree: Tree, path: tuple[str, ...]) -> Object:
     """A whole object: its private fields are left out, its computed ones are added."""
-    if obj.get("object") == "list":
+    if obj.get("object") in _LISTS:
         return _list(call, obj, tree, path)
     resource = RESOURCES.get(obj["object"])
     shown = {name: value for name, value in obj.items() if not name.startswith("_")}
@@ -97,11 +98,14 @@ def _nested(call: "Call", inner: Object, path: tuple[str, ...]) -> Any:
 
 
 def _list(call: "Call", obj: Object, tree: Tree, path: tuple[str, ...]) -> Object:
+    shown = {name: value for name, value in obj.items() if not name.startswith("_")}
     for name in tree:
-        if name != "data":
+        if f"_{name}" in obj:
+            shown[name] = obj[f"_{name}"]
+        elif name != "data":
             raise _not_expandable((*path, name), hint=".".join((*path, "data", name)))
     below = tree.get("data", {})
-    return {**obj, "data": [_shown(call, one, below, (*path, "data")) for one in obj["data"]]}
+    return {**shown, "data": [_shown(call, one, below, (*path, "data")) for one in obj["data"]]}
 
 
 def _not_expandable(path: tuple[str, ...], *, hint: str = "") -> InvalidParameters:

@@ -198,6 +198,13 @@ class Store:
         )
         return [msgspec.json.decode(data, type=dict[str, Any]) for (data,) in rows]
 
+    def count(self, kind: str, condition: Condition) -> int:
+        row = self.row(
+            f"SELECT count(*) FROM objects WHERE kind = ? AND deleted = 0 AND {condition.sql}",  # noqa: S608
+            kind, *condition.arguments,
+        )  # fmt: skip
+        return row[0] if row else 0
+
     def counts(self) -> dict[str, int]:
         return dict(self.rows("SELECT kind, count(*) FROM objects WHERE deleted = 0 GROUP BY kind ORDER BY kind"))
 

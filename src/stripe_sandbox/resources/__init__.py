@@ -36,6 +36,7 @@ _MODULES = (
     "previews",
     "test_clocks",
     "webhook_endpoints",
+    "search",
 )
 
 
