@@ -45,7 +45,8 @@ def _remember_method(call: Call, subscription: Object, invoice: Object) -> None:
         intent = call.load("payment_intent", payment["payment"]["payment_intent"])
         method = call.look("payment_method", intent["payment_method"]) if intent["payment_method"] else None
         if method is not None and method.get("customer") == subscription["customer"]:
-            call.change(subscription, {"default_payment_method": method["id"]})
+            found = {"default_payment_method": method["id"]}
+            call.update(subscription, found, "customer.subscription.updated")
 
 
 def resumed(call: Call, subscription: Object) -> None:

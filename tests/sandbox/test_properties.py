@@ -1,0 +1,210 @@
+"""Laws that hold whatever is done: prorations add up, totals follow from lines, events tell the whole story."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import stripe
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from sandbox.conftest import Sdk, running, sdk
+from sandbox.timing import DAY, advance, clocked, use_card
+from sandbox.timing import price as make_price
+from stripe_sandbox.amounts import share_of
+from stripe_sandbox.billing.prorations import unused
+from stripe_sandbox.periods import boundary, period_around
+
+_START = 1_767_225_600  # 2026-01-01
+_MONTH = 31 * DAY
+
+amounts = st.integers(0, 10**7)
+instants = st.lists(st.integers(0, _MONTH), min_size=1, max_size=6).map(sorted)
+
+
+def _debit(amount: int, start: int, end: int) -> dict[str, Any]:
+    return {"amount": amount, "start": start, "end": end}
+
+
+@given(st.lists(amounts, min_size=7, max_size=7), instants)
+def test_prorations_of_a_split_period_add_up(prices: list[int], cuts: list[int]) -> None:
+    """Flexible: what is charged in the end, however often the price changed, is each price for its own time,
+    within a cent a line. With one price for all it is that price."""
+    charged, lines = prices[0], 1
+    debit = _debit(prices[0], 0, _MONTH)
+    for price, cut in zip(prices[1:], cuts, strict=False):
+        credit = unused(debit, debit["amount"], cut)
+        if cut < _MONTH:
+            debit = _debit(share_of(price, _MONTH - cut, _MONTH), cut, _MONTH)
+            charged += debit["amount"] + (credit.amount if credit else 0)
+            lines += 2
+    bounds = [0, *cuts, _MONTH]
+    exact_times_month = sum(
+        price * (end - start) for price, start, end in zip(prices, bounds, bounds[1:], strict=False)
+    )
+    assert abs(charged * _MONTH - exact_times_month) <= lines * _MONTH
+
+
+@given(amounts, st.integers(0, _MONTH))
+def test_used_and_unused_are_the_whole(amount: int, cut: int) -> None:
+    credit = unused(_debit(amount, 0, _MONTH), amount, cut)
+    used = share_of(amount, cut, _MONTH)
+    assert abs(amount - used + (credit.amount if credit else 0)) <= 1
+
+
+@given(
+    st.integers(0, 4 * 10**9), st.sampled_from(["day", "week", "month", "year"]), st.integers(1, 12),
+    st.integers(0, 10**9),
+)  # fmt: skip
+def test_periods_follow_each_other_without_a_gap(anchor: int, interval: str, count: int, later: int) -> None:
+    at = anchor + later
+    start, end = period_around(anchor, interval, count, at)
+    assert start <= at < end
+    assert period_around(anchor, interval, count, start) == (start, end)
+    assert period_around(anchor, interval, count, end)[0] == end
+    assert boundary(anchor, interval, count, 0) == anchor
+
+
+# Each example is a sandbox of its own with a hundred calls, so a failure is not shrunk for minutes.
+_SLOW: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow],
+    "phases": (Phase.explicit, Phase.reuse, Phase.generate),
+}
+
+# A story: operations on one customer, in any order; refusals are part of it.
+
+
+@dataclass
+class Story:
+    api: Sdk
+    customer: Any
+    prices: list[Any]
+    subscriptions: list[Any] = field(default_factory=list[Any])
+
+    def attempt(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except stripe.CardError:
+            return None
+        except stripe.InvalidRequestError:
+            return None
+
+    def last(self) -> Any:
+        return self.api.subscriptions.retrieve(self.subscriptions[-1].id) if self.subscriptions else None
+
+    def subscribe(self, price: int, trial: int, mode: str) -> None:
+        params = {
+            "customer": self.customer.id,
+            "items": [{"price": self.prices[price].id}],
+            "trial_period_days": trial,
+            "billing_mode": {"type": mode},
+        }
+        made = self.attempt(self.api.subscriptions.create, params)
+        self.subscriptions += [made] if made else []
+
+    def change(self, price: int, quantity: int, behavior: str) -> None:
+        last = self.last()
+        if last:
+            item = {"id": last["items"].data[0].id, "price": self.prices[price].id, "quantity": quantity}
+            self.attempt(self.api.subscriptions.update, last.id, {"items": [item], "proration_behavior": behavior})
+
+    def cancel(self, now: bool) -> None:
+        last = self.last()
+        if last and now:
+            self.attempt(self.api.subscriptions.cancel, last.id, {"prorate": True, "invoice_now": True})
+        elif last:
+            self.attempt(self.api.subscriptions.update, last.id, {"cancel_at_period_end": True})
+
+    def card(self, name: str) -> None:
+        use_card(self.api, self.customer, name)
+
+    def owe(self, amount: int) -> None:
+        self.api.invoice_items.create({"customer": self.customer.id, "amount": amount, "currency": "usd"})
+
+    def balance(self, amount: int) -> None:
+        params = {"amount": amount, "currency": "usd"}
+        self.api.customers.balance_transactions.create(self.customer.id, params)
+
+    def wait(self, days: int) -> None:
+        clock = self.api.test_helpers.test_clocks.retrieve(self.customer.test_clock)
+        advance(self.api, clock.id, clock.frozen_time + days * DAY + 3601)
+
+
+_STEPS = st.one_of(
+    st.tuples(st.just("subscribe"), st.integers(0, 2), st.sampled_from([0, 5]), st.sampled_from(["flexible", "classic"])),
+    st.tuples(st.just("change"), st.integers(0, 2), st.integers(0, 3),
+              st.sampled_from(["create_prorations", "always_invoice", "none"])),
+    st.tuples(st.just("cancel"), st.booleans()),
+    st.tuples(st.just("card"), st.sampled_from(["pm_card_visa", "pm_card_chargeCustomerFail"])),
+    st.tuples(st.just("owe"), st.integers(-2000, 2000)),
+    st.tuples(st.just("balance"), st.integers(-1500, 1500)),
+    st.tuples(st.just("wait"), st.integers(1, 13)),
+)  # fmt: skip
+
+
+def _tell(api: Sdk, steps: list[Any]) -> Story:
+    """One customer with a discount and a tax, subscribed; then the steps, then a fortnight."""
+    coupon = api.coupons.create({"percent_off": 12.5, "duration": "forever"})
+    tax = api.tax_rates.create({"display_name": "VAT", "percentage": 19, "inclusive": False})
+    customer = clocked(api, _START)
+    prices = [make_price(api, 0), make_price(api, 1999), make_price(api, 40_001, "year")]
+    story = Story(api, customer, prices)
+    discounted = {"discounts": [{"coupon": coupon.id}], "default_tax_rates": [tax.id]}
+    params = {"customer": customer.id, "items": [{"price": prices[1].id}], **discounted}
+    story.subscriptions.append(api.subscriptions.create(params))
+    for name, *arguments in steps:
+        getattr(story, name)(*arguments)
+    story.wait(14)
+    return story
+
+
+def _check_invoices(api: Sdk) -> None:
+    """Total = lines - discounts + taxes that come on top; what the balance does not pay is due."""
+    for invoice in api.invoices.list({"limit": 100}).auto_paging_iter():
+        lines = sum(line.amount for line in api.invoices.line_items.list(invoice.id, {"limit": 100}).auto_paging_iter())
+        discounts = sum(one.amount for one in invoice.total_discount_amounts)
+        taxes = sum(one.amount for one in invoice.total_taxes if one.tax_behavior == "exclusive")
+        assert invoice.total == lines - discounts + taxes, invoice.id
+        if invoice.status in ("open", "paid"):
+            assert invoice.total + invoice.starting_balance == invoice.amount_due + invoice.ending_balance, invoice.id
+            assert invoice.amount_due == invoice.amount_paid + invoice.amount_remaining, invoice.id
+            assert invoice.amount_due >= 0
+
+
+def _check_events(api: Sdk) -> None:
+    """The last event of an object shows it as it is. Stripe has no event for an invoice item that is invoiced."""
+    kinds = {
+        "customer": api.customers, "subscription": api.subscriptions, "invoice": api.invoices,
+        "payment_intent": api.payment_intents, "charge": api.charges, "price": api.prices,
+    }  # fmt: skip
+    last: dict[str, tuple[str, dict[str, Any], str]] = {}
+    for event in reversed(list(api.events.list({"limit": 100}).auto_paging_iter())):
+        shown = event.data.object.to_dict()
+        if shown["object"] in kinds:
+            last[shown["id"]] = (shown["object"], shown, event.type)
+    for identifier, (kind, shown, event) in last.items():
+        assert kinds[kind].retrieve(identifier).to_dict() == shown, f"after {event}"
+
+
+@given(st.lists(_STEPS, max_size=7))
+@settings(max_examples=8, **_SLOW)
+def test_whatever_happens(steps: list[Any]) -> None:
+    _hold_the_laws(steps)
+
+
+@pytest.mark.long
+@given(st.lists(_STEPS, max_size=14))
+@settings(max_examples=150, **_SLOW)
+def test_whatever_happens_for_longer(steps: list[Any]) -> None:
+    _hold_the_laws(steps)
+
+
+def _hold_the_laws(steps: list[Any]) -> None:
+    with TemporaryDirectory() as folder, running(Path(folder) / "traffic") as started, sdk(started.url) as api:
+        _tell(api, steps)
+        _check_invoices(api)
+        _check_events(api)
