@@ -67,9 +67,10 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", ACCEPTED)
-def test_a_good_signature_is_taken(url: str, bench: Bench, case: str):
-    assert post(url, BODY, ACCEPTED[case]) == Answer(200, {"received": True, "event": "evt_1", "duplicate": False})
+def test_a_good_signature_is_taken(url: str, bench: Bench):
+    for case, header in ACCEPTED.items():
+        answer = post(url, BODY, header)
+        assert answer == Answer(200, {"received": True, "event": "evt_1", "duplicate": case != "plain"}), case
     assert bench.events() == [("evt_1", "received")]
 
 
@@ -119,13 +120,12 @@ def test_what_is_too_large_is_not_read(url: str, bench: Bench):
     assert bench.events() == []
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{}", b"[]", b"not json", b'{"id": "evt_1"}', b"\xff", event(created="soon"), event("evt\0")]
-)
-def test_signed_nonsense_is_refused_with_a_reason(url: str, bench: Bench, body: bytes):
-    answer = post(url, body, signed(body))
-    assert answer.status == 400
-    assert answer.body["error"]["code"] == "webhook_unreadable"
+def test_signed_nonsense_is_refused_with_a_reason(url: str, bench: Bench):
+    json_of_something_else = (b"", b"{}", b"[]", b'{"id": "evt_1"}', event(created="soon"), event("evt\0"))
+    for body in (*json_of_something_else, b"not json", b"\xff"):
+        answer = post(url, body, signed(body))
+        assert answer.status == 400, body
+        assert answer.body["error"]["code"] == "webhook_unreadable", body
     assert bench.events() == []
 
 
