@@ -1,4 +1,4 @@
-"""Admin routes about the sandbox's content: fixtures and seeds."""
+"""Admin routes about the sandbox's content: fixtures, seeds, snapshots; and about keys and secrets."""
 
 import re
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from stripe_sandbox import fixtures, seeds
+from stripe_sandbox import auth, fixtures, ids, seeds, snapshots
 from stripe_sandbox.admin_input import Refused, read
 from stripe_sandbox.call import Call
 from stripe_sandbox.clock import Clock
@@ -19,6 +19,22 @@ class Fixtures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     set: str | None = None
 
 
+class Name(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+
+
+class Restriction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    key: str
+    permissions: dict[str, auth.Level]
+
+
+class Roll(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    overlap: int = 0  # seconds in which the old secret signs too
+
+
+_LONGEST_OVERLAP = 24 * 3600
+
+
 class DataRoutes:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -26,6 +42,12 @@ class DataRoutes:
         self.routes: list[tuple[str, re.Pattern[str], Callable[..., Any]]] = [
             ("POST", re.compile(r"fixtures"), self._load_fixtures),
             ("POST", re.compile(r"seed"), self._seed),
+            ("GET", re.compile(r"snapshots"), self._list_snapshots),
+            ("POST", re.compile(r"snapshots"), self._save_snapshot),
+            ("POST", re.compile(r"snapshots/([^/]+)/restore"), self._restore_snapshot),
+            ("DELETE", re.compile(r"snapshots/([^/]+)"), self._forget_snapshot),
+            ("POST", re.compile(r"keys/restrict"), self._restrict),
+            ("POST", re.compile(r"webhook_endpoints/([^/]+)/roll"), self._roll),
         ]
 
     def _load_fixtures(self, request: Request) -> Any:
@@ -48,3 +70,44 @@ class DataRoutes:
                 return {"made": seeds.plant(Call(self._store, self._clock), wanted)}
         except seeds.AlreadyPlanted as there:
             raise Refused(409, "This seed was planted already; choose another one or reset.") from there
+
+    def _list_snapshots(self, request: Request) -> Any:
+        return {"snapshots": snapshots.listed(self._store)}
+
+    def _save_snapshot(self, request: Request) -> Any:
+        wanted = read(request.body, Name)
+        if not re.fullmatch(r"[\w.-]{1,100}", wanted.name):
+            raise Refused(400, "A name is of letters, digits, dots, dashes and underscores.")
+        return {"saved": wanted.name, "rows": snapshots.save(self._store, self._clock, wanted.name)}
+
+    def _restore_snapshot(self, request: Request, name: str) -> Any:
+        if not snapshots.restore(self._store, self._clock, name):
+            raise Refused(404, f"No such snapshot: {name}")
+        return {"restored": name, "now": self._clock.now()}
+
+    def _forget_snapshot(self, request: Request, name: str) -> Any:
+        if not snapshots.forget(self._store, name):
+            raise Refused(404, f"No such snapshot: {name}")
+        return {"forgotten": name}
+
+    def _restrict(self, request: Request) -> Any:
+        wanted = read(request.body, Restriction)
+        if not wanted.key.startswith("rk_test_"):
+            raise Refused(400, "Only a restricted key (rk_test_…) has permissions.")
+        auth.restrict(self._store, wanted.key, wanted.permissions)
+        return {"key": auth.masked(wanted.key), "permissions": wanted.permissions}
+
+    def _roll(self, request: Request, identifier: str) -> Any:
+        """What the Dashboard's "roll secret" does."""
+        wanted = read(request.body, Roll)
+        if not 0 <= wanted.overlap <= _LONGEST_OVERLAP:
+            raise Refused(400, f"overlap must be from 0 to {_LONGEST_OVERLAP} seconds")
+        call = Call(self._store, self._clock)
+        with self._store.transaction():
+            endpoint = call.look("webhook_endpoint", identifier)
+            if endpoint is None or endpoint.get("deleted"):
+                raise Refused(404, f"No such webhook endpoint: {identifier}")
+            until = self._clock.time() + wanted.overlap
+            secret = ids.webhook_secret()
+            call.change(endpoint, {"_rolled": [[endpoint["_secret"], until]], "_secret": secret})
+        return {"id": identifier, "secret": secret, "old_secret_until": int(until)}

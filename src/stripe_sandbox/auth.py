@@ -4,10 +4,15 @@ import base64
 import binascii
 from typing import Literal
 
+import msgspec
+
 from stripe_sandbox.errors import StripeError
 from stripe_sandbox.store import Store
 
 Standing = Literal["revoked", "expired"]
+Level = Literal["none", "read", "write"]
+_LEVELS = ("none", "read", "write")
+_FACT = "permissions."
 
 _NO_KEY = (
     "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer"
@@ -16,7 +21,8 @@ _NO_KEY = (
 )
 
 
-def check(authorization: str | None, store: Store) -> None:
+def check(authorization: str | None, store: Store) -> str:
+    """The key, which may call."""
     key = _key(authorization or "")
     if not key:
         raise StripeError(_NO_KEY, status=401)
@@ -34,6 +40,33 @@ def check(authorization: str | None, store: Store) -> None:
         raise StripeError(f"Expired API Key provided: {masked(key)}", status=401, code="api_key_expired")
     if row is not None:
         raise StripeError(f"Invalid API Key provided: {masked(key)}", status=401)
+    return key
+
+
+def permit(store: Store, key: str, method: str, path: str) -> None:
+    """What a restricted key may do is said for the first part of a path; `write` means `read` too."""
+    permissions = permissions_of(store, key)
+    if permissions is None:
+        return
+    resource = path.removeprefix("/v1/").partition("/")[0]
+    granted = permissions.get(resource, permissions.get("*", "none"))
+    needed = "read" if method == "GET" else "write"
+    if _LEVELS.index(granted) < _LEVELS.index(needed):
+        raise StripeError(
+            f"The provided key '{masked(key)}' does not have the required permissions for this endpoint. Having the"
+            f" 'rak_{resource.removesuffix('s')}_{needed}' permission would allow this request to continue.",
+            status=403,
+        )
+
+
+def permissions_of(store: Store, key: str) -> dict[str, Level] | None:
+    """None: it was never restricted."""
+    kept = store.fact(_FACT + key)
+    return None if kept is None else msgspec.json.decode(kept, type=dict[str, Level])
+
+
+def restrict(store: Store, key: str, permissions: dict[str, Level]) -> None:
+    store.set_fact(_FACT + key, msgspec.json.encode(permissions).decode())
 
 
 def set_standing(store: Store, key: str, standing: Standing) -> None:

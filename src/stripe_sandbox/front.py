@@ -84,7 +84,8 @@ class Front:
         request_id = ids.request_id()
         headers = {"Request-Id": request_id, "Stripe-Version": API_VERSION}
         try:
-            auth.check(request.headers.get("authorization"), self._store)
+            key = auth.check(request.headers.get("authorization"), self._store)
+            auth.permit(self._store, key, request.method, request.path)
             self._rate_limit.take()
             _check_headers(request.headers)
             fault = faults.take_for_request(self._store, request.method, request.path)

@@ -67,6 +67,7 @@ CREATE INDEX IF NOT EXISTS attempts_by_delivery ON attempts (delivery);
 CREATE TABLE IF NOT EXISTS faults (
     id TEXT PRIMARY KEY, n INTEGER NOT NULL, remaining INTEGER NOT NULL, data TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS snapshots (name TEXT PRIMARY KEY, at INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, standing TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS objects_due ON objects (data ->> '$.test_clock', data ->> '$._due_at', n)
@@ -84,7 +85,7 @@ CREATE TABLE IF NOT EXISTS meter_events (
 CREATE INDEX IF NOT EXISTS meter_events_by_time ON meter_events (meter, customer, at);
 CREATE INDEX IF NOT EXISTS meter_events_by_identifier ON meter_events (identifier, received);
 """
-_TABLES = ("objects", "idempotency", "deliveries", "attempts", "faults", "keys", "facts", "meter_events")
+TABLES = ("objects", "idempotency", "deliveries", "attempts", "faults", "keys", "facts", "meter_events")
 
 
 class StoreInUse(Exception):
@@ -154,7 +155,7 @@ class Store:
 
     def reset(self) -> None:
         with self.transaction():
-            for table in _TABLES:
+            for table in TABLES:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 names of our own
 
     def insert(self, obj: Object, created: int) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import ssl
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from stripe_sandbox import deliveries, ids
 from stripe_sandbox.call import Call
 from stripe_sandbox.clock import Clock
 from stripe_sandbox.deliveries import Delivery
-from stripe_sandbox.store import Store
+from stripe_sandbox.store import Object, Store
 from stripe_sandbox.traffic import Traffic
 
 _AT_ONCE = 16
@@ -23,10 +24,15 @@ _SHORTEST_NAP = 0.01
 _LONGEST_NAP = 60.0
 
 
-def signature(body: bytes, secret: str, timestamp: int) -> str:
+def signature(body: bytes, secrets: Sequence[str], timestamp: int) -> str:
+    """One signature for each secret that is good now: two while a rolled one still is."""
     signed = str(timestamp).encode() + b"." + body
-    digest = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
-    return f"t={timestamp},v1={digest}"
+    digests = [hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest() for secret in secrets]
+    return ",".join([f"t={timestamp}", *(f"v1={digest}" for digest in digests)])
+
+
+def secrets_of(endpoint: Object, now: float) -> list[str]:
+    return [endpoint["_secret"], *(secret for secret, until in endpoint["_rolled"] if until > now)]
 
 
 async def post(url: str, body: bytes, headers: dict[str, str]) -> int:
@@ -114,20 +120,21 @@ class Courier:
             return
         shown = call.show(event[0])
         body = msgspec.json.encode(shown)
-        secret = ids.webhook_secret() if delivery.tampering == "badly_sign" else found[0]["_secret"]
+        good = secrets_of(found[0], self._clock.time())
+        secrets = [ids.webhook_secret()] if delivery.tampering == "badly_sign" else good
         times = 2 if delivery.tampering == "double" else 1
         for _ in range(times):
-            await self._send(delivery, found[0]["url"], body, secret)
+            await self._send(delivery, found[0]["url"], body, secrets)
         self._traffic.event(shown)
 
-    async def _send(self, delivery: Delivery, url: str, body: bytes, secret: str) -> None:
+    async def _send(self, delivery: Delivery, url: str, body: bytes, secrets: Sequence[str]) -> None:
         at, started = self._clock.time(), time.monotonic()
         status, error = None, None
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
             "Accept": "*/*; q=0.5, application/xml",
-            "Stripe-Signature": signature(body, secret, self._clock.now()),
+            "Stripe-Signature": signature(body, secrets, self._clock.now()),
         }
         try:
             status = await asyncio.wait_for(post(url, body, headers), _TIMEOUT)

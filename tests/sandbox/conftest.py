@@ -114,6 +114,10 @@ class Receiver:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.events) >= count, timeout), self.types
 
+    def wait_for_refusals(self, count: int, timeout: float = 10.0) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.refused >= count, timeout), self.refused
+
     def subscribe(self, api: Sdk, *types: str) -> Any:
         endpoint = api.webhook_endpoints.create({"url": self.url, "enabled_events": list(types) or ["*"]})
         self.secret = endpoint.secret

@@ -66,7 +66,7 @@ def _searchable(kind: str) -> None:
     @operation("GET", f"{path}/search", _PARAMS)
     def search(call: Call, params: Params) -> Object:  # pyright: ignore[reportUnusedFunction]
         wanted = condition(params["query"], FIELDS[kind], path.rpartition("/")[2])
-        limit = params.get("limit", 10)
+        limit: int = params.get("limit", 10)
         below = [wanted, Condition("n < ?", (_position(params["page"]),))] if "page" in params else [wanted]
         found = call.store.select(kind, below, limit=limit + 1)
         more = len(found) > limit

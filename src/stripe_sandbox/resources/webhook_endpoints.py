@@ -28,6 +28,7 @@ WEBHOOK_ENDPOINT = register(
             "metadata": {},
             "status": "enabled",
             "url": "",
+            "_rolled": [],  # earlier secrets, each with the instant until which it signs too
             "_secret": "",
         },
     )
