@@ -33,7 +33,14 @@ def main() -> None:
             ("nself billing customer list", 250, (*nself, "billing", "customer", "list")),
             ("nself billing usage status", 250, (*nself, "billing", "usage", "status")),
         ]
-        rows = [(f"`{name}`", f"{(took := fastest(*line)):.0f} ms", f"limit {limit} ms; {took / bare:.1f} x `python -c pass`") for name, limit, line in lines]
+        rows = [
+            (
+                f"`{name}`",
+                f"{(took := fastest(*line)):.0f} ms",
+                f"limit {limit} ms; {took / bare:.1f} x `python -c pass`",
+            )
+            for name, limit, line in lines
+        ]
     report("Commands", [("`python -c pass`", f"{bare:.0f} ms", ""), *rows])
 
 

@@ -23,7 +23,13 @@ def conninfo(made: Project) -> str:
 
 
 def event(number: int) -> dict[str, object]:
-    return {"user": f"user{number % USERS}", "metric": "api_calls", "value": 1, "at": "2026-01-15T10:00:00Z", "key": uuid.uuid4().hex}
+    return {
+        "user": f"user{number % USERS}",
+        "metric": "api_calls",
+        "value": 1,
+        "at": "2026-01-15T10:00:00Z",
+        "key": uuid.uuid4().hex,
+    }
 
 
 async def client(port: int, key: str, bodies: list[bytes], times: list[float]) -> None:
@@ -51,10 +57,14 @@ async def run(port: int, key: str, bodies: list[bytes], connections: int) -> tup
 
 def copy_limit(where: str, count: int) -> float:
     """Events a second of COPY, 10,000 a commit, into a table without any index."""
-    rows = [f"user{n % USERS}\tapi_calls\t1\t2026-01-15T10:00:00Z\t{uuid.uuid4().hex}\n".encode() for n in range(10_000)]
+    rows = [
+        f"user{n % USERS}\tapi_calls\t1\t2026-01-15T10:00:00Z\t{uuid.uuid4().hex}\n".encode() for n in range(10_000)
+    ]
     block = b"".join(rows)
     with psycopg.connect(where, autocommit=True) as connection:
-        connection.execute("create table bench_copy (user_id text, metric text, value bigint, at timestamptz, key text)")
+        connection.execute(
+            "create table bench_copy (user_id text, metric text, value bigint, at timestamptz, key text)"
+        )
         began = time.perf_counter()
         for _ in range(count // 10_000):
             with connection.cursor() as cursor, cursor.copy("copy bench_copy from stdin") as copy:
@@ -68,7 +78,9 @@ def main() -> None:
     with project("USAGE_AGGREGATION_INTERVAL=1h") as made:
         where, key = conninfo(made), made.key("usage:write")
         with psycopg.connect(where, autocommit=True) as connection:
-            connection.execute("insert into auth.users (id) select 'user' || n from generate_series(0, %s) n", (USERS - 1,))
+            connection.execute(
+                "insert into auth.users (id) select 'user' || n from generate_series(0, %s) n", (USERS - 1,)
+            )
         limit = copy_limit(where, BATCH * BATCHES)
         bodies = [json.dumps([event(n) for n in range(BATCH)]).encode() for _ in range(BATCHES)]
         took, times = asyncio.run(run(made.port, key, bodies, CONNECTIONS))
@@ -85,10 +97,22 @@ def main() -> None:
         "Ingest over HTTP, durable and deduplicated",
         [
             ("COPY into a table without index", f"{limit:,.0f} events/s", "the limit of this run"),
-            (f"{BATCH} events a request, {CONNECTIONS} connections", f"{rate:,.0f} events/s", f"{rate / limit:.2f} x the limit; goal of a later step 120,000"),
+            (
+                f"{BATCH} events a request, {CONNECTIONS} connections",
+                f"{rate:,.0f} events/s",
+                f"{rate / limit:.2f} x the limit; goal of a later step 120,000",
+            ),
             ("p50 / p99 of those", f"{percentile(times, 0.5):.0f} / {percentile(times, 0.99):.0f} ms", ""),
-            (f"one event a request, {SINGLE_CONNECTIONS} connections", f"{SINGLES / single_took:,.0f} requests/s", "goal of a later step 30,000"),
-            ("p50 / p99 of those", f"{percentile(single_times, 0.5):.0f} / {percentile(single_times, 0.99):.0f} ms", ""),
+            (
+                f"one event a request, {SINGLE_CONNECTIONS} connections",
+                f"{SINGLES / single_took:,.0f} requests/s",
+                "goal of a later step 30,000",
+            ),
+            (
+                "p50 / p99 of those",
+                f"{percentile(single_times, 0.5):.0f} / {percentile(single_times, 0.99):.0f} ms",
+                "",
+            ),
         ],
     )
 

@@ -32,12 +32,16 @@ class Project:
         self.folder, self.port = folder, free_port()
 
     def nself(self, *arguments: str) -> str:
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("BILLING_", "STRIPE_", "NSELF_"))}
+        environ = {
+            name: value for name, value in os.environ.items() if not name.startswith(("BILLING_", "STRIPE_", "NSELF_"))
+        }
         line = [NSELF, "--project", self.folder, *arguments]
         return subprocess.run(line, env=environ, check=True, capture_output=True, text=True).stdout
 
     def key(self, scopes: str) -> str:
-        made = json.loads(self.nself("billing", "api-key", "create", "--name", "bench", "--scopes", scopes, "--format", "json"))
+        made = json.loads(
+            self.nself("billing", "api-key", "create", "--name", "bench", "--scopes", scopes, "--format", "json")
+        )
         return made["key"]
 
 
@@ -58,7 +62,10 @@ def project(*settings: str) -> Iterator[Project]:
 
 
 def machine() -> str:
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?")
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        "?",
+    )
     return f"{os.cpu_count()} x {model}, Python {platform.python_version()}, {platform.system()}"
 
 
@@ -70,4 +77,7 @@ def report(title: str, rows: list[tuple[str, str, str]]) -> None:
     old = RESULTS.read_text() if RESULTS.exists() else ""
     parts = [part for part in old.split("\n## ")[1:] if not part.startswith(f"{title}\n")]
     sections = sorted([section, *(f"## {part}" if part.endswith("\n") else f"## {part}\n" for part in parts)])
-    RESULTS.write_text(f"# Benchmarks\n\nWritten by `make bench` on {machine()}. Ratios count; wall times carry noise.\n\n" + "\n".join(sections))
+    RESULTS.write_text(
+        f"# Benchmarks\n\nWritten by `make bench` on {machine()}. Ratios count; wall times carry noise.\n\n"
+        + "\n".join(sections)
+    )

@@ -45,9 +45,7 @@ def _shape(schema: Json, depth: int) -> Any:
 def _hash(schema: Json, depth: int) -> Any:
     if depth > _DEEPEST:
         return "x"
-    fields = {
-        name: "x" if name in _LOOSE else _shape(one, depth + 1) for name, one in schema["properties"].items()
-    }
+    fields = {name: "x" if name in _LOOSE else _shape(one, depth + 1) for name, one in schema["properties"].items()}
     needed = [name for name in schema.get("required", ()) if not _takes_null(fields[name])]
     return {"o": fields, "r": needed} if needed else {"o": fields}
 

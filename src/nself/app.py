@@ -41,7 +41,12 @@ class App:
     """One per process. Thread-safe once `db` and `stripe` were touched."""
 
     def __init__(
-        self, project: Project, registry: Registry, *, environ: Mapping[str, str] | None = None, clock: Clock = system_clock
+        self,
+        project: Project,
+        registry: Registry,
+        *,
+        environ: Mapping[str, str] | None = None,
+        clock: Clock = system_clock,
     ) -> None:
         self.project = project
         self.registry = registry

@@ -249,8 +249,9 @@ def mark_uncollectible(call: Call, invoice: Object) -> None:
     if invoice["status"] != "open":
         raise StripeError("You can only pass in open invoices. This invoice isn't open.")
     changed = {**transition(invoice, "marked_uncollectible_at", call.now), "status": "uncollectible"}
-    call.update(invoice, changed, "invoice.updated")
+    call.update(invoice, {**changed, "next_payment_attempt": None}, "invoice.updated")
     call.emit("invoice.marked_uncollectible", invoice)
+    standing.written_off(call, invoice)
 
 
 def credit(call: Call, invoice: Object, *, pre_payment: int, post_payment: int) -> None:

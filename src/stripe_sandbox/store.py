@@ -70,6 +70,10 @@ CREATE TABLE IF NOT EXISTS faults (
 CREATE TABLE IF NOT EXISTS snapshots (name TEXT PRIMARY KEY, at INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, standing TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS objects_by_owner ON objects (kind, data ->> '$._subscription', n)
+    WHERE data ->> '$._subscription' IS NOT NULL;
+CREATE INDEX IF NOT EXISTS objects_by_item ON objects (kind, data ->> '$._item', n)
+    WHERE data ->> '$._item' IS NOT NULL;
 CREATE INDEX IF NOT EXISTS objects_due ON objects (data ->> '$.test_clock', data ->> '$._due_at', n)
     WHERE data ->> '$._due_at' IS NOT NULL AND deleted = 0;
 CREATE TABLE IF NOT EXISTS meter_events (

@@ -42,7 +42,9 @@ order by 1, 2
 
 def describe(conninfo: str) -> str:
     """Tables with columns, then constraints and indexes, in order of their names."""
-    parts = ["-- The sum of the migrations, for reading. Written by `python tests/architecture/schema.py`, checked by a test.\n"]
+    parts = [
+        "-- The sum of the migrations, for reading. Written by `python tests/architecture/schema.py`, checked by a test.\n"
+    ]
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute("set search_path = billing, public")
         for name, kind, columns in connection.execute(COLUMNS).fetchall():

@@ -52,5 +52,3 @@ def test_schema_sql_is_the_sum_of_the_migrations(database: str) -> None:
 
     stored = (DOMAINS.parent / "db/schema.sql").read_text(encoding="utf-8")
     assert describe(database) == stored, "run: .venv/bin/python tests/architecture/schema.py"
-
-

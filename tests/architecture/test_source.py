@@ -13,7 +13,20 @@ SOURCE = Path(__file__).parents[2] / "src"
 FILES = sorted(path for path in SOURCE.rglob("*.py"))
 NSELF = [path for path in FILES if path.is_relative_to(SOURCE / "nself")]
 PURE = [path for path in NSELF if path.name in {"rules.py", "model.py", "inputs.py"} or path.parent.name == "core"]
-IO_MODULES = {"os", "socket", "subprocess", "psycopg", "urllib", "yaml", "time", "sys", "requests", "shutil", "tempfile", "logging"}
+IO_MODULES = {
+    "os",
+    "socket",
+    "subprocess",
+    "psycopg",
+    "urllib",
+    "yaml",
+    "time",
+    "sys",
+    "requests",
+    "shutil",
+    "tempfile",
+    "logging",
+}
 MAX_FILE, MAX_FUNCTION = 400, 60
 
 
@@ -117,6 +130,16 @@ def test_domains_meet_only_at_service_inputs_model_and_rules() -> None:
 
 def test_no_registry_host_and_no_address_of_a_package_index_is_named() -> None:
     root = SOURCE.parent
-    hosts = re.compile("|".join([r"pypi\." "org", r"python" r"hosted\.org", r"npmjs\." r"(com|org)", r"deb\." r"debian\.org"]))
-    listed = [path for path in root.glob("*") if path.is_file()] + [*root.glob("docs/**/*.md"), *root.glob(".ci/*"), *FILES]
-    assert [str(path.relative_to(root)) for path in listed if hosts.search(path.read_text(encoding="utf-8", errors="replace"))] == []
+    hosts = re.compile(
+        "|".join([r"pypi\." "org", r"python" r"hosted\.org", r"npmjs\." r"(com|org)", r"deb\." r"debian\.org"])
+    )
+    listed = [path for path in root.glob("*") if path.is_file()] + [
+        *root.glob("docs/**/*.md"),
+        *root.glob(".ci/*"),
+        *FILES,
+    ]
+    assert [
+        str(path.relative_to(root))
+        for path in listed
+        if hosts.search(path.read_text(encoding="utf-8", errors="replace"))
+    ] == []

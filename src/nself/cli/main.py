@@ -26,7 +26,11 @@ def command(registry: Registry) -> click.Group:
         )
     )
 
-    root.params.append(click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=version, help="Print the version."))
+    root.params.append(
+        click.Option(
+            ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=version, help="Print the version."
+        )
+    )
 
     def start(project: str | None) -> None:
         context = click.get_current_context()

@@ -37,11 +37,7 @@ def commands(registry: Registry) -> Iterator[str]:
         if fields:
             yield "\n| option | meaning | |\n| --- | --- | --- |\n"
         for field in fields:
-            name = (
-                (field.metavar or field.name.upper())
-                if field.positional
-                else f"--{field.name.replace('_', '-')}"
-            )
+            name = (field.metavar or field.name.upper()) if field.positional else f"--{field.name.replace('_', '-')}"
             needed = (
                 "required"
                 if field.required
@@ -104,9 +100,7 @@ def pages() -> dict[str, str]:
 def main(arguments: list[str]) -> int:
     check, folder = "--check" in arguments, Path(arguments[-1])
     stale = [
-        name
-        for name, text in pages().items()
-        if not (folder / name).exists() or (folder / name).read_text() != text
+        name for name, text in pages().items() if not (folder / name).exists() or (folder / name).read_text() != text
     ]
     if check:
         for name in stale:

@@ -91,13 +91,9 @@ def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
     names = list(rows[0])
     cells = [[shown(name, row[name], row) for name in names] for row in rows]
     widths = [max(len(name), *(len(line[at]) for line in cells)) for at, name in enumerate(names)]
-    right = [
-        all(isinstance(row[name], int) and not isinstance(row[name], bool) for row in rows) for name in names
-    ]
+    right = [all(isinstance(row[name], int) and not isinstance(row[name], bool) for row in rows) for name in names]
     for line in ([*names], *cells):
-        parts = [
-            cell.rjust(widths[at]) if right[at] else cell.ljust(widths[at]) for at, cell in enumerate(line)
-        ]
+        parts = [cell.rjust(widths[at]) if right[at] else cell.ljust(widths[at]) for at, cell in enumerate(line)]
         yield "  ".join(parts).rstrip()
 
 
@@ -105,9 +101,7 @@ def _card(fields: dict[str, Any], indent: str = "") -> Iterator[str]:
     for name, value in fields.items():
         if isinstance(value, list) and value and isinstance(value[0], msgspec.Struct):
             yield f"{indent}{name}:"
-            yield from (
-                f"{indent}  {line}" for line in _table([_fields(one) for one in cast("list[object]", value)])
-            )
+            yield from (f"{indent}  {line}" for line in _table([_fields(one) for one in cast("list[object]", value)]))
         elif isinstance(value, msgspec.Struct):
             yield f"{indent}{name}:"
             yield from _card(_fields(value), indent + "  ")

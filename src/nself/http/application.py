@@ -62,7 +62,9 @@ def application(app: App) -> ASGIApp:
     routes = [HttpRoute(row.path, _endpoint(app, row), methods=[row.method]) for row in rows]
     routes += [HttpRoute(path, webhook(app), methods=["POST", "HEAD"]) for path in WEBHOOK_PATHS]
     routes += [HttpRoute("/openapi.json", openapi), HttpRoute("/docs", page), HttpRoute("/health", health)]
-    frame = Starlette(routes=routes, exception_handlers={404: _unknown, 405: _unknown}, lifespan=partial(_lifespan, app))
+    frame = Starlette(
+        routes=routes, exception_handlers={404: _unknown, 405: _unknown}, lifespan=partial(_lifespan, app)
+    )
     ingest = Ingest(app)
 
     async def entry(scope: Scope, receive: Receive, send: Send) -> None:

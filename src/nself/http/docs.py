@@ -63,7 +63,10 @@ def openapi(rows: tuple[Route, ...], registry: Registry) -> Document:
         "openapi": "3.1.0",
         "info": {"title": "nself billing", "version": "1", "description": "Metering, quotas and invoices."},
         "paths": paths,
-        "components": {"schemas": {**components, "Error": ERROR}, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "schemas": {**components, "Error": ERROR},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
@@ -78,7 +81,13 @@ def _given(row: Route, struct: type[msgspec.Struct], schema: Document, component
     required: list[str] = components[struct.__name__].get("required", [])
     return {
         "parameters": [
-            {"name": name, "in": "query", "required": name in required, "schema": one, "description": one.get("description", "")}
+            {
+                "name": name,
+                "in": "query",
+                "required": name in required,
+                "schema": one,
+                "description": one.get("description", ""),
+            }
             for name, one in properties.items()
         ]
     }
@@ -115,7 +124,11 @@ def page(document: Document) -> str:
 
 def _operation(one: Document, document: Document) -> str:
     rows: list[Document] = one.get("parameters") or [
-        {"name": name, "description": schema.get("description", ""), "required": name in _body(one, document).get("required", [])}
+        {
+            "name": name,
+            "description": schema.get("description", ""),
+            "required": name in _body(one, document).get("required", []),
+        }
         for name, schema in _body(one, document).get("properties", {}).items()
     ]
     cells = "".join(

@@ -36,6 +36,13 @@ def paid(call: Call, invoice: Object) -> None:
         resumed(call, subscription)
 
 
+def written_off(call: Call, invoice: Object) -> None:
+    """A subscription is resumed even if the invoice of its resumption is given up."""
+    subscription = subscription_of(call, invoice)
+    if subscription is not None and subscription["status"] == "paused" and subscription["_resumption"] == invoice["id"]:
+        resumed(call, subscription)
+
+
 def _remember_method(call: Call, subscription: Object, invoice: Object) -> None:
     """`save_default_payment_method=on_subscription`: what paid becomes the subscription's default."""
     wanted = subscription["payment_settings"]["save_default_payment_method"] == "on_subscription"

@@ -4,7 +4,7 @@ from typing import Any
 
 from stripe_sandbox.call import Call
 from stripe_sandbox.resource import ABSENT, Resource, register
-from stripe_sandbox.store import Object
+from stripe_sandbox.store import Condition, Object, equals
 
 LINE_ITEM = register(
     Resource(
@@ -92,9 +92,9 @@ def _parent(item: Object) -> dict[str, Any]:
 
 def take_pending(call: Call, invoice: Object, *, own_only: bool = False) -> None:
     """Pending items in the invoice's currency go on it, newest first; those of other subscriptions never do."""
-    for item in call.find("invoiceitem", customer=invoice["customer"]):
-        if item["invoice"] is not None or item["currency"] != invoice["currency"]:
-            continue
+    pending = Condition("data ->> '$.invoice' IS NULL")
+    wanted = [equals("customer", invoice["customer"]), pending, equals("currency", invoice["currency"])]
+    for item in call.store.select("invoiceitem", wanted):
         if item["_subscription"] == invoice["_subscription"] or (item["_subscription"] is None and not own_only):
             put_on(call, item, invoice, pending_first=True)
 

@@ -108,7 +108,9 @@ class SignatureTest(msgspec.Struct, frozen=True, kw_only=True):
 
     def remarks(self) -> list[str]:
         """What this test cannot show."""
-        return ["whether Stripe signs with the same secret shows in its deliveries only: nself logs billing --grep 'webhook signature'"]
+        return [
+            "whether Stripe signs with the same secret shows in its deliveries only: nself logs billing --grep 'webhook signature'"
+        ]
 
 
 class ReceiverAway(Unavailable):
