@@ -15,6 +15,7 @@ from typing import Any
 import stripe
 
 from sandbox.conftest import Receiver, Sandbox, ask, drafted, paying_customer, sdk
+from sandbox.timing import DAY, advance, at, clocked, invoices, price, ready, subscribe
 from stripe_openapi import validate_traffic
 
 
@@ -193,3 +194,24 @@ def test_deliveries_resume_after_a_kill(tmp_path: Path, receiver: Receiver) -> N
         assert {event.id for event in receiver.events} == expected
         booked = [one["event"] for one in sandbox.admin("GET", "deliveries")["deliveries"]]
         assert sorted(booked) == sorted(expected)
+
+
+def test_killed_while_time_advances(tmp_path: Path) -> None:
+    """The test clock goes on where it was, each step once; the sandbox's own clock keeps what it had gained."""
+    port, data = _free_port(), tmp_path / "data.db"
+    with _started(data, port) as (sandbox, process), sdk(sandbox.url) as api:
+        gained = sandbox.admin("POST", "clock", {"advance": 5 * DAY})["now"]
+        customer = clocked(api, "2026-01-31")
+        subscription = subscribe(api, customer, *(price(api, 1000 + number, "day") for number in range(5)))
+        for days in (2, 4, 6):
+            clock = advance(api, customer.test_clock, at("2026-01-31") + days * DAY)
+        api.test_helpers.test_clocks.advance(clock.id, {"frozen_time": clock.frozen_time + 2 * DAY})
+        process.kill()
+        process.wait()
+    with _started(data, port) as (sandbox, _), sdk(sandbox.url) as api:
+        assert ready(api, clock.id).frozen_time == at("2026-02-08")
+        made = invoices(api, subscription)
+        assert [one.created for one in made] == [at("2026-01-31") + day * DAY for day in range(9)]
+        assert [one.status for one in made] == ["paid"] * 8 + ["draft"]
+        assert len(api.charges.list({"customer": customer.id, "limit": 100}).data) == 8
+        assert 0 <= sandbox.admin("GET", "clock")["now"] - gained < 600

@@ -138,3 +138,12 @@ def test_at_most_730_days(api: Sdk) -> None:
     assert subscribe(api, customer, price(api), trial_period_days=730).trial_end == at("2028-01-01")
     assert subscribe(api, customer, price(api), trial_period_days=0).status == "active"
     assert subscribe(api, customer, price(api), trial_end="now").status == "active"
+
+
+def test_a_resumption_that_is_written_off(api: Sdk) -> None:
+    customer, subscription = on_trial(api, None, ends="pause")
+    advance(api, customer.test_clock, "2026-01-20")
+    use_card(api, customer, "pm_card_chargeCustomerFail")
+    api.subscriptions.resume(subscription.id)
+    api.invoices.mark_uncollectible(invoices(api, subscription)[-1].id)
+    assert api.subscriptions.retrieve(subscription.id).status == "active"
