@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 from nself.app import App
 from nself.core.clock import monotonic
@@ -148,7 +151,8 @@ def _look_around(app: App, seconds: float) -> Iterator[str]:
         yield f"API key       {key.key} (shown this once)"
     paid = shown.list_invoices(app, ListInvoices(status="paid", limit=1))
     yield ""
-    yield f"Look around, in {app.project.root}:"
+    yield "Look around:"
+    yield f"  cd {shlex.quote(str(app.project.root))} && export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
     yield "  nself status"
     if paid:
         period = next(iter(usage.months(app)))
