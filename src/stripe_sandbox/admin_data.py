@@ -10,7 +10,9 @@ from stripe_sandbox import auth, fixtures, ids, seeds, snapshots
 from stripe_sandbox.admin_input import Refused, read
 from stripe_sandbox.call import Call
 from stripe_sandbox.clock import Clock
+from stripe_sandbox.errors import StripeError
 from stripe_sandbox.front import Request
+from stripe_sandbox.resources.checkout_sessions import complete
 from stripe_sandbox.store import Store
 
 
@@ -28,11 +30,17 @@ class Restriction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     permissions: dict[str, auth.Level]
 
 
+class Complete(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    payment_method: str = "pm_card_visa"
+    email: str | None = None
+
+
 class Roll(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     overlap: int = 0  # seconds in which the old secret signs too
 
 
 _LONGEST_OVERLAP = 24 * 3600
+_PAGES = ("billing_portal.session", "checkout.session", "invoice")
 
 
 class DataRoutes:
@@ -42,6 +50,8 @@ class DataRoutes:
         self.routes: list[tuple[str, re.Pattern[str], Callable[..., Any]]] = [
             ("POST", re.compile(r"fixtures"), self._load_fixtures),
             ("POST", re.compile(r"seed"), self._seed),
+            ("GET", re.compile(r"pages/([^/]+)/([^/]+)"), self._page),
+            ("POST", re.compile(r"checkout/sessions/([^/]+)/complete"), self._complete),
             ("GET", re.compile(r"snapshots"), self._list_snapshots),
             ("POST", re.compile(r"snapshots"), self._save_snapshot),
             ("POST", re.compile(r"snapshots/([^/]+)/restore"), self._restore_snapshot),
@@ -111,3 +121,25 @@ class DataRoutes:
             secret = ids.webhook_secret()
             call.change(endpoint, {"_rolled": [[endpoint["_secret"], until]], "_secret": secret})
         return {"id": identifier, "secret": secret, "old_secret_until": int(until)}
+
+    def _page(self, request: Request, kind: str, identifier: str) -> Any:
+        """What a link of the sandbox shows: the object."""
+        found = Call(self._store, self._clock).look(kind, identifier) if kind in _PAGES else None
+        if found is None:
+            raise Refused(404, f"No such page: {kind} {identifier}")
+        return Call(self._store, self._clock).show(found)
+
+    def _complete(self, request: Request, identifier: str) -> Any:
+        """What the customer does on the checkout page."""
+        wanted = read(request.body, Complete)
+        call = Call(self._store, self._clock)
+        with self._store.transaction():
+            session = call.look("checkout.session", identifier)
+            if session is None:
+                raise Refused(404, f"No such checkout session: {identifier}")
+            call.follow(session)
+            try:
+                complete(call, session, wanted.payment_method, wanted.email)
+            except StripeError as error:
+                raise Refused(402 if error.status == 402 else 409, error.message) from error
+            return call.show(session)

@@ -62,6 +62,8 @@ class Sandbox:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _body(receive)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        if "host" in headers:
+            self._store.base_url = f"http://{headers['host']}"
         request = Request(scope["method"], scope["path"], scope["query_string"].decode("latin-1"), headers, body)
         try:
             if request.path.startswith("/_sandbox/"):

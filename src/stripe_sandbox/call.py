@@ -129,6 +129,10 @@ class Call:
     def emit(self, event: str, obj: Object, previous: Object | None = None) -> Object:
         return events.emit(self, event, self.show(obj), previous)
 
+    def page(self, kind: str, identifier: str) -> str:
+        """A link that shows an object; it answers programs on this machine only, as all admin routes do."""
+        return f"{self.store.base_url}/_sandbox/pages/{kind}/{identifier}"
+
     def show(self, obj: Object, expand: Sequence[str] = ()) -> Object:
         return render(self, obj, expand)
 

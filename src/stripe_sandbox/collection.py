@@ -74,15 +74,13 @@ def finalize(call: Call, invoice: Object) -> None:
     _check_location(call, invoice, amounts)
     due, _ = split(amounts["total"], customer["balance"], invoice["currency"])
     left = apply_to_invoice(call, invoice, customer, amounts["total"])
-    payments_url = f"{RESOURCES['account'].prefix}/test_{invoice['id']}"
     changed: dict[str, Any] = {
         **amounts,
         **invoice_totals.as_customer_is(call, customer),
         **transition(invoice, "finalized_at", call.now),
         "ending_balance": left,
         "effective_at": invoice["effective_at"] or call.now,
-        "hosted_invoice_url": f"https://invoice.stripe.com/i/{payments_url}",
-        "invoice_pdf": f"https://pay.stripe.com/invoice/{payments_url}/pdf",
+        "hosted_invoice_url": call.page("invoice", invoice["id"]),
         "automatically_finalizes_at": None,
         "number": invoice["number"] or f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}",
         "status": "open",

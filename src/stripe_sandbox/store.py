@@ -106,6 +106,7 @@ class Condition:
 
 class Store:
     def __init__(self, path: str) -> None:
+        self.base_url = "http://127.0.0.1:12111"  # where callers reach the sandbox; the last call says
         self._lock = None if path == ":memory:" else _lock_file(path)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")

@@ -37,6 +37,8 @@ _MODULES = (
     "test_clocks",
     "webhook_endpoints",
     "search",
+    "checkout_sessions",
+    "billing_portal",
 )
 
 

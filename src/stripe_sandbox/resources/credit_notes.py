@@ -167,6 +167,7 @@ def _fields(call: Call, invoice: Object, params: Params, plan: Plan) -> dict[str
     kept = ("effective_at", "memo", "metadata", "out_of_band_amount", "reason")
     return {
         **{name: params[name] for name in kept if name in params},
+        "pdf": call.page("invoice", invoice["id"]),
         "amount": plan.total,
         "currency": invoice["currency"],
         "customer": invoice["customer"],
