@@ -135,15 +135,19 @@ def retrievable(resource: Resource) -> None:
 
 
 def listable(
-    resource: Resource, filters: Mapping[str, Filter] | None = None, defaults: Mapping[str, Any] | None = None
+    resource: Resource,
+    filters: Mapping[str, Filter] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    complete: Callable[[Params], Params] = lambda params: params,
 ) -> None:
-    """`GET` of the collection, newest first, with Stripe's cursors."""
+    """`GET` of the collection, newest first, with Stripe's cursors. `complete` adds what other filters imply."""
     known = filters or {}
     params = Shape({**PAGE, **{name: known[name].kind for name in known}}, defaults=defaults or {})
 
     @operation("GET", resource.path, params)
     def list_all(call: "Call", params: Params) -> Object:  # pyright: ignore[reportUnusedFunction]
-        conditions = [known[name].condition(call, params[name]) for name in known if name in params]
+        wanted = complete(params)
+        conditions = [known[name].condition(call, wanted[name]) for name in known if name in wanted]
         return page(call, resource, params, [one for one in conditions if one is not None], resource.path)
 
 

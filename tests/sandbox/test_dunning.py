@@ -31,12 +31,14 @@ def test_four_retries_then_canceled(api: Sdk) -> None:
     unpaid = invoices(api, subscription)[1]
     assert (unpaid.status, unpaid.attempt_count, unpaid.next_payment_attempt) == ("open", 1, at("2026-02-04T01:00"))
     assert api.subscriptions.retrieve(subscription.id).status == "past_due"
-    assert event_types(api)[-5:-1] == [
+    assert event_types(api)[-6:-1] == [
         "payment_intent.payment_failed",
         "invoice.updated",
         "invoice.payment_failed",
+        "customer.updated",
         "customer.subscription.updated",
     ]
+    assert api.customers.retrieve(customer.id).delinquent
     advance(api, customer.test_clock, "2026-02-23T00:59")
     assert api.subscriptions.retrieve(subscription.id).status == "past_due"
     advance(api, customer.test_clock, "2026-02-24")
@@ -78,6 +80,7 @@ def test_a_retry_that_succeeds(api: Sdk) -> None:
     advance(api, customer.test_clock, "2026-02-05")
     paid = invoices(api, subscription)[1]
     assert (paid.status, paid.attempt_count, paid.next_payment_attempt) == ("paid", 2, None)
+    assert not api.customers.retrieve(customer.id).delinquent
     assert api.subscriptions.retrieve(subscription.id).status == "active"
 
 
@@ -133,7 +136,7 @@ def test_incomplete_for_23_hours(api: Sdk, behavior: str) -> None:
     assert (gone.status, gone.ended_at) == ("incomplete_expired", at("2026-01-01T23:00"))
     assert invoices(api, subscription)[0].status == "void"
     assert event_types(api)[-3:-1] == ["invoice.voided", "customer.subscription.updated"]
-    assert api.subscriptions.list({"status": "ended"}).data == [gone]
+    assert api.subscriptions.list({"customer": customer.id, "status": "ended"}).data == [gone]
 
 
 @pytest.mark.parametrize(

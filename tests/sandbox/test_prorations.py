@@ -301,6 +301,30 @@ def test_cancelled_now_with_proration(api: Sdk, invoice_now: bool, totals: list[
     assert pending(api, customer) == ([] if invoice_now else [-500])
 
 
+def test_prorations_invoiced_by_hand(api: Sdk) -> None:
+    """An invoice of no subscription takes all that is pending, that of another subscription does not."""
+    customer, subscription = started(api, price(api, 1000))
+    advance(api, customer.test_clock, "2026-04-16")
+    change(api, subscription, price(api, 3000))
+    other = subscribe(api, customer, price(api, 70))
+    assert (invoices(api, other)[0].total, pending(api, customer)) == (70, [-500, 1500])
+    including = {"customer": customer.id, "pending_invoice_items_behavior": "include"}
+    assert api.invoices.create(including).total == 1000
+    assert pending(api, customer) == []
+
+
+def test_what_is_pending_is_charged_at_the_end(api: Sdk) -> None:
+    """Canceled at the period's end: the item of 200 and the prorations of -500 + 1500 come on a last invoice."""
+    customer, subscription = started(api, price(api, 1000))
+    advance(api, customer.test_clock, "2026-04-16")
+    api.invoice_items.create({"customer": customer.id, "amount": 200, "currency": "usd"})
+    change(api, subscription, price(api, 3000))
+    api.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
+    advance(api, customer.test_clock, "2026-05-01T02:00")
+    assert [(one.total, one.status) for one in invoices(api, subscription)] == [(1000, "paid"), (1200, "paid")]
+    assert api.subscriptions.retrieve(subscription.id).status == "canceled"
+
+
 def test_a_trial_that_starts_and_ends_on_a_running_subscription(api: Sdk) -> None:
     """On 16 April a trial until 30 April credits half of 1000; when it ends, a month costs 1000 - 500 on the balance."""
     customer, subscription = started(api, price(api, 1000))

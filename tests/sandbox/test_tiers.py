@@ -52,6 +52,13 @@ def test_tiers_are_shown_when_asked_for(api: Sdk) -> None:
     assert shown == [(5, 500, "500", None), (10, 400, "400", 100), (None, None, "0.5", None)]
 
 
+def test_tiers_of_an_items_price(api: Sdk) -> None:
+    tiered = price(api, billing_scheme="tiered", tiers_mode="graduated", tiers=TIERS)
+    made = subscribe(api, paying_customer(api), tiered)
+    shown = api.subscriptions.retrieve(made.id, {"expand": ["items.data.price.tiers"]})
+    assert len(shown["items"].data[0].price.tiers) == 3
+
+
 def test_the_flat_fee_of_the_first_tier_is_always_due(api: Sdk) -> None:
     """Stripe does not publish this; the sandbox decides once: 1000 at 0, 1000 + 3 x 20 at 3."""
     customer = paying_customer(api)

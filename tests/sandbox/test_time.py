@@ -47,7 +47,9 @@ def test_what_lives_by_a_test_clock(api: Sdk) -> None:
     assert (subscription.created, subscription.test_clock) == (at("2026-01-01"), customer.test_clock)
     assert [one.id for one in api.customers.list().data] == [other.id]
     assert [one.id for one in api.customers.list({"test_clock": customer.test_clock}).data] == [customer.id]
-    assert [one.id for one in api.subscriptions.list({"test_clock": customer.test_clock}).data] == [subscription.id]
+    for named in ({"test_clock": customer.test_clock}, {"customer": customer.id}):
+        assert [one.id for one in api.subscriptions.list(named).data] == [subscription.id]
+    assert api.subscriptions.list().data == []
     invoice = api.invoices.retrieve(subscription.latest_invoice)
     assert (invoice.test_clock, invoice.status_transitions.paid_at) == (customer.test_clock, at("2026-01-01"))
     assert api.events.list().data[0].created > at("2026-06-01"), "events bear the sandbox's time"

@@ -6,6 +6,7 @@ from stripe_sandbox import collection
 from stripe_sandbox.billing.cycle import Period
 from stripe_sandbox.call import Call
 from stripe_sandbox.errors import StripeError
+from stripe_sandbox.resources import discounts
 from stripe_sandbox.resources.invoices import FINALIZED_AFTER, announce, begin
 from stripe_sandbox.resources.line_items import take_pending
 from stripe_sandbox.store import Object
@@ -44,6 +45,12 @@ def draft(
     )
     take_pending(call, invoice, own_only=own_only)
     return invoice
+
+
+def discard(call: Call, invoice: Object) -> None:
+    """Flexible billing makes no empty invoice, as for what is only metered."""
+    call.store.delete(invoice)
+    discounts.release(call, invoice)
 
 
 def complete(call: Call, subscription: Object, invoice: Object) -> None:

@@ -84,20 +84,25 @@ def cancel_when_due(call: Call, subscription: Object) -> None:
         invoicing.advance_later(call, invoice)
 
 
-def final_invoice(call: Call, subscription: Object, period: Period) -> Object | None:
+def final_invoice(call: Call, subscription: Object, period: Period, *, own_only: bool = False) -> Object | None:
     """Nothing when nothing is left to be invoiced. It is not yet announced."""
-    waiting = call.store.select(
-        "invoiceitem",
-        [equals("_subscription", subscription["id"]), Condition("data ->> '$.invoice' IS NULL")],
-        limit=1,
-    )
     measured = any(metered(price_of(call, item)) for item in items_of(call, subscription))
-    if not waiting and not measured:
+    if not measured and not _waiting(call, subscription, own_only):
         return None
-    invoice = invoicing.draft(call, subscription, "subscription_cycle", period)
+    invoice = invoicing.draft(call, subscription, "subscription_cycle", period, own_only=own_only)
     put_usage(call, subscription, invoice, period.end)
     invoicing.complete(call, subscription, invoice)
     return invoice
+
+
+def _waiting(call: Call, subscription: Object, own_only: bool) -> bool:
+    """Whether there are items that the subscription's last invoice is to take."""
+    pending = [equals("customer", subscription["customer"]), Condition("data ->> '$.invoice' IS NULL")]
+    owners = {subscription["id"]} if own_only else {subscription["id"], None}
+    return any(
+        item["_subscription"] in owners and item["currency"] == subscription["currency"]
+        for item in call.store.select("invoiceitem", pending)
+    )
 
 
 def _end_period(call: Call, subscription: Object) -> None:
@@ -132,8 +137,7 @@ def renew(call: Call, subscription: Object) -> None:
         put_usage(call, subscription, invoice, old.end)
     put_advance(call, subscription, invoice)
     if not collection.lines_of(call, invoice):
-        # Flexible billing makes no empty invoice, as after a trial of what is only metered.
-        call.store.delete(invoice)
+        invoicing.discard(call, invoice)
         emit_difference(call, subscription, before)
         return
     invoicing.complete(call, subscription, invoice)

@@ -153,7 +153,7 @@ def _bill_first(call: Call, subscription: Object, params: Params) -> None:
     elif _billable(call, subscription, params):
         put_advance(call, subscription, invoice)
     if not collection.lines_of(call, invoice):
-        call.store.delete(invoice)
+        invoicing.discard(call, invoice)
         call.change(subscription, {} if trialing else {"status": "active"})
         call.emit("customer.subscription.created", subscription)
     else:

@@ -20,6 +20,7 @@ def subscription_of(call: Call, invoice: Object) -> Object | None:
 
 
 def paid(call: Call, invoice: Object) -> None:
+    _set_delinquent(call, invoice, False)
     subscription = subscription_of(call, invoice)
     if subscription is None:
         return
@@ -38,9 +39,17 @@ def paid(call: Call, invoice: Object) -> None:
 
 def written_off(call: Call, invoice: Object) -> None:
     """A subscription is resumed even if the invoice of its resumption is given up."""
+    _set_delinquent(call, invoice, False)
     subscription = subscription_of(call, invoice)
     if subscription is not None and subscription["status"] == "paused" and subscription["_resumption"] == invoice["id"]:
         resumed(call, subscription)
+
+
+def _set_delinquent(call: Call, invoice: Object, delinquent: bool) -> None:
+    """Stripe's document: true after an automatic attempt that failed, until an invoice is paid or written off."""
+    customer = call.load("customer", invoice["customer"])
+    if not customer.get("deleted") and customer["delinquent"] != delinquent:
+        call.update(customer, {"delinquent": delinquent}, "customer.updated")
 
 
 def _remember_method(call: Call, subscription: Object, invoice: Object) -> None:
@@ -85,6 +94,8 @@ def attempt_count(call: Call, invoice: Object) -> int:
 
 def failed(call: Call, invoice: Object) -> None:
     """After `counted`: the subscription is behind, and at the end of the retries it is given up."""
+    if call.automatic:
+        _set_delinquent(call, invoice, True)
     subscription = subscription_of(call, invoice)
     if subscription is None or subscription["status"] not in ("active", "past_due", "trialing"):
         return

@@ -91,11 +91,15 @@ def _parent(item: Object) -> dict[str, Any]:
 
 
 def take_pending(call: Call, invoice: Object, *, own_only: bool = False) -> None:
-    """Pending items in the invoice's currency go on it, newest first; those of other subscriptions never do."""
+    """Pending items in the invoice's currency go on it, newest first.
+
+    The invoice of a subscription never takes those of another one; an invoice of none takes them all.
+    """
+    subscription = invoice["_subscription"]
     pending = Condition("data ->> '$.invoice' IS NULL")
     wanted = [equals("customer", invoice["customer"]), pending, equals("currency", invoice["currency"])]
     for item in call.store.select("invoiceitem", wanted):
-        if item["_subscription"] == invoice["_subscription"] or (item["_subscription"] is None and not own_only):
+        if item["_subscription"] == subscription or (not own_only and None in (item["_subscription"], subscription)):
             put_on(call, item, invoice, pending_first=True)
 
 

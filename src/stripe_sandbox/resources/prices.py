@@ -38,7 +38,7 @@ from stripe_sandbox.store import Condition, Object
 
 
 def _tiers(call: Call, price: Object) -> list[Object]:
-    return price["_tiers"] or []
+    return call.load("price", price["id"])["_tiers"] or []
 
 
 PRICE = register(

@@ -16,6 +16,7 @@ from stripe_sandbox.resource import (
     Filter,
     Params,
     Resource,
+    by_test_clock,
     list_of,
     listable,
     matches,
@@ -308,7 +309,8 @@ def cancel_now(call: Call, subscription: Object, params: Params | None = None) -
             prorations.credit(call, subscription, item, call.now)
     final = None
     if wanted.get("invoice_now"):
-        final = renewals.final_invoice(call, subscription, Period(subscription["_period_start"], call.now))
+        period = Period(subscription["_period_start"], call.now)
+        final = renewals.final_invoice(call, subscription, period, own_only=True)
     standing.end(call, subscription, "cancellation_requested")
     if final is not None:
         invoicing.advance_now(call, final, "allow_incomplete")
@@ -327,7 +329,7 @@ def resume(call: Call, params: Params) -> Object:
     invoice = invoicing.draft(call, subscription, "subscription_update", Period(call.now, call.now))
     put_advance(call, subscription, invoice)
     if not collection.lines_of(call, invoice):
-        call.store.delete(invoice)
+        invoicing.discard(call, invoice)
         standing.resumed(call, subscription)
         return subscription
     invoicing.complete(call, subscription, invoice)
@@ -368,9 +370,11 @@ listable(
     {
         **CREATED,
         "customer": matches("customer"),
-        "test_clock": matches("test_clock"),
+        "test_clock": Filter(Text(), by_test_clock),
         "price": Filter(Text(), _with_price),
         "status": Filter(_STATUSES, _with_status),
     },
     defaults={"status": _ALL_BUT_CANCELED},
+    # Those of test clocks are only listed when their clock or their customer is named.
+    complete=lambda params: params if "customer" in params else {"test_clock": None, **params},
 )
