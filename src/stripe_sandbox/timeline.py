@@ -62,6 +62,16 @@ class Steps:
             TASKS[kind].step(call, call.load(kind, identifier))
         return True
 
+    def give_up(self) -> None:
+        """What cannot take its step takes none any more, so that time goes on for everyone else."""
+        if self._last is not None:
+            kind, identifier, _ = self._last
+            self._store.run(
+                "UPDATE objects SET data = json_set(data, '$._due_at', NULL) WHERE kind = ? AND id = ?",
+                kind,
+                identifier,
+            )
+
 
 class Timeline:
     def __init__(self, store: Store, clock: Clock, courier: Courier) -> None:
@@ -96,9 +106,17 @@ class Timeline:
 
     async def _catch_up(self) -> None:
         steps = Steps(self._store, self._clock, None)
-        while steps.take_one(self._clock.now()):
+        while self._steps_on(steps):
             self._courier.wake()
             await asyncio.sleep(0)
+
+    def _steps_on(self, steps: Steps) -> bool:
+        try:
+            return steps.take_one(self._clock.now())
+        except Exception:
+            _log.exception("a step that was due failed")
+            steps.give_up()
+            return True
 
     async def advance(self, target: float) -> None:
         """The whole sandbox goes to an instant. Webhooks that come due on the way are sent on the way."""

@@ -202,3 +202,17 @@ def test_an_invoice_to_be_sent(api: Sdk) -> None:
     sent = api.invoices.retrieve(invoice.id)
     assert (sent.status, sent.attempted, sent.next_payment_attempt) == ("open", False, None)
     assert "invoice.sent" in event_types(api)
+
+
+def test_a_customer_deleted_by_hand(api: Sdk, sandbox: Sandbox) -> None:
+    """No operation canceled the subscription, so time does; nobody else's time stands still."""
+    customer, other = paying_customer(api), paying_customer(api)
+    gone = subscribe(api, customer, price(api, interval="day"))
+    going_on = subscribe(api, other, price(api, interval="day"))
+    invoice = drafted(api, customer.id, 900, auto_advance=True)
+    sandbox.admin("POST", "edit", {"kind": "customer", "id": customer.id, "delete": True})
+    sandbox.admin("POST", "clock", {"advance": DAY + 2 * HOUR})
+    assert api.subscriptions.retrieve(gone.id).status == "canceled"
+    assert "invoice.finalization_failed" in event_types(api)
+    assert api.invoices.retrieve(invoice.id).last_finalization_error.code == "resource_missing"
+    assert [one.status for one in invoices(api, going_on)] == ["paid", "paid"]

@@ -39,7 +39,10 @@ def due(subscription: Object) -> int | None:
 def step(call: Call, subscription: Object) -> None:
     """The one thing that is due."""
     status, pause, now = subscription["status"], subscription["pause_collection"], call.now
-    if status == "incomplete":
+    if call.load("customer", subscription["customer"]).get("deleted"):
+        # Deleted by hand, past the operation that would have canceled it.
+        standing.end(call, subscription, "cancellation_requested")
+    elif status == "incomplete":
         expire(call, subscription)
     elif status == "paused":
         _give_up_resuming(call, subscription)
