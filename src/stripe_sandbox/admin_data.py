@@ -12,6 +12,7 @@ from stripe_sandbox.call import Call
 from stripe_sandbox.clock import Clock
 from stripe_sandbox.errors import StripeError
 from stripe_sandbox.front import Request
+from stripe_sandbox.resources import discounts
 from stripe_sandbox.resources.checkout_sessions import complete
 from stripe_sandbox.store import Store
 
@@ -35,6 +36,10 @@ class Complete(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     email: str | None = None
 
 
+class GiveDiscount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    coupon: str
+
+
 class Roll(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     overlap: int = 0  # seconds in which the old secret signs too
 
@@ -52,6 +57,7 @@ class DataRoutes:
             ("POST", re.compile(r"seed"), self._seed),
             ("GET", re.compile(r"pages/([^/]+)/([^/]+)"), self._page),
             ("POST", re.compile(r"checkout/sessions/([^/]+)/complete"), self._complete),
+            ("POST", re.compile(r"customers/([^/]+)/discount"), self._discount),
             ("GET", re.compile(r"snapshots"), self._list_snapshots),
             ("POST", re.compile(r"snapshots"), self._save_snapshot),
             ("POST", re.compile(r"snapshots/([^/]+)/restore"), self._restore_snapshot),
@@ -143,3 +149,18 @@ class DataRoutes:
             except StripeError as error:
                 raise Refused(402 if error.status == 402 else 409, error.message) from error
             return call.show(session)
+
+    def _discount(self, request: Request, identifier: str) -> Any:
+        """A coupon for a customer: this version of the API has no parameter for it, the Dashboard does it."""
+        wanted = read(request.body, GiveDiscount)
+        call = Call(self._store, self._clock)
+        with self._store.transaction():
+            customer = call.look("customer", identifier)
+            if customer is None or customer.get("deleted"):
+                raise Refused(404, f"No such customer: {identifier}")
+            call.follow(customer)
+            try:
+                discounts.give_to_customer(call, customer, wanted.coupon)
+            except StripeError as error:
+                raise Refused(400, error.message) from error
+            return call.show(customer)

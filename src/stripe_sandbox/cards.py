@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+DisputeReason = Literal["fraudulent", "product_not_received"]
+
 
 @dataclass(frozen=True)
 class Decline:
@@ -21,6 +23,7 @@ class Card:
     decline: Decline | None = None
     attaches: bool = True  # a card that is declined cannot be saved either, save the one made for that
     authentication: bool = False  # asks the cardholder before it pays
+    disputed: DisputeReason | None = None  # the cardholder disputes each payment at once
     setup_helps: bool = False  # once set up for later use, it does not ask when the cardholder is away
 
 
@@ -77,6 +80,8 @@ CARDS = (
     _declined("4000000000000127", _CVC, "pm_card_chargeDeclinedIncorrectCvc"),
     _declined("4000000000000119", _PROCESSING, "pm_card_chargeDeclinedProcessingError"),
     _declined("4000000000006975", _VELOCITY, "pm_card_visa_chargeDeclinedVelocityLimitExceeded"),
+    Card("4000000000000259", ("pm_card_createDispute",), disputed="fraudulent"),
+    Card("4000000000002685", ("pm_card_createDisputeProductNotReceived",), disputed="product_not_received"),
     Card("4000000000000341", ("pm_card_chargeCustomerFail",), decline=_GENERIC),
     Card("4000002500003155", ("pm_card_authenticationRequiredOnSetup",), authentication=True, setup_helps=True),
     Card("4000002760003184", ("pm_card_authenticationRequired",), authentication=True),

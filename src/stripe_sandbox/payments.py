@@ -10,6 +10,7 @@ from stripe_sandbox.currencies import LARGEST_AMOUNT, display, minimum_charge
 from stripe_sandbox.errors import StripeError, card_error
 from stripe_sandbox.resource import RESOURCES
 from stripe_sandbox.resources.balance_transactions import book
+from stripe_sandbox.resources.disputes import dispute
 from stripe_sandbox.resources.payment_methods import card_of
 from stripe_sandbox.store import Object
 
@@ -89,6 +90,13 @@ def succeed(call: Call, intent: Object, method: Object) -> None:
     call.change(intent, {**changed, "amount_received": intent["amount"], "status": "succeeded"})
     call.emit("payment_intent.succeeded", intent)
     save_method(call, intent, method)
+    _dispute(call, charge, method)
+
+
+def _dispute(call: Call, charge: Object, method: Object) -> None:
+    reason = card_of(method).disputed
+    if reason is not None:
+        dispute(call, charge, reason)
 
 
 def _take(call: Call, charge: Object, amount: int) -> None:
@@ -103,7 +111,9 @@ def capture(call: Call, intent: Object, amount: int) -> None:
     call.emit("charge.captured", charge)
     call.change(intent, {"amount_capturable": 0, "amount_received": amount, "status": "succeeded"})
     call.emit("payment_intent.succeeded", intent)
-    save_method(call, intent, call.load("payment_method", intent["payment_method"]))
+    method = call.load("payment_method", intent["payment_method"])
+    save_method(call, intent, method)
+    _dispute(call, charge, method)
 
 
 def release(call: Call, intent: Object) -> None:

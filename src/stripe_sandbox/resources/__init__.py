@@ -25,6 +25,7 @@ _MODULES = (
     "charges",
     "balance_transactions",
     "refunds",
+    "disputes",
     "invoiceitems",
     "invoices",
     "invoice_lines",

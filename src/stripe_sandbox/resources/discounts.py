@@ -97,6 +97,16 @@ def make(call: Call, coupon: Object, code: Object | None, owner: dict[str, str])
     return discount["id"]
 
 
+def give_to_customer(call: Call, customer: Object, coupon: str) -> None:
+    """Instead of the discount that the customer had."""
+    found = require_valid(call, coupon, param="coupon")
+    if customer["_discount"] is not None:
+        detach(call, call.load("discount", customer["_discount"]))
+        customer.update(call.load("customer", customer["id"]))
+    made = make(call, found, None, {"customer": customer["id"]})
+    call.change(customer, {"_discount": made})
+
+
 def running(call: Call, identifiers: Sequence[str]) -> list[str]:
     """Those that a new invoice takes over: not ended, and not for once and used already."""
     found: list[str] = []
