@@ -36,7 +36,7 @@ FAILING_SECONDS = 5.0
 class DatabaseUnavailable(Unavailable):
     code, guide = "database_unavailable", "2.1"
     text = "Database connection failed: {detail}"
-    hints = ("nself db test-connection", "nself status postgres", "nself logs postgres --tail 50")
+    hints = ("nself db status", "nself db test-connection", "nself logs postgres --tail 50")
 
 
 def conninfo(sockets: Path, database: str = embedded.DATABASE) -> str:

@@ -125,28 +125,40 @@ class Follower:
             *lines, self.rest = (self.rest + data).split(b"\n")
             yield from (line.decode(errors="replace") for line in lines)
 
-    def _newer(self) -> list[Path]:
-        """Files that were begun after ours, oldest first; none while ours is the current one."""
-        newer: list[Path] = []
+    def _newer(self) -> list[int]:
+        """Descriptors of files that were begun after ours, oldest first; none while ours is the current one.
+
+        Opened from the newest on: a rotation moves files the same way, so that none slips past.
+        """
+        newer: list[int] = []
         for candidate in (self.path, *(Path(f"{self.path}.{number}") for number in range(1, MAX_BACKUPS))):
-            if not candidate.exists() or _same(self.descriptor, candidate):
+            try:
+                found = os.open(candidate, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            if _same(found, self.descriptor):
+                os.close(found)
                 break
-            newer.append(candidate)
+            if any(_same(found, other) for other in newer):
+                os.close(found)
+            else:
+                newer.append(found)
         return newer[::-1]
 
     def lines(self) -> Iterator[str]:
         """What came since the last call."""
         yield from self._read()
-        for path in self._newer():
-            # Ours was renamed: what was written to it until then comes first.
-            yield from self._read()
-            try:
-                fresh = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                return
-            self.close()
-            self.descriptor, self.at = fresh, 0
-            yield from self._read()
+        newer = self._newer()
+        try:
+            while newer:
+                # Ours was renamed: what was written to it until then comes first.
+                yield from self._read()
+                self.close()
+                self.descriptor, self.at = newer.pop(0), 0
+                yield from self._read()
+        finally:
+            for descriptor in newer:
+                os.close(descriptor)
 
     def close(self) -> None:
         if self.descriptor >= 0:
@@ -154,13 +166,8 @@ class Follower:
             self.descriptor = -1
 
 
-def _same(descriptor: int, path: Path) -> bool:
-    if descriptor < 0:
-        return False
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
+def _same(one: int, other: int) -> bool:
+    return one >= 0 and other >= 0 and os.path.samestat(os.fstat(one), os.fstat(other))
 
 
 def pause() -> None:
