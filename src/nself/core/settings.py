@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -49,9 +50,7 @@ class Value(NamedTuple):
     odd: str | None = None
 
 
-def _later(name: str, kind: Kind, default: str, effect: str, **more: object) -> Setting:
-    return Setting(name, kind, default, effect, ready=False, **more)  # type: ignore[arg-type]
-
+_later = partial(Setting, ready=False)
 
 DECLARED: tuple[Setting, ...] = (
     # Stripe

@@ -88,21 +88,9 @@ class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
 
 
-class ShownInvoice(msgspec.Struct, frozen=True, kw_only=True):
-    """An invoice with its lines, and when its period was."""
+class ShownInvoice(Invoice, frozen=True, kw_only=True):
+    """An invoice with its lines."""
 
-    id: str
-    number: str | None
-    user: str | None
-    customer: str
-    status: str
-    currency: str
-    total_minor: int
-    amount_due_minor: int
-    amount_paid_minor: int
-    livemode: bool
-    created_at: datetime
-    synced_at: datetime
     lines: list[InvoiceLine]
 
 
