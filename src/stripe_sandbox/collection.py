@@ -51,8 +51,7 @@ def drafts_follow(call: Call, customer: Object) -> None:
     for invoice in call.find("invoice", customer=customer["id"], status="draft"):
         said = invoice_totals.as_customer_is(call, customer)
         if any(invoice[name] != value for name, value in said.items()):
-            call.change(invoice, said)
-            call.change(invoice, totals(call, invoice))
+            call.update(invoice, {**said, **totals(call, invoice)}, "invoice.updated")
 
 
 def lines_changed(call: Call, invoice: Object) -> None:

@@ -104,7 +104,7 @@ def give_to_customer(call: Call, customer: Object, coupon: str) -> None:
         detach(call, call.load("discount", customer["_discount"]))
         customer.update(call.load("customer", customer["id"]))
     made = make(call, found, None, {"customer": customer["id"]})
-    call.change(customer, {"_discount": made})
+    call.update(customer, {"_discount": made}, "customer.updated")
 
 
 def running(call: Call, identifiers: Sequence[str]) -> list[str]:
@@ -146,10 +146,14 @@ def detach(call: Call, discount: Object) -> None:
     for kind in ("subscription", "subscription_item"):
         owner = call.look(kind, discount[kind]) if discount[kind] else None
         if owner is not None and discount["id"] in owner.get("discounts", ()):
-            call.change(owner, {"discounts": [one for one in owner["discounts"] if one != discount["id"]]})
+            left = {"discounts": [one for one in owner["discounts"] if one != discount["id"]]}
+            if kind == "subscription":
+                call.update(owner, left, "customer.subscription.updated")
+            else:
+                call.change(owner, left)
     customer = call.load("customer", discount["customer"])
     if customer.get("_discount") == discount["id"]:
-        call.change(customer, {"_discount": None})
+        call.update(customer, {"_discount": None}, "customer.updated")
     call.emit("customer.discount.deleted", discount)
 
 

@@ -86,7 +86,7 @@ def dispute(call: Call, charge: Object, reason: DisputeReason) -> None:
             "_due_by": call.now + _TIME_TO_ANSWER,
         },
     )
-    call.change(charge, {"disputed": True})
+    call.update(charge, {"disputed": True}, "charge.updated")
     call.emit("charge.dispute.created", made)
     _move(call, made, -made["amount"], "charge.dispute.funds_withdrawn")
 
