@@ -71,3 +71,23 @@ def test_work_goes_on_when_the_log_cannot_be_written(tmp_path: Path, capsys: pyt
     log.info("anything")
     log.close()
     assert capsys.readouterr() == ("", "")
+
+
+def test_lines_are_written_where_an_operator_made_the_shared_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "shared"
+    monkeypatch.setattr(log, "SHARED", shared)
+    log.configure("cli", "info", tmp_path / "own")
+    log.info("webhook_received", event="evt_1")
+    assert not shared.exists()
+    shared.mkdir()
+    log.configure("cli", "info", tmp_path / "own")
+    log.info("webhook_received", event="evt_2")
+    log.info("usage_recorded")
+    log.close()
+    assert [json.loads(line)["message"] for line in (shared / "billing.log").read_text().splitlines()] == [
+        "webhook_received",
+        "usage_recorded",
+    ]
+    assert "evt_2" in (shared / "billing-webhooks.log").read_text()
