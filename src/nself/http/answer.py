@@ -7,6 +7,7 @@ import uuid
 from typing import Any, cast
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 
 from nself import log
@@ -45,6 +46,17 @@ def new_request_id() -> str:
 def body(result: object, request_id: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """`result` as JSON."""
     return Response(_encode(result), status, {"Request-Id": request_id, **(headers or {})}, "application/json")
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body, at most `limit` bytes. Raises BodyTooLarge before more than that is held."""
+    parts, size = list[bytes](), 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise BodyTooLarge(limit=limit)
+        parts.append(part)
+    return b"".join(parts)
 
 
 def foreseen(error: Exception) -> BillingError | None:

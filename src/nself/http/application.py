@@ -92,7 +92,7 @@ def _endpoint(app: App, row: Route) -> Endpoint:
     async def run(request: Request) -> Response:
         request_id, limit = answer.new_request_id(), app.settings.seconds("API_TIMEOUT")
         try:
-            raw = await read_body(request, app.settings.bytes("API_MAX_BODY"))
+            raw = await answer.read_body(request, app.settings.bytes("API_MAX_BODY"))
             async with asyncio.timeout(limit):
                 return await to_thread.run_sync(_run, app, row, request, raw, request_id, abandon_on_cancel=True)
         except TimeoutError:
@@ -101,17 +101,6 @@ def _endpoint(app: App, row: Route) -> Endpoint:
             return answer.failure(error, request_id)
 
     return run
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body, at most `limit` bytes. Raises BodyTooLarge before more than that is held."""
-    parts, size = list[bytes](), 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise answer.BodyTooLarge(limit=limit)
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _run(app: App, row: Route, request: Request, raw: bytes, request_id: str) -> Response:

@@ -19,13 +19,11 @@ def webhook(app: App) -> Callable[[Request], Awaitable[Response]]:
     """HEAD is answered, so that `curl -I` shows that the route stands."""
 
     async def run(request: Request) -> Response:
-        from nself.http.application import read_body
-
         request_id = answer.new_request_id()
         if request.method == "HEAD":
             return Response(status_code=200, headers={"Request-Id": request_id})
         try:
-            body = await read_body(request, app.settings.bytes("WEBHOOK_MAX_BODY"))
+            body = await answer.read_body(request, app.settings.bytes("WEBHOOK_MAX_BODY"))
             header = request.headers.get("stripe-signature")
             return answer.body(await to_thread.run_sync(receive, app, body, header), request_id)
         except Exception as error:  # the boundary: Stripe sends the event again after anything but 2xx
