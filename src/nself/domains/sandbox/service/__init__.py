@@ -1,0 +1,1 @@
+"""The demonstration, and what an operator does to the sandbox."""
