@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from nself import log
 from nself.app import App
@@ -54,13 +54,13 @@ def require_user(app: App, user: str) -> None:
         raise NoSuchUser(user=user)
 
 
-def create_users(app: App, users: Iterable[str]) -> int:
-    """Make users known, without email; number of those that were new."""
+def create_users(app: App, users: Mapping[str, str | None]) -> int:
+    """Make users known, with their email where there is one; number of those that were new."""
     wanted = sorted(users)
     if not wanted:
         return 0
     with app.db.transaction() as tx:
-        return store.add_users(tx, wanted, [None] * len(wanted))
+        return store.add_users(tx, wanted, [users[user] for user in wanted])
 
 
 def create(app: App, given: CreateCustomer) -> CreatedCustomer:

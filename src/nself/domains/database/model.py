@@ -49,6 +49,12 @@ class TruncateRefused(Denied):
     )
 
 
+class LiveRowsHere(Denied):
+    code, guide = "live_rows_here", "9.1"
+    text = "{table} holds rows of live mode: a database with real customers is never emptied; nothing was changed"
+    hints = ("nself db test-connection", "nself env get DATABASE_URL")
+
+
 READS = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "SHOW", "EXPLAIN"})
 """First keywords of statements that return rows."""
 
@@ -65,6 +71,14 @@ class Statement(NamedTuple):
     @property
     def reads(self) -> bool:
         return self.kind in READS
+
+
+class StoredTable(NamedTuple):
+    """A table of the product; `has_mode`: its rows say whether they are of live mode."""
+
+    schema: str
+    name: str
+    has_mode: bool
 
 
 class Place(NamedTuple):

@@ -28,3 +28,17 @@ select
     case when rolsuper then set_config('role', 'pg_read_all_data', true) end
 from pg_roles
 where rolname = current_user;
+
+-- name: tables
+-- What the product stores, partitions with their parent; the migrations' own book is not data.
+select
+    space.nspname as schema, class.relname as name,
+    exists (
+        select from pg_attribute column_ where column_.attrelid = class.oid and column_.attname = 'livemode' and not column_.attisdropped
+    ) as has_mode
+from pg_class class
+join pg_namespace space on space.oid = class.relnamespace
+where
+    class.relkind in ('r', 'p') and not class.relispartition and class.relname <> 'schema_migrations'
+    and (space.nspname = 'billing' or (space.nspname = 'auth' and class.relname = 'users'))
+order by schema, name;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from nself.domains.database.model import (
     ConnectionTest,
     DatabaseStatus,
     DoneStatement,
+    LiveRowsHere,
     Outcome,
     Pong,
     QueryFailed,
@@ -232,3 +233,24 @@ def _answer(outcomes: list[Outcome], limit: int) -> QueryRows | list[DoneStateme
         notes.append(f"only the first {limit} rows are shown: --limit {limit * 10} shows more")
     names = rules.distinct(last.columns)
     return QueryRows([dict(zip(names, row, strict=True)) for row in last.rows or ()], notes)
+
+
+# ---- empty ----
+
+
+def empty(app: App, keep: Collection[str]) -> list[str]:
+    """Forget all data but the tables `keep`; the names of those that held any. Test mode only, for the sandbox.
+
+    Raises LiveRowsHere where any row is of live mode.
+    """
+
+    def work(tx: Tx) -> list[str]:
+        found = store.tables(tx)
+        for table in store.with_live_rows(tx, found):
+            raise LiveRowsHere(table=table.name)
+        filled = store.filled(tx, [one for one in found if one.name not in keep])
+        if filled:
+            store.empty(tx, filled)
+        return [one.name for one in filled]
+
+    return app.db.transact(work)

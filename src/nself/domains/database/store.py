@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -12,12 +12,13 @@ from typing import Any, cast
 from uuid import UUID
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.database.model import AppliedMigration, Outcome, Place, Statement
+from nself.domains.database.model import AppliedMigration, Outcome, Place, Statement, StoredTable
 
 SQL = beside(__file__)
 PLAIN = (str, bool, int, float, datetime, date, time, timedelta, UUID, dict, type(None))
@@ -119,6 +120,39 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(one) for one in cast("list[Any]", value)]
     return cast("Any", value) if isinstance(value, PLAIN) else str(value)
+
+
+# ---- All tables at once: their names come from the catalog, quoted there ----
+
+
+def tables(tx: Tx) -> list[StoredTable]:
+    return tx.all(SQL["tables"], StoredTable)
+
+
+def filled(tx: Tx, tables: Sequence[StoredTable]) -> list[StoredTable]:
+    """Those that hold any row."""
+    return _those_with(tx, tables, sql.SQL("true"))
+
+
+def with_live_rows(tx: Tx, tables: Sequence[StoredTable]) -> list[StoredTable]:
+    return _those_with(tx, [one for one in tables if one.has_mode], sql.SQL("livemode"))
+
+
+def _those_with(tx: Tx, tables: Sequence[StoredTable], condition: sql.SQL) -> list[StoredTable]:
+    part = sql.SQL("select {at} where exists (select from {table} where {condition})")
+    parts = [part.format(at=sql.Literal(at), table=_name(one), condition=condition) for at, one in enumerate(tables)]
+    rows = tx.connection.execute(sql.SQL(" union all ").join(parts)).fetchall() if parts else []
+    return [tables[int(row[0])] for row in rows]
+
+
+def empty(tx: Tx, tables: Sequence[StoredTable]) -> None:
+    """Forget every row of these tables and of those that refer to them; identities begin at 1 again."""
+    names = sql.SQL(", ").join(map(_name, tables))
+    tx.connection.execute(sql.SQL("truncate {names} restart identity cascade").format(names=names))
+
+
+def _name(table: StoredTable) -> sql.Identifier:
+    return sql.Identifier(table.schema, table.name)
 
 
 # ---- The steps of a connection ----

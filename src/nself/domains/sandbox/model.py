@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from nself.core.errors import Denied, Invalid, Unavailable
+import msgspec
+
+from nself.core.errors import Conflict, Denied, Invalid, Unavailable
+
+
+class ResetDone(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `sandbox reset`: how many objects of a kind were loaded, which settings and services changed."""
+
+    fixtures: str | None
+    loaded: dict[str, int]
+    emptied: list[str]
+    settings: list[str]
+    settings_kept_in: str | None
+    services: list[str]
+    seconds: float
 
 
 class TestModeOnly(Denied):
@@ -27,3 +41,17 @@ class SandboxRefused(Invalid):
     code, guide = "sandbox_refused", "9.3"
     text = "The sandbox refuses: {detail}"
     hints = ("nself billing sandbox --help",)
+
+
+class ResetUnconfirmed(Denied):
+    code, guide = "confirmation_needed", "9.2"
+    text = (
+        "This forgets everything in the sandbox and all local data of test mode; --yes is needed. Nothing was changed"
+    )
+    hints = ("nself billing sandbox reset --fixtures guide --yes",)
+
+
+class ResetUnderWay(Conflict):
+    code, guide = "reset_under_way", "9.2"
+    text = "Another command resets this sandbox at the moment"
+    hints = ("nself status",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from nself import config
@@ -188,3 +188,22 @@ def _removed(after: Settings, name: str, files: list[str]) -> WrittenSetting:
         in_force=value.origin in ("default", "nothing"),
         note="; ".join(notes),
     )
+
+
+def replace_all(app: App, values: Mapping[str, str], keep: Collection[str]) -> tuple[list[str], Path | None]:
+    """Step: of our settings the files hold `values` and what they had of `keep`; every other name stays.
+
+    The names that changed, and the folder in which the files are kept as they were before.
+    """
+    files = (app.project.env, app.project.env_local, app.project.secrets)
+    standing = {name for path in files for name in rules.read(store.read(path)) if name in BY_NAME}
+    gone = sorted(standing - set(values) - set(keep))
+    fresh = [name for name, text in values.items() if name not in standing or app.settings.value(name).text != text]
+    if not gone and not fresh:
+        return [], None
+    kept = store.keep_copies(files, app.project.state / "backup" / f"settings-{app.clock():%Y%m%dT%H%M%S%f}")
+    if gone:
+        unset(app, UnsetSettings(names=gone))
+    if fresh:
+        set_values(app, SetSettings(assignments=[f"{name}={values[name]}" for name in fresh]))
+    return sorted({*gone, *fresh}), kept

@@ -118,3 +118,19 @@ def ignore(root: Path) -> None:
     if missing:
         end = "" if not before or before.endswith("\n") else "\n"
         replace(path, before + end + "".join(f"{line}\n" for line in missing))
+
+
+def keep_copies(paths: Iterable[Path], folder: Path) -> Path | None:
+    """Private copies of those files that exist; the folder, or None where there was nothing to keep."""
+    found = [path for path in paths if path.exists()]
+    if not found:
+        return None
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+        for path in found:
+            copy = folder / path.name
+            copy.touch(0o600)
+            copy.write_bytes(path.read_bytes())
+    except OSError as error:
+        raise SettingsNotWritten(path=folder, detail=error.strerror or error) from error
+    return folder

@@ -44,7 +44,7 @@ def _rows(app: App) -> tuple[entrypoint.Mirror, ...]:
     return cast("tuple[entrypoint.Mirror, ...]", app.registry.rows(entrypoint.Mirror))
 
 
-def refresh(app: App, kind: str, object_id: str, also: Callable[[Tx], None]) -> None:
+def refresh(app: App, kind: str, object_id: str, also: Callable[[Tx], None] = lambda _: None) -> None:
     """Fetch the object and store it; `also` runs in the same transaction. Raises the gateway's errors."""
     apply = cast(Apply, app.registry.resolve(_row(app, kind).apply))
 

@@ -65,8 +65,7 @@ def _services(app: App) -> Iterator[str]:
         setting.set_values(app, SetSettings(assignments=missing))
     stack.start(app, StartServices(services=["postgres", "stripe-mock"]))
     yield "services      postgres and stripe-mock (the Stripe sandbox) run"
-    url = f"http://127.0.0.1:{app.settings.integer('BILLING_PORT')}/webhooks/stripe"
-    endpoint = endpoints.update_url(app, UpdateUrl(url=url))
+    endpoint = endpoints.update_url(app, UpdateUrl(url=endpoints.receiver_url(app)))
     if any(row.changed for row in stack.status(app, ShowStatus(services=["billing"]))):
         stack.restart(app, RestartServices(services=["billing"]))  # it does not know the endpoint's secret yet
     else:

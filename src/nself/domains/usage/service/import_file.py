@@ -223,7 +223,7 @@ def _import_chunk(app: App, plan: Plan, chunk: list[Piece]) -> Tally | Progress:
 
 def _create_users(app: App, events: list[Given]) -> int:
     users = {event.user for event in events if isinstance(event, UsageEvent) and rules.is_name(event.user)}
-    return customer.create_users(app, users - customer.known_users(app, users))
+    return customer.create_users(app, dict.fromkeys(users - customer.known_users(app, users)))
 
 
 def _events(plan: Plan, piece: Piece) -> list[Given]:

@@ -22,6 +22,11 @@ TEST_SECONDS = 10
 MARK = {"nself": "webhooks"}
 
 
+def receiver_url(app: App) -> str:
+    """Where this project's own service takes events, for who is on this machine."""
+    return f"http://127.0.0.1:{app.settings.integer('BILLING_PORT')}/webhooks/stripe"
+
+
 def list_endpoints(app: App, given: ListEndpoints) -> list[Endpoint]:
     """All endpoints of the account."""
     return [_endpoint(one) for one in app.stripe.webhook_endpoints()]
@@ -56,7 +61,7 @@ def update_url(app: App, given: UpdateUrl) -> UpdatedEndpoint:
 
 def test_signature(app: App, given: TestSignature) -> SignatureTest:
     """Send signed test events to our own receiver. Raises NoWebhookSecret, ReceiverAway."""
-    url = f"http://127.0.0.1:{app.settings.integer('BILLING_PORT')}/webhooks/stripe"
+    url = receiver_url(app)
     secrets = app.settings.secrets("STRIPE_WEBHOOK_SECRET")
     if not secrets:
         raise NoWebhookSecret

@@ -1,0 +1,115 @@
+"""Putting everything back: the sandbox, the local tables, and with `--fixtures guide` settings and services.
+
+The services that would write meanwhile are stopped first. A reset that was killed is repaired by the next one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import msgspec
+
+from nself import log
+from nself.app import App
+from nself.core.clock import monotonic
+from nself.domains.connection.service import mirror
+from nself.domains.customer import service as customer
+from nself.domains.database import service as database
+from nself.domains.quota import service as quota
+from nself.domains.quota.inputs import SetQuota
+from nself.domains.sandbox import rules, store
+from nself.domains.sandbox.inputs import ResetSandbox
+from nself.domains.sandbox.model import ResetDone, ResetUnconfirmed, ResetUnderWay, TestModeOnly
+from nself.domains.setting import service as setting
+from nself.domains.stack import service as stack
+from nself.domains.stack.inputs import RestartServices, ShowStatus, StartServices, StopServices
+from nself.domains.usage.service import aggregate, record
+from nself.domains.webhook.service import endpoints, process
+from nself.domains.webhook.service.receive import receive
+from nself.gateway import signature
+
+KEPT_TABLES = ("billing_api_keys",)
+"""An app that was given a key goes on with it."""
+
+
+def reset(app: App, given: ResetSandbox) -> ResetDone:
+    """Raises TestModeOnly, ResetUnconfirmed, ResetUnderWay, LiveRowsHere, and what its steps raise."""
+    if app.settings.live:
+        raise TestModeOnly()
+    if not given.yes:
+        raise ResetUnconfirmed()
+    app.ensure_project()
+    with _alone(app):
+        return _reset(app, given)
+
+
+@contextmanager
+def _alone(app: App) -> Generator[None]:
+    """One reset at a time; the lock is gone with its process."""
+    descriptor = os.open(app.project.state / "reset.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ResetUnderWay() from None
+    else:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _reset(app: App, given: ResetSandbox) -> ResetDone:
+    began, guide = monotonic(), given.fixtures == "guide"
+    before = {row.service for row in stack.status(app, ShowStatus()) if row.state == "running"}
+    changed, kept = setting.replace_all(app, rules.GUIDE_SETTINGS, rules.KEPT_SETTINGS) if guide else ([], None)
+    stack.stop(app, StopServices(services=["billing"]))
+    _sandbox_runs(app)
+    emptied = database.empty(app, KEPT_TABLES)
+    store.admin(app.settings.integer("STRIPE_MOCK_PORT"), "POST", "reset", {})
+    loaded = _load_guide(app) if guide else {}
+    started = stack.start(app, StartServices(services=[] if guide else sorted(before)))
+    log.info("sandbox_reset", fixtures=given.fixtures, emptied=emptied, settings=changed)
+    return ResetDone(
+        fixtures=given.fixtures,
+        loaded=loaded,
+        emptied=emptied,
+        settings=changed,
+        settings_kept_in=str(kept.relative_to(app.project.root)) if kept else None,
+        services=[f"{row.service} {row.state}" for row in started],
+        seconds=round(monotonic() - began, 1),
+    )
+
+
+def _sandbox_runs(app: App) -> None:
+    """With the settings of now."""
+    rows = stack.start(app, StartServices(services=["postgres", "stripe-mock"]))
+    if any(row.changed for row in rows):
+        stack.restart(app, RestartServices(services=["stripe-mock"]))
+
+
+def _load_guide(app: App) -> dict[str, int]:
+    """The guide's objects in the sandbox, their mirrors here, and its user with quota and usage."""
+    port = app.settings.integer("STRIPE_MOCK_PORT")
+    endpoint = rules.endpoint(endpoints.receiver_url(app), rules.GUIDE_SETTINGS["STRIPE_WEBHOOK_SECRET"])
+    loaded = store.admin(port, "POST", "fixtures", {"set": "guide"})["loaded"]
+    loaded |= store.admin(port, "POST", "fixtures", {"objects": [endpoint]})["loaded"]
+    customer.create_users(app, {rules.GUIDE_USER: rules.GUIDE_EMAIL})
+    for one in (*app.stripe.customers(), *app.stripe.invoices()):
+        mirror.refresh(app, one["object"], one["id"])
+    metric, limit = rules.GUIDE_QUOTA
+    quota.set_quota(app, SetQuota(user=rules.GUIDE_USER, metric=metric, limit=limit, mode="overage"))
+    record.ingest(app, list(rules.guide_usage(app.clock())), "guide")
+    aggregate.aggregate(app)
+    for event in app.stripe.events():
+        _deliver(app, msgspec.json.encode(event))
+    while process.process_due(app):
+        pass
+    return loaded
+
+
+def _deliver(app: App, body: bytes) -> None:
+    """As Stripe would: signed, through the receiver."""
+    secret = rules.GUIDE_SETTINGS["STRIPE_WEBHOOK_SECRET"]
+    receive(app, body, signature.sign(body, secret, app.clock()))
