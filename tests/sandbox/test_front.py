@@ -194,3 +194,9 @@ def test_the_rate_limit_is_a_token_bucket(tmp_path: Path) -> None:
         assert (error.http_status, error.code) == (429, "rate_limit")
         time.sleep(0.15)
         api.balance.retrieve()
+
+
+def test_less_than_one_call_a_second(tmp_path: Path) -> None:
+    with running(tmp_path / "limited", rate_limit=0.5) as limited, sdk(limited.url) as api:
+        api.balance.retrieve()
+        assert refusal(stripe.RateLimitError, api.balance.retrieve).http_status == 429
