@@ -7,9 +7,11 @@ INSTALLED := $(VENV)/.installed
 LOG ?=
 DEMO := demo
 WORKERS ?= auto
+# The oldest release of Stripe's SDK that is supported; the newest is in requirements.lock.
+OLDEST_SDK := 15.2.1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long check lint types contracts migrations docs docs-check guide bench lock clean
+.PHONY: help install demo test test-long test-sdk stripe-live check lint types contracts migrations docs docs-check guide bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +36,17 @@ test: install ## Run the test suite (real PostgreSQL, real processes), in parall
 
 test-long: install ## Run the tests that need longer
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m long -q
+
+test-sdk: install build/stripe-$(OLDEST_SDK)/.installed ## Run the contract tests with the oldest supported release of Stripe's SDK
+	@PYTHONPATH=build/stripe-$(OLDEST_SDK) $(BIN)/python -c 'import stripe; assert stripe.VERSION == "$(OLDEST_SDK)", stripe.VERSION'
+	@PYTHONPATH=build/stripe-$(OLDEST_SDK) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q tests/contract tests/gateway
+
+build/stripe-$(OLDEST_SDK)/.installed:
+	@$(UV) pip install --quiet --python $(BIN)/python --target $(@D) --no-deps stripe==$(OLDEST_SDK)
+	@touch $@
+
+stripe-live: install ## Run the contract tests against Stripe's test mode; the key is in STRIPE_LIVE_TEST_KEY
+	@$(BIN)/python -m pytest --stripe-live -v tests/contract --ignore tests/contract/test_target.py
 
 check: lint types contracts migrations docs-check test ## Everything that CI asks for, but test-long
 

@@ -16,10 +16,13 @@ from stripe_sandbox.admin_input import Refused, read
 from stripe_sandbox.billing import policy
 from stripe_sandbox.call import Call
 from stripe_sandbox.clock import Clock
-from stripe_sandbox.faults import DeliveryFault, RequestFault
+from stripe_sandbox.faults import Fault
+from stripe_sandbox.fixtures.shapes import Misfit, fit_object
 from stripe_sandbox.front import Answer, Request
+from stripe_sandbox.resource import OPERATIONS, RESOURCES
 from stripe_sandbox.resources.setup_intents import authenticated
 from stripe_sandbox.store import Object, Store
+from stripe_sandbox.surface import surface
 from stripe_sandbox.timeline import Timeline
 
 
@@ -62,6 +65,7 @@ class _Journey:
     target: float
 
 
+_FIXED = ("id", "object")
 _EVENT_STEMS = {"subscription": "customer.subscription", "tax_id": "customer.tax_id"}
 
 
@@ -127,7 +131,7 @@ class Admin:
 
     def _add_fault(self, request: Request) -> Any:
         try:
-            fault = msgspec.json.decode(request.body, type=RequestFault | DeliveryFault)
+            fault = msgspec.json.decode(request.body, type=Fault)
         except msgspec.DecodeError as error:
             raise Refused(400, str(error)) from error
         return faults.add(self._store, fault)
@@ -179,14 +183,18 @@ class Admin:
         stem = _EVENT_STEMS.get(wanted.kind, wanted.kind)
         with self._store.transaction():
             obj = self._object(wanted.kind, wanted.id)
+            event = f"{stem}.{'deleted' if wanted.delete else 'updated'}"
+            told = wanted.webhook and event in surface().events
+            if wanted.delete and not _can_be_deleted(wanted.kind, event):
+                raise Refused(400, f"Stripe never deletes a {wanted.kind}.")
             if wanted.delete:
-                return call.delete(obj, f"{stem}.deleted" if wanted.webhook else None)
-            unknown = [name for name in wanted.changes if name not in obj or name in ("id", "object")]
-            if unknown:
-                raise Refused(400, f"{wanted.kind} has no field that can be changed: {', '.join(unknown)}")
-            previous = call.record(obj, _merged(obj, wanted.changes))
-            if wanted.webhook and previous is not None:
-                call.emit(f"{stem}.updated", obj, previous)
+                return call.delete(obj, event if told else None)
+            fixed = [name for name in wanted.changes if name not in obj or name in _FIXED or name.startswith("_")]
+            if fixed:
+                raise Refused(400, f"{wanted.kind} has no field that can be changed: {', '.join(fixed)}")
+            previous = _record(call, obj, _merged(obj, wanted.changes))
+            if told and previous is not None:
+                call.emit(event, obj, previous)
             return call.show(obj)
 
     def _show_clock(self, request: Request) -> Any:
@@ -223,6 +231,21 @@ def _merged(current: Object, changes: Object) -> Object:
         both = isinstance(value, dict) and isinstance(old, dict)
         merged[name] = {**cast(Object, old), **_merged(cast(Object, old), cast(Object, value))} if both else value
     return merged
+
+
+def _record(call: Call, obj: Object, changes: Object) -> Object | None:
+    """The change, and what was before. Raises Refused when no object of Stripe's can look like that."""
+    try:
+        previous = call.record(obj, changes)
+        fit_object(obj["object"], call.show(obj), whole=True)
+    except (Misfit, TypeError) as misfit:
+        raise Refused(400, f"{obj['object']} {obj['id']}: {misfit}") from misfit
+    return previous
+
+
+def _can_be_deleted(kind: str, event: str) -> bool:
+    path = RESOURCES[kind].path
+    return event in surface().events or any(name.startswith(f"DELETE {path}/{{") for name in OPERATIONS)
 
 
 def _json(status: int, body: Any) -> Answer:

@@ -58,7 +58,30 @@ class DeliveryFault(
         return bool(re.fullmatch(self.events, event_type))
 
 
-Fault = RequestFault | DeliveryFault
+class Outage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="outage", tag_field="on"):
+    """Every call that matches fails between two instants of the sandbox's clock, the second not included."""
+
+    since: int
+    until: int
+    method: str = ".*"
+    path: str = ".*"
+    drop: bool = False  # no answer at all, where the answer is 503 otherwise
+
+    def __post_init__(self) -> None:
+        if self.since >= self.until:
+            raise ValueError("until must be later than since")
+        _compiles(self.method, self.path)
+
+    @property
+    def times(self) -> int:
+        return 1  # it ends by time alone
+
+    def strikes(self, method: str, path: str, now: float) -> RequestFault | None:
+        hit = self.since <= now < self.until and re.fullmatch(self.method, method) and re.search(self.path, path)
+        return RequestFault(drop=self.drop, status=None if self.drop else 503) if hit else None
+
+
+Fault = RequestFault | DeliveryFault | Outage
 
 
 def _compiles(*patterns: str) -> None:
@@ -89,9 +112,11 @@ def clear(store: Store, identifier: str | None) -> int:
     return store.run("DELETE FROM faults WHERE id = ?", identifier)
 
 
-def take_for_request(store: Store, method: str, path: str) -> RequestFault | None:
+def take_for_request(store: Store, method: str, path: str, now: float) -> RequestFault | None:
     """The first matching fault, with one of its times used up."""
     for identifier, fault in _standing(store):
+        if isinstance(fault, Outage) and (struck := fault.strikes(method, path, now)):
+            return struck
         if isinstance(fault, RequestFault) and fault.hits(method, path):
             _use(store, identifier)
             return fault
@@ -108,7 +133,7 @@ def take_for_delivery(store: Store, event_type: str) -> tuple[str, DeliveryFault
 
 def _standing(store: Store) -> list[tuple[str, Fault]]:
     rows = store.rows("SELECT id, data FROM faults WHERE remaining > 0 ORDER BY n")
-    return [(identifier, msgspec.json.decode(data, type=RequestFault | DeliveryFault)) for identifier, data in rows]
+    return [(identifier, msgspec.json.decode(data, type=Fault)) for identifier, data in rows]
 
 
 def _use(store: Store, identifier: str) -> int:

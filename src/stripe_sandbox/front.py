@@ -88,7 +88,7 @@ class Front:
             auth.permit(self._store, key, request.method, request.path)
             self._rate_limit.take()
             _check_headers(request.headers)
-            fault = faults.take_for_request(self._store, request.method, request.path)
+            fault = faults.take_for_request(self._store, request.method, request.path, self._clock.time())
             answer = await self._with_key(request, request_id, fault)
         except StripeError as error:
             answer = _refusal(error, request_id)

@@ -9,14 +9,15 @@ class RateLimit:
     def __init__(self, per_second: float) -> None:
         """0 is no limit."""
         self._per_second = per_second
-        self._tokens = per_second
+        self._capacity = max(1.0, per_second)
+        self._tokens = self._capacity
         self._filled_at = time.monotonic()
 
     def take(self) -> None:
         if self._per_second <= 0:
             return
         now = time.monotonic()
-        self._tokens = min(self._per_second, self._tokens + (now - self._filled_at) * self._per_second)
+        self._tokens = min(self._capacity, self._tokens + (now - self._filled_at) * self._per_second)
         self._filled_at = now
         if self._tokens < 1:
             raise rate_limited()

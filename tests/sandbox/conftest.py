@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+import requests
 import stripe
 
 from stripe_openapi import validate_traffic
@@ -38,10 +39,11 @@ def ask(url: str, method: str, body: Any = None, headers: dict[str, str] | None 
 @contextmanager
 def sdk(url: str, key: str = "sk_test_sandbox", **options: Any) -> Generator[Sdk]:
     """The official client, which does not retry by itself unless a test asks for it."""
-    http = stripe.RequestsClient()
+    session = requests.Session()
+    http = stripe.RequestsClient(session=session)
     settings = {"stripe_version": API_VERSION, "max_network_retries": 0, **options}
     client: Any = stripe.StripeClient(key, base_addresses={"api": url}, http_client=http, **settings)
-    client.v1.address = url
+    client.v1.address, client.v1.session = url, session
     try:
         yield client.v1
     finally:

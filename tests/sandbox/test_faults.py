@@ -7,6 +7,7 @@ import pytest
 import stripe
 
 from sandbox.conftest import Receiver, Sandbox, Sdk, ask, drafted, event_types, paying_customer, refusal
+from sandbox.timing import HOUR
 
 
 @pytest.mark.parametrize(
@@ -124,10 +125,31 @@ def test_edits_by_hand(api: Sdk, sandbox: Sandbox, receiver: Receiver) -> None:
 
 def test_wrong_edits(api: Sdk, sandbox: Sandbox) -> None:
     customer = api.customers.create()
-    for changes in ({"nmae": "x"}, {"id": "cus_x"}, {"object": "x"}):
+    wrong = ({"nmae": "x"}, {"id": "cus_x"}, {"object": "x"}, {"balance": "abc"}, {"tax_exempt": "no"}, {"_x": 1})
+    for changes in wrong:
         assert sandbox.admin("POST", "edit", {"kind": "customer", "id": customer.id, "changes": changes}) == 400
     assert sandbox.admin("POST", "edit", {"kind": "customer"}) == 400
     assert sandbox.admin("POST", "edit", {"kind": "coupon", "id": "x"}) == 404
+    assert api.customers.retrieve(customer.id).to_dict() == customer.to_dict()
+    invoice = {"kind": "invoice", "id": drafted(api, customer.id, 500).id}
+    for changes in ({"status": "nonsense"}, {"_due_at": 5}, {"total": None}):
+        assert sandbox.admin("POST", "edit", {**invoice, "changes": changes}) == 400
+    api.invoices.pay(drafted(api, paying_customer(api).id, 500).id)
+    charge = api.charges.list().data[0]
+    assert sandbox.admin("POST", "edit", {"kind": "charge", "id": charge.id, "delete": True}) == 400
+    assert api.charges.retrieve(charge.id).status == "succeeded"
+
+
+def test_an_edit_that_stripe_has_no_event_for(api: Sdk, sandbox: Sandbox) -> None:
+    """There is no `invoiceitem.updated`, but there is a `coupon.updated`."""
+    customer = api.customers.create()
+    drafted(api, customer.id, 500)
+    item, coupon = api.invoice_items.list().data[0], api.coupons.create({"percent_off": 10})
+    mark = api.events.list({"limit": 1}).data[0].id
+    sandbox.admin("POST", "edit", {"kind": "invoiceitem", "id": item.id, "changes": {"description": "by hand"}})
+    sandbox.admin("POST", "edit", {"kind": "coupon", "id": coupon.id, "changes": {"name": "by hand"}})
+    assert api.invoice_items.retrieve(item.id).description == "by hand"
+    assert event_types(api, ending_before=mark) == ["coupon.updated"]
 
 
 def test_reset_and_state(api: Sdk, sandbox: Sandbox) -> None:
@@ -148,3 +170,32 @@ def test_who_may_use_the_admin_routes(sandbox: Sandbox) -> None:
     assert ask(f"{sandbox.url}/_sandbox/reset", "POST", {}, browser) == 403
     forwarded = {"X-Forwarded-For": "192.0.2.1"}
     assert ask(f"{sandbox.url}/_sandbox/health", "GET", None, forwarded)["status"] == "ok"
+
+
+@pytest.mark.parametrize(("drop", "kind"), [(False, stripe.APIError), (True, stripe.APIConnectionError)])
+def test_an_outage_between_two_times(api: Sdk, sandbox: Sandbox, drop: bool, kind: Any) -> None:
+    """From an hour from now on, for two hours; every call fails, and none is kept."""
+    now = sandbox.admin("GET", "clock")["now"]
+    key: Any = {"idempotency_key": "key"}
+    sandbox.fault(on="outage", since=now + HOUR, until=now + 3 * HOUR, drop=drop, path="^/v1/customers")
+    api.customers.list()
+    for _ in range(2):
+        sandbox.admin("POST", "clock", {"advance": HOUR})
+        for _ in range(3):
+            with pytest.raises(kind):
+                api.customers.create({"name": "A"}, key)
+        api.products.list()
+    sandbox.admin("POST", "clock", {"advance": HOUR})
+    assert api.customers.list().data == []
+    assert "Idempotent-Replayed" not in api.customers.create({"name": "A"}, key).last_response.headers
+
+
+def test_wrong_and_cleared_outages(api: Sdk, sandbox: Sandbox) -> None:
+    now = sandbox.admin("GET", "clock")["now"]
+    for wrong in ({}, {"since": now}, {"since": now, "until": now}, {"since": now, "until": now + 9, "path": "("}):
+        assert sandbox.admin("POST", "faults", {"on": "outage", **wrong}) == 400
+    made = sandbox.fault(on="outage", since=now, until=now + HOUR)
+    assert refusal(stripe.APIError, api.customers.list).http_status == 503
+    assert sandbox.admin("GET", "faults")["faults"] == [made]
+    sandbox.admin("POST", "faults/clear", {"id": made["id"]})
+    assert api.customers.list().data == []

@@ -5,14 +5,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import pytest
+import requests
 import stripe
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from requests.adapters import HTTPAdapter
 
 from sandbox.conftest import Sdk, running, sdk
-from sandbox.timing import DAY, advance, clocked, use_card
+from sandbox.timing import DAY, advance, at, clocked, invoices, subscribe, use_card
 from sandbox.timing import price as make_price
 from stripe_sandbox.amounts import share_of
 from stripe_sandbox.billing.prorations import unused
@@ -129,6 +132,16 @@ class Story:
         params = {"amount": amount, "currency": "usd"}
         self.api.customers.balance_transactions.create(self.customer.id, params)
 
+    def refund(self, amount: int) -> None:
+        for charge in self.api.charges.list({"limit": 1}).data:
+            self.attempt(self.api.refunds.create, {"charge": charge.id, "amount": amount})
+
+    def credit(self, amount: int, back: int) -> None:
+        """A note about the last invoice; when it was paid, `back` goes to the card and the rest to the balance."""
+        for invoice in self.api.invoices.list({"limit": 1}).data:
+            parts = {"refund_amount": back, "credit_amount": amount - back} if invoice.status == "paid" else {}
+            self.attempt(self.api.credit_notes.create, {"invoice": invoice.id, "amount": amount, **parts})
+
     def wait(self, days: int) -> None:
         clock = self.api.test_helpers.test_clocks.retrieve(self.customer.test_clock)
         advance(self.api, clock.id, clock.frozen_time + days * DAY + 3601)
@@ -142,6 +155,8 @@ _STEPS = st.one_of(
     st.tuples(st.just("card"), st.sampled_from(["pm_card_visa", "pm_card_chargeCustomerFail"])),
     st.tuples(st.just("owe"), st.integers(-2000, 2000)),
     st.tuples(st.just("balance"), st.integers(-1500, 1500)),
+    st.tuples(st.just("refund"), st.integers(1, 3000)),
+    st.integers(1, 2500).flatmap(lambda one: st.tuples(st.just("credit"), st.just(one), st.integers(0, one))),
     st.tuples(st.just("wait"), st.integers(1, 13)),
 )  # fmt: skip
 
@@ -176,18 +191,64 @@ def _check_invoices(api: Sdk) -> None:
 
 
 def _check_events(api: Sdk) -> None:
-    """The last event of an object shows it as it is. Stripe has no event for an invoice item that is invoiced."""
+    """Replayed from the first to the last, the events give each object as it is, and each says truly what was before.
+    Stripe has no event for an invoice item that is invoiced, nor for a coupon that is used once more."""
     kinds = {
         "customer": api.customers, "subscription": api.subscriptions, "invoice": api.invoices,
-        "payment_intent": api.payment_intents, "charge": api.charges, "price": api.prices,
+        "payment_intent": api.payment_intents, "charge": api.charges, "price": api.prices, "product": api.products,
+        "coupon": api.coupons, "tax_rate": api.tax_rates, "payment_method": api.payment_methods,
+        "credit_note": api.credit_notes, "refund": api.refunds, "test_helpers.test_clock": api.test_helpers.test_clocks,
     }  # fmt: skip
-    last: dict[str, tuple[str, dict[str, Any], str]] = {}
+    state: dict[str, dict[str, Any]] = {}
     for event in reversed(list(api.events.list({"limit": 100}).auto_paging_iter())):
-        shown = event.data.object.to_dict()
-        if shown["object"] in kinds:
-            last[shown["id"]] = (shown["object"], shown, event.type)
-    for identifier, (kind, shown, event) in last.items():
-        assert kinds[kind].retrieve(identifier).to_dict() == shown, f"after {event}"
+        data = event.to_dict()["data"]
+        shown = data["object"]
+        if shown["object"] not in kinds:
+            continue
+        if "previous_attributes" in data:
+            assert _before(shown, data["previous_attributes"]) == state[shown["id"]], event.type
+        state[shown["id"]] = shown
+    for identifier, shown in state.items():
+        now = kinds[shown["object"]].retrieve(identifier).to_dict()
+        now.pop("times_redeemed", shown.pop("times_redeemed", None))
+        assert now == shown
+
+
+def _before(shown: dict[str, Any], previous: dict[str, Any]) -> dict[str, Any]:
+    """Hashes name what changed in them, a key that was not there as null; all else is named whole."""
+    before = dict(shown)
+    for name, old in previous.items():
+        now = shown.get(name)
+        both = isinstance(old, dict) and isinstance(now, dict) and now.get("object") != "list"
+        before[name] = _before(now, old) if both else old
+    return before
+
+
+def _check_money(api: Sdk) -> None:
+    """What went back, by refunds and credit notes, is never more than was paid or asked."""
+    for charge in api.charges.list({"limit": 100}).auto_paging_iter():
+        back = sum(one.amount for one in api.refunds.list({"charge": charge.id, "limit": 100}).auto_paging_iter())
+        assert back == charge.amount_refunded <= charge.amount_captured, charge.id
+    for invoice in api.invoices.list({"limit": 100}).auto_paging_iter():
+        notes = list(api.credit_notes.list({"invoice": invoice.id, "limit": 100}).auto_paging_iter())
+        assert sum(one.total for one in notes) <= max(invoice.total, 0), invoice.id
+        assert sum(one.post_payment_amount for one in notes) == invoice.post_payment_credit_notes_amount
+        assert sum(one.pre_payment_amount for one in notes) == invoice.pre_payment_credit_notes_amount
+
+
+class Twice(HTTPAdapter):
+    """Sends every change twice under one key; the second answer must be the first one's bytes."""
+
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+        if request.method == "POST":
+            request.headers.setdefault("Idempotency-Key", uuid4().hex)
+        first = super().send(request, *arguments, **options)
+        if request.method == "POST":
+            again = super().send(request, *arguments, **options)
+            assert (again.status_code, again.content) == (first.status_code, first.content)
+            refused = first.status_code == 400 and "Idempotent-Replayed" not in again.headers
+            assert refused or again.headers["Idempotent-Replayed"] == "true", first.text
+        return first
 
 
 @given(st.lists(_STEPS, max_size=7))
@@ -205,6 +266,38 @@ def test_whatever_happens_for_longer(steps: list[Any]) -> None:
 
 def _hold_the_laws(steps: list[Any]) -> None:
     with TemporaryDirectory() as folder, running(Path(folder) / "traffic") as started, sdk(started.url) as api:
+        api.session.mount(started.url, Twice())
         _tell(api, steps)
+        api.session.mount(started.url, HTTPAdapter())
         _check_invoices(api)
         _check_events(api)
+        _check_money(api)
+
+
+@given(
+    st.sampled_from(["flexible", "classic"]), st.sampled_from(["month", "year"]), st.sampled_from(["usd", "jpy", "kwd"]),
+    st.lists(st.integers(100, 10**6), min_size=5, max_size=5), st.lists(st.integers(1, 364), max_size=4),
+)  # fmt: skip
+@settings(max_examples=10, **_SLOW)
+def test_a_split_period_costs_what_each_price_costs_for_its_time(
+    mode: str, interval: str, currency: str, amounts: list[int], days: list[int]
+) -> None:
+    """Through the API: first invoice and prorations are each price for its own time, within a cent a line."""
+    length = 30 if interval == "month" else 365
+    start = at("2026-04-01")
+    cuts = sorted({start + day % length * DAY for day in days} - {start})
+    with TemporaryDirectory() as folder, running(Path(folder) / "traffic") as started, sdk(started.url) as api:
+        customer = clocked(api, start)
+        prices = [make_price(api, amount, interval, currency) for amount in amounts]
+        made = subscribe(api, customer, prices[0], billing_mode={"type": mode})
+        for cut, price in zip(cuts, prices[1:], strict=False):
+            advance(api, customer.test_clock, cut)
+            item = {"id": made["items"].data[0].id, "price": price.id}
+            api.subscriptions.update(made.id, {"items": [item]})
+        pending = [one.amount for one in api.invoice_items.list({"limit": 100}).auto_paging_iter()]
+        charged = invoices(api, made)[0].total + sum(pending)
+    bounds = [start, *cuts, start + length * DAY]
+    spans = zip(amounts, bounds, bounds[1:], strict=False)
+    exact = sum(amount * (end - begin) for amount, begin, end in spans)
+    assert len(pending) == 2 * len(cuts)
+    assert abs(charged * length * DAY - exact) <= (1 + len(pending)) * length * DAY

@@ -299,6 +299,8 @@ def test_cancelled_now_with_proration(api: Sdk, invoice_now: bool, totals: list[
     assert [one.total for one in invoices(api, subscription)] == totals
     assert api.customers.retrieve(customer.id).balance == balance
     assert pending(api, customer) == ([] if invoice_now else [-500])
+    told = [one.type for one in api.events.list({"limit": 100}).data if one.data.object.id == gone.latest_invoice]
+    assert told[-1] == "invoice.created", "nothing is told of an invoice before that"
 
 
 def test_prorations_invoiced_by_hand(api: Sdk) -> None:

@@ -82,7 +82,7 @@ def cancel_when_due(call: Call, subscription: Object) -> None:
     now = call.now
     period = Period(subscription["_period_start"], now)
     invoice = final_invoice(call, subscription, period) if subscription["status"] != "trialing" else None
-    standing.end(call, subscription, "cancellation_requested")
+    standing.end(call, subscription, "cancellation_requested", invoice)
     if invoice is not None:
         invoicing.advance_later(call, invoice)
 

@@ -112,8 +112,9 @@ def failed(call: Call, invoice: Object) -> None:
             pass
 
 
-def end(call: Call, subscription: Object, reason: str) -> None:
-    """It is never revived. Its invoices stay as they are, and are not collected by themselves any more."""
+def end(call: Call, subscription: Object, reason: str, final: Object | None = None) -> None:
+    """It is never revived. Its invoices stay as they are, and are not collected by themselves any more, but for the
+    `final` one, which is still to be announced."""
     details = subscription["cancellation_details"]
     changed = {
         "canceled_at": subscription["canceled_at"] or call.now,
@@ -122,7 +123,8 @@ def end(call: Call, subscription: Object, reason: str) -> None:
         "status": "canceled",
     }
     for invoice in call.store.select("invoice", [equals("_subscription", subscription["id"])], oldest_first=True):
-        if invoice["status"] in ("draft", "open") and invoice["auto_advance"]:
+        is_final = final is not None and invoice["id"] == final["id"]
+        if invoice["status"] in ("draft", "open") and invoice["auto_advance"] and not is_final:
             stopped = {"auto_advance": False, "automatically_finalizes_at": None, "next_payment_attempt": None}
             call.update(invoice, stopped, "invoice.updated")
     call.change(subscription, changed)

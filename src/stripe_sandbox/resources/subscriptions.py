@@ -311,7 +311,7 @@ def cancel_now(call: Call, subscription: Object, params: Params | None = None) -
     if wanted.get("invoice_now"):
         period = Period(subscription["_period_start"], call.now)
         final = renewals.final_invoice(call, subscription, period, own_only=True)
-    standing.end(call, subscription, "cancellation_requested")
+    standing.end(call, subscription, "cancellation_requested", final)
     if final is not None:
         invoicing.advance_now(call, final, "allow_incomplete")
 
