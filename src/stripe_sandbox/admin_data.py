@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from stripe_sandbox import auth, fixtures, ids, seeds, snapshots
+from stripe_sandbox import auth, fixtures, ids, recipes, seeds, snapshots
 from stripe_sandbox.admin_input import Refused, read
 from stripe_sandbox.call import Call
 from stripe_sandbox.clock import Clock
@@ -36,6 +36,10 @@ class Complete(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     email: str | None = None
 
 
+class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    event: str
+
+
 class GiveDiscount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     coupon: str
 
@@ -55,6 +59,8 @@ class DataRoutes:
         self.routes: list[tuple[str, re.Pattern[str], Callable[..., Any]]] = [
             ("POST", re.compile(r"fixtures"), self._load_fixtures),
             ("POST", re.compile(r"seed"), self._seed),
+            ("GET", re.compile(r"trigger"), self._list_recipes),
+            ("POST", re.compile(r"trigger"), self._trigger),
             ("GET", re.compile(r"pages/([^/]+)/([^/]+)"), self._page),
             ("POST", re.compile(r"checkout/sessions/([^/]+)/complete"), self._complete),
             ("POST", re.compile(r"customers/([^/]+)/discount"), self._discount),
@@ -86,6 +92,18 @@ class DataRoutes:
                 return {"made": seeds.plant(Call(self._store, self._clock), wanted)}
         except seeds.AlreadyPlanted as there:
             raise Refused(409, "This seed was planted already; choose another one or reset.") from there
+
+    def _list_recipes(self, request: Request) -> Any:
+        return {"events": sorted(recipes.RECIPES)}
+
+    def _trigger(self, request: Request) -> Any:
+        """What `stripe trigger` does: the calls after which the event occurs."""
+        wanted = read(request.body, Trigger)
+        if wanted.event not in recipes.RECIPES:
+            raise Refused(404, f"No recipe for {wanted.event}. There are: {', '.join(sorted(recipes.RECIPES))}")
+        with self._store.transaction():
+            made = recipes.run(self._store, self._clock, wanted.event)
+        return {"events": [{"id": one["id"], "type": one["type"]} for one in made]}
 
     def _list_snapshots(self, request: Request) -> Any:
         return {"snapshots": snapshots.listed(self._store)}

@@ -143,7 +143,7 @@ class Front:
                 earlier = idempotency.earlier_outcome(self._store, key, request.path, fingerprint, call.wall)
                 if earlier is not None:
                     return _replayed(earlier)
-            params = _read(operation, form)
+            params = read_params(operation, form)
             answer = self._execute(call, operation, params) if work or forced is None else None
             if forced is not None:
                 answer = _refusal(forced, request_id)
@@ -174,7 +174,7 @@ class Front:
         return Answer(200, msgspec.json.encode(shown))
 
 
-def _read(operation: Operation, form: Form) -> Params:
+def read_params(operation: Operation, form: Form) -> Params:
     reading = Reading(operation.name)
     params: dict[str, Any] = operation.params.read(form, "", reading)
     check_unknown(operation.name, reading.unknown)
