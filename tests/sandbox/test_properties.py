@@ -155,8 +155,8 @@ _STEPS = st.one_of(
     st.tuples(st.just("card"), st.sampled_from(["pm_card_visa", "pm_card_chargeCustomerFail"])),
     st.tuples(st.just("owe"), st.integers(-2000, 2000)),
     st.tuples(st.just("balance"), st.integers(-1500, 1500)),
-    st.tuples(st.just("refund"), st.integers(1, 3000)),
-    st.integers(1, 2500).flatmap(lambda one: st.tuples(st.just("credit"), st.just(one), st.integers(0, one))),
+    st.tuples(st.just("refund"), st.integers(1, 6000)),
+    st.integers(1, 5000).flatmap(lambda one: st.tuples(st.just("credit"), st.just(one), st.integers(0, one))),
     st.tuples(st.just("wait"), st.integers(1, 13)),
 )  # fmt: skip
 

@@ -1,6 +1,6 @@
-"""Prorations and billing dates, with numbers worked by hand: both billing modes, months and years, USD, JPY, KWD.
+"""Prorations and billing dates, with numbers worked by hand; more of them in test_worked_cases.py.
 
-April has 30 days and a year from 1 January 2026 has 365, so the fractions are easy to follow.
+April has 30 days, so the fractions are easy to follow.
 """
 
 from typing import Any
@@ -84,15 +84,6 @@ def test_what_a_proration_looks_like(api: Sdk) -> None:
     details = line.parent.subscription_item_details
     assert (details.proration, details.invoice_item, details.subscription_item) == (True, credit.id, item)
     assert details.proration_details.credited_items.invoice == first.id
-
-
-@MODES
-def test_a_year_after_73_of_365_days(api: Sdk, mode: str) -> None:
-    """15 March is day 73: 292/365 = 0.8 remain. 10000 -> 25000: -8000 and +20000."""
-    customer, subscription = started(api, price(api, 10000, "year"), "2026-01-01", mode)
-    advance(api, customer.test_clock, "2026-03-15")
-    change(api, subscription, price(api, 25000, "year"))
-    assert pending(api, customer) == [-8000, 20000]
 
 
 @MODES
