@@ -20,6 +20,7 @@ class RequestFault(
     method: str = ".*"
     path: str = ".*"
     status: Literal[401, 403, 429, 500, 503] | None = None
+    code: Literal["rate_limit", "lock_timeout"] = "rate_limit"  # of a 429
     drop: bool = False
     delay: float = 0.0
     after: bool = False  # the work is done and committed first
@@ -29,6 +30,8 @@ class RequestFault(
             raise ValueError("times must be at least 1 and delay at least 0")
         if self.drop and self.status is not None:
             raise ValueError("status and drop exclude each other")
+        if self.code != "rate_limit" and self.status != 429:
+            raise ValueError("code: only a 429 can be a lock_timeout")
         if not (self.drop or self.status or self.delay):
             raise ValueError("one of status, drop and delay is needed")
         if self.after and self.status not in (None, 500):

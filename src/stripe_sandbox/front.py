@@ -16,7 +16,7 @@ from stripe_sandbox.faults import RequestFault
 from stripe_sandbox.forms import Form, parse_form
 from stripe_sandbox.idempotency import Outcome
 from stripe_sandbox.params import Reading
-from stripe_sandbox.ratelimit import RateLimit, rate_limited
+from stripe_sandbox.ratelimit import RateLimit, lock_timeout, rate_limited
 from stripe_sandbox.resource import OPERATIONS, Operation, Params
 from stripe_sandbox.store import Store
 from stripe_sandbox.surface import check_unknown, missing_route, surface
@@ -203,7 +203,7 @@ def _fail_early(fault: RequestFault) -> None:
             status=403,
         )
     if fault.status == 429:
-        raise rate_limited()
+        raise rate_limited() if fault.code == "rate_limit" else lock_timeout()
     if fault.status == 503:
         raise StripeError("Stripe is temporarily unavailable. Please try again later.", status=503, type="api_error")
 

@@ -31,3 +31,13 @@ def rate_limited() -> StripeError:
         code="rate_limit",
         headers={"Stripe-Rate-Limited-Reason": "global-rate"},
     )
+
+
+def lock_timeout() -> StripeError:
+    """Stripe's other 429: somebody else is changing the object."""
+    return StripeError(
+        "This object cannot be accessed right now because another API request or Stripe process is currently accessing"
+        " it. If you see this error intermittently, retry the request.",
+        status=429,
+        code="lock_timeout",
+    )

@@ -225,7 +225,8 @@ def _encode(obj: Object) -> str:
 
 def _lock_file(path: str) -> IO[str]:
     """The lock belongs to the process, so the kernel gives it back however the process ends."""
-    lock = Path(f"{path}.lock").open("a+")  # noqa: SIM115 held until the store is closed
+    # By another name, as through a link, it is the same file.
+    lock = Path(f"{os.path.realpath(path)}.lock").open("a+")  # noqa: SIM115 held until the store is closed
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

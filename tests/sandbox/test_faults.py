@@ -31,6 +31,12 @@ def test_the_next_calls_fail(api: Sdk, sandbox: Sandbox, status: int, kind: Any)
     assert len(api.customers.list().data) == 1
 
 
+def test_an_object_in_use(api: Sdk, sandbox: Sandbox) -> None:
+    sandbox.fault(on="request", status=429, code="lock_timeout")
+    error = refusal(stripe.RateLimitError, api.customers.create)
+    assert (error.http_status, error.code) == (429, "lock_timeout")
+
+
 def test_dropped_before_the_work(api: Sdk, sandbox: Sandbox) -> None:
     sandbox.fault(on="request", path="/v1/customers", drop=True)
     with pytest.raises(stripe.APIConnectionError):
@@ -94,6 +100,7 @@ def test_the_list_of_faults(sandbox: Sandbox) -> None:
         {},
         {"status": 418},
         {"status": 500, "drop": True},
+        {"status": 500, "code": "lock_timeout"},
         {"status": 429, "after": True},
         {"drop": True, "times": 0},
         {"drop": True, "path": "("},

@@ -73,7 +73,32 @@ def test_a_second_process_on_the_same_file_is_refused(tmp_path: Path) -> None:
         )
         assert second.returncode == 1
         assert f"{data} is in use by another stripe-sandbox (process {process.pid})" in second.stderr.decode()
+        link = tmp_path / "link.db"
+        link.symlink_to(data)
+        third = subprocess.run(
+            _command(link, _free_port(), tmp_path / "other"), capture_output=True, timeout=20, check=False
+        )
+        assert (third.returncode, b"is in use by another stripe-sandbox" in third.stderr) == (1, True)
         assert sandbox.admin("GET", "health")["status"] == "ok"
+
+
+def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("This is no database, whatever its name says. " * 100)
+    for data, traffic, told in (
+        ("nowhere/data.db", "traffic", "nowhere/data.db.lock: No such file or directory"),
+        ("data.db", "nowhere/traffic", "nowhere/traffic: No such file or directory"),
+        ("text.db", "traffic", "text.db: file is not a database"),
+    ):
+        line = _command(tmp_path / data, _free_port(), tmp_path / traffic)
+        ended = subprocess.run(line, capture_output=True, timeout=20, check=False)
+        assert (ended.returncode, ended.stderr.decode()) == (1, f"stripe-sandbox: {tmp_path / told}\n")
+
+
+def test_a_port_is_one_of_65535(tmp_path: Path) -> None:
+    """99999 must not become port 34463."""
+    line = _command(tmp_path / "data.db", 99999, tmp_path / "traffic")
+    ended = subprocess.run(line, capture_output=True, timeout=20, check=False)
+    assert (ended.returncode, b"argument --port: 99999 is not a port, 1 to 65535" in ended.stderr) == (2, True)
 
 
 def test_killed_at_any_moment_nothing_is_lost_or_doubled(tmp_path: Path, receiver: Receiver) -> None:
