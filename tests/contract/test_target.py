@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import stripe as official
 
-from contract.target import MARK, VARIABLE, Target, clean_up, cleaned, gateway, sdk
+from contract.target import MARK, VARIABLE, NoTestKey, Target, clean_up, cleaned, gateway, live_test_key, sdk
 from sandbox.conftest import Sdk, ask, drafted, paying_customer, refusal
 from sandbox.timing import clocked, price, subscribe
 from stripe_sandbox.server import run_in_thread
@@ -45,23 +45,27 @@ def plain(own: Target) -> Iterator[Sdk]:
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
-    [
-        (None, f"{VARIABLE} is not set"),
-        ("", f"{VARIABLE} is not set"),
-        ("sk_live_51Abcdefghijklmnop", "not a key of test mode"),
-        ("rk_live_51Abcdefghijklmnop", "not a key of test mode"),
-        ("pk_test_51Abcdefghijklmnop", "not a key of test mode"),
-        ("sk_test_", "not a key of test mode"),
-        ("sk_test_ab\nsk_live_cd", "not a key of test mode"),
-    ],
+    "key",
+    ["sk_live_51Abcdefghijklmnop", "rk_live_51Abcdefghijklmnop", "pk_test_51Abcdefghijklmnop", "sk_test_",
+     "sk_test_ab\nsk_live_cd", " sk_test_51Abcdefghijklmnop"],
+)  # fmt: skip
+def test_only_a_test_key_will_do(key: str) -> None:
+    with pytest.raises(NoTestKey, match="not a key of test mode") as refused:
+        live_test_key({VARIABLE: key})
+    assert "Abcdefgh" not in str(refused.value)
+    assert live_test_key({VARIABLE: "rk_test_51Abcdefghijklmnop"}) == "rk_test_51Abcdefghijklmnop"
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [({}, f"{VARIABLE} is not set"), ({VARIABLE: "sk_live_51Abcdefghijklmnop"}, "not a key of test mode")],
 )
-def test_without_a_test_key_nothing_is_sent(key: str | None, told: str) -> None:
-    environ = {name: value for name, value in os.environ.items() if name != VARIABLE}
-    if key is not None:
-        environ[VARIABLE] = key
+def test_without_a_test_key_nothing_is_sent(environ: dict[str, str], told: str) -> None:
+    others = {name: value for name, value in os.environ.items() if name != VARIABLE}
     line = [sys.executable, "-c", NO_NETWORK, str(HERE)]
-    ended = subprocess.run(line, env=environ, cwd=HERE.parents[1], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        line, env={**others, **environ}, cwd=HERE.parents[1], capture_output=True, text=True, timeout=60
+    )
     output = ended.stdout + ended.stderr
     assert ended.returncode == pytest.ExitCode.USAGE_ERROR, output
     assert told in output
