@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, cast
 from urllib.parse import parse_qs
 
@@ -210,7 +211,8 @@ class Admin:
             raise Refused(400, "Exactly one of advance (seconds) and to (an instant) is needed.")
         target = wanted.to if wanted.to is not None else self._clock.time() + (wanted.advance or 0)
         if target < self._clock.now():
-            raise Refused(400, f"Time only goes forward; it is {self._clock.now()}.")
+            now = datetime.fromtimestamp(self._clock.now(), UTC)
+            raise Refused(400, f"Time only goes forward; it is {now:%Y-%m-%dT%H:%M:%SZ}.")
         return _Journey(float(target), self._clock.now(), self._store.last_object())
 
     def _show_dunning(self, request: Request) -> Any:
