@@ -68,13 +68,13 @@ def lives(process: int) -> bool:
     return True
 
 
-def fixture(path: Path) -> object:
-    """What a JSON file holds. Raises BadFixture, which names it."""
+def fixture(path: Path, name: str) -> object:
+    """What a JSON file holds. Raises BadFixture, which says `name`."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadFixture(detail=f"{path}: {error.strerror}") from error
+        raise BadFixture(detail=f"{name}: {error.strerror}") from error
     except json.JSONDecodeError as error:
-        raise BadFixture(detail=f"{path}: line {error.lineno}, column {error.colno}: {error.msg}") from error
+        raise BadFixture(detail=f"{name}: line {error.lineno}, column {error.colno}: {error.msg}") from error
     except (ValueError, RecursionError) as error:
-        raise BadFixture(detail=f"{path}: {error}") from error
+        raise BadFixture(detail=f"{name}: {error}") from error

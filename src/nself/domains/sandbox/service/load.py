@@ -44,11 +44,12 @@ def load_at_start(app: App) -> str:
 def _load(app: App, files: list[Path]) -> FixturesLoaded:
     objects, names = list[object](), list[str]()
     for path in files:
-        found = rules.fixtures(store.fixture(path))
+        name = path.name if path.parent == app.project.fixtures else str(path)
+        found = rules.fixtures(store.fixture(path, name))
         if found is None:
-            raise BadFixture(detail=f'{path}: an array of objects, one object or {{"data": [...]}} is needed')
+            raise BadFixture(detail=f'{name}: an array of objects, one object or {{"data": [...]}} is needed')
         objects += found
-        names += [f"{path.name}[{at}]" for at in range(len(found))]
+        names += [f"{name}[{at}]" for at in range(len(found))]
     try:
         done = ask(app, "POST", "fixtures", {"objects": objects, "names": names, "keep": True})
     except SandboxRefused as refused:

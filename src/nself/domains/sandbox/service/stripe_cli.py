@@ -134,6 +134,6 @@ def _others(app: App, url: str) -> str | None:
         about: dict[str, str] = one["metadata"]
         if about.get("nself") != MARK:
             found = one["id"] if one["url"] == url and one["status"] == "enabled" else found
-        elif not store.lives(int(about["process"])):
+        elif (process := about.get("process", "")).isdecimal() and not store.lives(int(process)):
             app.stripe.delete_webhook_endpoint(one["id"], uuid.uuid4().hex)
     return found
