@@ -29,10 +29,6 @@ def ready(process: subprocess.Popen[str]) -> dict[str, Any]:
     return json.loads(line)
 
 
-def endpoints(run: Run, sandbox: Sandbox) -> list[str]:
-    return [] if not sandbox.admin("GET", "state")["objects"].get("webhook_endpoint") else ["there"]
-
-
 def test_a_trigger_makes_the_event_with_its_object(run: Run) -> None:
     names = run("trigger").out.split()
     assert {"payment_intent.succeeded", "invoice.paid", "checkout.session.completed"} <= set(names)
