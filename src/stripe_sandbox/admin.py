@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, cast
 from urllib.parse import parse_qs
 
@@ -63,6 +64,8 @@ class _Journey:
     """An answer that is given when the sandbox has come to an instant."""
 
     target: float
+    before: int
+    last_event: int
 
 
 _FIXED = ("id", "object")
@@ -82,6 +85,7 @@ class Admin:
             ("POST", re.compile(r"faults/clear"), self._clear_faults),
             ("POST", re.compile(r"keys/revoke"), self._revoke_key),
             ("GET", re.compile(r"deliveries"), self._deliveries),
+            ("GET", re.compile(r"attempts"), self._attempts),
             ("POST", re.compile(r"events/([^/]+)/resend"), self._resend),
             ("POST", re.compile(r"(payment_intents|setup_intents)/([^/]+)/authenticate"), self._authenticate),
             ("POST", re.compile(r"edit"), self._edit),
@@ -98,7 +102,8 @@ class Admin:
             if isinstance(body, _Journey):
                 assert timeline is not None
                 await timeline.advance(body.target)
-                body = self._show_clock(request)
+                meanwhile = self._store.event_counts(body.last_event)
+                body = {**self._show_clock(request), "before": body.before, "events": meanwhile}
         except Refused as refusal:
             return _json(refusal.status, {"error": {"message": refusal.message}})
         return _json(200, body)
@@ -149,14 +154,14 @@ class Admin:
         return {"key": auth.masked(wanted.key), "standing": wanted.standing}
 
     def _deliveries(self, request: Request) -> Any:
-        query = {name: values[0] for name, values in parse_qs(request.query).items()}
-        limit = query.get("limit", "100")
-        if not limit.isdecimal():
-            raise Refused(400, "limit must be a whole number")
-        found = deliveries.listed(
-            self._store, event=query.get("event"), state=query.get("state"), limit=min(int(limit), 10_000)
-        )
+        query, limit = _query(request), min(_number(request, "limit", 100), 10_000)
+        found = deliveries.listed(self._store, event=query.get("event"), state=query.get("state"), limit=limit)
         return {"deliveries": found}
+
+    def _attempts(self, request: Request) -> Any:
+        after, limit = _number(request, "after", 0), min(_number(request, "limit", 100), 10_000)
+        found = deliveries.attempted(self._store, after=after, endpoint=_query(request).get("endpoint"), limit=limit)
+        return {"attempts": found, "last": deliveries.last_attempt(self._store)}
 
     def _resend(self, request: Request, identifier: str) -> Any:
         wanted = read(request.body, Resend)
@@ -206,8 +211,9 @@ class Admin:
             raise Refused(400, "Exactly one of advance (seconds) and to (an instant) is needed.")
         target = wanted.to if wanted.to is not None else self._clock.time() + (wanted.advance or 0)
         if target < self._clock.now():
-            raise Refused(400, f"Time only goes forward; it is {self._clock.now()}.")
-        return _Journey(float(target))
+            now = datetime.fromtimestamp(self._clock.now(), UTC)
+            raise Refused(400, f"Time only goes forward; it is {now:%Y-%m-%dT%H:%M:%SZ}.")
+        return _Journey(float(target), self._clock.now(), self._store.last_object())
 
     def _show_dunning(self, request: Request) -> Any:
         return msgspec.to_builtins(policy.policy(self._store))
@@ -221,6 +227,17 @@ class Admin:
         if found is None or found[1]:
             raise Refused(404, f"No such {kind}: '{identifier}'")
         return found[0]
+
+
+def _query(request: Request) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(request.query).items()}
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    given = _query(request).get(name, str(default))
+    if not given.isdecimal():
+        raise Refused(400, f"{name} must be a whole number")
+    return int(given)
 
 
 def _merged(current: Object, changes: Object) -> Object:

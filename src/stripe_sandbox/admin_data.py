@@ -20,6 +20,12 @@ from stripe_sandbox.store import Store
 class Fixtures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     objects: list[Any] | None = None
     set: str | None = None
+    names: list[str] | None = None  # of the objects, for messages
+    keep: bool = False  # what is there already is left alone
+
+    def __post_init__(self) -> None:
+        if self.names is not None and len(self.names) != len(self.objects or ()):
+            raise ValueError("names must be as many as objects")
 
 
 class Name(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,9 +85,14 @@ class DataRoutes:
         if wanted.set is not None and wanted.set not in fixtures.SETS:
             raise Refused(404, f"No such set: {wanted.set} (there is {', '.join(fixtures.SETS)})")
         objects = fixtures.built_in(wanted.set) if wanted.set is not None else wanted.objects or []
+        names = wanted.names or [f"[{at}]" for at in range(len(objects))]
+        call = Call(self._store, self._clock)
         try:
             with self._store.transaction():
-                return {"loaded": fixtures.load(Call(self._store, self._clock), objects)}
+                if not wanted.keep:
+                    return {"loaded": fixtures.load(call, objects, names)}
+                loaded, left, differing = fixtures.load_new(call, objects, names)
+                return {"loaded": loaded, "left": left, "differing": differing}
         except fixtures.BadFixture as bad:
             raise Refused(400, str(bad)) from bad
 

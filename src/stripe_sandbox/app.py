@@ -19,7 +19,7 @@ Scope: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[dict[str, Any]]]
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 
-_LARGEST_BODY = 4 * 1024 * 1024
+_LARGEST_BODY = 64 * 1024 * 1024  # of fixtures
 ABORT = "stripe_sandbox.abort"  # the scope's way to drop the connection, put there by the server's protocol
 
 

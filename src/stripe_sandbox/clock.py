@@ -26,6 +26,10 @@ class Clock:
         """Stripe's timestamps are whole seconds."""
         return int(self.time())
 
+    def real(self) -> int:
+        """The time of day of those outside: what a receiver compares a signature's timestamp with."""
+        return int(time.time())
+
     @property
     def offset(self) -> float:
         return self.time() - time.time()

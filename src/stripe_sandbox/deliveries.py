@@ -164,3 +164,20 @@ def listed(store: Store, *, event: str | None, state: str | None, limit: int) ->
 def _attempts(store: Store, delivery: str) -> list[dict[str, Any]]:
     rows = store.rows("SELECT at, seconds, status, error FROM attempts WHERE delivery = ? ORDER BY n", delivery)
     return [dict(zip(("at", "seconds", "status", "error"), row, strict=True)) for row in rows]
+
+
+def attempted(store: Store, *, after: int, endpoint: str | None, limit: int) -> list[dict[str, Any]]:
+    """Attempts that came after the one numbered `after`, oldest first."""
+    rows = store.rows(
+        "SELECT a.n, a.at, d.event, o.data ->> '$.type', d.endpoint, a.status, a.error"
+        " FROM attempts a JOIN deliveries d ON d.id = a.delivery LEFT JOIN objects o ON o.kind = 'event' AND o.id = d.event"
+        " WHERE a.n > ?1 AND (?2 IS NULL OR d.endpoint = ?2) ORDER BY a.n LIMIT ?3",
+        after, endpoint, limit,
+    )  # fmt: skip
+    names = ("n", "at", "event", "type", "endpoint", "status", "error")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def last_attempt(store: Store) -> int:
+    row = store.row("SELECT coalesce(max(n), 0) FROM attempts")
+    return row[0] if row else 0

@@ -158,6 +158,16 @@ class Store:
     def set_fact(self, name: str, value: str) -> None:
         self.run("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, value)
 
+    def last_object(self) -> int:
+        """The number of the newest object."""
+        row = self.row("SELECT coalesce(max(n), 0) FROM objects")
+        return row[0] if row else 0
+
+    def event_counts(self, after: int) -> dict[str, int]:
+        """By type, of those that are newer than the object numbered `after`."""
+        sql = "SELECT data ->> '$.type', count(*) FROM objects WHERE kind = 'event' AND n > ? GROUP BY 1 ORDER BY 1"
+        return dict(self.rows(sql, after))
+
     def reset(self) -> None:
         with self.transaction():
             for table in TABLES:

@@ -134,7 +134,7 @@ class Courier:
             "Content-Type": "application/json; charset=utf-8",
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
             "Accept": "*/*; q=0.5, application/xml",
-            "Stripe-Signature": signature(body, secrets, self._clock.now()),
+            "Stripe-Signature": signature(body, secrets, self._clock.real()),
         }
         try:
             status = await asyncio.wait_for(post(url, body, headers), _TIMEOUT)

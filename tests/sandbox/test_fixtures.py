@@ -101,6 +101,24 @@ def test_a_bad_one_is_named_and_nothing_is_loaded(sandbox: Sandbox, objects: lis
     assert sandbox.admin("GET", "state") == before
 
 
+def test_what_is_there_is_left_and_told_where_it_differs(api: Sdk, sandbox: Sandbox) -> None:
+    """What was not given and instants relative to the clock do not count."""
+    coupon = {"object": "coupon", "id": "TEN", "percent_off": 10, "duration": "forever", "created": {"now": -60}}
+    product = {"object": "product", "id": "prod_1", "name": "P", "metadata": {"a": "1"}}
+    price = {"object": "price", "id": "price_1", "product": "prod_1", "currency": "usd", "unit_amount": 5}
+    given: list[dict[str, Any]] = [price, product, coupon]
+    names = [f"mine[{at}]" for at in range(3)]
+    wish = {"objects": given, "names": names, "keep": True}
+    loaded = sandbox.admin("POST", "fixtures", wish)
+    assert loaded == {"loaded": {"price": 1, "product": 1, "coupon": 1}, "left": 0, "differing": []}
+    assert sandbox.admin("POST", "fixtures", wish) == {"loaded": {}, "left": 3, "differing": []}
+    api.products.update("prod_1", {"name": "Q", "metadata": {"a": "2"}})
+    told = sandbox.admin("POST", "fixtures", wish)["differing"]
+    assert told == ["mine[1] product prod_1: name, metadata.a"]
+    assert sandbox.admin("POST", "fixtures", {"objects": given, "names": names}) == 400
+    assert sandbox.admin("POST", "fixtures", {**wish, "names": names[:1]}) == 400
+
+
 def test_partial_objects_are_completed(api: Sdk, sandbox: Sandbox) -> None:
     """An open invoice of 500 can be paid: it has its payment intent."""
     method = {"object": "payment_method", "id": "pm_1", "customer": "cus_x", "card": {"brand": "visa", "last4": "4242"}}

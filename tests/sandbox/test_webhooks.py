@@ -9,6 +9,7 @@ import pytest
 import stripe
 
 from sandbox.conftest import Receiver, Sandbox, Sdk, event_types, paying_customer, refusal, running, sdk
+from serving import until
 
 
 def _deliveries(sandbox: Sandbox, **query: str) -> list[Any]:
@@ -241,3 +242,26 @@ def test_given_up_after_three_days(tmp_path: Path, receiver: Receiver) -> None:
         api.customers.create()
         _settled(slow)
         assert _deliveries(slow, state="failed")[0]["attempts"][0]["status"] == 500
+
+
+def test_a_receiver_takes_what_comes_after_the_clock_was_set_forward(
+    api: Sdk, sandbox: Sandbox, receiver: Receiver
+) -> None:
+    """Its own clock goes by real time, and so does the signature's timestamp; attempts are numbered as they come."""
+    endpoint = receiver.subscribe(api)
+    moved = sandbox.admin("POST", "clock", {"advance": 400 * 86_400})
+    assert moved["now"] - moved["before"] >= 400 * 86_400 and moved["events"] == {}
+    api.products.create({"name": "P"})
+    receiver.wait_for(1)
+    assert receiver.refused == 0
+    api.products.create({"name": "Q"})
+    receiver.wait_for(2)
+    until(lambda: sandbox.admin("GET", "attempts")["last"] == 2)
+    both = sandbox.admin("GET", f"attempts?endpoint={endpoint.id}")["attempts"]
+    assert [(one["n"], one["type"], one["status"]) for one in both] == [
+        (1, "product.created", 200),
+        (2, "product.created", 200),
+    ]
+    assert sandbox.admin("GET", "attempts?after=1")["attempts"] == both[1:]
+    assert sandbox.admin("GET", "attempts?endpoint=we_other")["attempts"] == []
+    assert sandbox.admin("GET", "attempts?after=x") == 400

@@ -63,7 +63,12 @@ def text(result: object, format: Format) -> Iterator[str]:
 def _stream(items: Iterator[object], format: Format) -> Iterator[str]:
     """Lines as they come (logs, progress of long work)."""
     for item in items:
-        yield item if isinstance(item, str) and format == "table" else msgspec.json.encode(item).decode()
+        if format != "table":
+            yield msgspec.json.encode(item).decode()
+        elif isinstance(item, Spoken):
+            yield printable(item.plain())
+        else:
+            yield item if isinstance(item, str) else msgspec.json.encode(item).decode()
 
 
 def _rows(result: object) -> list[object]:

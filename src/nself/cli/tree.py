@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import Any, cast
 
 import click
@@ -76,9 +77,10 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
 def _print(result: object, format: render.Format) -> None:
     """Streams line by line, everything else at once. A reader that leaves early (`| head`) is no failure."""
     try:
-        if isinstance(result, Iterator):
-            for line in render.text(cast("object", result), format):
-                click.echo(line)
+        if isinstance(result, Generator):
+            with closing(cast("Generator[object]", result)):
+                for line in render.text(cast("object", result), format):
+                    click.echo(line)
         else:
             lines = list(render.text(result, format))
             if lines:

@@ -37,6 +37,11 @@ class Project(NamedTuple):
         return self.root / "services" / "billing" / "config"
 
     @property
+    def fixtures(self) -> Path:
+        """The user's own objects for the sandbox: *.json."""
+        return self.root / "services" / "billing" / "test" / "fixtures"
+
+    @property
     def sandbox(self) -> Path:
         """The sandbox's SQLite file."""
         return self.state / "stripe-sandbox.sqlite"

@@ -223,6 +223,9 @@ class Live:
     def account(self) -> Snapshot:
         return self._call("get", "/v1/account")
 
+    def retrieve(self, collection: str, id: str) -> Snapshot:
+        return self._call("get", f"/v1/{collection}/{guard.object_id(collection, id)}")
+
     def create_customer(self, params: Params, key: str) -> Snapshot:
         return self._call("post", "/v1/customers", params, key)
 
@@ -296,6 +299,10 @@ class Live:
 
     def payment_intent(self, id: str) -> Snapshot:
         return self._call("get", f"/v1/payment_intents/{guard.object_id('payment_intent', id)}")
+
+    def confirm_payment_intent(self, id: str, params: Params, key: str) -> Snapshot:
+        path = f"/v1/payment_intents/{guard.object_id('payment_intent', id)}/confirm"
+        return self._call("post", path, params, key)
 
     def subscription(self, id: str) -> Snapshot:
         return self._call("get", f"/v1/subscriptions/{guard.object_id('subscription', id)}")

@@ -1,11 +1,20 @@
-"""What the demonstration and the guide's fixtures are made of, the same at each run."""
+"""What the demonstration and the guide's fixtures are made of, and how an operator's words become the sandbox's."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from zoneinfo import ZoneInfo
 
+import msgspec
+
+from nself.core import period
+from nself.core.errors import InvalidParameter
+from nself.core.settings import seconds
+from nself.domains.sandbox.inputs import AddFault
 from nself.domains.usage.inputs import UsageEvent
 
 SEED = 2026
@@ -97,3 +106,160 @@ def endpoint(url: str, secret: str) -> dict[str, object]:
         "object": "webhook_endpoint", "id": "we_123", "url": url, "secret": secret, "enabled_events": ["*"], "status": "enabled",
         "description": "nself billing", "metadata": {"nself": "webhooks"},
     }  # fmt: skip
+
+
+def duration(text: str, param: str) -> float:
+    """`30d`, `12h`, `90m` in seconds."""
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise InvalidParameter(f"Invalid {param}: {text[:40]} ({error})", param) from None
+
+
+def clock_target(text: str, tz: ZoneInfo) -> int:
+    """The instant in whole seconds, as Stripe has them."""
+    return int(period.instant(text, tz, "instant").timestamp())
+
+
+FAULT_OPTIONS = {
+    "request": {"fail", "drop", "delay", "after", "method", "path", "times"},
+    "delivery": {"webhooks", "events", "seconds", "times"},
+    "outage": {"since", "until", "fail", "drop", "method", "path"},
+}
+
+
+def fault(given: AddFault, now: int, tz: ZoneInfo) -> dict[str, Any]:
+    """The sandbox's fault; `now` is its clock. Raises InvalidParameter where options do not go together."""
+    chosen = {name for name in given.__struct_fields__ if getattr(given, name) not in (None, False)}
+    kind = "delivery" if given.webhooks else "outage" if given.until else "request"
+    if kind == "request" and not chosen & {"fail", "drop", "delay"}:
+        raise InvalidParameter("One of --fail, --drop, --delay, --until and --webhooks is needed", "fail")
+    for name in sorted(chosen - FAULT_OPTIONS[kind]):
+        main = {"request": "--fail, --drop or --delay", "delivery": "--webhooks", "outage": "--until"}[kind]
+        raise InvalidParameter(f"--{name} does not go together with {main}", name)
+    plain = {name: getattr(given, name) for name in ("method", "path", "events", "times") if name in chosen}
+    return {
+        "on": kind,
+        **plain,
+        **{"request": _request, "delivery": _delivery, "outage": _outage}[kind](given, now, tz),
+    }
+
+
+def _request(given: AddFault, now: int, tz: ZoneInfo) -> dict[str, Any]:
+    wanted: dict[str, Any] = {"drop": given.drop, "after": given.after}
+    if given.fail:
+        wanted["status"] = int(given.fail)
+    if given.delay:
+        wanted["delay"] = duration(given.delay, "delay")
+    return wanted
+
+
+def _delivery(given: AddFault, now: int, tz: ZoneInfo) -> dict[str, Any]:
+    action = (given.webhooks or "").replace("-", "_")
+    return {"action": action, **({"seconds": duration(given.seconds, "seconds")} if given.seconds else {})}
+
+
+def _outage(given: AddFault, now: int, tz: ZoneInfo) -> dict[str, Any]:
+    if given.fail not in (None, "503"):
+        raise InvalidParameter("An outage answers 503 or, with --drop, nothing at all", "fail")
+    since = int(period.instant(given.since, tz, "since").timestamp()) if given.since else now
+    return {"since": since, "until": _end(given.until or "", since, tz), "drop": given.drop}
+
+
+def _end(text: str, since: int, tz: ZoneInfo) -> int:
+    try:
+        return since + int(seconds(text))
+    except ValueError:
+        return int(period.instant(text, tz, "until").timestamp())
+
+
+def fault_words(one: Mapping[str, Any]) -> tuple[str, str]:
+    """What a fault does, and to what."""
+    if one["on"] == "delivery":
+        late = f" {one['seconds']:g} s" if one["seconds"] else ""
+        return f"{one['action'].replace('_', ' ')}{late}", f"events {one['events']}"
+    where = f"{one['method']} {one['path']}"
+    if one["on"] == "outage":
+        first, last = (datetime.fromtimestamp(one[name], UTC) for name in ("since", "until"))
+        return f"{'no answer' if one['drop'] else '503'} from {first:%FT%TZ} until {last:%FT%TZ}", where
+    parts = [f"{one['delay']:g} s late"] if one["delay"] else []
+    parts += ["no answer"] if one["drop"] else [str(one["status"])] if one["status"] else []
+    return ", ".join(parts) + (" after the work" if one["after"] else ""), where
+
+
+def test_key(text: str) -> str:
+    """A live key has nothing to do here and is not sent on."""
+    if not re.fullmatch(r"[sr]k_test_[\x21-\x7e]+", text):
+        raise InvalidParameter("Invalid key: one that begins with sk_test_ or rk_test_ is needed", "key")
+    return text
+
+
+def permissions(allowed: Sequence[str]) -> dict[str, str]:
+    """`customers=read` -> {"customers": "read"}."""
+    pairs = [one.partition("=") for one in allowed]
+    for resource, _, level in pairs:
+        if not resource or level not in ("none", "read", "write"):
+            raise InvalidParameter(
+                f"Invalid --allow: {resource[:40]}={level[:40]} (write customers=read; none, read or write)", "allow"
+            )
+    return {resource: level for resource, _, level in pairs}
+
+
+def changes(assignments: Sequence[str]) -> dict[str, Any]:
+    """`metadata.plan=pro` -> {"metadata": {"plan": "pro"}}; what is not JSON is text."""
+    made: dict[str, Any] = {}
+    for one in assignments:
+        path, equals, text = one.partition("=")
+        *parents, last = path.split(".")
+        if not equals or not all((*parents, last)):
+            raise InvalidParameter(f"Invalid --set: {one[:60]} (write path=value)", "set")
+        place = made
+        for name in parents:
+            inner: Any = place.setdefault(name, {})
+            if not isinstance(inner, dict):
+                raise InvalidParameter(f"Invalid --set: {one[:60]} ({name} has a value already)", "set")
+            place = cast("dict[str, Any]", inner)
+        place[last] = _value(text)
+    return made
+
+
+def _value(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+
+
+OWN_PATHS = ("/webhooks/stripe", "/api/webhooks/stripe")
+
+
+def forward_url(text: str) -> str:
+    """As `stripe listen` takes it: without a scheme it is http."""
+    url = text if "://" in text else f"http://{text}"
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
+        raise InvalidParameter(
+            f"Invalid --forward-to: {text[:60]} (write localhost:8080/webhooks/stripe)", "forward_to"
+        )
+    return url
+
+
+def is_own(url: str, port: int) -> bool:
+    """Whether it is this project's own receiver, however the machine itself is called."""
+    found = re.fullmatch(r"http://(?:localhost|127\.0\.0\.1|\[::1\]):(\d+)(/\S*)", url)
+    return bool(found and int(found[1]) == port and found[2] in OWN_PATHS)
+
+
+def is_sandbox(base: str, port: int) -> bool:
+    return bool(re.fullmatch(rf"http://(?:localhost|127\.0\.0\.1|\[::1\]):{port}", base))
+
+
+def fixtures(document: object) -> list[object] | None:
+    """The objects in a file: an array, Stripe's answer to a list, or one object; None for anything else."""
+    if isinstance(document, list):
+        return cast("list[object]", document)
+    if not isinstance(document, dict):
+        return None
+    one = cast("dict[str, object]", document)
+    if isinstance(one.get("data"), list) and one.get("object", "list") == "list":
+        return cast("list[object]", one["data"])
+    return [one] if "object" in one else None

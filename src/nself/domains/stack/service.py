@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from typing import cast
+
+import msgspec
 
 from nself.app import App
 from nself.db import server
@@ -22,6 +25,7 @@ from nself.process.paths import log_folder, run_folder
 from nself.process.table import DEFAULT, Service, settings_hash
 from nself.process.waiting import Outcome
 
+SANDBOX = "stripe-mock"
 BILLING, COMMANDS = "billing", "cli"
 """What commands did belongs to the log of billing: the guide looks for a recorded event there."""
 FOLLOWED_LINES = 10
@@ -52,7 +56,8 @@ def start(app: App, given: StartServices) -> list[ServiceStatus]:
     rows = DEFAULT.with_needs(_chosen(app, given.services, DEFAULT.usual(app.settings)), app.settings)
     app.ensure_project()
     supervisor.want(app.project, app.settings, rows, DEFAULT, app.environ)
-    return _rows(app, rows or DEFAULT.named(given.services), _wait_up(app, rows), "stopped by another command")
+    outcome = _wait_up(app, rows)
+    return _with_fixtures(app, _rows(app, rows or DEFAULT.named(given.services), outcome, "stopped by another command"))
 
 
 def restart(app: App, given: RestartServices) -> list[ServiceStatus]:
@@ -64,7 +69,19 @@ def restart(app: App, given: RestartServices) -> list[ServiceStatus]:
     supervisor.want(app.project, app.settings, needed, DEFAULT, app.environ)
     supervisor.renew(app.project, app.settings, rows, app.environ, DEFAULT)
     outcome = _wait_up(app, [*needed, *rows])
-    return _rows(app, rows or DEFAULT.named(given.services), outcome, "stopped by another command")
+    return _with_fixtures(app, _rows(app, rows or DEFAULT.named(given.services), outcome, "stopped by another command"))
+
+
+def _with_fixtures(app: App, rows: list[ServiceStatus]) -> list[ServiceStatus]:
+    """What was started finds the user's own fixtures in the sandbox; what is wrong with them is a note."""
+    used = app.settings.flag("STRIPE_MOCK_ENABLED") and not app.settings.live
+    concerned = any(row.service == SANDBOX or (used and row.group == BILLING) for row in rows)
+    if not concerned or next(app.project.fixtures.glob("*.json"), None) is None:
+        return rows
+    load = cast("Callable[[App], str]", app.registry.resolve("sandbox.service.load:load_at_start"))
+    at = next((at for at, row in enumerate(rows) if row.service == SANDBOX), 0)
+    notes = "; ".join(part for part in (rows[at].note, load(app)) if part)
+    return [*rows[:at], msgspec.structs.replace(rows[at], note=notes), *rows[at + 1 :]]
 
 
 def stop(app: App, given: StopServices) -> list[ServiceStatus]:
