@@ -16,6 +16,8 @@ GROUPS = {
     "billing": "Metering, quotas, customers, invoices, webhooks",
     "billing usage": "Record, import and show usage",
     "billing quota": "Limits and what is left of them",
+    "billing overage": "Usage above the quota: what it costs and what was invoiced",
+    "billing price": "Prices at Stripe, and those of overage",
     "billing customer": "Customers at Stripe and the users they belong to",
     "billing invoice": "Invoices and their lines",
     "billing webhook": "Events from Stripe",

@@ -4,23 +4,92 @@ from __future__ import annotations
 
 import shlex
 from datetime import datetime
-from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
 from nself.core.errors import Invalid, NotFound
 from nself.core.money import Money
+from nself.domains.catalog.model import Rated, Version
+
+
+class Override(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator decided a metric's overage of a period to be; `lines` of invoices have billed it so far."""
+
+    id: int
+    user: str
+    metric: str
+    period_start: datetime
+    period_end: datetime
+    used: int
+    limit: int
+    price: Version
+    reason: str | None
+    actor: str
+    updated_at: datetime
+    billed_minor: int
+    lines: int
+
+
+class Billed(msgspec.Struct, frozen=True, kw_only=True):
+    """What was billed so far to a user for a metric's overage of a period; the rest is of the newest line.
+
+    `price` is the one that the period was rated with, and stays.
+    """
+
+    user: str
+    metric: str
+    amount_minor: int
+    used: int
+    limit: int
+    price: Version
+
+
+class Overage(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric's usage of one user in a period, against the quota. `rated` is None where nothing is charged, `why` says so."""
+
+    user: str
+    metric: str
+    unit: str
+    period_start: datetime
+    period_end: datetime
+    mode: str
+    used: int
+    limit: int
+    units: int
+    events: int
+    price: Version | None
+    rated: Rated | None
+    why: str
+    billed: Billed | None
+    override: Override | None
+
+    @property
+    def due_minor(self) -> int:
+        return self.rated.amount_minor if self.rated else 0
+
+    @property
+    def billed_minor(self) -> int:
+        return self.billed.amount_minor if self.billed else 0
 
 
 class PlannedLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What is billed for one metric: `amount_minor` is the overage's price less what was billed before."""
+    """What is billed for one metric's overage of a period: its price less what was billed before; below 0 is a credit.
 
+    `line` names it in its plan; `events` are those that were counted; `rated` is the price of the whole overage.
+    """
+
+    line: str
     metric: str
+    period_start: datetime
+    period_end: datetime
     used: int
     limit: int
     overage: int
-    rate: Decimal
-    per: int
+    events: int
+    price: Version
+    rated: Rated
+    override: int | None
     billed_before_minor: int
     amount_minor: int
     description: str
@@ -40,27 +109,71 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     lines: list[PlannedLine]
 
 
-class Billed(msgspec.Struct, frozen=True):
-    """What was billed so far to a user for a period, by metric; `revision` is the newest of all metrics."""
+class Revision(msgspec.Struct, frozen=True):
+    user_id: str
+    revision: int
+
+
+class Signature(NamedTuple):
+    """Who decided something, why, and when."""
+
+    actor: str
+    reason: str | None
+    at: datetime
+
+
+class InvoicedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that was decided to be billed for usage, and the state of its invoice."""
+
+    metric: str
+    period_start: datetime
+    period_end: datetime
+    used: int
+    limit: int
+    amount_minor: int
+    currency: str
+    invoice: str | None
+    status: str
+    planned_at: datetime
+
+    def __str__(self) -> str:
+        return f"{Money(self.amount_minor, self.currency)} on {self.invoice or 'an invoice'}, {self.status}"
+
+
+class ExplainedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line as it was planned; `rated` and `events` are None in old ones, the last three where nobody decided by hand."""
 
     user: str
     metric: str
+    period_start: datetime
+    period_end: datetime
+    used: int
+    limit: int
+    overage: int
+    events: int | None
+    price: Version
+    rated: Rated | None
+    billed_before_minor: int
     amount_minor: int
-    revision: int
+    planned_at: datetime
+    actor: str | None
+    reason: str | None
+    updated_at: datetime | None
 
 
 class StoredPlan(msgspec.Struct, frozen=True):
     """A plan as its first steps need it."""
 
     user: str
-    period_start: datetime
-    period_end: datetime
     currency: str
     invoice: str | None
 
 
 class StoredLine(msgspec.Struct, frozen=True):
+    line: str
     metric: str
+    period_start: datetime
+    period_end: datetime
     amount_minor: int
     description: str
 

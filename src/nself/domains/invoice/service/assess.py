@@ -1,0 +1,82 @@
+"""What users owe for their usage in a period: read in one place, for invoices, previews and audits alike."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from nself.app import App
+from nself.core.period import Period
+from nself.db.connect import Tx
+from nself.domains.catalog import service as catalog
+from nself.domains.catalog.model import Metric, Version
+from nself.domains.invoice import rules, store
+from nself.domains.invoice.model import Billed, MixedCurrencies, Overage, Override, PlannedLine
+from nself.domains.quota import service as quota
+from nself.domains.quota.model import Limit
+from nself.domains.usage.model import Sum
+from nself.domains.usage.service import show as usage
+
+
+class Catalog(NamedTuple):
+    """Metrics, and the prices in force when a period begins."""
+
+    metrics: Mapping[str, Metric]
+    prices: Mapping[str, Version]
+
+
+class Assessed(NamedTuple):
+    """Of one user: overage by metric, decisions on other periods that are not invoiced yet, limits per another period."""
+
+    overages: list[Overage]
+    adjustments: list[PlannedLine]
+    not_monthly: set[str]
+
+
+def catalog_at(app: App, span: Period) -> Catalog:
+    """Raises BrokenCatalog, and MixedCurrencies: Stripe's invoices have one."""
+    prices = catalog.prices_at(app, span.start)
+    currencies = sorted({price.currency or "" for price in prices.values()})
+    if len(currencies) > 1:
+        raise MixedCurrencies(currencies=", ".join(currencies))
+    return Catalog(catalog.metrics(app), prices)
+
+
+def assess(app: App, tx: Tx, users: list[str], span: Period, known: Catalog) -> dict[str, Assessed]:
+    """Step: what each of `users` owes for `span`."""
+    overrides = _grouped(store.overrides(tx, users, app.settings.live))
+    return of_sums(app, tx, users, span, known, usage.totals(tx, users, None, span), overrides)
+
+
+def of_sums(
+    app: App, tx: Tx, users: list[str], span: Period, known: Catalog, sums: Iterable[Sum], overrides: Mapping[str, list[Override]]
+) -> dict[str, Assessed]:  # fmt: skip
+    """Step: the same from given sums and decisions."""
+    used: dict[str, dict[str, Sum]] = defaultdict(dict)
+    limits: dict[str, dict[str, Limit]] = defaultdict(dict)
+    billed: dict[str, dict[str, Billed]] = defaultdict(dict)
+    for one in sums:
+        used[one.user_id][one.metric_type] = one
+    for limit in quota.effective_limits(tx, users):
+        limits[limit.user][limit.metric] = limit
+    for done in store.billed(tx, users, span, app.settings.live):
+        billed[done.user][done.metric] = done
+    found: dict[str, Assessed] = {}
+    for user in users:
+        decided = overrides.get(user, [])
+        here = {one.metric: one for one in decided if (one.period_start, one.period_end) == span}
+        facts = rules.Facts(used[user], limits[user], billed[user], here)
+        found[user] = Assessed(
+            rules.overages(user, span, facts, known.metrics, known.prices),
+            rules.adjustments(decided, span),
+            rules.not_monthly(limits[user]),
+        )
+    return found
+
+
+def _grouped(overrides: Iterable[Override]) -> dict[str, list[Override]]:
+    found: dict[str, list[Override]] = defaultdict(list)
+    for one in overrides:
+        found[one.user].append(one)
+    return found
