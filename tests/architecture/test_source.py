@@ -113,6 +113,7 @@ def test_money_knows_neither_floats_nor_division() -> None:
         domains / "catalog/rating.py",
         *rules,
         *(domains / "invoice").rglob("*.py"),
+        *(domains / "overage").rglob("*.py"),
     ]
     found = [
         f"{name(path)}:{node.lineno}"

@@ -63,8 +63,8 @@ insert into billing_overage_updates (
     reason, actor, updated_at
 )
 values (
-    %(user)s, %(metric)s, %(start)s, %(end)s, %(livemode)s, %(used)s, %(limit)s, %(price)s, %(amount)s, %(before)s,
-    %(currency)s, %(reason)s, %(actor)s, %(now)s
+    %(user)s, %(metric)s, %(period_start)s, %(period_end)s, %(livemode)s, %(used)s, %(limit)s, %(price)s, %(amount_minor)s,
+    %(before_minor)s, %(currency)s, %(reason)s, %(actor)s, %(updated_at)s
 );
 
 -- name: add_plan

@@ -93,11 +93,11 @@ def lines(found: Iterable[Overage]) -> list[PlannedLine]:
     return [
         _line(one, one.price, one.rated)
         for one in found
-        if one.price and one.rated and (one.due_minor > one.billed_minor or _is_credit(one))
+        if one.price and one.rated and (one.due_minor > one.billed_minor or is_credit(one))
     ]
 
 
-def _is_credit(one: Overage) -> bool:
+def is_credit(one: Overage) -> bool:
     """Whether less is due than was billed because an operator says so, or more units reached a cheaper tier of all.
 
     Otherwise (a limit was raised, usage was taken back) an operator must say so first.

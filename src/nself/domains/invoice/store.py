@@ -13,17 +13,15 @@ from psycopg.types.json import Jsonb
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.catalog.model import Version
 from nself.domains.invoice.model import (
     Billed,
+    Decision,
     ExplainedLine,
     Invoice,
     InvoicedLine,
-    Overage,
     Override,
     Plan,
     Revision,
-    Signature,
     StoredLine,
     StoredPlan,
     Summary,
@@ -70,16 +68,11 @@ def users_with_overrides(tx: Tx, user: str | None, livemode: bool) -> list[str]:
     return tx.values(SQL["users_with_overrides"], user=user, livemode=livemode)
 
 
-def add_override(
-    tx: Tx, of: Overage, price: Version | None, amount: int, before: int, currency: str, by: Signature, livemode: bool
-) -> None:
-    """`price` None takes the decisions before back."""
+def add_override(tx: Tx, decision: Decision, livemode: bool) -> None:
     tx.run(
         SQL["add_override"],
-        user=of.user, metric=of.metric, start=of.period_start, end=of.period_end, livemode=livemode, used=of.used,
-        limit=of.limit, price=_json(price), amount=amount, before=before, currency=currency, reason=by.reason,
-        actor=by.actor, now=by.at,
-    )  # fmt: skip
+        **{**msgspec.structs.asdict(decision), "price": _json(decision.price), "livemode": livemode},
+    )
 
 
 def _json(value: object) -> Jsonb | None:

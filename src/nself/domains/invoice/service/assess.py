@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import NamedTuple
 
 from nself.app import App
@@ -12,7 +13,7 @@ from nself.db.connect import Tx
 from nself.domains.catalog import service as catalog
 from nself.domains.catalog.model import Metric, Version
 from nself.domains.invoice import rules, store
-from nself.domains.invoice.model import Billed, MixedCurrencies, Overage, Override, PlannedLine
+from nself.domains.invoice.model import Billed, Decision, InvoicedLine, MixedCurrencies, Overage, Override, PlannedLine
 from nself.domains.quota import service as quota
 from nself.domains.quota.model import Limit
 from nself.domains.usage.model import Sum
@@ -35,12 +36,17 @@ class Assessed(NamedTuple):
 
 
 def catalog_at(app: App, span: Period) -> Catalog:
+    """Raises BrokenCatalog."""
+    return Catalog(catalog.metrics(app), catalog.prices_at(app, span.start))
+
+
+def billable_at(app: App, span: Period) -> Catalog:
     """Raises BrokenCatalog, and MixedCurrencies: Stripe's invoices have one."""
-    prices = catalog.prices_at(app, span.start)
-    currencies = sorted({price.currency or "" for price in prices.values()})
+    known = catalog_at(app, span)
+    currencies = sorted({price.currency or "" for price in known.prices.values()})
     if len(currencies) > 1:
         raise MixedCurrencies(currencies=", ".join(currencies))
-    return Catalog(catalog.metrics(app), prices)
+    return known
 
 
 def assess(app: App, tx: Tx, users: list[str], span: Period, known: Catalog) -> dict[str, Assessed]:
@@ -80,3 +86,29 @@ def _grouped(overrides: Iterable[Override]) -> dict[str, list[Override]]:
     for one in overrides:
         found[one.user].append(one)
     return found
+
+
+def lock(tx: Tx, users: list[str]) -> None:
+    """Step: until the end of `tx` nobody else plans or decides what is billed to `users`."""
+    store.lock_users(tx, users)
+
+
+def decide(app: App, tx: Tx, decision: Decision) -> None:
+    """Step: record what an operator decided, under the user's lock; the next invoice follows it."""
+    store.add_override(tx, decision, app.settings.live)
+
+
+def invoiced_lines(app: App, tx: Tx, user: str) -> list[InvoicedLine]:
+    """Step: what was decided to be billed to `user` for usage, oldest first."""
+    return store.user_lines(tx, user, app.settings.live)
+
+
+def months_of(app: App, tx: Tx, user: str) -> set[datetime]:
+    """Step: beginnings of the periods of which something was billed to `user`, or decided."""
+    lines, overrides = invoiced_lines(app, tx, user), store.overrides(tx, [user], app.settings.live)
+    return {one.period_start for one in [*lines, *overrides]}
+
+
+def month(app: App, start: datetime) -> str:
+    """`2026-01`, as --period takes it."""
+    return f"{start.astimezone(app.timezone):%Y-%m}"

@@ -41,7 +41,7 @@ def generate(app: App, given: GenerateInvoices) -> Generated:
     if given.user:
         customer.require_user(app, given.user)
     app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
-    known = assess.catalog_at(app, span)
+    known = assess.billable_at(app, span)
     with app.db.reading() as tx:
         users = _users(app, tx, given.user, span)
     chunks = [users[start : start + CHUNK_USERS] for start in range(0, len(users), CHUNK_USERS)]
@@ -58,7 +58,7 @@ def _users(app: App, tx: Tx, user: str | None, span: Period) -> list[str]:
 
 def users_without_customer(app: App, span: Period) -> list[str]:
     """Users whose overage in `span` would be invoiced if they had a customer."""
-    known = assess.catalog_at(app, span)
+    known = assess.billable_at(app, span)
     with app.db.reading() as tx:
         users = _users(app, tx, None, span)
         found = assess.assess(app, tx, users, span, known)
