@@ -90,7 +90,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         if not self.units:
             return f"{self.what}: {self.exact:f}"
         if self.packages is not None:
-            times = f"{self.packages} packages of {self.per} x {self.amount:f}"
+            times = f"{self.packages} x {self.amount:f} for {self.per}"
         else:
             times = f"{self.units} x {self.amount:f}" + (f" / {self.per}" if self.per > 1 else "")
         flat = f" + {self.flat:f}" if self.flat else ""

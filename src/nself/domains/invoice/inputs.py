@@ -32,5 +32,5 @@ class ListInvoices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 class ExplainInvoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     invoice: Annotated[str, Meta(description="Stripe's id.", extra={"positional": True, "metavar": "INVOICE"})]
-    line: Annotated[int | None, Meta(description="Only the line of this number, from 1.", ge=1)] = None
+    line: Annotated[int, Meta(description="Only the line of this number, from 1.", ge=1)] | None = None
     events: Annotated[int, Meta(description="Most events to show of a line.", ge=0, le=1000)] = 5
