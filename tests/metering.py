@@ -55,7 +55,7 @@ def fresh(prefix: str = "user") -> str:
 def people(app: App, *names: str) -> tuple[str, ...]:
     """Users that are known from now on; fresh ones where no names are given."""
     given = names or (fresh(),)
-    customer.create_users(app, given)
+    customer.create_users(app, dict.fromkeys(given))
     return given
 
 

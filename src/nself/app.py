@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -61,6 +62,10 @@ class App:
         except FileNotFoundError as error:
             raise config.NoSuchProject(path="the current folder was deleted") from error
         return cls(config.find_project(given, os.environ, cwd), registry)
+
+    def operator(self) -> str:
+        """Login of who runs this, for what is audited; behind sudo that of who asked for it."""
+        return self.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
 
     def clock(self) -> datetime:
         """Aware UTC."""

@@ -10,12 +10,14 @@ from nself.core.entrypoint import Row
 
 # From bottom to top: a domain may import those before it, never those after it.
 DOMAINS = (
-    "setting", "connection", "database", "api_key", "stack", "customer", "catalog", "usage", "quota", "invoice", "webhook", "sandbox",
+    "setting", "connection", "database", "api_key", "stack", "customer", "catalog", "usage", "quota", "invoice", "overage", "webhook", "sandbox",
 )  # fmt: skip
 GROUPS = {
     "billing": "Metering, quotas, customers, invoices, webhooks",
     "billing usage": "Record, import and show usage",
     "billing quota": "Limits and what is left of them",
+    "billing overage": "Usage above the quota: what it costs and what was invoiced",
+    "billing price": "Prices at Stripe, and those of overage",
     "billing customer": "Customers at Stripe and the users they belong to",
     "billing invoice": "Invoices and their lines",
     "billing webhook": "Events from Stripe",

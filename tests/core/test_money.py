@@ -1,4 +1,4 @@
-"""Money is whole minor units; a price is rounded once, half away from zero."""
+"""Money is whole minor units; what is exact is rounded once, half away from zero."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from metering import steady
-from nself.core.money import Money, Rate, charge, exponent
+from nself.core.money import Money, decimal, exponent, rounded
 
 AMOUNTS = st.decimals("-1000", "1000", allow_nan=False, allow_infinity=False, places=6)
 CURRENCIES = st.sampled_from([("usd", 2), ("jpy", 0), ("kwd", 3), ("isk", 2), ("ugx", 2), ("mga", 0)])
@@ -27,36 +27,36 @@ def by_hand(quantity: int, amount: Decimal, per: int, digits: int) -> int:
 @given(st.integers(-(10**18), 10**18), AMOUNTS, st.integers(1, 10**12), CURRENCIES)
 @example(5, Decimal("0.001"), 1, ("usd", 2))
 @example(-5, Decimal("0.001"), 1, ("usd", 2))
-def test_a_charge_is_the_exact_product_rounded_half_away_from_zero(
+def test_an_exact_amount_is_rounded_half_away_from_zero(
     quantity: int, amount: Decimal, per: int, currency: tuple[str, int]
 ) -> None:
     code, digits = currency
-    assert charge(quantity, Rate(amount, code, per)) == Money(by_hand(quantity, amount, per, digits), code)
-
-
-@steady(100)
-@given(st.integers(0, 10**15), AMOUNTS, CURRENCIES)
-def test_the_opposite_quantity_costs_the_opposite(quantity: int, amount: Decimal, currency: tuple[str, int]) -> None:
-    rate = Rate(amount, currency[0])
-    assert charge(-quantity, rate).minor == -charge(quantity, rate).minor
+    exact = Fraction(amount) * quantity / per
+    assert rounded(exact, code) == Money(by_hand(quantity, amount, per, digits), code)
+    assert rounded(-exact, code).minor == -rounded(exact, code).minor
 
 
 @pytest.mark.parametrize(
-    ("quantity", "amount", "per", "currency", "minor"),
+    ("exact", "written"),
     [
-        (500, "0.10", 1, "usd", 5000),  # the guide's example, S:1419
-        (250_000, "0.0003", 1, "usd", 7500),
-        (1, "0.005", 1, "usd", 1),
-        (1, "0.004999999", 1, "usd", 0),
-        (3, "0.5", 1, "jpy", 2),
-        (1, "0.0005", 1, "kwd", 1),
-        (1 << 30, "0.05", 1 << 30, "usd", 5),
-        (0, "0.10", 1, "usd", 0),
-        (10**15, "0.000001", 1, "usd", 10**11),
+        (Fraction(0), "0"),
+        (Fraction(50), "50"),
+        (Fraction(-5, 1000), "-0.005"),
+        (Fraction(1, 2**30), "0.000000000931322574615478515625"),
+        (Fraction(1, 3), "0.33333333333333333333"),
+        (Fraction(-2, 3), "-0.66666666666666666666"),
+        (Fraction(10**30, 4), "250000000000000000000000000000"),
     ],
 )
-def test_charges_worked_out_by_hand(quantity: int, amount: str, per: int, currency: str, minor: int) -> None:
-    assert charge(quantity, Rate(Decimal(amount), currency, per)) == Money(minor, currency)
+def test_a_fraction_is_written_whole_where_it_ends(exact: Fraction, written: str) -> None:
+    assert f"{decimal(exact):f}" == written
+
+
+@steady(200)
+@given(st.integers(-(10**18), 10**18), st.integers(0, 40), st.integers(0, 20))
+def test_a_fraction_of_twos_and_fives_is_written_exactly(top: int, twos: int, fives: int) -> None:
+    exact = Fraction(top, 2**twos * 5**fives)
+    assert Fraction(decimal(exact)) == exact
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ class Bench:
     def use(
         self, app: App, user: str, value: int, metric: str = "api_calls", at: str = AT, key: str | None = None
     ) -> None:
-        customer.create_users(app, [user])
+        customer.create_users(app, {user: None})
         record.record(app, RecordUsage(user=user, metric=metric, value=value, at=at, key=key))
 
     def create(self, app: App, user: str, card: str = "pm_card_visa") -> None:

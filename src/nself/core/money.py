@@ -1,4 +1,4 @@
-"""Money in whole minor units, rates as exact decimals, one rounding per line.
+"""Money in whole minor units; what is exact is a fraction, rounded once per line.
 
 Exponents follow Stripe's list (docs.stripe.com/currencies), which differs from ISO 4217 for some
 currencies: ISK and UGX are sent with two decimals, MGA with none.
@@ -7,6 +7,7 @@ currencies: ISK and UGX are sent with two decimals, MGA with none.
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
 ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
@@ -35,21 +36,26 @@ class Money(NamedTuple):
         return f"{sign}{units}.{rest:0{digits}d} {self.currency.upper()}"
 
 
-class Rate(NamedTuple):
-    """`amount` currency units (dollars, not cents) for each `per` base units of a metric."""
-
-    amount: Decimal
-    currency: str
-    per: int = 1
+DISPLAY_DIGITS = 20
 
 
-def charge(quantity: int, rate: Rate) -> Money:
-    """Price of `quantity` base units, rounded once, half away from zero, to a minor unit.
-
-    Integer arithmetic throughout, so that the result is exact for any size.
-    """
-    numerator, denominator = rate.amount.as_integer_ratio()
-    top = quantity * numerator * 10 ** exponent(rate.currency)
-    bottom = denominator * rate.per
+def rounded(exact: Fraction, currency: str) -> Money:
+    """`exact` currency units in minor units, rounded half away from zero: the one rounding of a line."""
+    top, bottom = exact.numerator * 10 ** exponent(currency), exact.denominator
     magnitude = (2 * abs(top) + bottom) // (2 * bottom)
-    return Money(magnitude if top >= 0 else -magnitude, rate.currency)
+    return Money(magnitude if top >= 0 else -magnitude, currency)
+
+
+def decimal(exact: Fraction) -> Decimal:
+    """`exact` written with a point, for showing. What never ends, such as 1/3, is cut after 20 digits behind it."""
+    rest, digits = exact.denominator, 0
+    for prime in (2, 5):
+        count = 0
+        while rest % prime == 0:
+            rest, count = rest // prime, count + 1
+        digits = max(digits, count)
+    if rest > 1:
+        digits = DISPLAY_DIGITS
+    shifted = abs(exact.numerator) * 10**digits // exact.denominator
+    sign = 1 if exact < 0 else 0
+    return Decimal((sign, tuple(map(int, str(shifted))), -digits))

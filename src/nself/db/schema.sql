@@ -62,10 +62,15 @@ create table billing_invoice_plan_lines (
     limit_value bigint not null,
     overage numeric not null,
     billed_before_minor bigint not null,
-    rate numeric not null,
-    per bigint not null,
     amount_minor bigint not null,
-    description text not null
+    description text not null,
+    line text not null,
+    period_start timestamp with time zone not null,
+    period_end timestamp with time zone not null,
+    events bigint,
+    price jsonb not null,
+    rated jsonb,
+    override_id bigint
 );
 
 create table billing_invoice_plans (
@@ -97,6 +102,24 @@ create table billing_invoices (
     snapshot_number bigint not null,
     created_at timestamp with time zone not null,
     synced_at timestamp with time zone not null
+);
+
+create table billing_overage_updates (
+    id bigint not null generated always as identity,
+    user_id text not null,
+    metric_type text not null,
+    period_start timestamp with time zone not null,
+    period_end timestamp with time zone not null,
+    livemode boolean not null,
+    used numeric not null,
+    limit_value bigint not null,
+    price jsonb,
+    amount_minor bigint not null,
+    before_minor bigint not null,
+    currency text not null,
+    reason text,
+    actor text not null,
+    updated_at timestamp with time zone not null
 );
 
 create table billing_plan_quotas (
@@ -230,15 +253,15 @@ alter table billing_customers add constraint billing_customers_pkey PRIMARY KEY 
 alter table billing_intents add constraint billing_intents_idempotency_key_key UNIQUE (idempotency_key);
 alter table billing_intents add constraint billing_intents_pkey PRIMARY KEY (id);
 alter table billing_intents add constraint billing_intents_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'done'::text, 'failed'::text])));
-alter table billing_invoice_plan_lines add constraint billing_invoice_plan_lines_amount_minor_check CHECK ((amount_minor > 0));
+alter table billing_invoice_plan_lines add constraint billing_invoice_plan_lines_amount_minor_check CHECK ((amount_minor <> 0));
 alter table billing_invoice_plan_lines add constraint billing_invoice_plan_lines_operation_fkey FOREIGN KEY (operation) REFERENCES billing_invoice_plans(operation);
-alter table billing_invoice_plan_lines add constraint billing_invoice_plan_lines_per_check CHECK ((per > 0));
-alter table billing_invoice_plan_lines add constraint billing_invoice_plan_lines_pkey PRIMARY KEY (operation, metric_type);
+alter table billing_invoice_plan_lines add constraint billing_invoice_plan_lines_pkey PRIMARY KEY (operation, line);
 alter table billing_invoice_plans add constraint billing_invoice_plans_invoice_id_key UNIQUE (invoice_id);
 alter table billing_invoice_plans add constraint billing_invoice_plans_operation_key UNIQUE (operation);
 alter table billing_invoice_plans add constraint billing_invoice_plans_pkey PRIMARY KEY (user_id, period_start, period_end, livemode, revision);
 alter table billing_invoice_plans add constraint billing_invoice_plans_revision_check CHECK ((revision > 0));
 alter table billing_invoices add constraint billing_invoices_pkey PRIMARY KEY (invoice_id);
+alter table billing_overage_updates add constraint billing_overage_updates_pkey PRIMARY KEY (id);
 alter table billing_plan_quotas add constraint billing_plan_quotas_limit_value_check CHECK ((limit_value >= '-1'::integer));
 alter table billing_plan_quotas add constraint billing_plan_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));
 alter table billing_plan_quotas add constraint billing_plan_quotas_period_check CHECK ((period = ANY (ARRAY['hour'::text, 'day'::text, 'week'::text, 'month'::text, 'year'::text])));
@@ -266,6 +289,7 @@ CREATE INDEX billing_intents_due ON billing.billing_intents USING btree (next_at
 CREATE INDEX billing_intents_operation ON billing.billing_intents USING btree (operation, id);
 CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree (operation, livemode, step) WHERE (state <> 'failed'::text);
 CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (customer_id, created_at);
+CREATE INDEX billing_overage_updates_newest ON billing.billing_overage_updates USING btree (user_id, livemode, metric_type, period_start, period_end, id);
 CREATE INDEX billing_usage_deltas_read ON billing.billing_usage_deltas USING btree (user_id, metric_type, hour);
 CREATE INDEX billing_webhook_events_open ON billing.billing_webhook_events USING btree (object_id, id) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
 CREATE UNIQUE INDEX billing_webhook_events_once ON billing.billing_webhook_events USING btree (event_id) WHERE (status <> 'duplicate'::text);

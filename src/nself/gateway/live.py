@@ -254,7 +254,7 @@ class Live:
         return self._call("post", "/v1/prices", params, key)
 
     def price(self, id: str) -> Snapshot:
-        return self._call("get", f"/v1/prices/{guard.object_id('price', id)}")
+        return self._call("get", f"/v1/prices/{guard.object_id('price', id)}", {"expand": ["tiers"]})
 
     def prices(self, **filters: Any) -> Iterator[Snapshot]:
         return self._pages("/v1/prices", filters)

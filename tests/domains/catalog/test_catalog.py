@@ -11,10 +11,9 @@ import pytest
 
 from nself.app import App
 from nself.config import find_project
-from nself.core.money import Rate
 from nself.domains.catalog import rules, service, store
 from nself.domains.catalog.inputs import ListMetrics
-from nself.domains.catalog.model import BrokenCatalog, MetricFile
+from nself.domains.catalog.model import BrokenCatalog, MetricFile, Tier
 from nself.registry import Registry
 
 
@@ -33,7 +32,9 @@ def write(app: App, name: str, text: str) -> Path:
 
 def test_the_defaults_are_written_once_and_kept(app: App) -> None:
     assert list(service.metrics(app)) == ["api_calls", "storage", "bandwidth", "compute", "database", "functions"]
-    assert service.overage_rates(app)["bandwidth"] == Rate(Decimal("0.05"), "usd", 1 << 30)
+    (bandwidth,) = service.overage_prices(app)["bandwidth"]
+    assert (bandwidth.model, bandwidth.currency, bandwidth.start) == ("flat", "usd", None)
+    assert bandwidth.tiers == [Tier(amount=Decimal("0.05"), per=1 << 30)]
     path = app.project.config / "usage-metrics.yml"
     assert path.read_text() == rules.DEFAULT_METRICS
     assert [one.name for one in sorted(path.parent.iterdir())] == ["overage-tiers.yml", "usage-metrics.yml"]
@@ -112,20 +113,21 @@ def test_a_folder_that_cannot_be_made_is_told_as_such(app: App) -> None:
 def test_a_broken_price_file_says_where(app: App, text: str, words: str) -> None:
     write(app, "overage-tiers.yml", text)
     with pytest.raises(BrokenCatalog) as caught:
-        service.overage_rates(app)
+        service.overage_prices(app)
     assert words in caught.value.message
 
 
 @pytest.mark.parametrize("written", ["0.0001", "'0.0001'", "1.0e-4", "'1e-4'"])
 def test_a_price_is_the_decimal_that_was_written(app: App, written: str) -> None:
     write(app, "overage-tiers.yml", f"overage: {{api_calls: {{amount: {written}}}}}")
-    assert service.overage_rates(app)["api_calls"].amount == Decimal("0.0001")
+    assert service.overage_prices(app)["api_calls"][0].tiers[0].amount == Decimal("0.0001")
 
 
 def test_metrics_are_listed_with_their_prices(app: App) -> None:
     write(app, "overage-tiers.yml", "overage: {api_calls: {amount: 0.5, per: 1000, currency: eur}}")
     found = {
-        one.metric: (one.unit, one.aggregation, one.overage_price) for one in service.list_metrics(app, ListMetrics())
+        one.metric: (one.unit, one.aggregation, one.model, one.overage_price)
+        for one in service.list_metrics(app, ListMetrics())
     }
-    assert found["api_calls"] == ("request", "sum", "0.5 eur / 1000")
-    assert found["storage"] == ("byte", "max", "none")
+    assert found["api_calls"] == ("request", "sum", "flat", "0.5 eur / 1000")
+    assert found["storage"] == ("byte", "max", "none", "none")

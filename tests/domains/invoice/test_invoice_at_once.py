@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from money_bench import AT, MONTH, Bench, Books
 
 from nself.app import App
-from nself.core.money import Rate, exponent
+from nself.core.money import exponent
 from nself.core.period import Period
-from nself.domains.catalog.model import Metric
+from nself.domains.catalog.model import Metric, Tier, Version
+from nself.domains.catalog.rating import rate
 from nself.domains.invoice import rules
 from nself.domains.invoice.inputs import ListInvoices, ShowInvoice
 from nself.domains.invoice.model import Billed, MixedCurrencies, NoSuchInvoice, PeriodNotOver
@@ -25,6 +26,7 @@ from nself.domains.quota.inputs import SetQuota
 from nself.domains.quota.model import Limit
 from nself.domains.quota.service import set_quota
 from nself.domains.usage.model import Sum
+from pricing import versions
 
 USERS = [f"user{number}" for number in range(6)]
 
@@ -192,39 +194,52 @@ def test_users_without_a_customer_are_named_and_billed_once_they_have_one(bench:
 
 PARTS = st.lists(st.integers(0, 10**12), min_size=1, max_size=6)
 RATES = st.builds(
-    Rate,
+    lambda amount, currency, per: Version(model="flat", tiers=[Tier(amount=amount, per=per)], currency=currency),
     st.decimals(0, 1000, places=6, allow_nan=False, allow_infinity=False),
     st.sampled_from(["usd", "jpy", "kwd"]),
     st.sampled_from([1, 3, 1000, 2**20, 2**30]),
 )
+DEARER = Version(model="flat", tiers=[Tier(amount=Decimal(5000))], currency="usd")
 METRIC = Metric(unit="piece", aggregation="sum")
 SPAN = Period(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
 
 
-def billed_in_parts(parts: list[int], limit: int, rate: Rate) -> int:
-    """Minor units over all invoices when one is generated after each part."""
-    used, owed = 0, 0
+def billed_in_parts(parts: list[int], limit: int, price: Version) -> int:
+    """Minor units over all invoices when one is generated after each part. A price of later on changes nothing."""
+    used, owed, prices = 0, 0, {"calls": price}
+    billed: dict[str, Billed] = {}
     for part in parts:
         used += part
-        lines = rules.lines(
-            [Sum("user", "calls", 1, Decimal(used), used, used, SPAN.start)],
-            {"calls": Limit("user", "calls", limit, "month", "overage", "free")},
-            {"calls": METRIC},
-            {"calls": rate},
-            {"calls": Billed("user", "calls", owed, 1)} if owed else {},
-        )
-        assert all(line.amount_minor > 0 for line in lines)
+        sums = {"calls": Sum("user", "calls", 1, Decimal(used), used, used, SPAN.start)}
+        limits = {"calls": Limit("user", "calls", limit, "month", "overage", "free")}
+        found = rules.overages("user", SPAN, rules.Facts(sums, limits, billed, {}), {"calls": METRIC}, prices)
+        lines = rules.lines(found)
+        assert all(line.amount_minor > 0 or price.model == "volume" for line in lines)
         owed += sum(line.amount_minor for line in lines)
+        if lines:
+            billed = {
+                "calls": Billed(user="user", metric="calls", amount_minor=owed, used=used, limit=limit, price=price)
+            }
+            prices = {"calls": DEARER}
     return owed
 
 
-@given(parts=PARTS, limit=st.integers(0, 10**12), rate=RATES)
+@given(parts=PARTS, limit=st.integers(0, 10**12), price=RATES)
 @settings(max_examples=200, deadline=None)
-def test_a_period_costs_the_same_in_any_number_of_parts(parts: list[int], limit: int, rate: Rate):
-    exact = Fraction(rate.amount) * max(0, sum(parts) - limit) / rate.per * 10 ** exponent(rate.currency)
+def test_a_period_costs_the_same_in_any_number_of_parts(parts: list[int], limit: int, price: Version):
+    (tier,) = price.tiers
+    exact = Fraction(tier.amount) * max(0, sum(parts) - limit) / tier.per * 10 ** exponent(price.currency or "")
     assert (
-        billed_in_parts(parts, limit, rate) == billed_in_parts([sum(parts)], limit, rate) == int(exact + Fraction(1, 2))
+        billed_in_parts(parts, limit, price)
+        == billed_in_parts([sum(parts)], limit, price)
+        == int(exact + Fraction(1, 2))
     )
+
+
+@given(parts=PARTS, limit=st.integers(0, 10**12), price=versions())
+@settings(max_examples=200, deadline=None)
+def test_a_period_costs_the_same_in_any_number_of_parts_by_every_model(parts: list[int], limit: int, price: Version):
+    assert billed_in_parts(parts, limit, price) == rate(price, max(0, sum(parts) - limit)).amount_minor
 
 
 def test_parts_end_to_end_cost_the_same_as_the_whole(bench: Bench):

@@ -10,4 +10,11 @@ ROWS: tuple[Row, ...] = (
         help="List the metrics that can be recorded, from services/billing/config/usage-metrics.yml.",
         example="nself billing usage list-metrics",
     ),
+    Command(
+        path="billing price show",
+        use="catalog.service:show_price",
+        input="catalog.inputs:ShowPrice",
+        help="Show a price of Stripe with trial, tiers and amounts, or with --type overage those of overage-tiers.yml.",
+        example="nself billing price show price_123",
+    ),
 )

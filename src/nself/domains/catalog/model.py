@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from nself.core.errors import Invalid, NotFound
 
 Aggregation = Literal["sum", "count", "max", "last"]
+Model = Literal["flat", "graduated", "volume", "package"]
 
 
 class NoSuchMetric(NotFound):
@@ -31,12 +33,81 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     aggregation: Aggregation = "sum"
 
 
-class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Overage costs `amount` of `currency` (10.50, not cents) for each `per` units of the metric."""
+class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Up to and with the `up_to`th unit of overage (None: all others), each `per` units cost `amount` currency units.
+
+    `flat` currency units are added once, when the tier is reached.
+    """
+
+    up_to: int | None = None
+    amount: Decimal = Decimal(0)
+    per: int = 1
+    flat: Decimal = Decimal(0)
+
+
+class FlatPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The short form of a price: `amount` of `currency` (10.50, not cents) for each `per` units, at all times."""
 
     amount: Decimal
     per: int = 1
     currency: str | None = None
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The price of a metric's overage in periods that begin on `start` (written `from`) or later; None is at all times.
+
+    `per` is a package's size in units; `free` units on top of the quota cost nothing; `minimum` currency units are the
+    least that is charged once anything is. `currency` is None where the file leaves it to BILLING_CURRENCY.
+    """
+
+    start: date | None = msgspec.field(name="from", default=None)
+    model: Model
+    tiers: list[Tier]
+    per: int | None = None
+    round: Literal["up", "down"] | None = None
+    free: int = 0
+    minimum: Decimal = Decimal(0)
+    currency: str | None = None
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What units `from_unit` to `to_unit` of the overage cost by one tier, or the rest up to the minimum.
+
+    `exact` currency units are `amount` for each `per` units (of a package: for each of `packages`), and `flat`.
+    """
+
+    what: str
+    from_unit: int
+    to_unit: int
+    units: int
+    packages: int | None = None
+    amount: Decimal
+    per: int
+    flat: Decimal
+    exact: Decimal
+
+    def __str__(self) -> str:
+        if not self.units:
+            return f"{self.what}: {self.exact:f}"
+        if self.packages is not None:
+            times = f"{self.packages} x {self.amount:f} for {self.per}"
+        else:
+            times = f"{self.units} x {self.amount:f}" + (f" / {self.per}" if self.per > 1 else "")
+        flat = f" + {self.flat:f}" if self.flat else ""
+        return f"{self.what}, units {self.from_unit} to {self.to_unit}: {times}{flat} = {self.exact:f}"
+
+
+class Rated(msgspec.Struct, frozen=True, kw_only=True):
+    """What `units` above the quota cost: the sum of `parts` is `exact`, which is rounded once to `amount_minor`."""
+
+    units: int
+    free: int
+    charged_units: int
+    parts: list[Part]
+    exact: Decimal
+    rounding: str
+    amount_minor: int
+    currency: str
 
 
 class MetricFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,7 +115,9 @@ class MetricFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PriceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    overage: dict[str, Price]
+    """Each metric's price in its short form or as a list of versions; converted one by one, to name what is wrong."""
+
+    overage: dict[str, Any]
 
 
 class ListedMetric(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,5 +126,46 @@ class ListedMetric(msgspec.Struct, frozen=True, kw_only=True):
     metric: str
     unit: str
     aggregation: str
+    model: str
     overage_price: str
     description: str
+
+
+class OveragePrice(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `price show --type overage`; `start` None is at all times."""
+
+    metric: str
+    start: date | None
+    model: Model
+    currency: str
+    price: str
+    in_force: bool
+
+
+class StripeTier(msgspec.Struct, frozen=True, kw_only=True):
+    """A tier of a price at Stripe; `up_to` is None for the last, amounts are in currency units."""
+
+    up_to: int | None
+    amount: Decimal
+    flat: Decimal
+
+
+class StripePrice(msgspec.Struct, frozen=True, kw_only=True):
+    """A price at Stripe. `amount` is in currency units for one, None where `tiers` say it."""
+
+    id: str
+    nickname: str | None
+    product: str
+    active: bool
+    type: str
+    currency: str
+    amount: Decimal | None
+    billing_scheme: str
+    interval: str | None
+    usage_type: str | None
+    trial_period_days: int | None
+    tiers_mode: str | None
+    tiers: list[StripeTier]
+    package_size: int | None
+    package_round: str | None
+    livemode: bool

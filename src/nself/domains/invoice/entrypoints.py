@@ -14,8 +14,15 @@ ROWS: tuple[Row, ...] = (
         path="billing invoice show",
         use="invoice.service.show:show",
         input="invoice.inputs:ShowInvoice",
-        help="Show an invoice with its lines.",
-        example="nself billing invoice show in_123",
+        help="Show an invoice with its lines: one by its id, or a user's newest.",
+        example="nself billing invoice show --user user123 --show-overage",
+    ),
+    Command(
+        path="billing invoice explain",
+        use="invoice.service.explain:explain",
+        input="invoice.inputs:ExplainInvoice",
+        help="Explain every cent of an invoice for usage: price, tiers, rounding, quota, usage and events.",
+        example="nself billing invoice explain in_123 --line 1",
     ),
     Command(
         path="billing invoice list",

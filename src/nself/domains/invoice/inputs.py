@@ -14,7 +14,11 @@ class GenerateInvoices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class ShowInvoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    invoice: Annotated[str, Meta(description="Stripe's id.", extra={"positional": True, "metavar": "INVOICE"})]
+    invoice: Annotated[
+        str | None, Meta(description="Stripe's id.", extra={"positional": True, "metavar": "INVOICE"})
+    ] = None
+    user: Annotated[str | None, Meta(description="Instead of an id: this user's newest invoice.")] = None
+    show_overage: Annotated[bool, Meta(description="Also the overage behind the lines, with its rated parts.")] = False
 
 
 class ListInvoices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,3 +28,9 @@ class ListInvoices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     user: Annotated[str | None, Meta(description="Only this user's.")] = None
     limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 100
     offset: Annotated[int, Meta(description="Rows to skip.", ge=0)] = 0
+
+
+class ExplainInvoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    invoice: Annotated[str, Meta(description="Stripe's id.", extra={"positional": True, "metavar": "INVOICE"})]
+    line: Annotated[int, Meta(description="Only the line of this number, from 1.", ge=1)] | None = None
+    events: Annotated[int, Meta(description="Most events to show of a line.", ge=0, le=1000)] = 5

@@ -1,21 +1,71 @@
 -- Statements of invoices.
 
+-- name: lock_users
+-- What is billed to a user, and what an operator decides about it, is planned by one at a time. Ordered by the lock itself,
+-- so that two never wait for each other crosswise.
+select pg_advisory_xact_lock(hashtext('billing_invoice_plans'), key)
+from (select distinct hashtext(name) as key from unnest(%(users)s::text[]) as asked (name) order by key) keys;
+
 -- name: billed
--- What earlier plans billed; a plan is binding from the moment it is written, whatever its intents are at.
+-- What earlier plans billed for a period, on whichever invoice; a plan is binding from the moment it is written, whatever
+-- its intents are at. The price is that of the newest line which no operator decided.
 select
     plan.user_id as user, line.metric_type as metric, sum(line.amount_minor)::bigint as amount_minor,
-    (
-        select max(newest.revision)
-        from billing_invoice_plans newest
-        where newest.user_id = plan.user_id and newest.period_start = plan.period_start and newest.period_end = plan.period_end
-            and newest.livemode = plan.livemode
-    ) as revision
+    (array_agg(line.used order by plan.planned_at desc, plan.revision desc))[1] as used,
+    (array_agg(line.limit_value order by plan.planned_at desc, plan.revision desc))[1] as limit,
+    (array_agg(line.price order by line.override_id is not null, plan.planned_at desc, plan.revision desc))[1] as price
 from billing_invoice_plans plan
 join billing_invoice_plan_lines line using (operation)
 where
-    plan.user_id = any(%(users)s::text[]) and plan.period_start = %(start)s and plan.period_end = %(end)s
+    plan.user_id = any(%(users)s::text[]) and line.period_start = %(start)s and line.period_end = %(end)s
     and plan.livemode = %(livemode)s
-group by plan.user_id, plan.period_start, plan.period_end, plan.livemode, line.metric_type;
+group by plan.user_id, line.metric_type;
+
+-- name: revisions
+select user_id, max(revision) as revision
+from billing_invoice_plans
+where
+    user_id = any(%(users)s::text[]) and period_start = %(start)s and period_end = %(end)s and livemode = %(livemode)s
+group by user_id;
+
+-- name: overrides
+-- What stands of the operators' decisions, with what was billed of it by now.
+select
+    newest.id, newest.user_id as user, newest.metric_type as metric, newest.period_start, newest.period_end, newest.used,
+    newest.limit_value as limit, newest.price, newest.reason, newest.actor, newest.updated_at,
+    billed.amount_minor as billed_minor, billed.lines
+from (
+    select distinct on (user_id, metric_type, period_start, period_end) *
+    from billing_overage_updates
+    where user_id = any(%(users)s::text[]) and livemode = %(livemode)s
+    order by user_id, metric_type, period_start, period_end, id desc
+) newest
+cross join lateral (
+    select coalesce(sum(line.amount_minor), 0)::bigint as amount_minor, count(*) as lines
+    from billing_invoice_plans plan
+    join billing_invoice_plan_lines line using (operation)
+    where
+        plan.user_id = newest.user_id and plan.livemode = %(livemode)s and line.metric_type = newest.metric_type
+        and line.period_start = newest.period_start and line.period_end = newest.period_end
+) billed
+where newest.price is not null
+order by newest.user_id, newest.period_start, newest.metric_type;
+
+-- name: users_with_overrides
+-- Few: each was made by hand.
+select distinct user_id
+from billing_overage_updates
+where livemode = %(livemode)s and (%(user)s::text is null or user_id = %(user)s);
+
+-- name: add_override
+insert into billing_overage_updates (
+    user_id, metric_type, period_start, period_end, livemode, used, limit_value, price, amount_minor, before_minor, currency,
+    reason, actor, updated_at
+)
+values (
+    %(user)s, %(metric)s, %(period_start)s, %(period_end)s, %(livemode)s, %(used)s, %(limit)s, %(price)s, %(amount_minor)s,
+    %(before_minor)s, %(currency)s, %(reason)s, %(actor)s, %(updated_at)s
+);
 
 -- name: add_plan
 -- Two generators at once: the second finds the revision taken and leaves it.
@@ -29,11 +79,12 @@ on conflict do nothing;
 
 -- name: add_plan_line
 insert into billing_invoice_plan_lines (
-    operation, metric_type, used, limit_value, overage, billed_before_minor, rate, per, amount_minor, description
+    operation, line, metric_type, period_start, period_end, used, limit_value, overage, events, price, rated, override_id,
+    billed_before_minor, amount_minor, description
 )
 values (
-    %(operation)s, %(metric)s, %(used)s, %(limit)s, %(overage)s, %(billed_before_minor)s, %(rate)s, %(per)s, %(amount_minor)s,
-    %(description)s
+    %(operation)s, %(line)s, %(metric)s, %(period_start)s, %(period_end)s, %(used)s, %(limit)s, %(overage)s, %(events)s,
+    %(price)s, %(rated)s, %(override)s, %(billed_before_minor)s, %(amount_minor)s, %(description)s
 );
 
 -- name: operations
@@ -45,15 +96,37 @@ where
 order by operation;
 
 -- name: plan
-select user_id as user, period_start, period_end, currency, invoice_id as invoice
+select user_id as user, currency, invoice_id as invoice
 from billing_invoice_plans
 where operation = %(operation)s;
 
 -- name: plan_lines
-select metric_type as metric, amount_minor, description
+select line, metric_type as metric, period_start, period_end, amount_minor, description
 from billing_invoice_plan_lines
 where operation = %(operation)s
-order by metric_type;
+order by line;
+
+-- name: user_lines
+-- Everything that was decided to be billed for usage, with where it is.
+select
+    line.metric_type as metric, line.period_start, line.period_end, line.used, line.limit_value as limit, line.amount_minor,
+    plan.currency, plan.invoice_id as invoice, coalesce(invoice.status, 'on its way') as status, plan.planned_at
+from billing_invoice_plans plan
+join billing_invoice_plan_lines line using (operation)
+left join billing_invoices invoice using (invoice_id)
+where plan.user_id = %(user)s and plan.livemode = %(livemode)s
+order by plan.planned_at, line.line;
+
+-- name: explained_lines
+select
+    plan.user_id as user, line.metric_type as metric, line.period_start, line.period_end, line.used, line.limit_value as limit,
+    line.overage, line.events, line.price, line.rated, line.billed_before_minor, line.amount_minor, plan.planned_at,
+    override.actor, override.reason, override.updated_at
+from billing_invoice_plans plan
+join billing_invoice_plan_lines line using (operation)
+left join billing_overage_updates override on override.id = line.override_id
+where plan.invoice_id = %(invoice)s
+order by line.line;
 
 -- name: set_invoice
 update billing_invoice_plans set invoice_id = %(invoice)s where operation = %(operation)s;
@@ -108,6 +181,14 @@ select
 from billing_invoices invoice
 left join billing_customers customer using (customer_id)
 where invoice.invoice_id = %(id)s and not invoice.deleted;
+
+-- name: newest_of_user
+select invoice.invoice_id
+from billing_invoices invoice
+join billing_customers customer using (customer_id)
+where customer.user_id = %(user)s and invoice.livemode = %(livemode)s and not invoice.deleted
+order by invoice.created_at desc, invoice.invoice_id
+limit 1;
 
 -- name: snapshot
 select snapshot from billing_invoices where invoice_id = %(id)s;

@@ -2,59 +2,166 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
-from nself.core.money import Rate
 from nself.core.period import Period
-from nself.domains.catalog.model import Metric
+from nself.domains.catalog.model import Metric, Rated, Version
+from nself.domains.catalog.rating import price_text, rate
 from nself.domains.connection.model import operation_name
-from nself.domains.invoice.model import Billed, Plan, PlannedLine
+from nself.domains.invoice.model import Billed, Overage, Override, Plan, PlannedLine
 from nself.domains.quota import rules as quota_rules
 from nself.domains.quota.model import Limit
 from nself.domains.usage import rules as usage_rules
 from nself.domains.usage.model import Sum
 
 
-def lines(
-    sums: list[Sum],
-    limits: Mapping[str, Limit],
-    metrics: Mapping[str, Metric],
-    rates: Mapping[str, Rate],
-    billed: Mapping[str, Billed],
-) -> list[PlannedLine]:
-    """One line for each metric of one user whose overage costs more than was billed before.
+class Facts(NamedTuple):
+    """What is known of one user in a period, by metric."""
+
+    sums: Mapping[str, Sum]
+    limits: Mapping[str, Limit]
+    billed: Mapping[str, Billed]
+    overrides: Mapping[str, Override]
+
+
+def overages(
+    user: str, span: Period, facts: Facts, metrics: Mapping[str, Metric], prices: Mapping[str, Version]
+) -> list[Overage]:
+    """Every metric that has usage and a limit, or an operator's decision. `prices` are those in force at the start."""
+    found: list[Overage] = []
+    for name in sorted({*facts.sums, *facts.overrides}):
+        metric, billed = metrics.get(name), facts.billed.get(name)
+        override, limit, one = facts.overrides.get(name), facts.limits.get(name), facts.sums.get(name)
+        price = billed.price if billed else prices.get(name)
+        common = {"user": user, "metric": name, "period_start": span.start, "period_end": span.end}
+        common |= {"unit": metric.unit if metric else "", "billed": billed, "events": one.events if one else 0}
+        if override:
+            found.append(_decided(override, common))
+        elif metric and limit and one:
+            found.append(_counted(value(metric, one), limit, price, common))
+    return found
+
+
+def value(metric: Metric, one: Sum) -> int:
+    """The figure that the metric's aggregation picks."""
+    return usage_rules.value_of(metric.aggregation, one.events, int(one.total), one.largest, one.last_value)
+
+
+def _decided(override: Override, common: dict[str, Any]) -> Overage:
+    units = quota_rules.overage(override.limit, override.used)
+    return Overage(
+        **common,
+        mode="by hand",
+        used=override.used,
+        limit=override.limit,
+        units=units,
+        price=override.price,
+        rated=rate(override.price, units),
+        why="",
+        override=override,
+    )
+
+
+def _counted(used: int, limit: Limit, price: Version | None, common: dict[str, Any]) -> Overage:
+    units, why = quota_rules.overage(limit.limit, used), ""
+    if limit.mode != "overage":
+        why = f"quotas in mode {limit.mode} are not charged"
+    elif limit.period != "month":
+        why = f"the limit is per {limit.period}, invoices are per month"
+    elif price is None:
+        why = "overage-tiers.yml has no price of it for this period"
+    return Overage(
+        **common,
+        mode=limit.mode,
+        used=used,
+        limit=limit.limit,
+        units=units,
+        price=price,
+        rated=rate(price, units) if price and not why else None,
+        why=why,
+        override=None,
+    )
+
+
+def lines(found: Iterable[Overage]) -> list[PlannedLine]:
+    """One line for each metric of one user whose overage costs something else than was billed before.
 
     The price of the whole overage is rounded once, and what was billed before is taken off, so that a period
     billed in two parts costs the same as in one.
     """
-    found: list[PlannedLine] = []
-    for one in sums:
-        limit, metric, rate = limits.get(one.metric_type), metrics.get(one.metric_type), rates.get(one.metric_type)
-        if limit is None or metric is None or rate is None or limit.mode != "overage" or limit.period != "month":
-            continue
-        used = usage_rules.value_of(metric.aggregation, one.events, int(one.total), one.largest, one.last_value)
-        before = billed[one.metric_type].amount_minor if one.metric_type in billed else 0
-        amount = quota_rules.overage_charge(limit.limit, used, rate).minor - before
-        if amount > 0:
-            found.append(_line(one.metric_type, metric, used, limit.limit, rate, before, amount))
-    return found
+    return [
+        _line(one, one.price, one.rated)
+        for one in found
+        if one.price and one.rated and (one.due_minor > one.billed_minor or is_credit(one))
+    ]
 
 
-def _line(name: str, metric: Metric, used: int, limit: int, rate: Rate, before: int, amount: int) -> PlannedLine:
-    over = quota_rules.overage(limit, used)
-    price = f"{rate.amount:f} {rate.currency} / {rate.per} {metric.unit}"
+def is_credit(one: Overage) -> bool:
+    """Whether less is due than was billed because an operator says so, or more units reached a cheaper tier of all.
+
+    Otherwise (a limit was raised, usage was taken back) an operator must say so first.
+    """
+    if one.billed is None or one.price is None or one.due_minor >= one.billed_minor:
+        return False
+    return one.override is not None or (one.price.model == "volume" and one.used > one.billed.used)
+
+
+def _line(one: Overage, price: Version, rated: Rated) -> PlannedLine:
+    text = f"{one.metric}: {one.used} used, {one.limit} included, {one.units} {one.unit} over at {_at(price, one.unit)}"
     return PlannedLine(
-        metric=name,
-        used=used,
-        limit=limit,
-        overage=over,
-        rate=rate.amount,
-        per=rate.per,
-        billed_before_minor=before,
-        amount_minor=amount,
-        description=f"{name}: {used} used, {limit} included, {over} {metric.unit} over at {price}"
-        + (", rest" if before else ""),
+        line=one.metric,
+        metric=one.metric,
+        period_start=one.period_start,
+        period_end=one.period_end,
+        used=one.used,
+        limit=one.limit,
+        overage=one.units,
+        events=one.events,
+        price=price,
+        rated=rated,
+        override=one.override.id if one.override else None,
+        billed_before_minor=one.billed_minor,
+        amount_minor=rated.amount_minor - one.billed_minor,
+        description=text + (", rest" if one.billed_minor else ""),
     )
+
+
+def _at(price: Version, unit: str) -> str:
+    if price.model == "flat" and not (price.tiers[0].flat or price.free or price.minimum):
+        return f"{price_text(price)} {unit}".rstrip()
+    return f"{price.model} prices" + (f" of {price.start}" if price.start else "")
+
+
+def adjustments(overrides: Iterable[Override], span: Period) -> list[PlannedLine]:
+    """What operators decided of other periods that were invoiced already: the difference stands on this invoice."""
+    found: list[PlannedLine] = []
+    for one in overrides:
+        units = quota_rules.overage(one.limit, one.used)
+        rated = rate(one.price, units)
+        amount = rated.amount_minor - one.billed_minor
+        if (one.period_start, one.period_end) == span or not one.lines or not amount:
+            continue
+        month = f"{one.period_start:%Y-%m-%d} to {one.period_end:%Y-%m-%d}"
+        found.append(
+            PlannedLine(
+                line=f"{one.metric} {one.period_start:%Y-%m-%dT%H:%MZ}",
+                metric=one.metric,
+                period_start=one.period_start,
+                period_end=one.period_end,
+                used=one.used,
+                limit=one.limit,
+                overage=units,
+                events=0,
+                price=one.price,
+                rated=rated,
+                override=one.id,
+                billed_before_minor=one.billed_minor,
+                amount_minor=amount,
+                description=f"{one.metric}, adjustment of {month}: {units} over at {_at(one.price, '')}",
+            )
+        )
+    return found
 
 
 def not_monthly(limits: Mapping[str, Limit]) -> set[str]:
@@ -62,22 +169,31 @@ def not_monthly(limits: Mapping[str, Limit]) -> set[str]:
     return {limit.metric for limit in limits.values() if limit.mode == "overage" and limit.period != "month"}
 
 
-def over_quota(sums: list[Sum], limits: Mapping[str, Limit], metrics: Mapping[str, Metric]) -> bool:
+def over_quota(found: Iterable[Overage]) -> bool:
     """Whether any metric that charges overage is above its limit."""
-    return any(
-        limits[one.metric_type].mode == "overage"
-        and quota_rules.overage(
-            limits[one.metric_type].limit,
-            usage_rules.value_of(
-                metrics[one.metric_type].aggregation, one.events, int(one.total), one.largest, one.last_value
-            ),
+    return any(one.mode in ("overage", "by hand") and one.units for one in found)
+
+
+def plans(
+    user: str, customer: str, span: Period, revision: int, found: list[PlannedLine], livemode: bool
+) -> list[Plan]:
+    """One plan a currency, since an invoice has one; `revision` is that of the newest plan before."""
+    currencies = sorted({line.rated.currency for line in found})
+    return [
+        _plan(
+            user,
+            customer,
+            span,
+            number,
+            currency,
+            [line for line in found if line.rated.currency == currency],
+            livemode,
         )
-        for one in sums
-        if one.metric_type in limits and one.metric_type in metrics
-    )
+        for number, currency in enumerate(currencies, revision + 1)
+    ]
 
 
-def plan(
+def _plan(
     user: str, customer: str, span: Period, revision: int, currency: str, planned: list[PlannedLine], livemode: bool
 ) -> Plan:
     return Plan(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, TypeVar, cast
 
 import msgspec
 from psycopg.types.json import Jsonb
@@ -12,13 +13,70 @@ from psycopg.types.json import Jsonb
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.invoice.model import Billed, Invoice, Plan, StoredLine, StoredPlan, Summary
+from nself.domains.invoice.model import (
+    Billed,
+    Decision,
+    ExplainedLine,
+    Invoice,
+    InvoicedLine,
+    Override,
+    Plan,
+    Revision,
+    StoredLine,
+    StoredPlan,
+    Summary,
+)
 
 SQL = beside(__file__)
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def lock_users(tx: Tx, users: Sequence[str]) -> None:
+    """Until the end of the transaction nobody else plans what is billed to `users`."""
+    tx.run(SQL["lock_users"], users=list(users))
 
 
 def billed(tx: Tx, users: Sequence[str], span: Period, livemode: bool) -> list[Billed]:
-    return tx.all(SQL["billed"], Billed, users=list(users), start=span.start, end=span.end, livemode=livemode)
+    return tx.all(SQL["billed"], _of(Billed), users=list(users), start=span.start, end=span.end, livemode=livemode)
+
+
+def _of(kind: type[T]) -> type[T]:
+    """`kind`, made from a row's columns: JSON and numeric become what the fields say."""
+
+    def make(**columns: Any) -> T:
+        return msgspec.convert({name: _whole(value) for name, value in columns.items()}, kind)
+
+    return cast("type[T]", make)
+
+
+def _whole(value: object) -> object:
+    """Units are whole numbers of any size, which the database keeps as numeric."""
+    return int(value) if isinstance(value, Decimal) else value
+
+
+def revisions(tx: Tx, users: Sequence[str], span: Period, livemode: bool) -> dict[str, int]:
+    """The newest revision of each user's plans."""
+    found = tx.all(SQL["revisions"], Revision, users=list(users), start=span.start, end=span.end, livemode=livemode)
+    return {one.user_id: one.revision for one in found}
+
+
+def overrides(tx: Tx, users: Sequence[str], livemode: bool) -> list[Override]:
+    return tx.all(SQL["overrides"], _of(Override), users=list(users), livemode=livemode)
+
+
+def users_with_overrides(tx: Tx, user: str | None, livemode: bool) -> list[str]:
+    return tx.values(SQL["users_with_overrides"], user=user, livemode=livemode)
+
+
+def add_override(tx: Tx, decision: Decision, livemode: bool) -> None:
+    tx.run(
+        SQL["add_override"],
+        **{**msgspec.structs.asdict(decision), "price": _json(decision.price), "livemode": livemode},
+    )
+
+
+def _json(value: object) -> Jsonb | None:
+    return None if value is None else Jsonb(msgspec.to_builtins(value))
 
 
 def add_plan(tx: Tx, plan: Plan, livemode: bool, now: datetime) -> bool:
@@ -30,7 +88,16 @@ def add_plan(tx: Tx, plan: Plan, livemode: bool, now: datetime) -> bool:
     )  # fmt: skip
     if added:
         tx.run_many(
-            SQL["add_plan_line"], [{**msgspec.structs.asdict(line), "operation": plan.operation} for line in plan.lines]
+            SQL["add_plan_line"],
+            [
+                {
+                    **msgspec.structs.asdict(line),
+                    "operation": plan.operation,
+                    "price": _json(line.price),
+                    "rated": _json(line.rated),
+                }
+                for line in plan.lines
+            ],
         )
     return added == 1
 
@@ -45,6 +112,19 @@ def plan(tx: Tx, operation: str) -> StoredPlan:
 
 def plan_lines(tx: Tx, operation: str) -> list[StoredLine]:
     return tx.all(SQL["plan_lines"], StoredLine, operation=operation)
+
+
+def user_lines(tx: Tx, user: str, livemode: bool) -> list[InvoicedLine]:
+    """Oldest first."""
+    return tx.all(SQL["user_lines"], _of(InvoicedLine), user=user, livemode=livemode)
+
+
+def explained_lines(tx: Tx, invoice: str) -> list[ExplainedLine]:
+    return tx.all(SQL["explained_lines"], _of(ExplainedLine), invoice=invoice)
+
+
+def newest_of_user(tx: Tx, user: str, livemode: bool) -> str | None:
+    return tx.value(SQL["newest_of_user"], user=user, livemode=livemode)
 
 
 def set_invoice(tx: Tx, operation: str, invoice: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from nself.core.money import Money, Rate, charge
 from nself.core.period import Period
 from nself.domains.quota.model import UNLIMITED, Limit, QuotaState
 
@@ -56,8 +55,3 @@ def judge(limit: Limit, used: int, after: int, span: Period, enforced: bool) -> 
 def overage(limit: int, used: int) -> int:
     """Units above the limit."""
     return 0 if limit == UNLIMITED else max(0, used - limit)
-
-
-def overage_charge(limit: int, used: int, rate: Rate) -> Money:
-    """What the units above the limit cost, rounded once."""
-    return charge(overage(limit, used), rate)

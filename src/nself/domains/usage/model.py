@@ -104,6 +104,16 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
     last_at: datetime | None
 
 
+class CountedEvent(msgspec.Struct, frozen=True):
+    """A stored event: when it happened and when it was recorded."""
+
+    at: datetime
+    value: int
+    key: str
+    source: str
+    recorded_at: datetime
+
+
 class Sum(msgspec.Struct, frozen=True):
     """What a query adds up for one user and metric (and bucket)."""
 

@@ -120,6 +120,22 @@ where
 group by user_id, metric_type, bucket
 order by bucket, metric_type;
 
+-- name: user_months
+select distinct date_trunc('month', hour, %(zone)s::text) as month
+from (
+    select hour from billing_usage_rollups where user_id = %(user)s
+    union
+    select hour from billing_usage_deltas where user_id = %(user)s
+) hours
+order by month;
+
+-- name: first_events
+select created_at as at, value, idempotency_key as key, source, recorded_at
+from billing_usage
+where user_id = %(user)s and metric_type = %(metric)s and created_at >= %(start)s and created_at < %(end)s
+order by created_at, idempotency_key
+limit %(limit)s;
+
 -- name: counts
 -- The two sides of the law come from different tables: intake on the left, rollups, deltas and rejected on the right.
 select

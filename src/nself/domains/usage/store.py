@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.usage.model import Counts, Progress, Reason, Row, Sum, Tally
+from nself.domains.usage.model import CountedEvent, Counts, Progress, Reason, Row, Sum, Tally
 
 SQL = beside(__file__)
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
@@ -70,6 +70,15 @@ def months(tx: Tx, zone: str) -> list[datetime]:
 
 def buckets(tx: Tx, user: str, metric: str | None, unit: str, zone: str, start: datetime, end: datetime) -> list[Sum]:
     return tx.all(SQL["buckets"], Sum, user=user, metric=metric, unit=unit, zone=zone, start=start, end=end)
+
+
+def user_months(tx: Tx, user: str, zone: str) -> list[datetime]:
+    """Beginnings of the months with usage of `user`."""
+    return tx.values(SQL["user_months"], user=user, zone=zone)
+
+
+def first_events(tx: Tx, user: str, metric: str, start: datetime, end: datetime, limit: int) -> list[CountedEvent]:
+    return tx.all(SQL["first_events"], CountedEvent, user=user, metric=metric, start=start, end=end, limit=limit)
 
 
 def counts(tx: Tx) -> Counts:

@@ -47,7 +47,7 @@ def _line_wish(plan: StoredPlan, line: StoredLine, invoice: str, customer: str, 
             "description": line.description,
             "discountable": False,
             "metadata": {"nself_metric": line.metric},
-            "period": {"start": _seconds(plan.period_start), "end": _seconds(plan.period_end)},
+            "period": {"start": _seconds(line.period_start), "end": _seconds(line.period_end)},
         },
         "rest": rest,
     }
@@ -57,13 +57,13 @@ def _seconds(at: datetime) -> int:
     return int(at.astimezone(UTC).timestamp())
 
 
-def _plan_next_line(tx: Tx, intent: Intent, invoice: str, customer: str, metrics: list[str]) -> None:
-    """The next of `metrics`, or finalising where none is left."""
-    if not metrics:
+def _plan_next_line(tx: Tx, intent: Intent, invoice: str, customer: str, names: list[str]) -> None:
+    """The next of the lines `names`, or finalising where none is left."""
+    if not names:
         _next(tx, intent, "invoice.finalize", {"invoice": invoice})
         return
-    lines = {line.metric: line for line in store.plan_lines(tx, intent.operation)}
-    params = _line_wish(store.plan(tx, intent.operation), lines[metrics[0]], invoice, customer, metrics[1:])
+    lines = {one.line: one for one in store.plan_lines(tx, intent.operation)}
+    params = _line_wish(store.plan(tx, intent.operation), lines[names[0]], invoice, customer, names[1:])
     _next(tx, intent, "invoice.add_line", params)
 
 
@@ -80,8 +80,8 @@ def find_created(stripe: Stripe, intent: Intent) -> Snapshot | None:
 
 def settle_create(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:
     store.set_invoice(tx, intent.operation, snapshot["id"])
-    metrics = [line.metric for line in store.plan_lines(tx, intent.operation)]
-    _plan_next_line(tx, intent, snapshot["id"], intent.params["customer"], metrics)
+    names = [one.line for one in store.plan_lines(tx, intent.operation)]
+    _plan_next_line(tx, intent, snapshot["id"], intent.params["customer"], names)
     log.info("invoice_generation", operation=intent.operation, invoice=snapshot["id"])
     return apply(tx, snapshot, number)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from nself.app import App
 from nself.core import period
 from nself.core.errors import InvalidParameter
@@ -13,7 +15,7 @@ from nself.domains.catalog.model import Metric
 from nself.domains.customer import service as customer
 from nself.domains.usage import rules, store
 from nself.domains.usage.inputs import ShowUsage, UsageStatus
-from nself.domains.usage.model import Conservation, Sum, Total
+from nself.domains.usage.model import Conservation, CountedEvent, Sum, Total
 
 
 def show(app: App, given: ShowUsage) -> list[Total]:
@@ -64,6 +66,21 @@ def given_period(app: App, text: str | None, month: str | None = None) -> Period
 def totals(tx: Tx, users: list[str] | None, metric: str | None, span: Period) -> list[Sum]:
     """Step: exact sums by user and metric in `span`; `users` None is everybody."""
     return store.totals(tx, users, metric, rules.aligned(*span), *span)
+
+
+def months_of(app: App, tx: Tx, user: str) -> list[datetime]:
+    """Step: beginnings of the months, in BILLING_TIMEZONE, in which `user` has usage."""
+    return store.user_months(tx, user, app.timezone.key)
+
+
+def recount(app: App, tx: Tx, user: str, span: Period) -> list[Sum]:
+    """Step: the sums of `user` in a month, counted anew from the raw events."""
+    return store.buckets(tx, user, None, "month", app.timezone.key, *span)
+
+
+def first_events(tx: Tx, user: str, metric: str, span: Period, limit: int) -> list[CountedEvent]:
+    """Step: the earliest raw events of `span`."""
+    return store.first_events(tx, user, metric, *span, limit)
 
 
 def months(app: App) -> list[Period]:

@@ -1,0 +1,114 @@
+"""What users owe for their usage in a period: read in one place, for invoices, previews and audits alike."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from nself.app import App
+from nself.core.period import Period
+from nself.db.connect import Tx
+from nself.domains.catalog import service as catalog
+from nself.domains.catalog.model import Metric, Version
+from nself.domains.invoice import rules, store
+from nself.domains.invoice.model import Billed, Decision, InvoicedLine, MixedCurrencies, Overage, Override, PlannedLine
+from nself.domains.quota import service as quota
+from nself.domains.quota.model import Limit
+from nself.domains.usage.model import Sum
+from nself.domains.usage.service import show as usage
+
+
+class Catalog(NamedTuple):
+    """Metrics, and the prices in force when a period begins."""
+
+    metrics: Mapping[str, Metric]
+    prices: Mapping[str, Version]
+
+
+class Assessed(NamedTuple):
+    """Of one user: overage by metric, decisions on other periods that are not invoiced yet, limits per another period."""
+
+    overages: list[Overage]
+    adjustments: list[PlannedLine]
+    not_monthly: set[str]
+
+
+def catalog_at(app: App, span: Period) -> Catalog:
+    """Raises BrokenCatalog."""
+    return Catalog(catalog.metrics(app), catalog.prices_at(app, span.start))
+
+
+def billable_at(app: App, span: Period) -> Catalog:
+    """Raises BrokenCatalog, and MixedCurrencies: Stripe's invoices have one."""
+    known = catalog_at(app, span)
+    currencies = sorted({price.currency or "" for price in known.prices.values()})
+    if len(currencies) > 1:
+        raise MixedCurrencies(currencies=", ".join(currencies))
+    return known
+
+
+def assess(app: App, tx: Tx, users: list[str], span: Period, known: Catalog) -> dict[str, Assessed]:
+    """Step: what each of `users` owes for `span`."""
+    overrides = _grouped(store.overrides(tx, users, app.settings.live))
+    return of_sums(app, tx, users, span, known, usage.totals(tx, users, None, span), overrides)
+
+
+def of_sums(
+    app: App, tx: Tx, users: list[str], span: Period, known: Catalog, sums: Iterable[Sum], overrides: Mapping[str, list[Override]]
+) -> dict[str, Assessed]:  # fmt: skip
+    """Step: the same from given sums and decisions."""
+    used: dict[str, dict[str, Sum]] = defaultdict(dict)
+    limits: dict[str, dict[str, Limit]] = defaultdict(dict)
+    billed: dict[str, dict[str, Billed]] = defaultdict(dict)
+    for one in sums:
+        used[one.user_id][one.metric_type] = one
+    for limit in quota.effective_limits(tx, users):
+        limits[limit.user][limit.metric] = limit
+    for done in store.billed(tx, users, span, app.settings.live):
+        billed[done.user][done.metric] = done
+    found: dict[str, Assessed] = {}
+    for user in users:
+        decided = overrides.get(user, [])
+        here = {one.metric: one for one in decided if (one.period_start, one.period_end) == span}
+        facts = rules.Facts(used[user], limits[user], billed[user], here)
+        found[user] = Assessed(
+            rules.overages(user, span, facts, known.metrics, known.prices),
+            rules.adjustments(decided, span),
+            rules.not_monthly(limits[user]),
+        )
+    return found
+
+
+def _grouped(overrides: Iterable[Override]) -> dict[str, list[Override]]:
+    found: dict[str, list[Override]] = defaultdict(list)
+    for one in overrides:
+        found[one.user].append(one)
+    return found
+
+
+def lock(tx: Tx, users: list[str]) -> None:
+    """Step: until the end of `tx` nobody else plans or decides what is billed to `users`."""
+    store.lock_users(tx, users)
+
+
+def decide(app: App, tx: Tx, decision: Decision) -> None:
+    """Step: record what an operator decided, under the user's lock; the next invoice follows it."""
+    store.add_override(tx, decision, app.settings.live)
+
+
+def invoiced_lines(app: App, tx: Tx, user: str) -> list[InvoicedLine]:
+    """Step: what was decided to be billed to `user` for usage, oldest first."""
+    return store.user_lines(tx, user, app.settings.live)
+
+
+def months_of(app: App, tx: Tx, user: str) -> set[datetime]:
+    """Step: beginnings of the periods of which something was billed to `user`, or decided."""
+    lines, overrides = invoiced_lines(app, tx, user), store.overrides(tx, [user], app.settings.live)
+    return {one.period_start for one in [*lines, *overrides]}
+
+
+def month(app: App, start: datetime) -> str:
+    """`2026-01`, as --period takes it."""
+    return f"{start.astimezone(app.timezone):%Y-%m}"

@@ -1,0 +1,1 @@
+"""Use cases of overage: looking at it, deciding about it."""
