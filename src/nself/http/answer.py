@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import uuid
 from typing import Any, cast
 
 import msgspec
@@ -40,7 +40,7 @@ class NotJson(Invalid):
 
 
 def new_request_id() -> str:
-    return f"req_{uuid.uuid4().hex[:24]}"
+    return f"req_{os.urandom(12).hex()}"
 
 
 def body(result: object, request_id: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -42,8 +42,8 @@ class TookTooLong(Unavailable):
     hints = ("nself env set API_TIMEOUT=60s", "nself restart billing")
 
 
-def application(app: App) -> ASGIApp:
-    """One app, many requests at once; use cases run in threads."""
+def application(app: App, ingest: Ingest | None = None) -> ASGIApp:
+    """One app, many requests at once; use cases run in threads. `ingest` where its owner serves it on a short way too."""
     rows = cast("tuple[Route, ...]", app.registry.rows(Route))
     document = docs.openapi(rows, app.registry)
 
@@ -65,7 +65,7 @@ def application(app: App) -> ASGIApp:
     frame = Starlette(
         routes=routes, exception_handlers={404: _unknown, 405: _unknown}, lifespan=partial(_lifespan, app)
     )
-    ingest = Ingest(app)
+    ingest = ingest or Ingest(app)
 
     async def entry(scope: Scope, receive: Receive, send: Send) -> None:
         hot = scope["type"] == "http" and scope["path"] == INGEST_PATH and scope["method"] == "POST"
