@@ -58,6 +58,10 @@ class Ingest:
     def max_body(self) -> int:
         return self.app.settings.bytes("API_MAX_BODY")
 
+    @cached_property
+    def max_events(self) -> int:
+        return self.app.settings.integer("USAGE_MAX_BATCH")
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = answer.new_request_id()
         try:
@@ -72,16 +76,21 @@ class Ingest:
     def read(self, body: bytes, headers: reading.Headers) -> reading.Sent:
         """Raises NotJson, BatchTooLarge."""
         sent = reading.read(body, headers)
-        record.require_batch_size(self.app, len(sent.events))
+        if len(sent.events) > self.max_events:
+            record.require_batch_size(self.app, len(sent.events))
         return sent
 
-    def allowed(self, header: str | None) -> bool:
-        """Whether the caller was proven a moment ago. Raises Unauthorized, InsufficientPermissions."""
-        return "db" in vars(self.app) and api_key.remembered(self.app, header, SCOPE) is not None
+    def place(self, header: str | None) -> api_key.Place | None:
+        """Where a proof of `header` is remembered, once the database was opened. Raises Unauthorized."""
+        return api_key.place(self.app, header) if "db" in vars(self.app) else None
+
+    def allowed(self, place: api_key.Place | None) -> bool:
+        """Whether the caller was proven a moment ago. Raises InsufficientPermissions."""
+        return place is not None and api_key.remembered_at(place, SCOPE) is not None
 
     async def allow(self, header: str | None) -> None:
         """Raises Unauthorized, InsufficientPermissions; a thread only where the database must be asked."""
-        if not self.allowed(header):
+        if not self.allowed(self.place(header)):
             await to_thread.run_sync(api_key.allow, self.app, header, SCOPE)
 
     async def commit(self, events: Sequence[Given], written: Written | None = None) -> Intake:

@@ -14,6 +14,7 @@ import msgspec
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from nself.domains.api_key import service as api_key
 from nself.domains.usage.model import Intake
 from nself.http import answer
 from nself.http.ingest import INGEST_PATH, Ingest, authorization
@@ -49,7 +50,7 @@ class Exchange:
         """The body is there."""
         header = authorization(self.headers)
         try:
-            if self.protocol.ingest.allowed(header):
+            if self.protocol.ingest.allowed(self.protocol.place(header)):
                 return self.submit()
         except Exception as error:  # the boundary: nothing may leave without an answer
             return self.fail(error)
@@ -90,7 +91,8 @@ class Exchange:
         self.response_complete = True
         if not protocol.transport.is_closing():
             close = b"" if self.keep_alive else b"connection: close\r\n"
-            protocol.transport.write(b"".join([STATUS_LINE[status], protocol.date(), head, close, b"\r\n", body]))
+            date = b"".join([b"%b: %b\r\n" % one for one in protocol.server_state.default_headers])
+            protocol.transport.write(b"".join([STATUS_LINE[status], date, head, close, b"\r\n", body]))
             if not self.keep_alive:
                 protocol.transport.close()
         protocol.on_response_complete()
@@ -106,17 +108,34 @@ class Protocol(HttpToolsProtocol):
     ingest: Ingest
     """Of the application that is served; set by `protocol`."""
 
-    def date(self) -> bytes:
-        return b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
+    known: tuple[str | None, api_key.Place | None] = (None, None)
+    """The last header `Authorization` and its place: reading it costs more than reading the event."""
+
+    def place(self, header: str | None) -> api_key.Place | None:
+        """Raises Unauthorized."""
+        if self.known[1] is None or self.known[0] != header:
+            self.known = (header, self.ingest.place(header))
+        return self.known[1]
+
+    def on_message_begin(self) -> None:
+        """What uvicorn prepares for ASGI is made only where it is needed."""
+        self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
         idle = self.cycle is None or self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
         plain = self.url == URL and not self.expect_100_continue and not self.flow.write_paused
         if not (plain and idle and self.parser.get_method() == b"POST" and not self.parser.should_upgrade()):
-            return super().on_headers_complete()
+            return self._as_asgi()
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         self.cycle = cast("Any", Exchange(self, self.headers, keep_alive))
         return None
+
+    def _as_asgi(self) -> None:
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect
+        self.headers.extend(headers)
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         cycle = cast("object", self.cycle)

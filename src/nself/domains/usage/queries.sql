@@ -152,7 +152,9 @@ select pg_try_advisory_xact_lock(hashtext('billing_usage_fold'));
 -- Bounded, so that a fold never holds its locks for long.
 with taken as (
     delete from billing_usage_deltas
-    where (user_id, id) in (select user_id, id from billing_usage_deltas order by user_id, id limit %(limit)s)
+    where (user_id, metric_type, hour, id) in (
+        select user_id, metric_type, hour, id from billing_usage_deltas order by user_id, metric_type, hour, id limit %(limit)s
+    )
     returning *
 ),
 grouped as (
