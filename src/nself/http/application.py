@@ -46,6 +46,8 @@ def application(app: App, ingest: Ingest | None = None) -> ASGIApp:
     """One app, many requests at once; use cases run in threads. `ingest` where its owner serves it on a short way too."""
     rows = cast("tuple[Route, ...]", app.registry.rows(Route))
     document = docs.openapi(rows, app.registry)
+    for row in rows:  # before there are threads: msgspec crashes where two look into a type for the first time at once
+        msgspec.json.Decoder(cast("type[msgspec.Struct]", app.registry.resolve(row.input)))
 
     async def openapi(request: Request) -> Response:
         return answer.body(document, answer.new_request_id())
