@@ -115,9 +115,7 @@ class Bench:
         self.where = conninfo(made)
         self.key = made.key("usage:write")
         with psycopg.connect(self.where, autocommit=True) as connection:
-            connection.execute(
-                "insert into auth.users (id) select 'user' || n from generate_series(0, %s) n", (USERS,)
-            )
+            connection.execute("insert into auth.users (id) select 'user' || n from generate_series(0, %s) n", (USERS,))
 
     def requests(self, draw: Draw, count: int, size: int) -> list[bytes]:
         chance = random.Random(SEED + self.stored)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from nself.domains.api_key import service as api_key
 from nself.domains.usage.model import Intake
@@ -20,8 +20,7 @@ from nself.http import answer
 from nself.http.ingest import INGEST_PATH, Ingest, authorization
 
 if TYPE_CHECKING:
-    from uvicorn.config import Config
-    from uvicorn.server import ServerState
+    from uvicorn._types import ASGI3Application
 
 URL = INGEST_PATH.encode()
 _encode = msgspec.json.Encoder().encode
@@ -108,6 +107,7 @@ class Protocol(HttpToolsProtocol):
     ingest: Ingest
     """Of the application that is served; set by `protocol`."""
 
+    running: RequestResponseCycle | None = None
     known: tuple[str | None, api_key.Place | None] = (None, None)
     """The last header `Authorization` and its place: reading it costs more than reading the event."""
 
@@ -124,11 +124,24 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         idle = self.cycle is None or self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
         plain = self.url == URL and not self.expect_100_continue and not self.flow.write_paused
-        if not (plain and idle and self.parser.get_method() == b"POST" and not self.parser.should_upgrade()):
+        parser = self.parser
+        assert parser
+        if not (plain and idle and parser.get_method() == b"POST" and not parser.should_upgrade()):
             return self._as_asgi()
-        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
         self.cycle = cast("Any", Exchange(self, self.headers, keep_alive))
         return None
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self.running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """uvicorn tells only the last of pipelined requests, and the one that is answered would write to nobody."""
+        if self.running:
+            self.running.disconnected = True
+            self.running.message_event.set()
+        super().connection_lost(exc)
 
     def _as_asgi(self) -> None:
         url, headers, expect = self.url, self.headers, self.expect_100_continue

@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -135,17 +135,14 @@ def cloud_event(body: bytes | msgspec.Raw, attributes: Mapping[str, str]) -> Usa
     Other data and extension attributes are properties; of two of one name the data's. With `attributes` (binary mode)
     the body is the data. Raises MissingParameter, InvalidInteger, UnreadableEvent.
     """
-    event = {**attributes, "data": _any(body)} if attributes else _any(body)
-    if not isinstance(event, dict):
-        raise UnreadableEvent(detail="a CloudEvent is an object")
+    found = _any(body)
+    event = {**attributes, "data": found} if attributes else _object(found, "a CloudEvent")
     for name in ("specversion", "id", "source", "type", "subject", "data"):
         if event.get(name) is None:
             raise MissingParameter("data.value" if name == "data" else name)
     if event["specversion"] != "1.0":
         raise UnreadableEvent(detail="specversion is not 1.0")
-    data = event["data"]
-    if not isinstance(data, dict):
-        raise UnreadableEvent(detail="data is not an object")
+    data = _object(event["data"], "data")
     if "value" not in data:
         raise MissingParameter("data.value")
     if type(data["value"]) is not int:
@@ -167,6 +164,12 @@ def _any(body: bytes | msgspec.Raw) -> Any:
         return _decode_any(body)
     except UNREADABLE as error:
         raise UnreadableEvent(detail=str(error)) from None
+
+
+def _object(found: object, what: str) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise UnreadableEvent(detail=f"{what} is not an object")
+    return cast("dict[str, Any]", found)
 
 
 def _string(event: dict[str, Any], name: str) -> str:

@@ -24,9 +24,7 @@ def add_keys(tx: Tx, rows: Sequence[Row]) -> bool:
 def add_events(tx: Tx, rows: Sequence[Row], source: str, now: datetime) -> None:
     """Where all keys of `rows` were new."""
     end = f"\t{source}\t{now.isoformat()}\n"
-    lines = [
-        f"{row.user}\t{row.metric}\t{row.value}\t{row.at}\t{row.key}\t{row.properties or ''}{end}" for row in rows
-    ]
+    lines = [f"{row.user}\t{row.metric}\t{row.value}\t{row.at}\t{row.key}\t{row.properties or ''}{end}" for row in rows]
     tx.copy(SQL["add_events"], "".join(lines).encode())
 
 
