@@ -1,17 +1,215 @@
-"""Durable, deduplicated ingest over HTTP; limit: COPY of the same events into a bare table, same server, same run."""
+"""Durable, deduplicated, exactly rolled up ingest over HTTP.
+
+    bench_ingest.py [--present MILLIONS] [--batches N] [--singles N] [--only KIND]
+
+Limit: COPY of the same rows into a table without index, on the same server in the same run. The generator shares the
+machine's cores, so read the processor time an event. After each run the rows in the database are counted.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
+import random
 import time
 import uuid
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import psutil
 import psycopg
+import uvloop
 from common import Project, project, report
 
-USERS, BATCH, CONNECTIONS, BATCHES = 500, 1000, 16, 300
-SINGLE_CONNECTIONS, SINGLES = 256, 20_000
+SEED, BATCH, CONNECTIONS, SINGLE_CONNECTIONS = 7, 1000, 16, 256
+USERS, METRICS = 5000, 8  # 40,000 groups where both are drawn evenly
+PRESENT_CHUNK = 500_000
+Draw = Callable[[random.Random], dict[str, object]]
+
+
+def event(chance: random.Random, user: int, metric: int) -> dict[str, object]:
+    """About 230 bytes of JSON, 50 of them properties."""
+    second = chance.randrange(3600)
+    return {
+        "user": f"user{user}",
+        "metric": f"metric_{metric}",
+        "value": chance.randrange(1, 1000),
+        "at": f"2026-01-15T10:{second // 60:02}:{second % 60:02}Z",
+        "key": str(uuid.UUID(int=chance.getrandbits(128))),
+        "properties": {"region": "eu-west-1", "path": "/v1/things/4711"},
+    }
+
+
+def skewed(chance: random.Random) -> dict[str, object]:
+    """Few users send most."""
+    return event(chance, int(chance.paretovariate(1)) % USERS, 0)
+
+
+def even(chance: random.Random) -> dict[str, object]:
+    return event(chance, chance.randrange(USERS), chance.randrange(METRICS))
+
+
+class Client(asyncio.Protocol):
+    """One keep-alive connection that sends its share of `requests`, one after another."""
+
+    def __init__(self, requests: list[bytes], times: list[float], done: asyncio.Future[None]) -> None:
+        self.requests, self.times, self.done, self.answer = requests, times, done, b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+        self.send()
+
+    def send(self) -> None:
+        if not self.requests:
+            self.done.done() or self.done.set_result(None)
+            return self.transport.close()
+        self.began = time.perf_counter()
+        return self.transport.write(self.requests.pop())
+
+    def data_received(self, data: bytes) -> None:
+        self.answer += data
+        head, found, body = self.answer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = int(head[head.index(b"content-length: ") + 16 :].split(b"\r", 1)[0])
+        if len(body) < length:
+            return
+        assert head.startswith(b"HTTP/1.1 200"), self.answer
+        assert b'"duplicate":0,"rejected":[]' in body, self.answer
+        self.answer = b""
+        self.times.append(time.perf_counter() - self.began)
+        self.send()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_exception(error or ConnectionError("closed by the service"))
+
+
+async def send_all(port: int, requests: list[bytes], connections: int) -> tuple[float, list[float]]:
+    """Seconds in all, and sorted those of each request."""
+    loop, times = asyncio.get_running_loop(), list[float]()
+    began = time.perf_counter()
+    ends = [loop.create_future() for _ in range(connections)]
+    for end in ends:
+        await loop.create_connection(lambda end=end: Client(requests, times, end), "127.0.0.1", port)
+    await asyncio.gather(*ends)
+    return time.perf_counter() - began, sorted(times)
+
+
+class Figures(NamedTuple):
+    rate: float
+    python: float
+    postgres: float
+    p50: float
+    p99: float
+
+
+class Bench:
+    """A running project and what is known of it."""
+
+    def __init__(self, made: Project) -> None:
+        self.made, self.stored = made, 0
+        pids = {one["service"]: one["pid"] for one in json.loads(made.nself("status", "--format", "json"))}
+        self.http, self.postgres = psutil.Process(pids["http"]), psutil.Process(pids["postgres"])
+        self.where = conninfo(made)
+        self.key = made.key("usage:write")
+        with psycopg.connect(self.where, autocommit=True) as connection:
+            connection.execute("insert into auth.users (id) select 'user' || n from generate_series(0, %s) n", (USERS,))
+
+    def requests(self, draw: Draw, count: int, size: int) -> list[bytes]:
+        chance = random.Random(SEED + self.stored)
+        head = f"POST /api/v1/usage HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.key}\r\nContent-Type: application/json\r\nContent-Length: "
+        bodies = (
+            json.dumps([draw(chance) for _ in range(size)] if size > 1 else draw(chance), separators=(",", ":"))
+            for _ in range(count)
+        )
+        return [f"{head}{len(body)}\r\n\r\n{body}".encode() for body in bodies]
+
+    def cpu(self) -> tuple[float, float]:
+        """Seconds of the service and of the database with its ended processes."""
+        mine, server = self.http.cpu_times(), self.postgres.cpu_times()
+        spent = server.user + server.system + server.children_user + server.children_system
+        for child in self.postgres.children(recursive=True):
+            try:
+                times = child.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            spent += times.user + times.system
+        return mine.user + mine.system, spent
+
+    def run(self, draw: Draw, count: int, size: int, connections: int) -> Figures:
+        """Send, then count what is in the database."""
+        uvloop.run(send_all(self.made.port, self.requests(draw, 20, size), connections))  # warm
+        self.stored += 20 * size
+        requests = self.requests(draw, count, size)
+        before = self.cpu()
+        took, times = uvloop.run(send_all(self.made.port, requests, connections))
+        after = self.cpu()
+        events = count * size
+        self.stored += events
+        self.verify()
+        python, postgres = (1e6 * (b - a) / events for a, b in zip(before, after, strict=True))
+        return Figures(
+            events / took, python, postgres, 1000 * times[len(times) // 2], 1000 * times[int(len(times) * 0.99)]
+        )
+
+    def verify(self) -> None:
+        """Events, keys and totals are what was answered, and the law holds."""
+        with psycopg.connect(self.where, options="-c search_path=billing") as connection:
+            row = connection.execute(
+                """select (select count(*) from billing_usage), (select count(*) from billing_usage_keys),
+                (select sum(events) from (select events from billing_usage_deltas union all select events from billing_usage_rollups) a),
+                (select sum(total) from (select total from billing_usage_deltas union all select total from billing_usage_rollups) a)
+                = (select sum(value) from billing_usage)"""
+            ).fetchone()
+        assert row == (self.stored, self.stored, self.stored, True), (row, self.stored)
+        law = json.loads(self.made.nself("billing", "usage", "status", "--format", "json"))
+        assert law["balanced"] and law["accepted"] == self.stored, law
+
+    def fill(self, millions: float) -> None:
+        """Have so many rows there, as if they had been sent: random keys of all users over a month."""
+        left = int(millions * 1_000_000) - self.stored
+        with psycopg.connect(self.where, autocommit=True, options="-c search_path=billing") as connection:
+            connection.execute("select billing.ensure_usage_month('2026-01-01')")
+            while left > 0:
+                count = min(left, PRESENT_CHUNK)
+                connection.execute(
+                    """with made as (
+                        select 'user' || n %% %(users)s as u, 'metric_' || n %% 7 as m, n %% 1000 as v,
+                            timestamptz '2026-01-01Z' + n * interval '1 second' as at, gen_random_uuid()::text as k
+                        from generate_series(1, %(count)s) n
+                    ), keys as (insert into billing_usage_keys select u, k, '\\x00112233445566778899aabbccddeeff' from made),
+                    deltas as (
+                        insert into billing_usage_rollups as old
+                        select u, m, date_trunc('hour', at), count(*), sum(v), max(v), max(v), max(at) from made group by 1, 2, 3
+                        on conflict (user_id, metric_type, hour) do update
+                        set events = old.events + excluded.events, total = old.total + excluded.total
+                    ), intake as (insert into billing_usage_intake (source, received, duplicate, at) values ('bench', %(count)s, 0, now()))
+                    insert into billing_usage select u, m, v, at, k, null, 'bench', now() from made""",
+                    {"users": USERS, "count": count},
+                )
+                left, self.stored = left - count, self.stored + count
+            connection.execute("vacuum analyze billing_usage, billing_usage_keys")
+            connection.execute("checkpoint")
+
+    def limit(self, count: int) -> float:
+        """Events a second of COPY, 10,000 a commit, into a table without any index."""
+        chance = random.Random(SEED)
+        made = [even(chance) for _ in range(10_000)]
+        text = "".join(
+            f"{one['user']}\t{one['metric']}\t{one['value']}\t{one['at']}\t{one['key']}\t{json.dumps(one['properties'])}\n"
+            for one in made
+        ).encode()
+        with psycopg.connect(self.where, autocommit=True) as connection:
+            connection.execute("create table bench_copy (u text, m text, v bigint, at timestamptz, k text, p text)")
+            began = time.perf_counter()
+            for _ in range(count // 10_000):
+                with connection.cursor() as cursor, cursor.copy("copy bench_copy from stdin") as copy:
+                    copy.write(text)
+            took = time.perf_counter() - began
+            connection.execute("drop table bench_copy")
+        return count / took
 
 
 def conninfo(made: Project) -> str:
@@ -22,99 +220,47 @@ def conninfo(made: Project) -> str:
     return ensure(found, load(found, {}))
 
 
-def event(number: int) -> dict[str, object]:
-    return {
-        "user": f"user{number % USERS}",
-        "metric": "api_calls",
-        "value": 1,
-        "at": "2026-01-15T10:00:00Z",
-        "key": uuid.uuid4().hex,
-    }
-
-
-async def client(port: int, key: str, bodies: list[bytes], times: list[float]) -> None:
-    """One keep-alive connection that sends its share of `bodies`."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    head = f"POST /api/v1/usage HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: ".encode()
-    while bodies:
-        body = bodies.pop()
-        began = time.perf_counter()
-        writer.write(head + str(len(body)).encode() + b"\r\n\r\n" + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 200"), answer
-        length = int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        await reader.readexactly(length)
-        times.append(time.perf_counter() - began)
-    writer.close()
-
-
-async def run(port: int, key: str, bodies: list[bytes], connections: int) -> tuple[float, list[float]]:
-    times: list[float] = []
-    began = time.perf_counter()
-    await asyncio.gather(*(client(port, key, bodies, times) for _ in range(connections)))
-    return time.perf_counter() - began, sorted(times)
-
-
-def copy_limit(where: str, count: int) -> float:
-    """Events a second of COPY, 10,000 a commit, into a table without any index."""
-    rows = [
-        f"user{n % USERS}\tapi_calls\t1\t2026-01-15T10:00:00Z\t{uuid.uuid4().hex}\n".encode() for n in range(10_000)
+def rows(what: str, found: Figures, limit: float, goal: str, unit: str = "events") -> list[tuple[str, str, str]]:
+    return [
+        (what, f"{found.rate:,.0f} {unit}/s", f"{found.rate / limit:.2f} x the limit; first step {goal}"),
+        ("p50 / p99 of those", f"{found.p50:.1f} / {found.p99:.1f} ms", ""),
+        ("processor time of those", f"{found.python:.1f} us Python, {found.postgres:.1f} us PostgreSQL an event", ""),
     ]
-    block = b"".join(rows)
-    with psycopg.connect(where, autocommit=True) as connection:
-        connection.execute(
-            "create table bench_copy (user_id text, metric text, value bigint, at timestamptz, key text)"
-        )
-        began = time.perf_counter()
-        for _ in range(count // 10_000):
-            with connection.cursor() as cursor, cursor.copy("copy bench_copy from stdin") as copy:
-                copy.write(block)
-        took = time.perf_counter() - began
-        connection.execute("drop table bench_copy")
-    return count / took
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--present", type=float, default=1, help="millions of rows for the last figure")
+    parser.add_argument("--batches", type=int, default=300)
+    parser.add_argument("--singles", type=int, default=40_000)
+    parser.add_argument("--only", choices=["skewed", "even", "single", "present"], default=None)
+    given = parser.parse_args()
     with project("USAGE_AGGREGATION_INTERVAL=1h") as made:
-        where, key = conninfo(made), made.key("usage:write")
-        with psycopg.connect(where, autocommit=True) as connection:
-            connection.execute(
-                "insert into auth.users (id) select 'user' || n from generate_series(0, %s) n", (USERS - 1,)
-            )
-        limit = copy_limit(where, BATCH * BATCHES)
-        bodies = [json.dumps([event(n) for n in range(BATCH)]).encode() for _ in range(BATCHES)]
-        took, times = asyncio.run(run(made.port, key, bodies, CONNECTIONS))
-        rate = BATCH * BATCHES / took
-        singles = [json.dumps(event(n)).encode() for n in range(SINGLES)]
-        single_took, single_times = asyncio.run(run(made.port, key, singles, SINGLE_CONNECTIONS))
-        law = json.loads(made.nself("billing", "usage", "status", "--format", "json"))
-        assert law["balanced"] and law["accepted"] == BATCH * BATCHES + SINGLES, law
+        config = made.folder / "services/billing/config"
+        config.mkdir(parents=True, exist_ok=True)
+        lines = [f"  metric_{n}: {{unit: piece, aggregation: sum}}" for n in range(METRICS)]
+        (config / "usage-metrics.yml").write_text("metrics:\n" + "\n".join(lines) + "\n")
+        bench = Bench(made)
+        limit = bench.limit(BATCH * given.batches)
+        table = [("COPY into a table without index", f"{limit:,.0f} events/s", "the limit of this run")]
 
-    def percentile(values: list[float], share: float) -> float:
-        return values[int(len(values) * share)] * 1000
+        def wanted(kind: str) -> bool:
+            return given.only in (None, kind)
 
-    report(
-        "Ingest over HTTP, durable and deduplicated",
-        [
-            ("COPY into a table without index", f"{limit:,.0f} events/s", "the limit of this run"),
-            (
-                f"{BATCH} events a request, {CONNECTIONS} connections",
-                f"{rate:,.0f} events/s",
-                f"{rate / limit:.2f} x the limit; goal of a later step 120,000",
-            ),
-            ("p50 / p99 of those", f"{percentile(times, 0.5):.0f} / {percentile(times, 0.99):.0f} ms", ""),
-            (
-                f"one event a request, {SINGLE_CONNECTIONS} connections",
-                f"{SINGLES / single_took:,.0f} requests/s",
-                "goal of a later step 30,000",
-            ),
-            (
-                "p50 / p99 of those",
-                f"{percentile(single_times, 0.5):.0f} / {percentile(single_times, 0.99):.0f} ms",
-                "",
-            ),
-        ],
-    )
+        if wanted("skewed"):
+            found = bench.run(skewed, given.batches, BATCH, CONNECTIONS)
+            table += rows(f"{BATCH} events a request, {CONNECTIONS} connections, few users send most", found, limit, "120,000")  # fmt: skip
+        if wanted("even"):
+            found = bench.run(even, given.batches, BATCH, CONNECTIONS)
+            table += rows(f"the same, evenly over {USERS * METRICS:,} groups", found, limit, "60,000")
+        if wanted("single"):
+            found = bench.run(skewed, given.singles, 1, SINGLE_CONNECTIONS)
+            table += rows(f"one event a request, {SINGLE_CONNECTIONS} connections", found, limit, "30,000, p99 10 ms", "requests")  # fmt: skip
+        if wanted("present"):
+            bench.fill(given.present)
+            found = bench.run(skewed, given.batches, BATCH, CONNECTIONS)
+            table += rows(f"{BATCH} events a request with {bench.stored / 1e6:.1f} million rows present", found, limit, "60,000 with 20 million")  # fmt: skip
+    report("Ingest over HTTP, durable and deduplicated", table)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nself.core.errors import InvalidParameter
 
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 Unit = Literal["hour", "day", "week", "month", "year"]
 UNITS: dict[str, Unit] = {
     "hour": "hour", "hourly": "hour", "day": "day", "daily": "day", "week": "week", "weekly": "week",
@@ -68,11 +69,11 @@ def instant(text: str, tz: ZoneInfo, param: str = "at", *, end: bool = False) ->
     A bare date given as an `end` means through the end of that day.
     """
     try:
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+        if len(text) == 10 and DATE.fullmatch(text):
             day = date.fromisoformat(text)
             return _midnight(day + timedelta(days=1) if end else day, tz)
         at = datetime.fromisoformat(text)
-        return (at if at.tzinfo else at.replace(tzinfo=tz)).astimezone(UTC)
+        return at if at.tzinfo is UTC else (at if at.tzinfo else at.replace(tzinfo=tz)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidParameter(
             f"Invalid date: {text[:40]} (write 2026-01-15, 2026-01-15 10:00:00 or 2026-01-15T10:00:00Z)", param

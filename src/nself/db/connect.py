@@ -96,6 +96,15 @@ class Tx:
         with self.connection.cursor() as cursor, cursor.copy(query) as copy:
             copy.write(text)
 
+    def copy_new(self, query: bytes, text: bytes) -> bool:
+        """`copy`, or False where a unique constraint forbids one of the rows: nothing of it is kept then."""
+        try:
+            with self.connection.transaction():
+                self.copy(query, text)
+        except psycopg.errors.UniqueViolation:
+            return False
+        return True
+
 
 class Database:
     """A pool of autocommit connections; `transaction()` opens a transaction, `reading()` does not."""

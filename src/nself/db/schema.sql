@@ -272,7 +272,7 @@ alter table billing_quotas add constraint billing_quotas_period_check CHECK ((pe
 alter table billing_quotas add constraint billing_quotas_pkey PRIMARY KEY (user_id, metric_type);
 alter table billing_usage add constraint billing_usage_pkey PRIMARY KEY (user_id, created_at, idempotency_key);
 alter table billing_usage add constraint billing_usage_value_check CHECK ((value >= 0));
-alter table billing_usage_deltas add constraint billing_usage_deltas_pkey PRIMARY KEY (user_id, id);
+alter table billing_usage_deltas add constraint billing_usage_deltas_pkey PRIMARY KEY (user_id, metric_type, hour, id);
 alter table billing_usage_folds add constraint billing_usage_folds_pkey PRIMARY KEY (shard);
 alter table billing_usage_imports add constraint billing_usage_imports_pkey PRIMARY KEY (source);
 alter table billing_usage_intake add constraint billing_usage_intake_pkey PRIMARY KEY (id);
@@ -290,7 +290,6 @@ CREATE INDEX billing_intents_operation ON billing.billing_intents USING btree (o
 CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree (operation, livemode, step) WHERE (state <> 'failed'::text);
 CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (customer_id, created_at);
 CREATE INDEX billing_overage_updates_newest ON billing.billing_overage_updates USING btree (user_id, livemode, metric_type, period_start, period_end, id);
-CREATE INDEX billing_usage_deltas_read ON billing.billing_usage_deltas USING btree (user_id, metric_type, hour);
 CREATE INDEX billing_webhook_events_open ON billing.billing_webhook_events USING btree (object_id, id) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
 CREATE UNIQUE INDEX billing_webhook_events_once ON billing.billing_webhook_events USING btree (event_id) WHERE (status <> 'duplicate'::text);
 CREATE INDEX billing_webhook_objects_due ON billing.billing_webhook_objects USING btree (next_at) WHERE (next_at IS NOT NULL);

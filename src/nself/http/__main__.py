@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+
 import uvicorn
 
 from nself import log
 from nself.app import App
 from nself.http.application import application
+from nself.http.ingest import Ingest
+from nself.http.protocol import protocol
 from nself.process.paths import log_folder
 from nself.registry import Registry
+
+SWITCH_SECONDS = 0.0005
+"""How long a thread that computes may keep one that has an answer of the database; Python's 5 ms are a request's whole time."""
+COLLECT_AFTER = 50_000
+"""Objects between two garbage collections: a batch is many objects and no cycle."""
 
 
 def main() -> None:
@@ -17,8 +27,15 @@ def main() -> None:
     log.configure("http", settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, settings))
     host, port = settings.text("BILLING_HOST"), settings.integer("BILLING_PORT")
     log.info("service_started", host=host, port=port, mode=settings.text("STRIPE_MODE"))
+    ingest = Ingest(app)
+    served = application(app, ingest)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 100)
     uvicorn.run(
-        application(app),
+        served,
+        http=protocol(ingest),
         host=host,
         port=port,
         log_config=None,

@@ -16,7 +16,7 @@ from nself.domains.usage.model import Intake
 Document = dict[str, Any]
 INGEST = Route(
     method="POST", path="/api/v1/usage", use="usage.service.record:ingest", input="usage.inputs:UsageEvent", scope="usage:write",
-    help="Record one usage event, an array of them, or NDJSON (application/x-ndjson). Answered after the commit.",
+    help="Record one usage event, an array of them, NDJSON, or CloudEvents 1.0. Answered after the commit.",
 )  # fmt: skip
 
 
@@ -37,6 +37,17 @@ ERROR: Document = {
                 "hint": {"type": "array", "items": TEXT, "description": "Commands that help."},
             },
         }
+    },
+}  # fmt: skip
+CLOUD_EVENT: Document = {
+    "title": "CloudEvent",
+    "type": "object",
+    "description": "CloudEvents 1.0: id is the key, subject the user, type the metric, time the time. Other data and extension "
+    "attributes are properties. Binary mode (attributes as ce-* headers, the data as the body) is read too.",
+    "required": ["specversion", "id", "source", "type", "subject", "data"],
+    "properties": {
+        "specversion": {"const": "1.0"}, "id": TEXT, "source": TEXT, "type": TEXT, "subject": TEXT, "time": TEXT,
+        "data": {"type": "object", "required": ["value"], "properties": {"value": {"type": "integer"}}},
     },
 }  # fmt: skip
 
@@ -76,6 +87,8 @@ def _given(row: Route, struct: type[msgspec.Struct], schema: Document, component
         if row is INGEST:
             content["application/json"] = {"schema": {"oneOf": [schema, {"type": "array", "items": schema}]}}
             content["application/x-ndjson"] = {"schema": {"type": "string", "description": "One event a line."}}
+            content["application/cloudevents+json"] = {"schema": CLOUD_EVENT}
+            content["application/cloudevents-batch+json"] = {"schema": {"type": "array", "items": CLOUD_EVENT}}
         return {"requestBody": {"required": True, "content": content}}
     properties: Document = components[struct.__name__]["properties"]
     required: list[str] = components[struct.__name__].get("required", [])

@@ -24,7 +24,8 @@ MAX_DRAWS = 5
 CACHE_SECONDS = 3.0
 """A revoked key may live so long in another process; five seconds are promised."""
 CACHE_SIZE = 10_000
-_proven: dict[tuple[str, bool, bytes], tuple[float, ApiKey]] = {}
+Place = tuple[str, bool, bytes]
+_proven: dict[Place, tuple[float, ApiKey]] = {}
 
 
 def _draw(length: int) -> str:
@@ -85,19 +86,25 @@ def allow(app: App, header: str | None, scope: str) -> ApiKey:
         key = authenticate(tx, header, scope, live=app.settings.live, at=app.clock())
     if len(_proven) >= CACHE_SIZE:
         _proven.clear()
-    _proven[_place(app, header)] = (started + CACHE_SECONDS, key)
+    _proven[place(app, header)] = (started + CACHE_SECONDS, key)
     return key
 
 
 def remembered(app: App, header: str | None, scope: str) -> ApiKey | None:
     """The caller, where it was proven a moment ago: no I/O once `app.db` is open. Raises Unauthorized, InsufficientPermissions."""
-    until, key = _proven.get(_place(app, header), (0.0, None))
+    return remembered_at(place(app, header), scope)
+
+
+def remembered_at(place: Place, scope: str) -> ApiKey | None:
+    """`remembered` for a header whose place is known. Raises InsufficientPermissions."""
+    until, key = _proven.get(place, (0.0, None))
     if key is None or monotonic() >= until:
         return None
     rules.permit(key, scope)
     return key
 
 
-def _place(app: App, header: str | None) -> tuple[str, bool, bytes]:
+def place(app: App, header: str | None) -> Place:
+    """Under what a proven `Authorization` header is remembered. Raises Unauthorized."""
     token = rules.read_header(header)
     return app.db.conninfo, app.settings.live, rules.digest(rules.spell(token))

@@ -15,6 +15,9 @@ import yaml
 from nself.domains.catalog.model import BrokenCatalog, MetricFile, PriceFile
 
 T = TypeVar("T", MetricFile, PriceFile)
+# msgspec looks into a type when it first meets it, and crashes where two threads do so at once: here only one does.
+for _kind in (MetricFile, PriceFile):
+    msgspec.json.Decoder(_kind)
 
 
 def load(path: Path, kind: type[T], default: str) -> T:

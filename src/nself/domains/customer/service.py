@@ -30,21 +30,22 @@ KNOWN_SECONDS = 30
 MAX_KNOWN = 200_000
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 
-_known: dict[tuple[str, str], float] = {}
+_known: dict[str, dict[str, float]] = {}
+"""Until when a user of a database is known to exist."""
 
 
 def known_users(app: App, users: set[str]) -> set[str]:
     """Those of `users` that exist. A hit is remembered for half a minute, a miss never."""
-    now, place = monotonic(), app.db.conninfo
-    fresh = {user for user in users if _known.get((place, user), 0) > now}
+    now, known = monotonic(), _known.setdefault(app.db.conninfo, {})
+    fresh = {user for user in users if known.get(user, 0) > now}
     asked = users - fresh
     if not asked:
         return fresh
     with app.db.reading() as tx:
         found = set(store.known_users(tx, sorted(asked)))
-    if len(_known) > MAX_KNOWN:
-        _known.clear()
-    _known.update({(place, user): now + KNOWN_SECONDS for user in found})
+    if len(known) > MAX_KNOWN:
+        known.clear()
+    known.update(dict.fromkeys(found, now + KNOWN_SECONDS))
     return fresh | found
 
 

@@ -10,7 +10,7 @@ from msgspec import Meta
 User = Annotated[str, Meta(description="The app's user.", extra={"metavar": "USER"})]
 
 
-class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One usage event as it comes over HTTP or from a file."""
 
     user: str

@@ -15,16 +15,33 @@ MAX_KEY = 255
 MAX_NAME = 255
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked event, ready to be stored. `at` is aware UTC; `properties` is JSON text."""
+class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A checked event, ready to be stored.
+
+    `at` is UTC as `datetime.isoformat` writes it, so that texts sort as the instants do; `properties` is JSON text.
+    User, metric and key are printable.
+    """
 
     user: str
     metric: str
     value: int
-    at: datetime
+    at: str
     key: str
     digest: bytes
     properties: str | None = None
+
+
+class Delta(msgspec.Struct, kw_only=True, gc=False):
+    """What one commit adds for a user, metric and hour; instants as in Row."""
+
+    user: str
+    metric: str
+    hour: str
+    events: int
+    total: int
+    largest: int
+    last_value: int
+    last_at: str
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -23,6 +23,7 @@ from nself.domains.usage.model import (
     MAX_VALUE,
     BadKey,
     BadTime,
+    Delta,
     Row,
     UnreadableEvent,
     ValueOutOfRange,
@@ -39,8 +40,10 @@ MONTHS = {name: at for at, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Se
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What the JSON decoder raises: no JSON, no UTF-8, nested too deeply."""
 _encode = msgspec.json.Encoder(order="deterministic").encode
+_quoted = msgspec.json.Encoder().encode
 _decode_one = msgspec.json.Decoder(UsageEvent)
 _raw = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_decode_any = msgspec.json.Decoder().decode
 
 
 def check(event: UsageEvent, metrics: Mapping[str, object], now: datetime, tz: ZoneInfo, fresh_key: str) -> Row:
@@ -56,9 +59,9 @@ def check(event: UsageEvent, metrics: Mapping[str, object], now: datetime, tz: Z
         raise InvalidParameter(f"Invalid user: {event.user[:40]!r}", "user")
     if event.key is not None and not (event.key and len(event.key) <= MAX_KEY and event.key.isprintable()):
         raise BadKey()
-    at = _time(event.at, now, tz) if event.at is not None else now
-    properties = _properties(event)
-    given = f"{event.metric}\0{event.value}\0{at.isoformat() if event.at is not None else ''}\0{properties or ''}"
+    at = _written(now if event.at is None else _time(event.at, now, tz))
+    properties = _properties(event) if event.properties else None
+    given = f"{event.metric}\0{event.value}\0{at if event.at is not None else ''}\0{properties or ''}"
     return Row(
         user=event.user,
         metric=event.metric,
@@ -70,9 +73,14 @@ def check(event: UsageEvent, metrics: Mapping[str, object], now: datetime, tz: Z
     )
 
 
-def _properties(event: UsageEvent) -> str | None:
+def _written(at: datetime) -> str:
+    """`at.isoformat()` of an instant in UTC, in a third of the time."""
+    return _quoted(at)[1:-2].decode() + "+00:00"
+
+
+def _properties(event: UsageEvent) -> str:
     try:
-        return _encode(event.properties).decode() if event.properties else None
+        return _encode(event.properties).decode()
     except RecursionError as error:
         raise UnreadableEvent(detail=str(error)) from None
 
@@ -86,6 +94,27 @@ def _time(text: str, now: datetime, tz: ZoneInfo) -> datetime:
     return at
 
 
+def deltas(rows: Iterable[Row]) -> list[Delta]:
+    """One for each user, metric and hour. Of two values at the same instant the larger is the last (queries.sql)."""
+    found: dict[tuple[str, str, str], Delta] = {}
+    for row in rows:
+        place, value, at = (row.user, row.metric, row.at[:13]), row.value, row.at
+        delta = found.get(place)
+        if delta is None:
+            found[place] = Delta(
+                user=row.user, metric=row.metric, hour=f"{at[:13]}:00+00:00",
+                events=1, total=value, largest=value, last_value=value, last_at=at,
+            )  # fmt: skip
+            continue
+        delta.events += 1
+        delta.total += value
+        if value > delta.largest:
+            delta.largest = value
+        if at > delta.last_at or (at == delta.last_at and value > delta.last_value):
+            delta.last_at, delta.last_value = at, value
+    return list(found.values())
+
+
 def decode(body: bytes | msgspec.Raw) -> UsageEvent:
     """One JSON event. Raises UnreadableEvent, InvalidInteger, MissingParameter or UnknownParameter."""
     try:
@@ -94,6 +123,60 @@ def decode(body: bytes | msgspec.Raw) -> UsageEvent:
         raise _explained(error, body) from None
     except UNREADABLE as error:
         raise UnreadableEvent(detail=str(error)) from None
+
+
+CONTEXT = {"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data"}
+"""Attributes of a CloudEvent that are no extensions."""
+
+
+def cloud_event(body: bytes | msgspec.Raw, attributes: Mapping[str, str]) -> UsageEvent:
+    """A CloudEvent 1.0: id is the key, subject the user, type the metric, time the time, data.value the value.
+
+    Other data and extension attributes are properties; of two of one name the data's. With `attributes` (binary mode)
+    the body is the data. Raises MissingParameter, InvalidInteger, UnreadableEvent.
+    """
+    found = _any(body)
+    event = {**attributes, "data": found} if attributes else _object(found, "a CloudEvent")
+    for name in ("specversion", "id", "source", "type", "subject", "data"):
+        if event.get(name) is None:
+            raise MissingParameter("data.value" if name == "data" else name)
+    if event["specversion"] != "1.0":
+        raise UnreadableEvent(detail="specversion is not 1.0")
+    data = _object(event["data"], "data")
+    if "value" not in data:
+        raise MissingParameter("data.value")
+    if type(data["value"]) is not int:
+        raise InvalidInteger(_encode(data["value"]).decode()[:MAX_NAME], "data.value")
+    extensions = {name: value for name, value in event.items() if name not in CONTEXT}
+    properties = extensions | {name: value for name, value in data.items() if name != "value"}
+    return UsageEvent(
+        user=_string(event, "subject"),
+        metric=_string(event, "type"),
+        value=data["value"],
+        at=None if event.get("time") is None else _string(event, "time"),
+        key=_string(event, "id"),
+        properties=properties or None,
+    )
+
+
+def _any(body: bytes | msgspec.Raw) -> Any:
+    try:
+        return _decode_any(body)
+    except UNREADABLE as error:
+        raise UnreadableEvent(detail=str(error)) from None
+
+
+def _object(found: object, what: str) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise UnreadableEvent(detail=f"{what} is not an object")
+    return cast("dict[str, Any]", found)
+
+
+def _string(event: dict[str, Any], name: str) -> str:
+    value = event[name]
+    if not isinstance(value, str):
+        raise UnreadableEvent(detail=f"{name} is not a string")
+    return value
 
 
 def _explained(error: msgspec.ValidationError, body: bytes | msgspec.Raw) -> Exception:

@@ -7,29 +7,47 @@ from datetime import date, datetime, timedelta
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.usage.model import CountedEvent, Counts, Progress, Reason, Row, Sum, Tally
+from nself.domains.usage.model import CountedEvent, Counts, Delta, Progress, Reason, Row, Sum, Tally
 
 SQL = beside(__file__)
-_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
-def _copy_line(n: int, row: Row) -> str:
-    """One row of COPY's text format."""
-    properties = r"\N" if row.properties is None else row.properties.translate(_ESCAPES)
-    return (
-        f"{n}\t{row.user.translate(_ESCAPES)}\t{row.metric}\t{row.value}\t{row.at.isoformat()}"
-        f"\t{row.key.translate(_ESCAPES)}\t\\\\x{row.digest.hex()}\t{properties}\n"
-    )
+# The four below write COPY's lines as they are: names are printable and JSON holds no control character (queries.sql).
+
+
+def add_keys(tx: Tx, rows: Sequence[Row]) -> bool:
+    """Whether all keys of `rows`, which are sorted by user and key, are new; else none is kept."""
+    lines = [f"{row.user}\t{row.key}\t\\x{row.digest.hex()}\n" for row in rows]
+    return tx.copy_new(SQL["add_keys"], "".join(lines).encode())
+
+
+def add_events(tx: Tx, rows: Sequence[Row], source: str, now: datetime) -> None:
+    """Where all keys of `rows` were new."""
+    end = f"\t{source}\t{now.isoformat()}\n"
+    lines = [f"{row.user}\t{row.metric}\t{row.value}\t{row.at}\t{row.key}\t{row.properties or ''}{end}" for row in rows]
+    tx.copy(SQL["add_events"], "".join(lines).encode())
+
+
+def add_deltas(tx: Tx, deltas: Sequence[Delta]) -> None:
+    lines = [
+        f"{one.user}\t{one.metric}\t{one.hour}\t{one.events}\t{one.total}\t{one.largest}\t{one.last_value}\t{one.last_at}\n"
+        for one in deltas
+    ]
+    tx.copy(SQL["add_deltas"], "".join(lines).encode())
 
 
 def stage(tx: Tx, rows: Sequence[tuple[int, Row]]) -> None:
     """Put numbered rows into this transaction's staging table."""
     tx.run(SQL["make_staging"])
-    tx.copy(SQL["fill_staging"], "".join(_copy_line(n, row) for n, row in rows).encode())
+    lines = [
+        f"{n}\t{row.user}\t{row.metric}\t{row.value}\t{row.at}\t{row.key}\t\\x{row.digest.hex()}\t{row.properties or ''}\n"
+        for n, row in rows
+    ]
+    tx.copy(SQL["fill_staging"], "".join(lines).encode())
 
 
 def store_staged(tx: Tx, source: str, now: datetime) -> list[int]:
-    """Count what is new; the numbers of what was not."""
+    """Store what is new; the numbers of what was not."""
     return tx.values(SQL["store_staged"], source=source, now=now)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from threading import Lock
 
@@ -21,9 +21,12 @@ from nself.domains.usage.inputs import RecordUsage, UsageEvent
 from nself.domains.usage.model import BatchTooLarge, Intake, KeyReused, Recorded, Refused, Row
 
 MAX_KEPT = 4000  # characters of a rejected event and of its reason that are kept
+CAUTIOUS_COMMITS = 100
+"""How long after a known key keys are not expected to be new: resends come in bursts, and a wrong guess is paid in dead rows."""
 
 _months: set[tuple[str, date]] = set()
 _months_lock = Lock()
+_cautious = 0
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -45,6 +48,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
 Given = UsageEvent | bytes | msgspec.Raw | BillingError
 """An event, its JSON, or the reason why a line of a file could not be read as one."""
+Written = Callable[[int], Given]
+"""The text of event n as it came, where it was decoded before it was handed over."""
 
 
 def record(app: App, given: RecordUsage) -> Recorded:
@@ -70,7 +75,7 @@ def require_batch_size(app: App, count: int) -> None:
         raise BatchTooLarge(count=count, limit=limit)
 
 
-def ingest(app: App, events: Sequence[Given], source: str) -> Outcome:
+def ingest(app: App, events: Sequence[Given], source: str, written: Written | None = None) -> Outcome:
     """Count `events` in one transaction; repeated as a whole where the database asks for it.
 
     Keys are drawn before the first try, so that a commit whose answer was lost is a duplicate at the second.
@@ -78,7 +83,7 @@ def ingest(app: App, events: Sequence[Given], source: str) -> Outcome:
     now = app.clock()
     rows, refused = check(app, events, now)
     ensure_months(app, rows)
-    outcome = app.db.transact(lambda tx: store_rows(tx, events, rows, refused, source, now))
+    outcome = app.db.transact(lambda tx: store_rows(tx, events, rows, refused, source, now, written))
     _tell(source, events, outcome)
     return outcome
 
@@ -97,7 +102,10 @@ def check(app: App, events: Sequence[Given], now: datetime) -> tuple[list[tuple[
             rows.append((at, rules.check(event, metrics, now, tz, f"{prefix}:{at}")))
         except BillingError as error:
             refused[at] = error
-    known = customer.known_users(app, {row.user for _, row in rows})
+    users = {row.user for _, row in rows}
+    known = customer.known_users(app, users)
+    if len(known) == len(users):
+        return rows, refused
     for at, row in rows:
         if row.user not in known:
             refused[at] = NoSuchUser(user=row.user)
@@ -106,7 +114,7 @@ def check(app: App, events: Sequence[Given], now: datetime) -> tuple[list[tuple[
 
 def ensure_months(app: App, rows: Sequence[tuple[int, Row]]) -> None:
     """Make the partitions that `rows` need, in a transaction of their own."""
-    needed = {(app.db.conninfo, row.at.date().replace(day=1)) for _, row in rows}
+    needed = {(app.db.conninfo, date.fromisoformat(f"{month}-01")) for month in {row.at[:7] for _, row in rows}}
     with _months_lock:
         missing = needed - _months
     for _, first_day in sorted(missing):
@@ -122,30 +130,45 @@ def store_rows(
     refused: dict[int, BillingError],
     source: str,
     now: datetime,
+    written: Written | None = None,
 ) -> Outcome:
     """Step: count `rows`, keep what was refused with its reason, note the intake."""
     refused = dict(refused)
     duplicates: set[int] = set()
-    if rows:
-        store.stage(tx, rows)
-        old = store.store_staged(tx, source, now)
-        if old:
-            reused = store.reused_keys(tx, old)
-            keys = {at: row.key for at, row in rows if at in reused}
-            refused |= {at: KeyReused(key=keys[at]) for at in reused}
-            duplicates = set(old) - reused
+    old = _store(tx, rows, source, now) if rows else set[int]()
+    if old:
+        reused = store.reused_keys(tx, sorted(old))
+        refused |= {at: KeyReused(key=row.key) for at, row in rows if at in reused}
+        duplicates = old - reused
+    if len(old) < len(rows):
+        store.add_deltas(tx, rules.deltas(row for at, row in rows if at not in old))
     if refused:
         kept = sorted(refused.items())
         store.add_rejected(
             tx,
             source,
             now,
-            [_text(events[at]) for at, _ in kept],
+            [_text(written(at) if written else events[at]) for at, _ in kept],
             [error.code for _, error in kept],
             [_kept(error.message) for _, error in kept],
         )
     store.add_intake(tx, source, len(events), len(duplicates), now)
     return Outcome(refused, frozenset(duplicates))
+
+
+def _store(tx: Tx, rows: Sequence[tuple[int, Row]], source: str, now: datetime) -> set[int]:
+    """Store keys and events; the numbers of those whose keys are known."""
+    global _cautious
+    by_key = {f"{row.user}\t{row.key}": row for _, row in rows}
+    if len(by_key) == len(rows) and _cautious <= 0:
+        fresh = [by_key[key] for key in sorted(by_key)]
+        if store.add_keys(tx, fresh):
+            store.add_events(tx, fresh, source, now)
+            return set()
+        _cautious = CAUTIOUS_COMMITS
+    _cautious -= 1
+    store.stage(tx, rows)
+    return set(store.store_staged(tx, source, now))
 
 
 def _text(given: Given) -> str:
