@@ -1,4 +1,4 @@
-"""The App: settings, clock, database, Stripe; each opened on first use and closed with the app."""
+"""The App: settings, clock, database, spool, Stripe; each opened on first use and closed with the app."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from nself.core.settings import Settings
 
 if TYPE_CHECKING:
     from nself.db.connect import Database
+    from nself.db.server import Absence
     from nself.gateway.api import Stripe
+    from nself.spool.segments import Spool
 
 ENV_TEMPLATE = """\
 # Settings of this nself project. `nself env list` shows all of them with their effect and origin.
@@ -100,23 +102,39 @@ class App:
                 file.write("".join(f"{line}\n" for line in ("", *missing) if line or known))
 
     @cached_property
+    def _absence(self) -> Absence:
+        from nself.db.server import Absence
+
+        return Absence()
+
+    @cached_property
     def db(self) -> Database:
-        """The migrated database; brought up on first use. Raises DatabaseUnavailable."""
+        """The migrated database; brought up on first use. Raises DatabaseUnavailable, in a service within seconds."""
         from nself.db import server
         from nself.db.connect import Database
         from nself.db.migrate import migrate
 
-        self.ensure_project()
-        conninfo = server.ensure(self.project, self.settings)
-        for name in migrate(conninfo):
-            log.info("migrated", migration=name)
+        self._absence.tell()
+        with self._absence.noting():
+            self.ensure_project()
+            conninfo = server.ensure(self.project, self.settings)
+            for name in migrate(conninfo):
+                log.info("migrated", migration=name)
         return Database(
             conninfo,
             size=self.settings.integer("BILLING_DB_POOL_SIZE"),
             wait=self.settings.seconds("BILLING_DB_POOL_TIMEOUT"),
             statement_timeout=self.settings.seconds("DB_QUERY_TIMEOUT"),
             revive=None if server.inside_service() else lambda: server.ensure(self.project, self.settings),
+            absence=self._absence,
         )
+
+    @cached_property
+    def spool(self) -> Spool:
+        """Usage that waits for the database, on disk."""
+        from nself.spool.segments import Spool
+
+        return Spool(self.project.spool)
 
     @cached_property
     def stripe(self) -> Stripe:

@@ -41,7 +41,8 @@ def test_every_distributed_table(rule: str, database: str) -> None:
 
 
 def test_every_table_of_usage_and_quotas_has_its_place(database: str) -> None:
-    local = {"billing_usage_intake", "billing_usage_rejected", "billing_usage_imports", "billing_usage_folds"}
+    names = ("intake", "rejected", "imports", "folds", "spools")
+    local = {f"billing_usage_{name}" for name in names}
     with psycopg.connect(database) as connection:
         found = connection.execute(
             "select relname from pg_class where relnamespace = 'billing'::regnamespace and relkind in ('r', 'p') and not relispartition"

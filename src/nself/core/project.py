@@ -33,6 +33,11 @@ class Project(NamedTuple):
         return self.state / "logs"
 
     @property
+    def spool(self) -> Path:
+        """Usage that was taken while the database was away."""
+        return self.state / "spool"
+
+    @property
     def config(self) -> Path:
         return self.root / "services" / "billing" / "config"
 

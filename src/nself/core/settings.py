@@ -108,8 +108,8 @@ DECLARED: tuple[Setting, ...] = (
     Setting("USAGE_MAX_BATCH", "integer", "10000", "most usage events in one request", minimum=1),
     _later("USAGE_AGGREGATION_PARALLEL", "flag", "false", "fold shards of users in parallel"),
     _later("USAGE_AGGREGATION_WORKERS", "integer", "4", "how many of them at once", minimum=1),
-    _later("USAGE_ENABLE_BUFFER", "flag", "true", "keep usage on disk while the database is away"),
-    _later("USAGE_BUFFER_SIZE", "integer", "10000", "most events kept there", minimum=1),
+    Setting("USAGE_ENABLE_BUFFER", "flag", "true", "while the database takes no usage, keep it in .nself/spool on disk and count it when the database is back; false: such requests are answered with 503"),
+    Setting("USAGE_BUFFER_SIZE", "integer", "10000", "most events kept there; what would be more is answered with 503 and code buffer_full", minimum=1),
     Setting("QUOTA_ENFORCEMENT_ENABLED", "flag", "true", "false: a quota check allows everything and says so"),
     # Webhooks
     Setting("BILLING_WEBHOOK_SIGNATURE_TOLERANCE", "duration", "300", "largest difference between a signature's time and ours"),

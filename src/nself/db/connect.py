@@ -14,12 +14,15 @@ from psycopg.rows import class_row, tuple_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from nself.core.clock import monotonic
-from nself.db.server import DatabaseUnavailable, masked
+from nself.db.server import GLANCE, Absence, DatabaseUnavailable, masked
 
 T = TypeVar("T")
 Params = Mapping[str, Any]
 MAX_ATTEMPTS = 8
-GLANCE = 1.0
+REFUSED = ("57014", "25006")
+"""Cancelled by DB_QUERY_TIMEOUT; a server that only reads."""
+NO_RESOURCES = "53"
+"""A full disk, no memory, too many connections."""
 
 in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
 """True while this task holds a transaction open: the Stripe gateway refuses to be called then."""
@@ -40,6 +43,17 @@ def transient(error: psycopg.Error) -> bool:
     """Whether the whole transaction may be run again (scale.md, rule 8)."""
     state = error.sqlstate
     return lost(error) or state in ("40001", "40P01") or (state == "XX000" and "essential" in str(error))
+
+
+def unavailable(error: Exception) -> DatabaseUnavailable | None:
+    """`error` as what it is where the database takes no commit now but may take the same one later."""
+    if isinstance(error, DatabaseUnavailable):
+        return error
+    if not isinstance(error, psycopg.Error):
+        return None
+    state = error.sqlstate or ""
+    later = transient(error) or state in REFUSED or state.startswith(NO_RESOURCES)
+    return DatabaseUnavailable(detail=str(error).strip()) if later else None
 
 
 @contextmanager
@@ -117,11 +131,13 @@ class Database:
         wait: float = 30.0,
         statement_timeout: float = 30.0,
         revive: Callable[[], object] | None = None,
+        absence: Absence | None = None,
     ) -> None:
         """`wait` and `statement_timeout` in seconds; `revive` brings a local server up again after a lost connection."""
         options = f"-c search_path=billing,public -c timezone=UTC -c statement_timeout={int(statement_timeout * 1000)}"
         self.conninfo = conninfo
         self.revive = revive
+        self.absence = absence or Absence()
         self.pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
             conninfo,
             min_size=0,
@@ -135,17 +151,27 @@ class Database:
 
     @contextmanager
     def _connection(self) -> Generator[psycopg.Connection[Any]]:
-        try:
-            connection = self._take()
-        except DatabaseUnavailable:
-            if not self.revive:
-                raise
-            self.revive()
-            connection = self._take()
+        connection = self._reach()
         try:
             yield connection
         finally:
             self.pool.putconn(connection)
+
+    def _reach(self) -> psycopg.Connection[Any]:
+        try:
+            if self.absence.tell():
+                self._look()
+            return self._take()
+        except DatabaseUnavailable:
+            if not self.revive:
+                raise
+            self._revive()
+            return self._take()
+
+    def _revive(self) -> None:
+        if self.revive:
+            with self.absence.noting():
+                self.revive()
 
     def _take(self) -> psycopg.Connection[Any]:
         """Wait while all connections are busy, but not while the server is away: that is told within GLANCE seconds."""
@@ -162,10 +188,11 @@ class Database:
 
     def _look(self) -> None:
         """Raises DatabaseUnavailable with the server's own reason where it grants no session."""
-        try:
-            psycopg.connect(self.conninfo, connect_timeout=int(GLANCE) + 1).close()
-        except psycopg.OperationalError as error:
-            raise DatabaseUnavailable(detail=masked(self.conninfo, str(error).strip())) from error
+        with self.absence.noting():
+            try:
+                psycopg.connect(self.conninfo, connect_timeout=int(GLANCE) + 1).close()
+            except psycopg.OperationalError as error:
+                raise DatabaseUnavailable(detail=masked(self.conninfo, str(error).strip())) from error
 
     @contextmanager
     def reading(self) -> Generator[Tx]:
@@ -203,8 +230,7 @@ class Database:
                     raise
                 if attempt == MAX_ATTEMPTS:
                     raise DatabaseUnavailable(detail=str(error).strip()) from error
-                if self.revive:
-                    self.revive()
+                self._revive()
                 time.sleep(random.uniform(0, 0.02 * 2**attempt))
         raise AssertionError("unreachable")
 

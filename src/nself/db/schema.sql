@@ -219,6 +219,14 @@ create table billing_usage_rollups (
     last_at timestamp with time zone not null
 );
 
+create table billing_usage_spools (
+    spool text not null,
+    segment bigint not null,
+    position bigint not null,
+    events bigint not null default 0,
+    drained_at timestamp with time zone
+);
+
 create table billing_webhook_events (
     id bigint not null generated always as identity,
     event_id text not null,
@@ -279,6 +287,7 @@ alter table billing_usage_intake add constraint billing_usage_intake_pkey PRIMAR
 alter table billing_usage_keys add constraint billing_usage_keys_pkey PRIMARY KEY (user_id, idempotency_key);
 alter table billing_usage_rejected add constraint billing_usage_rejected_pkey PRIMARY KEY (id);
 alter table billing_usage_rollups add constraint billing_usage_rollups_pkey PRIMARY KEY (user_id, metric_type, hour);
+alter table billing_usage_spools add constraint billing_usage_spools_pkey PRIMARY KEY (spool);
 alter table billing_webhook_events add constraint billing_webhook_events_pkey PRIMARY KEY (id);
 alter table billing_webhook_events add constraint billing_webhook_events_status_check CHECK ((status = ANY (ARRAY['received'::text, 'processed'::text, 'failed'::text, 'failed_permanent'::text, 'duplicate'::text, 'ignored'::text, 'parked'::text])));
 alter table billing_webhook_objects add constraint billing_webhook_objects_pkey PRIMARY KEY (object_id);

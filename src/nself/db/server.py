@@ -27,6 +27,9 @@ from nself.process.table import DEFAULT, Table, inside_service
 READY_SECONDS = 120.0
 """Longest wait for a server that comes up: recovery after a crash may take that long."""
 EXTERNAL_SECONDS = 10
+SERVICE_SECONDS = 2
+"""The same two for a service, which answers that the database is away and asks again later."""
+GLANCE = 1.0
 POLL_SECONDS = 0.01
 LOOK_SECONDS = 0.25
 """How often a waiting command asks the supervisor what became of the server."""
@@ -37,6 +40,32 @@ class DatabaseUnavailable(Unavailable):
     code, guide = "database_unavailable", "2.1"
     text = "Database connection failed: {detail}"
     hints = ("nself db status", "nself db test-connection", "nself logs postgres --tail 50")
+
+
+class Absence:
+    """Remembers for GLANCE seconds that the database was found away: whoever asks meanwhile is told so at once."""
+
+    def __init__(self) -> None:
+        self.until = 0.0
+        self.detail = ""
+
+    def tell(self) -> bool:
+        """Whether it was away when somebody last looked; the caller is the one to look again. Raises DatabaseUnavailable."""
+        now = monotonic()
+        if now < self.until:
+            raise DatabaseUnavailable(detail=self.detail)
+        found, self.until = self.until > 0, now + GLANCE if self.until else 0.0
+        return found
+
+    @contextmanager
+    def noting(self) -> Generator[None]:
+        """Around a look."""
+        try:
+            yield
+        except DatabaseUnavailable as error:
+            self.detail, self.until = str(error.fields["detail"]), monotonic() + GLANCE
+            raise
+        self.until = 0.0
 
 
 def conninfo(sockets: Path, database: str = embedded.DATABASE) -> str:
@@ -58,7 +87,7 @@ def _check_external(url: str) -> str:
     import psycopg
 
     try:
-        psycopg.connect(url, connect_timeout=EXTERNAL_SECONDS).close()
+        psycopg.connect(url, connect_timeout=SERVICE_SECONDS if inside_service() else EXTERNAL_SECONDS).close()
     except psycopg.Error as error:
         detail = " ".join(str(error).split())
         raise DatabaseUnavailable(detail=f"{masked(url, detail)} (DATABASE_URL {masked(url, url)})") from error
@@ -140,13 +169,13 @@ def ensure(
     project: Project,
     settings: Settings,
     table: Table = DEFAULT,
-    limit: float = READY_SECONDS,
+    limit: float | None = None,
     insist: bool = True,
 ) -> str:
     """The connection string of a database that answers; brings the embedded one up where it is down.
 
-    A few milliseconds when it is up. Inside a service it only waits, up to `limit` seconds: what the
-    operator stopped is not for a service to start. Without `insist` a `stop` of another command ends the
+    A few milliseconds when it is up. Inside a service it only waits, and not long: what the operator
+    stopped is not for a service to start. `limit` in seconds. Without `insist` a `stop` of another command ends the
     wait. Raises DatabaseUnavailable, DatabaseStopped, StateUnwritable.
     """
     starting = not inside_service()
@@ -160,6 +189,7 @@ def ensure(
         return conninfo(folder)
     from nself.process.waiting import Progress
 
+    limit = limit or (READY_SECONDS if starting else SERVICE_SECONDS)
     progress, watch, deadline = Progress(), _Watch(project, settings, table, insist), monotonic() + limit
     while not (answer.ready and folder):
         if monotonic() > deadline:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from itertools import count
-from typing import Any, cast
 
 import msgspec
 from starlette.requests import Request
@@ -20,11 +19,9 @@ from nself.core.errors import (
     MissingParameter,
     UnknownParameter,
 )
-from nself.db.connect import transient
-from nself.db.server import DatabaseUnavailable
+from nself.db.connect import unavailable
 
 RETRY_SECONDS = 5
-CANCELLED = "57014"  # by DB_QUERY_TIMEOUT
 SHOWN = 255  # characters of a wrong value that are repeated
 _process, _number = os.urandom(8).hex(), count(1)
 _encode = msgspec.json.Encoder(decimal_format="string").encode
@@ -64,10 +61,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 def foreseen(error: Exception) -> BillingError | None:
     """`error` where it is one that is told as it is; the driver's are where the database went away or took too long."""
-    if isinstance(error, BillingError):
-        return error
-    away = hasattr(error, "sqlstate") and (error.sqlstate == CANCELLED or transient(cast("Any", error)))  # type: ignore[attr-defined]
-    return DatabaseUnavailable(detail=str(error).strip()) if away else None
+    return error if isinstance(error, BillingError) else unavailable(error)
 
 
 def failure(error: Exception, request_id: str) -> Response:

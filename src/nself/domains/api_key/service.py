@@ -8,7 +8,7 @@ from datetime import datetime
 from nself.app import App
 from nself.core.clock import monotonic
 from nself.core.errors import Conflict
-from nself.db.connect import Tx
+from nself.db.connect import Tx, unavailable
 from nself.domains.api_key import rules, store
 from nself.domains.api_key.inputs import CreateApiKey, ListApiKeys, RevokeApiKey
 from nself.domains.api_key.model import (
@@ -18,11 +18,14 @@ from nself.domains.api_key.model import (
     NoSuchApiKey,
     RevokedApiKey,
     Token,
+    Unauthorized,
 )
 
 MAX_DRAWS = 5
 CACHE_SECONDS = 3.0
 """A revoked key may live so long in another process; five seconds are promised."""
+AWAY_SECONDS = 86_400.0
+"""While the database is away nobody can revoke a key there: who was proven within a day is taken at his word."""
 CACHE_SIZE = 10_000
 Place = tuple[str, bool, bytes]
 _proven: dict[Place, tuple[float, ApiKey]] = {}
@@ -77,28 +80,40 @@ def authenticate(tx: Tx, header: str | None, scope: str, *, live: bool, at: date
 
 
 def allow(app: App, header: str | None, scope: str) -> ApiKey:
-    """`authenticate` in its own frame, remembered for some seconds. Raises as it and `app.db` do."""
+    """`authenticate` in its own frame, remembered for some seconds; while the database is away for AWAY_SECONDS.
+
+    Raises as it and `app.db` do.
+    """
     known = remembered(app, header, scope)
     if known:
         return known
-    started = monotonic()
-    with app.db.reading() as tx:
-        key = authenticate(tx, header, scope, live=app.settings.live, at=app.clock())
+    spot, started = place(app, header), monotonic()
+    try:
+        with app.db.reading() as tx:
+            key = authenticate(tx, header, scope, live=app.settings.live, at=app.clock())
+    except Unauthorized:
+        _proven.pop(spot, None)
+        raise
+    except Exception as error:
+        known = remembered_at(spot, scope, AWAY_SECONDS) if unavailable(error) else None
+        if not known:
+            raise
+        return known
     if len(_proven) >= CACHE_SIZE:
         _proven.clear()
-    _proven[place(app, header)] = (started + CACHE_SECONDS, key)
+    _proven[spot] = (started, key)
     return key
 
 
-def remembered(app: App, header: str | None, scope: str) -> ApiKey | None:
-    """The caller, where it was proven a moment ago: no I/O once `app.db` is open. Raises Unauthorized, InsufficientPermissions."""
-    return remembered_at(place(app, header), scope)
+def remembered(app: App, header: str | None, scope: str, seconds: float = CACHE_SECONDS) -> ApiKey | None:
+    """The caller, where it was proven so recently: no I/O once `app.db` is open. Raises Unauthorized, InsufficientPermissions."""
+    return remembered_at(place(app, header), scope, seconds)
 
 
-def remembered_at(place: Place, scope: str) -> ApiKey | None:
+def remembered_at(place: Place, scope: str, seconds: float = CACHE_SECONDS) -> ApiKey | None:
     """`remembered` for a header whose place is known. Raises InsufficientPermissions."""
-    until, key = _proven.get(place, (0.0, None))
-    if key is None or monotonic() >= until:
+    proven, key = _proven.get(place, (0.0, None))
+    if key is None or monotonic() >= proven + seconds:
         return None
     rules.permit(key, scope)
     return key

@@ -38,6 +38,20 @@ ROWS: tuple[Row, ...] = (
         help="Fold new usage into the hourly rollups now.",
         example="nself billing usage aggregate --force",
     ),
+    Command(
+        path="billing usage collector-status",
+        use="usage.service.collector:status",
+        input="usage.inputs:ShowCollector",
+        help="Show whether the usage-collector runs, what waits in its buffer, and what is wrong.",
+        example="nself billing usage collector-status",
+    ),
+    Command(
+        path="billing usage collector-skip",
+        use="usage.service.collector:skip",
+        input="usage.inputs:SkipDamage",
+        help="Set the bytes of the usage buffer aside that cannot be read, and go on behind them.",
+        example="nself billing usage collector-skip --segment 7 --confirm",
+    ),
     Route(
         method="GET",
         path="/api/v1/usage",

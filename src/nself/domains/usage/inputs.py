@@ -59,6 +59,15 @@ class UsageStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Nothing."""
 
 
+class ShowCollector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing."""
+
+
+class SkipDamage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    segment: Annotated[int | None, Meta(description="The damaged segment; needed with --confirm.")] = None
+    confirm: Annotated[bool, Meta(description="Do it; else only say what would be skipped.")] = False
+
+
 class AggregateUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     force: Annotated[
         bool, Meta(description="Also when the last run is more recent than the interval (always so by hand).")

@@ -53,11 +53,15 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Intake(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a request's events: `accepted` counted now, `duplicate` counted before."""
+    """What became of a request's events: `accepted` counted now, `duplicate` counted before.
+
+    `buffered` is there while the database is away: as many are on disk, and will be counted once when it is back.
+    """
 
     accepted: int
     duplicate: int
     rejected: list[Refused]
+    buffered: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +72,11 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     value: int
     key: str
     result: str
+
+    def remarks(self) -> list[str]:
+        if self.result != "buffered":
+            return []
+        return ["the database is away; the event is on disk and waits for it: nself billing usage collector-status"]
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,13 +162,17 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Conservation(msgspec.Struct, frozen=True, kw_only=True):
-    """The law of metering. `pending` is stored and counted in every answer, but not yet folded into rollups."""
+    """The law of metering. `pending` is stored and counted in every answer, but not yet folded into rollups.
+
+    `buffered` of them are on disk and not yet in the database: they are in no answer but this one.
+    """
 
     accepted: int
     counted: int
     duplicate: int
     rejected: int
     pending: int
+    buffered: int
     balanced: bool
     raw_events: int
     last_recorded_at: datetime | None
@@ -178,6 +191,59 @@ class Counts(msgspec.Struct, frozen=True):
     raw_events: int
     last_recorded_at: datetime | None
     last_fold_at: datetime | None
+
+
+class Drained(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of events that were on disk."""
+
+    events: int = 0
+    counted: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong now, why, and the command that mends it."""
+
+    code: str
+    cause: str
+    mend: str
+
+
+class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The usage-collector and its buffer. The figures of the last drain and error are what the collector told last.
+
+    `buffered_*` is exact where `database` is "answers"; else what was drained of the oldest segment counts too.
+    """
+
+    collector: str
+    pid: int | None
+    since: datetime | None
+    buffer: str
+    buffered_events: int
+    buffered_bytes: int
+    capacity: int
+    oldest_at: datetime | None
+    oldest_age_seconds: int | None
+    database: str
+    last_drain_at: datetime | None
+    last_drained: int | None
+    last_aggregation_at: datetime | None
+    last_error: str | None
+    last_error_at: datetime | None
+    last_error_mend: str | None
+    problems: list[Problem]
+
+
+class Skipped(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes of the buffer that cannot be read; `events` where their number is known."""
+
+    segment: int
+    offset: int
+    cause: str
+    events: int | None
+    kept_in: str | None
+    result: str
 
 
 class Folded(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,6 +285,12 @@ class BatchTooLarge(Invalid):
     code = "batch_too_large"
     text = "{count} usage events in one request; the most is {limit}"
     hints = ("nself env get USAGE_MAX_BATCH",)
+
+
+class NothingDamaged(Conflict):
+    code, guide, param = "buffer_sound", "2.4", "segment"
+    text = "{what} of the usage buffer is not damaged; nothing was skipped"
+    hints = ("nself billing usage collector-status",)
 
 
 class NoSuchFile(NotFound):

@@ -202,6 +202,26 @@ insert into billing_usage_folds (shard, folded_at, deltas, duration)
 values (0, %(now)s, %(deltas)s, %(duration)s)
 on conflict (shard) do update set folded_at = excluded.folded_at, deltas = excluded.deltas, duration = excluded.duration;
 
+-- name: last_fold_at
+select max(folded_at) from billing_usage_folds;
+
+-- name: spool_place
+select segment, position as "offset" from billing_usage_spools where spool = %(spool)s;
+
+-- name: begin_spool
+insert into billing_usage_spools (spool, segment, position)
+values (%(spool)s, %(segment)s, %(position)s)
+on conflict (spool) do nothing;
+
+-- name: lock_spool
+-- Two collectors take turns, chunk by chunk.
+select segment, position as "offset" from billing_usage_spools where spool = %(spool)s for update;
+
+-- name: advance_spool
+update billing_usage_spools set
+    segment = %(segment)s, position = %(position)s, events = events + %(events)s, drained_at = %(now)s
+where spool = %(spool)s;
+
 -- name: pending_events
 select coalesce(sum(events), 0)::bigint from billing_usage_deltas;
 

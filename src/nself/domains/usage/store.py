@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from nself.db.connect import Tx
 from nself.db.queries import beside
 from nself.domains.usage.model import CountedEvent, Counts, Delta, Progress, Reason, Row, Sum, Tally
+from nself.spool.segments import Place
 
 SQL = beside(__file__)
 
@@ -123,6 +124,25 @@ def note_fold(tx: Tx, now: datetime, deltas: int, duration: timedelta) -> None:
 
 def pending_events(tx: Tx) -> int:
     return int(tx.value(SQL["pending_events"]))
+
+
+def last_fold_at(tx: Tx) -> datetime | None:
+    return tx.value(SQL["last_fold_at"])
+
+
+def spool_place(tx: Tx, spool: str) -> Place | None:
+    """How far the buffer `spool` was drained; None before its first drain."""
+    return tx.maybe(SQL["spool_place"], Place, spool=spool)
+
+
+def lock_spool(tx: Tx, spool: str, first: Place) -> Place:
+    """The same to the end of this transaction; `first` where it was never drained."""
+    tx.run(SQL["begin_spool"], spool=spool, segment=first.segment, position=first.offset)
+    return tx.one(SQL["lock_spool"], Place, spool=spool)
+
+
+def advance_spool(tx: Tx, spool: str, place: Place, events: int, now: datetime) -> None:
+    tx.run(SQL["advance_spool"], spool=spool, segment=place.segment, position=place.offset, events=events, now=now)
 
 
 def begin_import(tx: Tx, source: str, path: str, format: str, now: datetime) -> None:

@@ -12,13 +12,15 @@ import msgspec
 from nself import log
 from nself.app import App
 from nself.core.errors import BillingError
-from nself.db.connect import Tx
+from nself.db.connect import Tx, unavailable
 from nself.domains.catalog import service as catalog
 from nself.domains.customer import service as customer
 from nself.domains.customer.model import NoSuchUser
 from nself.domains.usage import rules, store
 from nself.domains.usage.inputs import RecordUsage, UsageEvent
 from nself.domains.usage.model import BatchTooLarge, Intake, KeyReused, Recorded, Refused, Row
+from nself.domains.usage.service import buffer
+from nself.domains.usage.service.buffer import Reason
 
 MAX_KEPT = 4000  # characters of a rejected event and of its reason that are kept
 CAUTIOUS_COMMITS = 100
@@ -30,10 +32,11 @@ _cautious = 0
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of events 0..n-1 of a commit: everything that is in neither map was counted."""
+    """What became of events 0..n-1 of a commit: everything that is in neither map was counted, or is `buffered`."""
 
     refused: dict[int, BillingError]
     duplicates: frozenset[int]
+    buffered: bool = False
 
     def part(self, start: int, stop: int) -> Intake:
         """The answer for the events `[start, stop)`, numbered from 0 again."""
@@ -43,7 +46,9 @@ class Outcome(msgspec.Struct, frozen=True):
             if (error := self.refused.get(at))
         ]
         duplicate = sum(at in self.duplicates for at in range(start, stop)) if self.duplicates else 0
-        return Intake(accepted=stop - start - len(refused) - duplicate, duplicate=duplicate, rejected=refused)
+        accepted = stop - start - len(refused) - duplicate
+        buffered = accepted if self.buffered else msgspec.UNSET
+        return Intake(accepted=accepted, duplicate=duplicate, rejected=refused, buffered=buffered)
 
 
 Given = UsageEvent | bytes | msgspec.Raw | BillingError
@@ -64,7 +69,7 @@ def record(app: App, given: RecordUsage) -> Recorded:
         metric=given.metric,
         value=given.value,
         key=key,
-        result="duplicate" if outcome.duplicates else "recorded",
+        result="buffered" if outcome.buffered else "duplicate" if outcome.duplicates else "recorded",
     )
 
 
@@ -78,18 +83,32 @@ def require_batch_size(app: App, count: int) -> None:
 def ingest(app: App, events: Sequence[Given], source: str, written: Written | None = None) -> Outcome:
     """Count `events` in one transaction; repeated as a whole where the database asks for it.
 
-    Keys are drawn before the first try, so that a commit whose answer was lost is a duplicate at the second.
+    Keys are drawn before the first try, so that a commit whose answer was lost is a duplicate at the second, also
+    where that is made from the buffer. Raises DatabaseUnavailable, BufferFull, BufferUnwritable.
     """
     now = app.clock()
-    rows, refused = check(app, events, now)
-    ensure_months(app, rows)
-    outcome = app.db.transact(lambda tx: store_rows(tx, events, rows, refused, source, now, written))
+    rows, refused = examine(app, events, now)
+    try:
+        known, refused_all = without_strangers(app, rows, refused)
+        ensure_months(app, known)
+        outcome = app.db.transact(lambda tx: store_rows(tx, events, known, refused_all, source, now, written))
+    except Exception as error:
+        away = unavailable(error)
+        if not away or not buffer.enabled(app):
+            raise
+        buffer.keep(app, [(events[at], row) for at, row in rows], _reasons(events, refused, written), source, now, away)
+        return Outcome(refused, frozenset(), buffered=True)
     _tell(source, events, outcome)
     return outcome
 
 
 def check(app: App, events: Sequence[Given], now: datetime) -> tuple[list[tuple[int, Row]], dict[int, BillingError]]:
     """Numbered rows that can be stored, and why the others cannot."""
+    return without_strangers(app, *examine(app, events, now))
+
+
+def examine(app: App, events: Sequence[Given], now: datetime) -> tuple[list[tuple[int, Row]], dict[int, BillingError]]:
+    """What can be said without the database: numbered rows, and why the others can be none."""
     metrics, tz = catalog.metrics(app), app.timezone
     prefix = uuid.uuid4().hex
     rows: list[tuple[int, Row]] = []
@@ -102,13 +121,18 @@ def check(app: App, events: Sequence[Given], now: datetime) -> tuple[list[tuple[
             rows.append((at, rules.check(event, metrics, now, tz, f"{prefix}:{at}")))
         except BillingError as error:
             refused[at] = error
+    return rows, refused
+
+
+def without_strangers(
+    app: App, rows: list[tuple[int, Row]], refused: dict[int, BillingError]
+) -> tuple[list[tuple[int, Row]], dict[int, BillingError]]:
+    """Refuses the events of users that are not known."""
     users = {row.user for _, row in rows}
     known = customer.known_users(app, users)
     if len(known) == len(users):
         return rows, refused
-    for at, row in rows:
-        if row.user not in known:
-            refused[at] = NoSuchUser(user=row.user)
+    refused = refused | {at: NoSuchUser(user=row.user) for at, row in rows if row.user not in known}
     return [(at, row) for at, row in rows if row.user in known], refused
 
 
@@ -143,14 +167,14 @@ def store_rows(
     if len(old) < len(rows):
         store.add_deltas(tx, rules.deltas(row for at, row in rows if at not in old))
     if refused:
-        kept = sorted(refused.items())
+        kept = _reasons(events, refused, written)
         store.add_rejected(
             tx,
             source,
             now,
-            [_text(written(at) if written else events[at]) for at, _ in kept],
-            [error.code for _, error in kept],
-            [_kept(error.message) for _, error in kept],
+            [one.event for one in kept],
+            [one.code for one in kept],
+            [one.message for one in kept],
         )
     store.add_intake(tx, source, len(events), len(duplicates), now)
     return Outcome(refused, frozenset(duplicates))
@@ -169,6 +193,13 @@ def _store(tx: Tx, rows: Sequence[tuple[int, Row]], source: str, now: datetime) 
     _cautious -= 1
     store.stage(tx, rows)
     return set(store.store_staged(tx, source, now))
+
+
+def _reasons(events: Sequence[Given], refused: dict[int, BillingError], written: Written | None = None) -> list[Reason]:
+    return [
+        Reason(event=_text(written(at) if written else events[at]), code=error.code, message=_kept(error.message))
+        for at, error in sorted(refused.items())
+    ]
 
 
 def _text(given: Given) -> str:

@@ -16,6 +16,7 @@ from nself.domains.customer import service as customer
 from nself.domains.usage import rules, store
 from nself.domains.usage.inputs import ShowUsage, UsageStatus
 from nself.domains.usage.model import Conservation, CountedEvent, Sum, Total
+from nself.domains.usage.service import collector
 
 
 def show(app: App, given: ShowUsage) -> list[Total]:
@@ -112,12 +113,14 @@ def status(app: App, given: UsageStatus) -> Conservation:
     """accepted = counted + duplicate + rejected + pending, from independent counts."""
     with app.db.reading() as tx:
         counts, reasons = store.counts(tx), store.rejected_reasons(tx)
+    buffered = collector.waiting(app).events
     return Conservation(
-        accepted=counts.received,
+        accepted=counts.received + buffered,
         counted=counts.rolled_up,
         duplicate=counts.duplicate,
         rejected=counts.rejected,
-        pending=counts.pending,
+        pending=counts.pending + buffered,
+        buffered=buffered,
         balanced=counts.received == counts.rolled_up + counts.duplicate + counts.rejected + counts.pending
         and counts.raw_events == counts.rolled_up + counts.pending,
         raw_events=counts.raw_events,
