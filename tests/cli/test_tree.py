@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 import string
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import click
 import msgspec
@@ -155,3 +157,11 @@ def test_a_command_without_a_database_loads_nothing_heavy() -> None:
 def test_help_of_a_database_command_does_not_load_the_driver() -> None:
     code = "from nself.cli.main import run\nassert run(['db', 'query', '--help']) == 0\n"
     assert fresh(code) == ""
+
+
+def test_the_lines_of_stripes_command_line_are_mapped_to_commands(parse: Parse) -> None:
+    page = Path(__file__).parents[2] / "docs/stripe-cli.md"
+    lines = re.findall(r"^\| `stripe [^`]+` \| `(nself [^`]+)` \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(lines) == 6
+    for line in lines:
+        parse(line)

@@ -115,6 +115,8 @@ def test_what_is_there_is_left_and_told_where_it_differs(api: Sdk, sandbox: Sand
     api.products.update("prod_1", {"name": "Q", "metadata": {"a": "2"}})
     told = sandbox.admin("POST", "fixtures", wish)["differing"]
     assert told == ["mine[1] product prod_1: name, metadata.a"]
+    api.products.update("prod_1", {"name": "P", "metadata": {"a": "", "b": "1"}})
+    assert sandbox.admin("POST", "fixtures", wish)["differing"] == ["mine[1] product prod_1: metadata.a"]
     assert sandbox.admin("POST", "fixtures", {"objects": given, "names": names}) == 400
     assert sandbox.admin("POST", "fixtures", {**wish, "names": names[:1]}) == 400
 
