@@ -12,11 +12,11 @@ from typing import TypeVar
 import msgspec
 import yaml
 
-from nself.domains.catalog.model import BrokenCatalog, MetricFile, PriceFile
+from nself.domains.catalog.model import BrokenCatalog, FlatPrice, MetricFile, PriceFile, Version
 
 T = TypeVar("T", MetricFile, PriceFile)
 # msgspec looks into a type when it first meets it, and crashes where two threads do so at once: here only one does.
-for _kind in (MetricFile, PriceFile):
+for _kind in (MetricFile, PriceFile, FlatPrice, Version):
     msgspec.json.Decoder(_kind)
 
 

@@ -40,6 +40,15 @@ def billed(tx: Tx, users: Sequence[str], span: Period, livemode: bool) -> list[B
     return tx.all(SQL["billed"], _of(Billed), users=list(users), start=span.start, end=span.end, livemode=livemode)
 
 
+for _kind in (
+    Billed,
+    ExplainedLine,
+    InvoicedLine,
+    Override,
+):  # before there are threads, as in catalog.store
+    msgspec.json.Decoder(_kind)
+
+
 def _of(kind: type[T]) -> type[T]:
     """`kind`, made from a row's columns: JSON and numeric become what the fields say."""
 
