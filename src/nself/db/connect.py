@@ -201,6 +201,13 @@ class Database:
             yield Tx(connection)
 
     @contextmanager
+    def snapshot(self) -> Generator[Tx]:
+        """Several reads of one instant: what is committed in between is seen by none of them."""
+        with self.transaction() as tx:
+            tx.connection.execute("set transaction isolation level repeatable read, read only")
+            yield tx
+
+    @contextmanager
     def transaction(self) -> Generator[Tx]:
         """Commits at the end of the block, rolls back on any exception."""
         with _told(), self._transaction() as tx:

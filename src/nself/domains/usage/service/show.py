@@ -111,7 +111,7 @@ def _total(app: App, metric: Metric, one: Sum, span: Period, by: str | None) -> 
 
 def status(app: App, given: UsageStatus) -> Conservation:
     """accepted = counted + duplicate + rejected + pending, from independent counts."""
-    with app.db.reading() as tx:
+    with app.db.snapshot() as tx:
         counts, reasons = store.counts(tx), store.rejected_reasons(tx)
     buffered = collector.waiting(app).events
     return Conservation(
