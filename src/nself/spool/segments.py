@@ -161,6 +161,14 @@ class Spool:
             if old:
                 self._sync_folder()
 
+    def forget(self) -> None:
+        """Remove every record, and be another spool from the next one on. Raises BufferUnwritable."""
+        with self._writing(full=False), self._locked():
+            for number in self.numbers():
+                self.path(number).unlink(missing_ok=True)
+            self._walked.clear()
+            self._write_id()
+
     # Reading
 
     def first(self) -> Place:

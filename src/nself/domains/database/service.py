@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ from nself.domains.database.model import (
     QueryRows,
     QueryTimedOut,
     Step,
+    StoredTable,
     WriteNeeded,
 )
 
@@ -238,6 +239,17 @@ def _answer(outcomes: list[Outcome], limit: int) -> QueryRows | list[DoneStateme
 # ---- empty ----
 
 
+def refuse_live_rows(app: App) -> None:
+    """Raises LiveRowsHere where any row is of live mode."""
+    with app.db.snapshot() as tx:
+        _refuse_live_rows(tx, store.tables(tx))
+
+
+def _refuse_live_rows(tx: Tx, tables: Sequence[StoredTable]) -> None:
+    for table in store.with_live_rows(tx, tables):
+        raise LiveRowsHere(table=table.name)
+
+
 def empty(app: App, keep: Collection[str]) -> list[str]:
     """Forget all data but the tables `keep`; the names of those that held any. Test mode only, for the sandbox.
 
@@ -246,8 +258,7 @@ def empty(app: App, keep: Collection[str]) -> list[str]:
 
     def work(tx: Tx) -> list[str]:
         found = store.tables(tx)
-        for table in store.with_live_rows(tx, found):
-            raise LiveRowsHere(table=table.name)
+        _refuse_live_rows(tx, found)
         filled = store.filled(tx, [one for one in found if one.name not in keep])
         if filled:
             store.empty(tx, filled)

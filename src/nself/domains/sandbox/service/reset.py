@@ -23,10 +23,11 @@ from nself.domains.quota.inputs import SetQuota
 from nself.domains.sandbox import rules, store
 from nself.domains.sandbox.inputs import ResetSandbox
 from nself.domains.sandbox.model import ResetDone, ResetUnconfirmed, ResetUnderWay, TestModeOnly
+from nself.domains.sandbox.service import load
 from nself.domains.setting import service as setting
 from nself.domains.stack import service as stack
 from nself.domains.stack.inputs import RestartServices, ShowStatus, StartServices, StopServices
-from nself.domains.usage.service import aggregate, record
+from nself.domains.usage.service import aggregate, collector, record
 from nself.domains.webhook.service import endpoints, process
 from nself.domains.webhook.service.receive import receive
 from nself.gateway import signature
@@ -62,10 +63,12 @@ def _alone(app: App) -> Generator[None]:
 
 def _reset(app: App, given: ResetSandbox) -> ResetDone:
     began, guide = monotonic(), given.fixtures == "guide"
+    database.refuse_live_rows(app)
     before = {row.service for row in stack.status(app, ShowStatus()) if row.state == "running"}
     changed, kept = setting.replace_all(app, rules.GUIDE_SETTINGS, rules.KEPT_SETTINGS) if guide else ([], None)
     stack.stop(app, StopServices(services=["billing"]))
     _sandbox_runs(app)
+    collector.forget(app)
     emptied = database.empty(app, KEPT_TABLES)
     store.admin(app.settings.integer("STRIPE_MOCK_PORT"), "POST", "reset", {})
     loaded = _load_guide(app) if guide else {}
@@ -84,9 +87,11 @@ def _reset(app: App, given: ResetSandbox) -> ResetDone:
 
 def _sandbox_runs(app: App) -> None:
     """With the settings of now."""
-    rows = stack.start(app, StartServices(services=["postgres", "stripe-mock"]))
-    if any(row.changed for row in rows):
+    (mock,) = stack.status(app, ShowStatus(services=["stripe-mock"]))
+    if mock.changed:
         stack.restart(app, RestartServices(services=["stripe-mock"]))
+    elif mock.state != "running":
+        stack.start(app, StartServices(services=["stripe-mock"]))
 
 
 def _load_guide(app: App) -> dict[str, int]:
@@ -95,6 +100,7 @@ def _load_guide(app: App) -> dict[str, int]:
     endpoint = rules.endpoint(endpoints.receiver_url(app), rules.GUIDE_SETTINGS["STRIPE_WEBHOOK_SECRET"])
     loaded = store.admin(port, "POST", "fixtures", {"set": "guide"})["loaded"]
     loaded |= store.admin(port, "POST", "fixtures", {"objects": [endpoint]})["loaded"]
+    load.load_at_start(app)
     customer.create_users(app, {rules.GUIDE_USER: rules.GUIDE_EMAIL})
     for one in (*app.stripe.customers(), *app.stripe.invoices()):
         mirror.refresh(app, one["object"], one["id"])

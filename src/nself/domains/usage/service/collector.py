@@ -200,6 +200,12 @@ def _note_skip(app: App, tx: Tx, stood: Place, end: Place, damage: BufferDamaged
     return True
 
 
+def forget(app: App) -> None:
+    """What is buffered is gone: for a sandbox that begins anew. Raises BufferUnwritable."""
+    if app.project.spool.is_dir():
+        app.spool.forget()
+
+
 def waiting(app: App) -> Waiting:
     """What is on disk and not yet in the database."""
     return Waiting() if app.spool.idle() else app.spool.waiting(_place(app))
