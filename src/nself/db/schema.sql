@@ -108,6 +108,80 @@ create table billing_plan_quotas (
     updated_at timestamp with time zone not null
 );
 
+create table billing_quota_blocks (
+    user_id text not null,
+    metric_type text not null,
+    reason text not null,
+    actor text not null,
+    blocked_at timestamp with time zone not null,
+    expires_at timestamp with time zone not null
+);
+
+create table billing_quota_counters (
+    user_id text not null,
+    metric_type text not null,
+    window_start timestamp with time zone not null,
+    window_end timestamp with time zone not null,
+    counted_from timestamp with time zone not null,
+    aggregation text not null,
+    used numeric not null,
+    held numeric not null,
+    expires_next timestamp with time zone not null,
+    stale boolean not null,
+    limit_value bigint not null,
+    period text not null,
+    mode text not null,
+    source text not null,
+    extra bigint not null,
+    extra_until timestamp with time zone not null,
+    blocked_until timestamp with time zone not null,
+    block_reason text not null,
+    exceeded_at timestamp with time zone,
+    warned integer not null
+);
+
+create table billing_quota_notices (
+    user_id text not null,
+    metric_type text not null,
+    window_start timestamp with time zone not null,
+    threshold integer not null,
+    used numeric not null,
+    limit_value bigint not null,
+    noticed_at timestamp with time zone not null
+);
+
+create table billing_quota_overrides (
+    user_id text not null,
+    metric_type text not null,
+    extra bigint not null,
+    granted_at timestamp with time zone not null,
+    expires_at timestamp with time zone not null,
+    actor text not null,
+    reason text not null
+);
+
+create table billing_quota_reservations (
+    user_id text not null,
+    reservation_id text not null,
+    metric_type text not null,
+    value bigint not null,
+    amount bigint not null,
+    window_start timestamp with time zone not null,
+    reserved_at timestamp with time zone not null,
+    expires_at timestamp with time zone not null,
+    state text not null,
+    settled_value bigint,
+    settled_at timestamp with time zone
+);
+
+create table billing_quota_resets (
+    user_id text not null,
+    metric_type text not null,
+    reset_at timestamp with time zone not null,
+    actor text not null,
+    reason text not null
+);
+
 create table billing_quotas (
     user_id text not null,
     metric_type text not null,
@@ -241,11 +315,19 @@ alter table billing_invoice_plans add constraint billing_invoice_plans_revision_
 alter table billing_invoices add constraint billing_invoices_pkey PRIMARY KEY (invoice_id);
 alter table billing_plan_quotas add constraint billing_plan_quotas_limit_value_check CHECK ((limit_value >= '-1'::integer));
 alter table billing_plan_quotas add constraint billing_plan_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));
-alter table billing_plan_quotas add constraint billing_plan_quotas_period_check CHECK ((period = ANY (ARRAY['hour'::text, 'day'::text, 'week'::text, 'month'::text, 'year'::text])));
+alter table billing_plan_quotas add constraint billing_plan_quotas_period_check CHECK ((period = ANY (ARRAY['hour'::text, 'day'::text, 'week'::text, 'month'::text, 'year'::text, 'billing'::text])));
 alter table billing_plan_quotas add constraint billing_plan_quotas_pkey PRIMARY KEY (plan, metric_type);
+alter table billing_quota_blocks add constraint billing_quota_blocks_pkey PRIMARY KEY (user_id, metric_type);
+alter table billing_quota_counters add constraint billing_quota_counters_pkey PRIMARY KEY (user_id, metric_type, window_start);
+alter table billing_quota_notices add constraint billing_quota_notices_pkey PRIMARY KEY (user_id, metric_type, window_start, threshold);
+alter table billing_quota_overrides add constraint billing_quota_overrides_extra_check CHECK ((extra >= 0));
+alter table billing_quota_overrides add constraint billing_quota_overrides_pkey PRIMARY KEY (user_id, metric_type);
+alter table billing_quota_reservations add constraint billing_quota_reservations_pkey PRIMARY KEY (user_id, reservation_id);
+alter table billing_quota_reservations add constraint billing_quota_reservations_state_check CHECK ((state = ANY (ARRAY['held'::text, 'expired'::text, 'committed'::text, 'released'::text])));
+alter table billing_quota_resets add constraint billing_quota_resets_pkey PRIMARY KEY (user_id, metric_type, reset_at);
 alter table billing_quotas add constraint billing_quotas_limit_value_check CHECK ((limit_value >= '-1'::integer));
 alter table billing_quotas add constraint billing_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));
-alter table billing_quotas add constraint billing_quotas_period_check CHECK ((period = ANY (ARRAY['hour'::text, 'day'::text, 'week'::text, 'month'::text, 'year'::text])));
+alter table billing_quotas add constraint billing_quotas_period_check CHECK ((period = ANY (ARRAY['hour'::text, 'day'::text, 'week'::text, 'month'::text, 'year'::text, 'billing'::text])));
 alter table billing_quotas add constraint billing_quotas_pkey PRIMARY KEY (user_id, metric_type);
 alter table billing_usage add constraint billing_usage_pkey PRIMARY KEY (user_id, created_at, idempotency_key);
 alter table billing_usage add constraint billing_usage_value_check CHECK ((value >= 0));
@@ -266,6 +348,7 @@ CREATE INDEX billing_intents_due ON billing.billing_intents USING btree (next_at
 CREATE INDEX billing_intents_operation ON billing.billing_intents USING btree (operation, id);
 CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree (operation, livemode, step) WHERE (state <> 'failed'::text);
 CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (customer_id, created_at);
+CREATE INDEX billing_quota_reservations_held ON billing.billing_quota_reservations USING btree (user_id, metric_type, expires_at) WHERE (state = 'held'::text);
 CREATE INDEX billing_usage_deltas_read ON billing.billing_usage_deltas USING btree (user_id, metric_type, hour);
 CREATE INDEX billing_webhook_events_open ON billing.billing_webhook_events USING btree (object_id, id) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
 CREATE UNIQUE INDEX billing_webhook_events_once ON billing.billing_webhook_events USING btree (event_id) WHERE (status <> 'duplicate'::text);

@@ -16,8 +16,8 @@ class SetQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         None
     )
     period: Annotated[
-        Literal["hour", "hourly", "day", "daily", "week", "weekly", "month", "monthly", "year", "yearly"],
-        Meta(description="Begins anew each."),
+        Literal["hour", "hourly", "day", "daily", "week", "weekly", "month", "monthly", "year", "yearly", "billing"],
+        Meta(description="Begins anew each; billing is the subscription's."),
     ] = "month"
     mode: Annotated[
         Literal["hard", "soft", "overage"],
@@ -40,3 +40,24 @@ class CheckQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     user: str
     metric: str
     value: Annotated[int, Meta(ge=0, le=10**15)] = 1
+
+
+class ReserveQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: str
+    metric: str
+    value: Annotated[int, Meta(ge=0, le=10**15)] = 1
+
+
+class CommitQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reservation: str
+    value: (
+        Annotated[int, Meta(ge=0, le=10**15, description="What was used; what was reserved where it is left out.")]
+        | None
+    ) = None
+
+
+class ReleaseQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reservation: str
+    value: Annotated[int, Meta(ge=0, le=10**15, description="Ignored: a reservation is given back whole.")] | None = (
+        None
+    )

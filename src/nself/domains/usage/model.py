@@ -117,6 +117,13 @@ class Sum(msgspec.Struct, frozen=True):
     bucket: datetime | None = None
 
 
+class Pending(NamedTuple):
+    """An unfolded delta."""
+
+    user_id: str
+    id: int
+
+
 class Reason(msgspec.Struct, frozen=True):
     """How many events were rejected with `code`."""
 

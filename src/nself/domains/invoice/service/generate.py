@@ -21,8 +21,8 @@ from nself.domains.invoice import rules, store
 from nself.domains.invoice.inputs import GenerateInvoices
 from nself.domains.invoice.model import Billed, Generated, MixedCurrencies, PeriodNotOver, Plan
 from nself.domains.invoice.service import steps
-from nself.domains.quota import service as quota
 from nself.domains.quota.model import Limit
+from nself.domains.quota.service import limits as quota
 from nself.domains.usage.model import Sum
 from nself.domains.usage.service import show as usage
 

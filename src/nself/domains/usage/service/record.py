@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from threading import Lock
 
@@ -106,7 +106,12 @@ def check(app: App, events: Sequence[Given], now: datetime) -> tuple[list[tuple[
 
 def ensure_months(app: App, rows: Sequence[tuple[int, Row]]) -> None:
     """Make the partitions that `rows` need, in a transaction of their own."""
-    needed = {(app.db.conninfo, row.at.date().replace(day=1)) for _, row in rows}
+    ensure_months_of(app, [row.at for _, row in rows])
+
+
+def ensure_months_of(app: App, instants: Iterable[datetime]) -> None:
+    """The same for what is stored later."""
+    needed = {(app.db.conninfo, at.date().replace(day=1)) for at in instants}
     with _months_lock:
         missing = needed - _months
     for _, first_day in sorted(missing):
