@@ -99,6 +99,21 @@ create table billing_invoices (
     synced_at timestamp with time zone not null
 );
 
+create table billing_jobs (
+    id bigint not null generated always as identity,
+    type text not null,
+    state text not null,
+    due_at timestamp with time zone not null,
+    attempts integer not null default 0,
+    token bigint not null default 0,
+    worker text,
+    started_at timestamp with time zone,
+    lease_until timestamp with time zone,
+    finished_at timestamp with time zone,
+    result text,
+    last_error text
+);
+
 create table billing_plan_quotas (
     plan text not null,
     metric_type text not null,
@@ -313,6 +328,8 @@ alter table billing_invoice_plans add constraint billing_invoice_plans_operation
 alter table billing_invoice_plans add constraint billing_invoice_plans_pkey PRIMARY KEY (user_id, period_start, period_end, livemode, revision);
 alter table billing_invoice_plans add constraint billing_invoice_plans_revision_check CHECK ((revision > 0));
 alter table billing_invoices add constraint billing_invoices_pkey PRIMARY KEY (invoice_id);
+alter table billing_jobs add constraint billing_jobs_pkey PRIMARY KEY (id);
+alter table billing_jobs add constraint billing_jobs_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'cleared'::text])));
 alter table billing_plan_quotas add constraint billing_plan_quotas_limit_value_check CHECK ((limit_value >= '-1'::integer));
 alter table billing_plan_quotas add constraint billing_plan_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));
 alter table billing_plan_quotas add constraint billing_plan_quotas_period_check CHECK ((period = ANY (ARRAY['hour'::text, 'day'::text, 'week'::text, 'month'::text, 'year'::text, 'billing'::text])));
@@ -348,6 +365,7 @@ CREATE INDEX billing_intents_due ON billing.billing_intents USING btree (next_at
 CREATE INDEX billing_intents_operation ON billing.billing_intents USING btree (operation, id);
 CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree (operation, livemode, step) WHERE (state <> 'failed'::text);
 CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (customer_id, created_at);
+CREATE UNIQUE INDEX billing_jobs_one ON billing.billing_jobs USING btree (type) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_quota_reservations_held ON billing.billing_quota_reservations USING btree (user_id, metric_type, expires_at) WHERE (state = 'held'::text);
 CREATE INDEX billing_usage_deltas_read ON billing.billing_usage_deltas USING btree (user_id, metric_type, hour);
 CREATE INDEX billing_webhook_events_open ON billing.billing_webhook_events USING btree (object_id, id) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));

@@ -1,6 +1,6 @@
 """Ways into quotas."""
 
-from nself.core.entrypoint import Command, Route, Row
+from nself.core.entrypoint import Command, Route, Row, Scheduled
 
 ROWS: tuple[Row, ...] = (
     Command(
@@ -16,7 +16,6 @@ ROWS: tuple[Row, ...] = (
         input="quota.inputs:ShowQuota",
         help="Show a user's limits and what is left of them.",
         example="nself billing quota show --user user123",
-        aliases=("billing quota status",),
     ),
     Command(
         path="billing quota check",
@@ -25,6 +24,123 @@ ROWS: tuple[Row, ...] = (
         help="Check whether a user may go on; exit 3 where a hard limit forbids it.",
         example="nself billing quota check --user user123 --metric api_calls --value 1",
         check="allowed",
+    ),
+    Command(
+        path="billing quota status",
+        use="quota.service.show:status",
+        input="quota.inputs:StatusQuota",
+        help="Show a user's usage against the limits at this moment, with what blocks and what is granted.",
+        example="nself billing quota status --user user123",
+    ),
+    Command(
+        path="billing quota compare",
+        use="quota.service.show:compare",
+        input="quota.inputs:CompareQuota",
+        help="Compare counters with raw events and with what an invoice counts.",
+        example="nself billing quota compare --user user123",
+    ),
+    Command(
+        path="billing quota show-calculation",
+        use="quota.service.show:show_calculation",
+        input="quota.inputs:ShowCalculation",
+        help="Show the arithmetic of each limit, line by line.",
+        example="nself billing quota show-calculation --user user123",
+    ),
+    Command(
+        path="billing quota test-enforce",
+        use="quota.service.show:test_enforce",
+        input="quota.inputs:TestEnforce",
+        help="Ask for what is left and for one unit more; nothing is taken.",
+        example="nself billing quota test-enforce --user user123",
+    ),
+    Command(
+        path="billing quota show-resets",
+        use="quota.service.reset:show_resets",
+        input="quota.inputs:ShowResets",
+        help="Show when each limit began and begins anew.",
+        example="nself billing quota show-resets --user user123",
+    ),
+    Command(
+        path="billing quota last-reset",
+        use="quota.service.reset:last_reset",
+        input="quota.inputs:LastReset",
+        help="Show when each limit last began anew, and why.",
+        example="nself billing quota last-reset --user user123",
+    ),
+    Command(
+        path="billing quota next-reset",
+        use="quota.service.reset:next_reset",
+        input="quota.inputs:NextReset",
+        help="Show when limits begin anew, of a user or by period.",
+        example="nself billing quota next-reset",
+    ),
+    Command(
+        path="billing quota show-schedule",
+        use="quota.service.reset:show_schedule",
+        input="quota.inputs:ShowSchedule",
+        help="Show when the jobs around quotas run.",
+        example="nself billing quota show-schedule",
+    ),
+    Command(
+        path="billing quota show-cron",
+        use="quota.service.reset:show_cron",
+        input="quota.inputs:ShowCron",
+        help="Show when periods begin, as cron writes it.",
+        example="nself billing quota show-cron",
+    ),
+    Command(
+        path="billing quota schedule-reset",
+        use="quota.service.reset:schedule_reset",
+        input="quota.inputs:ScheduleReset",
+        help="Have the reset job run now or at a time.",
+        example="nself billing quota schedule-reset",
+    ),
+    Command(
+        path="billing quota reset",
+        use="quota.service.reset:reset",
+        input="quota.inputs:ResetQuota",
+        help="Count a user's limits from now on; usage is kept, invoices do not change.",
+        example="nself billing quota reset --user user123",
+    ),
+    Command(
+        path="billing quota reset-all",
+        use="quota.service.reset:reset_all",
+        input="quota.inputs:ResetAll",
+        help="The same for all users; without --force it only says how many.",
+        example="nself billing quota reset-all --force",
+    ),
+    Command(
+        path="billing quota block",
+        use="quota.service.block:block",
+        input="quota.inputs:BlockUser",
+        help="Refuse a user whatever the limits say.",
+        example="nself billing quota block --user user123 --reason fraud --lasting 24h",
+    ),
+    Command(
+        path="billing quota unblock",
+        use="quota.service.block:unblock",
+        input="quota.inputs:UnblockUser",
+        help="Clear blocks and lend room above limits that are used up.",
+        example="nself billing quota unblock --user user123",
+    ),
+    Command(
+        path="cache clear",
+        use="quota.service.cache:clear",
+        input="quota.inputs:ClearCache",
+        help="Forget what is kept to answer faster: quota counters are counted anew.",
+        example="nself cache clear billing:quota:user123",
+    ),
+    Scheduled(
+        type="quota_reset",
+        use="quota.service.reset:roll_over",
+        every="1h",
+        help="Drops counters of windows that are over; windows begin anew without it.",
+    ),
+    Scheduled(
+        type="quota_sweep",
+        use="quota.service.show:sweep",
+        every="30s",
+        help="Ends expired holds and tells thresholds that were passed.",
     ),
     Route(
         method="POST",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from nself.core.errors import Conflict, Invalid, NotFound
+from nself.core.errors import Conflict, Denied, Invalid, NotFound
 
 Mode = Literal["hard", "soft", "overage"]
 Window = Literal["hour", "day", "week", "month", "year", "billing"]
@@ -18,6 +18,11 @@ WINDOWS: dict[str, Window] = {
 }  # fmt: skip
 PLANS = ("free", "starter", "pro", "enterprise")
 UNLIMITED = -1
+CRON: dict[Window, str] = {
+    "hour": "0 * * * *", "day": "0 0 * * *", "week": "0 0 * * 1", "month": "0 0 1 * *", "year": "0 0 1 1 *",
+}  # fmt: skip
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 EVERY = "*"
 """Stands for every metric in resets, blocks and overrides."""
 
@@ -184,6 +189,176 @@ class Verdict(NamedTuple):
     note: str
 
 
+class QuotaStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `quota status`: `may_go_on` is for one unit more, `exceeded_at` when the limit was first passed."""
+
+    metric: str
+    state: str
+    used: int
+    held: int
+    limit: int
+    remaining: int
+    percent: str
+    mode: Mode
+    period: Window
+    resets_at: datetime
+    may_go_on: bool
+    blocked: str
+    exceeded_at: datetime | None
+    grace_until: datetime | None
+    note: str
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `quota compare`: `counter` and `raw_events` count from `counted_from`, `invoice` its month."""
+
+    metric: str
+    period: Window
+    counted_from: datetime
+    counter: int
+    raw_events: int
+    difference: int
+    invoice: int
+    invoice_from: datetime
+    why: str
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of `quota show-calculation`."""
+
+    metric: str
+    figure: str
+    value: str
+    how: str
+
+
+class Enforced(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `quota test-enforce`: `enforced` is false where a hard limit would not refuse."""
+
+    metric: str
+    mode: Mode
+    limit: int
+    used: int
+    remaining: int
+    what_fits: str
+    one_more: str
+    enforced: bool
+    note: str
+
+
+class Reset(msgspec.Struct, frozen=True, kw_only=True):
+    """A reset by hand."""
+
+    metric: str
+    reset_at: datetime
+    actor: str
+    reason: str
+
+
+class ResetRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `quota reset`."""
+
+    user: str
+    metric: str
+    reset_at: datetime
+    reason: str
+    no_longer_counted: str
+    note: str
+
+
+class ResetAllResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `quota reset-all`."""
+
+    users: int
+    done: bool
+    reset_at: datetime | None
+    note: str
+
+
+class WindowRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `quota show-resets`: usage counts from `counted_from`, which is the window's start or a reset in it."""
+
+    metric: str
+    period: Window
+    window_start: datetime
+    counted_from: datetime
+    resets_at: datetime
+    last_reset: datetime
+    why: str
+
+
+class NextWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `quota next-reset`."""
+
+    user: str
+    metric: str
+    period: Window
+    next_reset: datetime
+    seconds_left: int
+
+
+class CronRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `quota show-cron`."""
+
+    job: str
+    period: Window
+    cron: str
+    timezone: str
+    next_reset: datetime
+
+
+class Rescheduled(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `quota schedule-reset`."""
+
+    job: str
+    due_at: datetime
+    note: str
+
+
+class Blocked(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `quota block`."""
+
+    user: str
+    metric: str
+    reason: str
+    blocked_at: datetime
+    expires_at: datetime
+
+
+class Override(msgspec.Struct, frozen=True, kw_only=True):
+    """Room above a limit, for a while."""
+
+    metric: str
+    extra: int
+    expires_at: datetime
+
+
+class Unblocked(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `quota unblock`: `allowed` is for one unit more of every metric."""
+
+    user: str
+    blocks_cleared: int
+    allowed: bool
+    note: str
+    overrides: list[Override]
+
+
+class ClearedCache(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `cache clear`."""
+
+    pattern: str
+    counters: int
+    note: str
+
+
+class Row(NamedTuple):
+    """Which counter: names its row."""
+
+    user: str
+    metric: str
+    window_start: datetime
+
+
 class NoSuchPlan(NotFound):
     code, param = "no_such_plan", "plan"
     text = "No such plan: {plan} (free, starter, pro or enterprise)"
@@ -203,3 +378,15 @@ class NoSuchReservation(NotFound):
 class ReservationSettled(Conflict):
     code, param = "reservation_settled", "reservation"
     text = "{reservation} was {state} already{detail}"
+
+
+class NothingToClear(Invalid):
+    code, param = "parameter_invalid", "pattern"
+    text = "Invalid pattern: {pattern!r} (billing:quota:USER, billing:*, or --ttl-expired)"
+    hints = ("nself cache clear billing:quota:user123",)
+
+
+class ProtectedCache(Denied):
+    code, guide, param = "protected_cache", "10.6", "pattern"
+    text = "{pattern} is not cleared in live mode: without it a repeated request could charge twice"
+    hints = ("nself cache clear 'billing:quota:*'",)

@@ -193,3 +193,70 @@ where user_id = any(%(users)s::text[]) and (%(metric)s::text = '*' or metric_typ
 -- Everybody whose limit is not their own.
 update billing_quota_counters set stale = true
 where metric_type = %(metric)s and source <> 'user' and not stale;
+
+-- name: add_reset
+insert into billing_quota_resets (user_id, metric_type, reset_at, actor, reason)
+values (%(user)s, %(metric)s, %(now)s, %(actor)s, %(reason)s)
+on conflict do nothing;
+
+-- name: reset_everybody
+insert into billing_quota_resets (user_id, metric_type, reset_at, actor, reason)
+select id, '*', %(now)s, %(actor)s, %(reason)s from auth.users
+on conflict do nothing;
+
+-- name: stale_everybody
+update billing_quota_counters set stale = true where not stale;
+
+-- name: count_users
+select count(*) from auth.users;
+
+-- name: resets
+select metric_type as metric, reset_at, actor, reason
+from billing_quota_resets
+where user_id = %(user)s
+order by reset_at desc
+limit 1000;
+
+-- name: ended_counters
+select user_id as user, metric_type as metric, window_start
+from billing_quota_counters
+where window_end <= %(before)s and not stale
+order by user_id, metric_type, window_start
+limit %(limit)s;
+
+-- name: drop_counters
+delete from billing_quota_counters
+where (user_id, metric_type, window_start) in (select * from unnest(%(users)s::text[], %(metrics)s::text[], %(starts)s::timestamptz[]));
+
+-- name: stale_ended
+update billing_quota_counters set stale = true
+where (user_id, metric_type, window_start) in (select * from unnest(%(users)s::text[], %(metrics)s::text[], %(starts)s::timestamptz[]));
+
+-- name: counted_users
+select distinct user_id from billing_quota_counters where not stale order by user_id;
+
+-- name: put_block
+insert into billing_quota_blocks as block (user_id, metric_type, reason, actor, blocked_at, expires_at)
+values (%(user)s, %(metric)s, %(reason)s, %(actor)s, %(now)s, %(until)s)
+on conflict (user_id, metric_type) do update
+set reason = excluded.reason, actor = excluded.actor, blocked_at = excluded.blocked_at, expires_at = excluded.expires_at;
+
+-- name: clear_blocks
+-- One metric's own block, or all of them: a block of every metric is not lifted for one.
+delete from billing_quota_blocks where user_id = %(user)s and (%(metric)s::text = '*' or metric_type = %(metric)s);
+
+-- name: put_override
+insert into billing_quota_overrides (user_id, metric_type, extra, granted_at, expires_at, actor, reason)
+values (%(user)s, %(metric)s, %(extra)s, %(now)s, %(until)s, %(actor)s, %(reason)s)
+on conflict (user_id, metric_type) do update
+set extra = excluded.extra, granted_at = excluded.granted_at, expires_at = excluded.expires_at, actor = excluded.actor, reason = excluded.reason;
+
+-- name: expired_holders
+select distinct user_id from billing_quota_reservations
+where state = 'held' and expires_at <= %(now)s
+order by user_id
+limit %(limit)s;
+
+-- name: forget_reservations
+delete from billing_quota_reservations
+where state <> 'held' and coalesce(settled_at, expires_at) < %(before)s;

@@ -5,13 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from nself.core import period
 from nself.core.errors import InvalidParameter
 from nself.core.money import Money, Rate, charge
 from nself.core.period import Period
+from nself.domains.quota.model import (
+    LONG_AGO as LONG_AGO,
+)
+from nself.domains.quota.model import (
+    NEVER as NEVER,
+)
 from nself.domains.quota.model import (
     UNLIMITED,
     Counter,
@@ -25,8 +31,8 @@ from nself.domains.quota.model import (
 from nself.domains.usage import rules as usage_rules
 
 WARN_PERCENT = (50, 80)
-NEVER = datetime(9999, 1, 1, tzinfo=UTC)
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+KEPT = timedelta(days=1)
+"""How long an expired or settled reservation is known: it can be committed late, and repeated."""
 MAX_RETRY_AFTER = 3600
 PREFIX = "rsv_"
 NOT_ENFORCED = "QUOTA_ENFORCEMENT_ENABLED is false: everything is allowed"
@@ -112,6 +118,32 @@ def judge(counter: Counter, value: int, now: datetime, policy: Policy) -> Verdic
     if policy.grace and now < ends:  # another process's clock may be ahead of `now`
         return Verdict(True, passed, f"above the limit, within the grace period until {ends:%Y-%m-%dT%H:%M:%SZ}")
     return Verdict(False, passed, "")
+
+
+def grace_ends(counter: Counter, policy: Policy) -> datetime | None:
+    """Until when a hard limit that was passed still allows; None where there is no grace."""
+    if counter.mode != "hard" or not policy.grace or counter.exceeded_at is None:
+        return None
+    return counter.exceeded_at + timedelta(seconds=policy.grace)
+
+
+def lent(limit: int, taken: int, extra: int | None) -> int:
+    """What an override adds to `limit`, so that there is room above what is taken already."""
+    return taken - limit + (extra if extra is not None else max(1, limit // 10))
+
+
+def explain(counter: Counter, raw: int, billed: int, month: Period) -> str:
+    """Why the three figures of `quota compare` differ, or that they do not."""
+    parts: list[str] = []
+    if counter.used != raw:
+        parts.append("the counter is wrong: nself cache clear billing:quota:USER counts it anew")
+    if counter.counted_from > counter.window_start:
+        parts.append("a reset by hand: the invoice ignores it")
+    if (counter.window_start, counter.window_end) != month:
+        parts.append(f"the limit counts a {counter.period}, the invoice a month")
+    if billed != raw and not parts:
+        parts.append("events of this month were recorded between two looks")
+    return "; ".join(parts) or "all agree"
 
 
 def bound(counter: Counter, now: datetime) -> int | None:

@@ -7,8 +7,18 @@ from datetime import datetime
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.quota.model import Circumstance, Counter, Key, Limit, Notice, Reservation
-from nself.domains.quota.rules import NEVER
+from nself.domains.quota.model import (
+    NEVER,
+    Circumstance,
+    Counter,
+    Key,
+    Limit,
+    Notice,
+    Override,
+    Reservation,
+    Reset,
+    Row,
+)
 
 SQL = beside(__file__)
 
@@ -183,3 +193,72 @@ def stale_counters(tx: Tx, users: Sequence[str], metric: str) -> int:
 
 def stale_plan(tx: Tx, metric: str) -> int:
     return tx.run(SQL["stale_plan"], metric=metric)
+
+
+def add_reset(tx: Tx, user: str, metric: str, now: datetime, actor: str, reason: str) -> None:
+    tx.run(SQL["add_reset"], user=user, metric=metric, now=now, actor=actor, reason=reason)
+
+
+def reset_everybody(tx: Tx, now: datetime, actor: str, reason: str) -> int:
+    return tx.run(SQL["reset_everybody"], now=now, actor=actor, reason=reason)
+
+
+def stale_everybody(tx: Tx) -> int:
+    return tx.run(SQL["stale_everybody"])
+
+
+def count_users(tx: Tx) -> int:
+    return int(tx.value(SQL["count_users"]))
+
+
+def resets(tx: Tx, user: str) -> list[Reset]:
+    """Newest first."""
+    return tx.all(SQL["resets"], Reset, user=user)
+
+
+def ended_counters(tx: Tx, before: datetime, limit: int) -> list[Row]:
+    return tx.all(SQL["ended_counters"], Row, before=before, limit=limit)
+
+
+def _named(rows: Sequence[Row]) -> dict[str, list[object]]:
+    return {
+        "users": [one.user for one in rows],
+        "metrics": [one.metric for one in rows],
+        "starts": [one.window_start for one in rows],
+    }
+
+
+def drop_counters(tx: Tx, rows: Sequence[Row]) -> int:
+    return tx.run(SQL["drop_counters"], **_named(rows))
+
+
+def stale_ended(tx: Tx, rows: Sequence[Row]) -> int:
+    return tx.run(SQL["stale_ended"], **_named(rows))
+
+
+def counted_users(tx: Tx) -> list[str]:
+    return tx.values(SQL["counted_users"])
+
+
+def put_block(tx: Tx, user: str, metric: str, reason: str, actor: str, now: datetime, until: datetime) -> None:
+    tx.run(SQL["put_block"], user=user, metric=metric, reason=reason, actor=actor, now=now, until=until)
+
+
+def clear_blocks(tx: Tx, user: str, metric: str) -> int:
+    return tx.run(SQL["clear_blocks"], user=user, metric=metric)
+
+
+def put_override(tx: Tx, user: str, one: Override, now: datetime, actor: str, reason: str) -> None:
+    tx.run(
+        SQL["put_override"],
+        user=user, metric=one.metric, extra=one.extra, now=now, until=one.expires_at, actor=actor, reason=reason,
+    )  # fmt: skip
+
+
+def expired_holders(tx: Tx, now: datetime, limit: int) -> list[str]:
+    """Users with a hold that is over."""
+    return tx.values(SQL["expired_holders"], now=now, limit=limit)
+
+
+def forget_reservations(tx: Tx, before: datetime) -> int:
+    return tx.run(SQL["forget_reservations"], before=before)

@@ -160,6 +160,9 @@ where hashtext(user_id) & 15 = %(shard)s::integer
 order by user_id, id
 limit %(limit)s;
 
+-- name: pending_users
+select distinct user_id from billing_usage_deltas order by user_id limit %(limit)s;
+
 -- name: pending_of_users
 select user_id, id from billing_usage_deltas where user_id = any(%(users)s::text[]);
 

@@ -102,6 +102,10 @@ def pending_of_shard(tx: Tx, shard: int, limit: int) -> list[Pending]:
     return tx.all(SQL["pending_of_shard"], Pending, shard=shard, limit=limit)
 
 
+def pending_users(tx: Tx, limit: int) -> list[str]:
+    return tx.values(SQL["pending_users"], limit=limit)
+
+
 def pending_of_users(tx: Tx, users: Sequence[str]) -> list[Pending]:
     return tx.all(SQL["pending_of_users"], Pending, users=list(users))
 

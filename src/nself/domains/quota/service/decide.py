@@ -28,8 +28,6 @@ from nself.domains.quota.service.settle import Settling, settle
 from nself.domains.usage.service import aggregate, record
 
 Answer = Decision | BillingError
-KEPT = timedelta(days=1)
-"""How long a settled or expired reservation is known."""
 
 
 def policy(app: App) -> Policy:
@@ -76,7 +74,7 @@ def _decided(app: App, asks: Sequence[Ask]) -> list[Answer]:
         if seen:
             return seen
     if any(ask.kind == "commit" for ask in asks):
-        record.ensure_months_of(app, (now - KEPT, now, now + KEPT))
+        record.ensure_months_of(app, (now - rules.KEPT, now, now + rules.KEPT))
     attempts = 0
 
     def work(tx: Tx) -> Group:

@@ -38,6 +38,12 @@ def aggregate(app: App, given: AggregateUsage | None = None) -> Folded:
     return Folded(deltas=folded, seconds=round(took, 3), pending=pending)
 
 
+def scheduled(app: App) -> str:
+    """The work of the kind `aggregation`, in a word."""
+    done = aggregate(app)
+    return f"{done.deltas} deltas folded"
+
+
 def _fold_shard(app: App, shard: int) -> int:
     folded = 0
     for _ in range(MAX_BATCHES):
@@ -73,3 +79,8 @@ def fold_users(tx: Tx, users: Sequence[str]) -> int:
 def pending(tx: Tx, users: Sequence[str]) -> bool:
     """Step: whether usage of any of `users` waits to be folded."""
     return bool(store.pending_of_users(tx, users))
+
+
+def pending_users(tx: Tx, limit: int) -> list[str]:
+    """Step: users whose usage waits to be folded."""
+    return store.pending_users(tx, limit)

@@ -66,6 +66,11 @@ def totals(tx: Tx, users: list[str] | None, metric: str | None, span: Period) ->
     return store.totals(tx, users, metric, rules.aligned(*span), *span)
 
 
+def raw(tx: Tx, user: str, metric: str, span: Period) -> list[Sum]:
+    """Step: the same for one user and metric from the raw events alone; at most one sum a UTC year."""
+    return store.buckets(tx, user, metric, "year", "UTC", *span)
+
+
 def months(app: App) -> list[Period]:
     """The months, in BILLING_TIMEZONE, for which there is usage; oldest first."""
     with app.db.reading() as tx:
