@@ -10,7 +10,8 @@ from nself.core.entrypoint import Row
 
 # From bottom to top: a domain may import those before it, never those after it.
 DOMAINS = (
-    "setting", "connection", "database", "api_key", "stack", "customer", "catalog", "usage", "quota", "invoice", "overage", "webhook", "sandbox",
+    "setting", "connection", "database", "api_key", "job", "stack", "customer", "catalog", "usage", "quota", "invoice", "overage", "webhook",
+    "sandbox",
 )  # fmt: skip
 GROUPS = {
     "billing": "Metering, quotas, customers, invoices, webhooks",
@@ -21,6 +22,8 @@ GROUPS = {
     "billing customer": "Customers at Stripe and the users they belong to",
     "billing invoice": "Invoices and their lines",
     "billing webhook": "Events from Stripe",
+    "billing jobs": "Scheduled work",
+    "cache": "What is kept to answer faster",
     "billing stripe": "The connection to Stripe",
     "billing sandbox": "The local stand-in for Stripe, and the demonstration",
     "billing sandbox clock": "The sandbox's time",

@@ -56,4 +56,13 @@ class Mirror(NamedTuple):
     apply: str
 
 
-Row = Command | Route | Intent | Mirror
+class Scheduled(NamedTuple):
+    """Work of kind `type` that runs `use(app)` again and again; `every` is a setting's name or a duration like `1m`."""
+
+    type: str
+    use: str
+    every: str
+    help: str
+
+
+Row = Command | Route | Intent | Mirror | Scheduled

@@ -104,6 +104,21 @@ create table billing_invoices (
     synced_at timestamp with time zone not null
 );
 
+create table billing_jobs (
+    id bigint not null generated always as identity,
+    type text not null,
+    state text not null,
+    due_at timestamp with time zone not null,
+    attempts integer not null default 0,
+    token bigint not null default 0,
+    worker text,
+    started_at timestamp with time zone,
+    lease_until timestamp with time zone,
+    finished_at timestamp with time zone,
+    result text,
+    last_error text
+);
+
 create table billing_overage_updates (
     id bigint not null generated always as identity,
     user_id text not null,
@@ -129,6 +144,80 @@ create table billing_plan_quotas (
     period text not null,
     mode text not null,
     updated_at timestamp with time zone not null
+);
+
+create table billing_quota_blocks (
+    user_id text not null,
+    metric_type text not null,
+    reason text not null,
+    actor text not null,
+    blocked_at timestamp with time zone not null,
+    expires_at timestamp with time zone not null
+);
+
+create table billing_quota_counters (
+    user_id text not null,
+    metric_type text not null,
+    window_start timestamp with time zone not null,
+    window_end timestamp with time zone not null,
+    counted_from timestamp with time zone not null,
+    aggregation text not null,
+    used numeric not null,
+    held numeric not null,
+    expires_next timestamp with time zone not null,
+    stale boolean not null,
+    limit_value bigint not null,
+    period text not null,
+    mode text not null,
+    source text not null,
+    extra bigint not null,
+    extra_until timestamp with time zone not null,
+    blocked_until timestamp with time zone not null,
+    block_reason text not null,
+    exceeded_at timestamp with time zone,
+    warned integer not null
+);
+
+create table billing_quota_notices (
+    user_id text not null,
+    metric_type text not null,
+    window_start timestamp with time zone not null,
+    threshold integer not null,
+    used numeric not null,
+    limit_value bigint not null,
+    noticed_at timestamp with time zone not null
+);
+
+create table billing_quota_overrides (
+    user_id text not null,
+    metric_type text not null,
+    extra bigint not null,
+    granted_at timestamp with time zone not null,
+    expires_at timestamp with time zone not null,
+    actor text not null,
+    reason text not null
+);
+
+create table billing_quota_reservations (
+    user_id text not null,
+    reservation_id text not null,
+    metric_type text not null,
+    value bigint not null,
+    amount bigint not null,
+    window_start timestamp with time zone not null,
+    reserved_at timestamp with time zone not null,
+    expires_at timestamp with time zone not null,
+    state text not null,
+    settled_value bigint,
+    settled_at timestamp with time zone
+);
+
+create table billing_quota_resets (
+    user_id text not null,
+    metric_type text not null,
+    reset_at timestamp with time zone not null,
+    actor text not null,
+    reason text not null
 );
 
 create table billing_quotas (
@@ -269,14 +358,24 @@ alter table billing_invoice_plans add constraint billing_invoice_plans_operation
 alter table billing_invoice_plans add constraint billing_invoice_plans_pkey PRIMARY KEY (user_id, period_start, period_end, livemode, revision);
 alter table billing_invoice_plans add constraint billing_invoice_plans_revision_check CHECK ((revision > 0));
 alter table billing_invoices add constraint billing_invoices_pkey PRIMARY KEY (invoice_id);
+alter table billing_jobs add constraint billing_jobs_pkey PRIMARY KEY (id);
+alter table billing_jobs add constraint billing_jobs_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'cleared'::text])));
 alter table billing_overage_updates add constraint billing_overage_updates_pkey PRIMARY KEY (id);
 alter table billing_plan_quotas add constraint billing_plan_quotas_limit_value_check CHECK ((limit_value >= '-1'::integer));
 alter table billing_plan_quotas add constraint billing_plan_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));
-alter table billing_plan_quotas add constraint billing_plan_quotas_period_check CHECK ((period = ANY (ARRAY['hour'::text, 'day'::text, 'week'::text, 'month'::text, 'year'::text])));
+alter table billing_plan_quotas add constraint billing_plan_quotas_period_check CHECK ((period = ANY (ARRAY['hour'::text, 'day'::text, 'week'::text, 'month'::text, 'year'::text, 'billing'::text])));
 alter table billing_plan_quotas add constraint billing_plan_quotas_pkey PRIMARY KEY (plan, metric_type);
+alter table billing_quota_blocks add constraint billing_quota_blocks_pkey PRIMARY KEY (user_id, metric_type);
+alter table billing_quota_counters add constraint billing_quota_counters_pkey PRIMARY KEY (user_id, metric_type, window_start);
+alter table billing_quota_notices add constraint billing_quota_notices_pkey PRIMARY KEY (user_id, metric_type, window_start, threshold);
+alter table billing_quota_overrides add constraint billing_quota_overrides_extra_check CHECK ((extra >= 0));
+alter table billing_quota_overrides add constraint billing_quota_overrides_pkey PRIMARY KEY (user_id, metric_type);
+alter table billing_quota_reservations add constraint billing_quota_reservations_pkey PRIMARY KEY (user_id, reservation_id);
+alter table billing_quota_reservations add constraint billing_quota_reservations_state_check CHECK ((state = ANY (ARRAY['held'::text, 'expired'::text, 'committed'::text, 'released'::text])));
+alter table billing_quota_resets add constraint billing_quota_resets_pkey PRIMARY KEY (user_id, metric_type, reset_at);
 alter table billing_quotas add constraint billing_quotas_limit_value_check CHECK ((limit_value >= '-1'::integer));
 alter table billing_quotas add constraint billing_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));
-alter table billing_quotas add constraint billing_quotas_period_check CHECK ((period = ANY (ARRAY['hour'::text, 'day'::text, 'week'::text, 'month'::text, 'year'::text])));
+alter table billing_quotas add constraint billing_quotas_period_check CHECK ((period = ANY (ARRAY['hour'::text, 'day'::text, 'week'::text, 'month'::text, 'year'::text, 'billing'::text])));
 alter table billing_quotas add constraint billing_quotas_pkey PRIMARY KEY (user_id, metric_type);
 alter table billing_usage add constraint billing_usage_pkey PRIMARY KEY (user_id, created_at, idempotency_key);
 alter table billing_usage add constraint billing_usage_value_check CHECK ((value >= 0));
@@ -298,7 +397,9 @@ CREATE INDEX billing_intents_due ON billing.billing_intents USING btree (next_at
 CREATE INDEX billing_intents_operation ON billing.billing_intents USING btree (operation, id);
 CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree (operation, livemode, step) WHERE (state <> 'failed'::text);
 CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (customer_id, created_at);
+CREATE UNIQUE INDEX billing_jobs_one ON billing.billing_jobs USING btree (type) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_overage_updates_newest ON billing.billing_overage_updates USING btree (user_id, livemode, metric_type, period_start, period_end, id);
+CREATE INDEX billing_quota_reservations_held ON billing.billing_quota_reservations USING btree (user_id, metric_type, expires_at) WHERE (state = 'held'::text);
 CREATE INDEX billing_webhook_events_open ON billing.billing_webhook_events USING btree (object_id, id) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
 CREATE UNIQUE INDEX billing_webhook_events_once ON billing.billing_webhook_events USING btree (event_id) WHERE (status <> 'duplicate'::text);
 CREATE INDEX billing_webhook_objects_due ON billing.billing_webhook_objects USING btree (next_at) WHERE (next_at IS NOT NULL);

@@ -45,3 +45,11 @@ DEFAULTS = """\
 @pytest.fixture
 def app(app_with: AppWith) -> App:
     return app_with()
+
+
+@pytest.fixture
+def real_app(place: str, tmp_path: Path) -> Iterator[App]:
+    """An App whose clock runs, as that of other processes does."""
+    with app_on(tmp_path / "project", place, None, METRICS + DEFAULTS) as made:
+        yield made
+        law(made)

@@ -15,9 +15,11 @@ from nself.app import App
 from nself.cli import main as cli
 from nself.core.errors import BillingError
 from nself.core.period import Period
-from nself.domains.quota import rules, service
+from nself.domains.quota import rules
 from nself.domains.quota.inputs import CheckQuota, CheckUser, SetQuota, ShowQuota
-from nself.domains.quota.model import Limit, QuotaState
+from nself.domains.quota.model import Counter, Policy, QuotaState
+from nself.domains.quota.service import ask as asking
+from nself.domains.quota.service import limits
 from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.service import aggregate, record
 
@@ -37,11 +39,11 @@ def use(app: App, user: str, value: int, metric: str = "calls", at: str | None =
 
 
 def limit(app: App, user: str | None, most: int, metric: str = "calls", **more: str) -> None:
-    service.set_quota(app, SetQuota(user=user, metric=metric, limit=most, **more))  # type: ignore[arg-type]
+    limits.set_quota(app, SetQuota(user=user, metric=metric, limit=most, **more))  # type: ignore[arg-type]
 
 
 def ask(app: App, user: str, value: int = 1, metric: str = "calls") -> QuotaState:
-    return service.check(app, CheckQuota(user=user, metric=metric, value=value))
+    return asking.check(app, CheckQuota(user=user, metric=metric, value=value))
 
 
 # how much
@@ -125,9 +127,17 @@ def test_a_check_asks_what_recording_the_value_would_make_of_the_usage(
     st.booleans(),
 )
 def test_a_judgement_agrees_with_itself(most: int, used: int, value: int, mode: str, enforced: bool) -> None:
-    found = rules.judge(Limit("u", "m", most, "month", mode, "user"), used, used + value, SPAN, enforced)  # type: ignore[arg-type]
+    counter = Counter(
+        user="u", metric="m", window_start=SPAN.start, window_end=SPAN.end, counted_from=SPAN.start, aggregation="sum", used=used,
+        held=0, expires_next=rules.NEVER, limit=most, period="month", mode=mode, source="user", extra_until=rules.LONG_AGO,
+        blocked_until=rules.LONG_AGO,
+    )  # type: ignore[arg-type]  # fmt: skip
+    policy = Policy(enforced=enforced, grace=0, lease=300, thresholds=(50, 80, 100))
+    verdict = rules.judge(counter, value, SPAN.start, policy)
+    found = rules.decision(counter, verdict, SPAN.start)
     fits = most == -1 or used + value <= most
     assert found.allowed == (fits or mode != "hard" or not enforced)
+    assert verdict.passed == (not fits)
     assert found.remaining == (-1 if most == -1 else max(0, most - used))
     assert rules.overage(most, used) == (0 if most == -1 else max(0, used - most))
     assert (float(found.percent) >= 100) == (most != -1 and used >= most and used > 0)
@@ -139,7 +149,7 @@ def test_a_judgement_agrees_with_itself(most: int, used: int, value: int, mode: 
 
 def test_a_users_own_limit_comes_before_the_plans(app: App) -> None:
     own, plain = people(app, fresh(), fresh())
-    service.set_quota(app, SetQuota(plan="free", metric="api_calls", limit=10_000))
+    limits.set_quota(app, SetQuota(plan="free", metric="api_calls", limit=10_000))
     limit(app, own, 20_000, "api_calls")
     assert [
         (one.limit, one.source) for one in (ask(app, own, metric="api_calls"), ask(app, plain, metric="api_calls"))
@@ -172,7 +182,7 @@ def test_another_users_usage_and_limits_do_not_matter(app: App) -> None:
 )
 def test_a_limit_that_makes_no_sense_is_refused(app: App, given: SetQuota, words: str) -> None:
     with pytest.raises(BillingError, match=words):
-        service.set_quota(app, given)
+        limits.set_quota(app, given)
 
 
 # when
@@ -219,19 +229,19 @@ def test_enforcement_switched_off_allows_and_says_so(app_with: AppWith) -> None:
     app = app_with(QUOTA_ENFORCEMENT_ENABLED="false")
     (user,) = people(app)
     limit(app, user, 0)
-    found = service.check_user(app, CheckUser(user=user, metric="calls"))
+    found = asking.check_user(app, CheckUser(user=user, metric="calls"))
     assert found.allowed
     assert found.note == "QUOTA_ENFORCEMENT_ENABLED is false: everything is allowed"
-    assert not service.check_user(app_with(), CheckUser(user=user, metric="calls")).allowed
+    assert not asking.check_user(app_with(), CheckUser(user=user, metric="calls")).allowed
 
 
 def test_a_check_of_all_metrics_is_refused_by_one(app: App) -> None:
     (user,) = people(app)
     limit(app, user, 1, "calls")
     limit(app, user, 1, "logins")
-    assert service.check_user(app, CheckUser(user=user)).allowed
+    assert asking.check_user(app, CheckUser(user=user)).allowed
     use(app, user, 1, "logins")
-    found = service.check_user(app, CheckUser(user=user))
+    found = asking.check_user(app, CheckUser(user=user))
     assert [one.metric for one in found.quotas if not one.allowed] == ["logins"]
     assert not found.allowed
 
@@ -239,7 +249,7 @@ def test_a_check_of_all_metrics_is_refused_by_one(app: App) -> None:
 def test_show_lists_the_limits_in_force(app: App) -> None:
     (user,) = people(app)
     limit(app, user, 3)
-    shown = {one.metric: one.source for one in service.show(app, ShowQuota(user=user))}
+    shown = {one.metric: one.source for one in asking.show(app, ShowQuota(user=user))}
     assert shown == {"calls": "user", "api_calls": "plan free", "bandwidth": "plan free"}
 
 

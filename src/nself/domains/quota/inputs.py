@@ -16,8 +16,8 @@ class SetQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         None
     )
     period: Annotated[
-        Literal["hour", "hourly", "day", "daily", "week", "weekly", "month", "monthly", "year", "yearly"],
-        Meta(description="Begins anew each."),
+        Literal["hour", "hourly", "day", "daily", "week", "weekly", "month", "monthly", "year", "yearly", "billing"],
+        Meta(description="Begins anew each; billing is the subscription's."),
     ] = "month"
     mode: Annotated[
         Literal["hard", "soft", "overage"],
@@ -40,3 +40,114 @@ class CheckQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     user: str
     metric: str
     value: Annotated[int, Meta(ge=0, le=10**15)] = 1
+
+
+class ReserveQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: str
+    metric: str
+    value: Annotated[int, Meta(ge=0, le=10**15)] = 1
+
+
+class CommitQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reservation: str
+    value: (
+        Annotated[int, Meta(ge=0, le=10**15, description="What was used; what was reserved where it is left out.")]
+        | None
+    ) = None
+
+
+class ReleaseQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reservation: str
+    value: Annotated[int, Meta(ge=0, le=10**15, description="Ignored: a reservation is given back whole.")] | None = (
+        None
+    )
+
+
+User = Annotated[str, Meta(description="The app's user.")]
+Metric = Annotated[str | None, Meta(description="Only this metric.")]
+Reason = Annotated[str, Meta(description="Why; it is kept.")]
+
+
+class StatusQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: User
+    metric: Metric = None
+
+
+class CompareQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: User
+    metric: Metric = None
+
+
+class ShowCalculation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: User
+    metric: Metric = None
+
+
+class TestEnforce(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: User
+    metric: Metric = None
+
+
+class ShowResets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: User
+    metric: Metric = None
+
+
+class LastReset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: User
+    metric: Metric = None
+
+
+class NextReset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: Annotated[str | None, Meta(description="The app's user; every period where it is left out.")] = None
+
+
+class ShowSchedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing."""
+
+
+class ShowCron(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing."""
+
+
+class ScheduleReset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    at: Annotated[str | None, Meta(description="When the job runs next; now where it is left out.")] = None
+
+
+class ResetQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: User
+    metric: Metric = None
+    reason: Reason = "by hand"
+
+
+class ResetAll(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    force: Annotated[bool, Meta(description="Do it; without this it is only counted.")] = False
+    reason: Reason = "by hand"
+
+
+class BlockUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: User
+    reason: Reason
+    metric: Metric = None
+    lasting: Annotated[str | None, Meta(description="For how long, like 24h; for ever where it is left out.")] = None
+
+
+class UnblockUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: User
+    metric: Metric = None
+    extra: (
+        Annotated[
+            int, Meta(description="Units above a limit that is used up; a tenth of it where left out.", ge=0, le=10**15)
+        ]
+        | None
+    ) = None
+    lasting: Annotated[str, Meta(description="For how long at most; never beyond the period.")] = "24h"
+    reason: Reason = "by hand"
+
+
+class ClearCache(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pattern: Annotated[
+        str | None,
+        Meta(description="billing:quota:USER, or with * at its end.", extra={"positional": True, "metavar": "PATTERN"}),
+    ] = None
+    ttl_expired: Annotated[bool, Meta(description="Only what is out of date.")] = False

@@ -26,3 +26,237 @@ cross join lateral (
 ) quota
 where %(metric)s::text is null or quota.metric_type = %(metric)s
 order by asked.user_id, quota.metric_type, quota.rank;
+
+-- name: counters
+-- Those that are ready to decide what happens at the given instants, one a user and metric.
+select
+    counter.user_id as user, counter.metric_type as metric, window_start, window_end, counted_from, aggregation,
+    used::numeric(60, 0) as used, held::numeric(60, 0) as held, expires_next, limit_value as limit, period, mode, source, extra,
+    extra_until, blocked_until, block_reason, exceeded_at, warned
+from unnest(%(users)s::text[], %(metrics)s::text[], %(instants)s::timestamptz[]) as asked (user_id, metric_type, at)
+join billing_quota_counters counter using (user_id, metric_type)
+where counter.window_start <= asked.at and asked.at < counter.window_end and not counter.stale;
+
+-- name: put_counters
+-- What was built anew. The first excess of a window and what was told of it are kept, unless a reset lies between.
+insert into billing_quota_counters as counter (
+    user_id, metric_type, window_start, window_end, counted_from, aggregation, used, held, expires_next, stale,
+    limit_value, period, mode, source, extra, extra_until, blocked_until, block_reason, exceeded_at, warned
+)
+select
+    user_id, metric_type, window_start, window_end, counted_from, aggregation, used, 0, %(never)s, false,
+    limit_value, period, mode, source, extra, extra_until, blocked_until, block_reason, null, 0
+from unnest(
+    %(users)s::text[], %(metrics)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[], %(from)s::timestamptz[],
+    %(aggregations)s::text[], %(used)s::numeric[], %(limits)s::bigint[], %(periods)s::text[], %(modes)s::text[],
+    %(sources)s::text[], %(extras)s::bigint[], %(extra_until)s::timestamptz[], %(blocked_until)s::timestamptz[],
+    %(block_reasons)s::text[]
+) as given (
+    user_id, metric_type, window_start, window_end, counted_from, aggregation, used, limit_value, period, mode, source,
+    extra, extra_until, blocked_until, block_reason
+)
+on conflict (user_id, metric_type, window_start) do update set
+    window_end = excluded.window_end, counted_from = excluded.counted_from, aggregation = excluded.aggregation,
+    used = excluded.used, held = 0, expires_next = excluded.expires_next, stale = false, limit_value = excluded.limit_value,
+    period = excluded.period, mode = excluded.mode, source = excluded.source, extra = excluded.extra,
+    extra_until = excluded.extra_until, blocked_until = excluded.blocked_until, block_reason = excluded.block_reason,
+    exceeded_at = case when counter.counted_from = excluded.counted_from then counter.exceeded_at end,
+    warned = case when counter.window_end = excluded.window_end then counter.warned else 0 end;
+
+-- name: retire_counters
+-- Counters of the same user and metric whose window is another now: the limit's period or the time zone was changed.
+update billing_quota_counters counter set stale = true
+from unnest(%(users)s::text[], %(metrics)s::text[], %(starts)s::timestamptz[], %(instants)s::timestamptz[]) as given (user_id, metric_type, window_start, at)
+where
+    counter.user_id = given.user_id and counter.metric_type = given.metric_type
+    and counter.window_start <> given.window_start and counter.window_start <= given.at and given.at < counter.window_end
+    and not counter.stale;
+
+-- name: recount_holds
+-- What is held, from the reservations themselves.
+update billing_quota_counters counter
+set held = holds.held, expires_next = holds.expires_next
+from (
+    select
+        owner.user_id, owner.metric_type, owner.window_start, coalesce(sum(reservation.amount), 0) as held,
+        coalesce(min(reservation.expires_at), %(never)s) as expires_next
+    from unnest(%(users)s::text[], %(metrics)s::text[]) as given (user_id, metric_type)
+    join billing_quota_counters owner using (user_id, metric_type)
+    left join billing_quota_reservations reservation
+        on reservation.user_id = owner.user_id and reservation.metric_type = owner.metric_type and reservation.state = 'held'
+        and reservation.reserved_at >= owner.counted_from and reservation.reserved_at < owner.window_end
+    group by owner.user_id, owner.metric_type, owner.window_start
+) holds
+where
+    counter.user_id = holds.user_id and counter.metric_type = holds.metric_type and counter.window_start = holds.window_start;
+
+-- name: circumstances
+-- The last reset before the window's end, the block in force that lasts longest, and the largest override in force.
+select
+    asked.user_id as user, asked.metric_type as metric, reset.reset_at, block.expires_at as blocked_until,
+    block.reason as block_reason, override.extra, override.expires_at as extra_until
+from unnest(%(users)s::text[], %(metrics)s::text[], %(ends)s::timestamptz[]) as asked (user_id, metric_type, ends)
+left join lateral (
+    select max(reset_at) as reset_at from billing_quota_resets
+    where user_id = asked.user_id and metric_type in (asked.metric_type, '*') and reset_at < asked.ends
+) reset on true
+left join lateral (
+    select expires_at, reason from billing_quota_blocks
+    where user_id = asked.user_id and metric_type in (asked.metric_type, '*') and expires_at > %(now)s
+    order by expires_at desc
+    limit 1
+) block on true
+left join lateral (
+    select extra, expires_at from billing_quota_overrides
+    where user_id = asked.user_id and metric_type in (asked.metric_type, '*') and expires_at > %(now)s
+    order by extra desc, expires_at desc
+    limit 1
+) override on true;
+
+-- name: grant_holds
+-- The last word on a limit: a row that has no room for what is to be held is not touched. `most` null is no limit.
+update billing_quota_counters counter
+set held = counter.held + given.amount, expires_next = least(counter.expires_next, given.expires_at)
+from unnest(
+    %(users)s::text[], %(metrics)s::text[], %(starts)s::timestamptz[], %(amounts)s::numeric[], %(most)s::numeric[], %(expire)s::timestamptz[]
+) as given (user_id, metric_type, window_start, amount, most, expires_at)
+where
+    counter.user_id = given.user_id and counter.metric_type = given.metric_type and counter.window_start = given.window_start
+    and (given.most is null or counter.used + counter.held + given.amount <= given.most);
+
+-- name: add_reservations
+insert into billing_quota_reservations (
+    user_id, reservation_id, metric_type, value, amount, window_start, reserved_at, expires_at, state
+)
+select user_id, reservation_id, metric_type, value, amount, window_start, reserved_at, expires_at, 'held'
+from unnest(
+    %(users)s::text[], %(ids)s::text[], %(metrics)s::text[], %(given)s::bigint[], %(amounts)s::bigint[], %(starts)s::timestamptz[],
+    %(reserved)s::timestamptz[], %(expire)s::timestamptz[]
+) as given (user_id, reservation_id, metric_type, value, amount, window_start, reserved_at, expires_at);
+
+-- name: reservations
+select
+    user_id as user, reservation_id as id, metric_type as metric, value, amount, window_start, reserved_at, expires_at, state,
+    settled_value
+from billing_quota_reservations
+where (user_id, reservation_id) in (select * from unnest(%(users)s::text[], %(ids)s::text[]));
+
+-- name: settle_reservations
+update billing_quota_reservations reservation
+set state = given.state, settled_value = given.value, settled_at = %(now)s
+from unnest(%(users)s::text[], %(ids)s::text[], %(states)s::text[], %(given)s::bigint[]) as given (user_id, reservation_id, state, value)
+where reservation.user_id = given.user_id and reservation.reservation_id = given.reservation_id;
+
+-- name: give_back
+-- Ends holds in the counters that count them.
+update billing_quota_counters counter set held = counter.held - ended.amount
+from (
+    select owner.user_id, owner.metric_type, owner.window_start, sum(given.amount) as amount
+    from unnest(
+        %(users)s::text[], %(metrics)s::text[], %(starts)s::timestamptz[], %(amounts)s::numeric[], %(reserved)s::timestamptz[]
+    ) as given (user_id, metric_type, window_start, amount, reserved_at)
+    join billing_quota_counters owner using (user_id, metric_type, window_start)
+    where given.reserved_at >= owner.counted_from and given.reserved_at < owner.window_end and not owner.stale
+    group by owner.user_id, owner.metric_type, owner.window_start
+) ended
+where
+    counter.user_id = ended.user_id and counter.metric_type = ended.metric_type and counter.window_start = ended.window_start;
+
+-- name: expire_holds
+update billing_quota_reservations set state = 'expired'
+where user_id = any(%(users)s::text[]) and state = 'held' and expires_at <= %(now)s
+returning user_id as user, metric_type as metric;
+
+-- name: note_counters
+update billing_quota_counters counter
+set exceeded_at = coalesce(counter.exceeded_at, given.exceeded_at), warned = greatest(counter.warned, given.warned)
+from unnest(
+    %(users)s::text[], %(metrics)s::text[], %(starts)s::timestamptz[], %(exceeded)s::timestamptz[], %(warned)s::integer[]
+) as given (user_id, metric_type, window_start, exceeded_at, warned)
+where
+    counter.user_id = given.user_id and counter.metric_type = given.metric_type and counter.window_start = given.window_start;
+
+-- name: add_notices
+insert into billing_quota_notices (user_id, metric_type, window_start, threshold, used, limit_value, noticed_at)
+select user_id, metric_type, window_start, threshold, used, limit_value, %(now)s
+from unnest(
+    %(users)s::text[], %(metrics)s::text[], %(starts)s::timestamptz[], %(levels)s::integer[], %(used)s::numeric[], %(limits)s::bigint[]
+) as given (user_id, metric_type, window_start, threshold, used, limit_value)
+on conflict do nothing
+returning user_id as user, metric_type as metric, threshold, used, limit_value as limit;
+
+-- name: stale_counters
+update billing_quota_counters set stale = true
+where user_id = any(%(users)s::text[]) and (%(metric)s::text = '*' or metric_type = %(metric)s) and not stale;
+
+-- name: stale_plan
+-- Everybody whose limit is not their own.
+update billing_quota_counters set stale = true
+where metric_type = %(metric)s and source <> 'user' and not stale;
+
+-- name: add_reset
+insert into billing_quota_resets (user_id, metric_type, reset_at, actor, reason)
+values (%(user)s, %(metric)s, %(now)s, %(actor)s, %(reason)s)
+on conflict do nothing;
+
+-- name: reset_everybody
+insert into billing_quota_resets (user_id, metric_type, reset_at, actor, reason)
+select id, '*', %(now)s, %(actor)s, %(reason)s from auth.users
+on conflict do nothing;
+
+-- name: stale_everybody
+update billing_quota_counters set stale = true where not stale;
+
+-- name: count_users
+select count(*) from auth.users;
+
+-- name: resets
+select metric_type as metric, reset_at, actor, reason
+from billing_quota_resets
+where user_id = %(user)s
+order by reset_at desc
+limit 1000;
+
+-- name: ended_counters
+select user_id as user, metric_type as metric, window_start
+from billing_quota_counters
+where window_end <= %(before)s and not stale
+order by user_id, metric_type, window_start
+limit %(limit)s;
+
+-- name: drop_counters
+delete from billing_quota_counters
+where (user_id, metric_type, window_start) in (select * from unnest(%(users)s::text[], %(metrics)s::text[], %(starts)s::timestamptz[]));
+
+-- name: stale_ended
+update billing_quota_counters set stale = true
+where (user_id, metric_type, window_start) in (select * from unnest(%(users)s::text[], %(metrics)s::text[], %(starts)s::timestamptz[]));
+
+-- name: counted_users
+select distinct user_id from billing_quota_counters where not stale order by user_id;
+
+-- name: put_block
+insert into billing_quota_blocks as block (user_id, metric_type, reason, actor, blocked_at, expires_at)
+values (%(user)s, %(metric)s, %(reason)s, %(actor)s, %(now)s, %(until)s)
+on conflict (user_id, metric_type) do update
+set reason = excluded.reason, actor = excluded.actor, blocked_at = excluded.blocked_at, expires_at = excluded.expires_at;
+
+-- name: clear_blocks
+-- One metric's own block, or all of them: a block of every metric is not lifted for one.
+delete from billing_quota_blocks where user_id = %(user)s and (%(metric)s::text = '*' or metric_type = %(metric)s);
+
+-- name: put_override
+insert into billing_quota_overrides (user_id, metric_type, extra, granted_at, expires_at, actor, reason)
+values (%(user)s, %(metric)s, %(extra)s, %(now)s, %(until)s, %(actor)s, %(reason)s)
+on conflict (user_id, metric_type) do update
+set extra = excluded.extra, granted_at = excluded.granted_at, expires_at = excluded.expires_at, actor = excluded.actor, reason = excluded.reason;
+
+-- name: expired_holders
+select distinct user_id from billing_quota_reservations
+where state = 'held' and expires_at <= %(now)s
+order by user_id
+limit %(limit)s;
+
+-- name: forget_reservations
+delete from billing_quota_reservations
+where state <> 'held' and coalesce(settled_at, expires_at) < %(before)s;

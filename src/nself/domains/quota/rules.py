@@ -2,10 +2,58 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from nself.core import period
+from nself.core.errors import InvalidParameter
 from nself.core.period import Period
-from nself.domains.quota.model import UNLIMITED, Limit, QuotaState
+from nself.domains.quota.model import (
+    LONG_AGO as LONG_AGO,
+)
+from nself.domains.quota.model import (
+    NEVER as NEVER,
+)
+from nself.domains.quota.model import (
+    UNLIMITED,
+    Counter,
+    Decision,
+    NoSuchReservation,
+    Policy,
+    QuotaState,
+    Verdict,
+    Window,
+)
+from nself.domains.usage import rules as usage_rules
 
 WARN_PERCENT = (50, 80)
+KEPT = timedelta(days=1)
+"""How long an expired or settled reservation is known: it can be committed late, and repeated."""
+MAX_RETRY_AFTER = 3600
+PREFIX = "rsv_"
+NOT_ENFORCED = "QUOTA_ENFORCEMENT_ENABLED is false: everything is allowed"
+NO_SUBSCRIPTION = "period billing is the calendar month: there is no subscription"
+
+
+def window(at: datetime, unit: Window, tz: ZoneInfo) -> Period:
+    """The period of a limit that holds `at`."""
+    return period.containing(at, "month" if unit == "billing" else unit, tz)
+
+
+def thresholds(text: str) -> tuple[int, ...]:
+    """`50,80,100`, ascending. Raises InvalidParameter."""
+    try:
+        found = sorted({int(part) for part in text.split(",") if part.strip()})
+    except ValueError:
+        found = [0]
+    if any(not 0 < one <= 1000 for one in found):
+        raise InvalidParameter(
+            f"Invalid QUOTA_WARNING_THRESHOLDS: {text!r} (percents like 50,80,100)", "QUOTA_WARNING_THRESHOLDS"
+        )
+    return tuple(found)
 
 
 def allows(limit: int, after: int) -> bool:
@@ -32,24 +80,139 @@ def state_word(limit: int, used: int) -> str:
     return "warning" if used * 100 >= WARN_PERCENT[0] * limit and used else "ok"
 
 
-def judge(limit: Limit, used: int, after: int, span: Period, enforced: bool) -> QuotaState:
-    """What a limit says of usage that would grow from `used` to `after`."""
-    unlimited = limit.limit == UNLIMITED
-    return QuotaState(
-        user=limit.user,
-        metric=limit.metric,
-        allowed=not enforced or limit.mode != "hard" or allows(limit.limit, after),
-        limit=limit.limit,
-        used=used,
-        held=0,
-        remaining=UNLIMITED if unlimited else max(0, limit.limit - used),
-        percent=percent(limit.limit, used),
-        state=state_word(limit.limit, used),
-        mode=limit.mode,
-        period=limit.period,
-        source=limit.source,
-        resets_at=span.end,
+def crossed(counter: Counter, levels: Sequence[int]) -> list[int]:
+    """Thresholds that `used` has reached and that were not told yet."""
+    if counter.limit <= 0 or not counter.used:
+        return []
+    share = counter.used * 100 // counter.limit
+    return [level for level in levels if counter.warned < level <= share]
+
+
+# ---- Decisions ----
+
+
+def amount(aggregation: str, value: int) -> int:
+    """What a hold of `value` takes of the limit: a count grows by one, the largest and the last are replaced."""
+    return {"sum": value, "count": int(bool(value))}.get(aggregation, 0)
+
+
+def most(counter: Counter, now: datetime) -> int:
+    """The limit with what was granted on top of it, or UNLIMITED."""
+    if counter.limit == UNLIMITED:
+        return UNLIMITED
+    return counter.limit + (counter.extra if now < counter.extra_until else 0)
+
+
+def judge(counter: Counter, value: int, now: datetime, policy: Policy) -> Verdict:
+    """May `value` more be used? A hard limit refuses; what is held counts as used."""
+    after = usage_rules.value_after(counter.aggregation, counter.used, value) + counter.held
+    passed = not allows(most(counter, now), after)
+    if not policy.enforced:
+        return Verdict(True, passed, NOT_ENFORCED)
+    if now < counter.blocked_until:
+        return Verdict(False, passed, f"blocked: {counter.block_reason}")
+    if not passed or counter.mode != "hard":
+        return Verdict(True, passed, "")
+    ends = (counter.exceeded_at or now) + timedelta(seconds=policy.grace)
+    if policy.grace and now < ends:  # another process's clock may be ahead of `now`
+        return Verdict(True, passed, f"above the limit, within the grace period until {ends:%Y-%m-%dT%H:%M:%SZ}")
+    return Verdict(False, passed, "")
+
+
+def grace_ends(counter: Counter, policy: Policy) -> datetime | None:
+    """Until when a hard limit that was passed still allows; None where there is no grace."""
+    if counter.mode != "hard" or not policy.grace or counter.exceeded_at is None:
+        return None
+    return counter.exceeded_at + timedelta(seconds=policy.grace)
+
+
+def lent(limit: int, taken: int, extra: int | None) -> int:
+    """What an override adds to `limit`, so that there is room above what is taken already."""
+    return taken - limit + (extra if extra is not None else max(1, limit // 10))
+
+
+def explain(counter: Counter, raw: int, billed: int, month: Period) -> str:
+    """Why the three figures of `quota compare` differ, or that they do not."""
+    parts: list[str] = []
+    if counter.used != raw:
+        parts.append("the counter is wrong: nself cache clear billing:quota:USER counts it anew")
+    if counter.counted_from > counter.window_start:
+        parts.append("a reset by hand: the invoice ignores it")
+    if (counter.window_start, counter.window_end) != month:
+        parts.append(f"the limit counts a {counter.period}, the invoice a month")
+    if billed != raw and not parts:
+        parts.append("events of this month were recorded between two looks")
+    return "; ".join(parts) or "all agree"
+
+
+def bound(counter: Counter, now: datetime) -> int | None:
+    """`most` for a comparison in SQL: None is no limit."""
+    found = most(counter, now)
+    return None if found == UNLIMITED else found
+
+
+def decision(counter: Counter, verdict: Verdict, now: datetime, reservation: str | None = None) -> Decision:
+    """What is told of a counter and a verdict about it."""
+    limit = most(counter, now)
+    return Decision(
+        user=counter.user,
+        metric=counter.metric,
+        allowed=verdict.allowed,
+        limit=counter.limit,
+        used=counter.used,
+        held=counter.held,
+        remaining=UNLIMITED if limit == UNLIMITED else max(0, limit - counter.used - counter.held),
+        percent=percent(counter.limit, counter.used),
+        state=state_word(counter.limit, counter.used),
+        mode=counter.mode,
+        period=counter.period,
+        source=counter.source,
+        resets_at=counter.window_end,
+        note=_note(counter, verdict, now),
+        reservation=reservation,
     )
+
+
+def _note(counter: Counter, verdict: Verdict, now: datetime) -> str:
+    notes = [verdict.note] if verdict.note else []
+    if counter.extra and now < counter.extra_until:
+        notes.append(f"{counter.extra} above the limit until {counter.extra_until:%Y-%m-%dT%H:%M:%SZ}")
+    if counter.period == "billing":
+        notes.append(NO_SUBSCRIPTION)
+    return "; ".join(notes)
+
+
+def plain_state(one: Decision) -> QuotaState:
+    return QuotaState(**{name: getattr(one, name) for name in QuotaState.__struct_fields__})
+
+
+# ---- Reservations ----
+
+
+def spell(user: str, id: str) -> str:
+    """A reservation as the app knows it: it names the user, whose rows lie together."""
+    return f"{PREFIX}{id}_{base64.urlsafe_b64encode(user.encode('utf-8', 'surrogatepass')).decode().rstrip('=')}"
+
+
+def read(reservation: str) -> tuple[str, str]:
+    """User and id. Raises NoSuchReservation."""
+    id, _, coded = reservation.removeprefix(PREFIX).partition("_")
+    try:
+        user = base64.urlsafe_b64decode(coded + "=" * (-len(coded) % 4)).decode()
+    except (binascii.Error, ValueError):
+        user = ""
+    if (
+        not reservation.startswith(PREFIX)
+        or not id.isalnum()
+        or not user
+        or "\0" in user
+        or spell(user, id) != reservation
+    ):
+        raise NoSuchReservation(reservation=reservation[:100])
+    return user, id
+
+
+# ---- Overage ----
 
 
 def overage(limit: int, used: int) -> int:

@@ -7,7 +7,18 @@ from datetime import datetime
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.quota.model import Limit
+from nself.domains.quota.model import (
+    NEVER,
+    Circumstance,
+    Counter,
+    Key,
+    Limit,
+    Notice,
+    Override,
+    Reservation,
+    Reset,
+    Row,
+)
 
 SQL = beside(__file__)
 
@@ -23,3 +34,231 @@ def set_plan(tx: Tx, plan: str, metric: str, limit: int, period: str, mode: str,
 def limits(tx: Tx, users: Sequence[str], metric: str | None, plan: str) -> list[Limit]:
     """Effective limits, by user and metric."""
     return tx.all(SQL["limits"], Limit, users=list(users), metric=metric, plan=plan)
+
+
+def counters(tx: Tx, keys: Sequence[Key], instants: Sequence[datetime]) -> list[Counter]:
+    """Those that are there and not stale, for the windows that hold the instants."""
+    found = tx.all(
+        SQL["counters"],
+        Counter,
+        users=[key.user for key in keys],
+        metrics=[key.metric for key in keys],
+        instants=list(instants),
+    )
+    for counter in found:
+        counter.used, counter.held = int(counter.used), int(counter.held)
+    return found
+
+
+def put_counters(tx: Tx, counters: Sequence[Counter]) -> None:
+    """Replace, with nothing held."""
+    tx.run(
+        SQL["put_counters"],
+        users=[one.user for one in counters],
+        metrics=[one.metric for one in counters],
+        starts=[one.window_start for one in counters],
+        ends=[one.window_end for one in counters],
+        **{"from": [one.counted_from for one in counters]},
+        aggregations=[one.aggregation for one in counters],
+        used=[one.used for one in counters],
+        limits=[one.limit for one in counters],
+        periods=[one.period for one in counters],
+        modes=[one.mode for one in counters],
+        sources=[one.source for one in counters],
+        extras=[one.extra for one in counters],
+        extra_until=[one.extra_until for one in counters],
+        blocked_until=[one.blocked_until for one in counters],
+        block_reasons=[one.block_reason for one in counters],
+        never=NEVER,
+    )
+
+
+def retire_counters(tx: Tx, counters: Sequence[Counter], instants: Sequence[datetime]) -> None:
+    tx.run(
+        SQL["retire_counters"],
+        users=[one.user for one in counters],
+        metrics=[one.metric for one in counters],
+        starts=[one.window_start for one in counters],
+        instants=list(instants),
+    )
+
+
+def recount_holds(tx: Tx, keys: Sequence[Key]) -> None:
+    tx.run(SQL["recount_holds"], users=[key.user for key in keys], metrics=[key.metric for key in keys], never=NEVER)
+
+
+def circumstances(tx: Tx, keys: Sequence[Key], ends: Sequence[datetime], now: datetime) -> list[Circumstance]:
+    """One for each key."""
+    return tx.all(
+        SQL["circumstances"],
+        Circumstance,
+        users=[key.user for key in keys],
+        metrics=[key.metric for key in keys],
+        ends=list(ends),
+        now=now,
+    )
+
+
+def grant_holds(
+    tx: Tx, counters: Sequence[Counter], amounts: Sequence[int], most: Sequence[int | None], expires_at: datetime
+) -> int:
+    """Number of counters that had room; each stands there once."""
+    return tx.run(
+        SQL["grant_holds"],
+        users=[one.user for one in counters],
+        metrics=[one.metric for one in counters],
+        starts=[one.window_start for one in counters],
+        amounts=list(amounts),
+        most=list(most),
+        expire=[expires_at] * len(counters),
+    )
+
+
+def add_reservations(tx: Tx, made: Sequence[Reservation]) -> None:
+    tx.run(
+        SQL["add_reservations"],
+        users=[one.user for one in made],
+        ids=[one.id for one in made],
+        metrics=[one.metric for one in made],
+        given=[one.value for one in made],
+        amounts=[one.amount for one in made],
+        starts=[one.window_start for one in made],
+        reserved=[one.reserved_at for one in made],
+        expire=[one.expires_at for one in made],
+    )
+
+
+def reservations(tx: Tx, users: Sequence[str], ids: Sequence[str]) -> list[Reservation]:
+    return tx.all(SQL["reservations"], Reservation, users=list(users), ids=list(ids))
+
+
+def settle_reservations(tx: Tx, settled: Sequence[tuple[Reservation, str, int]], now: datetime) -> None:
+    """Each with its new state and the value that was used."""
+    tx.run(
+        SQL["settle_reservations"],
+        users=[one.user for one, _, _ in settled],
+        ids=[one.id for one, _, _ in settled],
+        states=[state for _, state, _ in settled],
+        given=[value for _, _, value in settled],
+        now=now,
+    )
+
+
+def give_back(tx: Tx, ended: Sequence[Reservation]) -> None:
+    tx.run(
+        SQL["give_back"],
+        users=[one.user for one in ended],
+        metrics=[one.metric for one in ended],
+        starts=[one.window_start for one in ended],
+        amounts=[one.amount for one in ended],
+        reserved=[one.reserved_at for one in ended],
+    )
+
+
+def expire_holds(tx: Tx, users: Sequence[str], now: datetime) -> list[Key]:
+    """Whose holds ended."""
+    return tx.all(SQL["expire_holds"], Key, users=list(users), now=now)
+
+
+def note_counters(tx: Tx, noted: Sequence[tuple[Counter, datetime | None, int]]) -> None:
+    """When a limit was first passed, and the highest threshold that was told."""
+    tx.run(
+        SQL["note_counters"],
+        users=[one.user for one, _, _ in noted],
+        metrics=[one.metric for one, _, _ in noted],
+        starts=[one.window_start for one, _, _ in noted],
+        exceeded=[at for _, at, _ in noted],
+        warned=[level for _, _, level in noted],
+    )
+
+
+def add_notices(tx: Tx, noted: Sequence[tuple[Counter, int]], now: datetime) -> list[Notice]:
+    """Those that were not there."""
+    return tx.all(
+        SQL["add_notices"],
+        Notice,
+        users=[one.user for one, _ in noted],
+        metrics=[one.metric for one, _ in noted],
+        starts=[one.window_start for one, _ in noted],
+        levels=[level for _, level in noted],
+        used=[one.used for one, _ in noted],
+        limits=[one.limit for one, _ in noted],
+        now=now,
+    )
+
+
+def stale_counters(tx: Tx, users: Sequence[str], metric: str) -> int:
+    return tx.run(SQL["stale_counters"], users=list(users), metric=metric)
+
+
+def stale_plan(tx: Tx, metric: str) -> int:
+    return tx.run(SQL["stale_plan"], metric=metric)
+
+
+def add_reset(tx: Tx, user: str, metric: str, now: datetime, actor: str, reason: str) -> None:
+    tx.run(SQL["add_reset"], user=user, metric=metric, now=now, actor=actor, reason=reason)
+
+
+def reset_everybody(tx: Tx, now: datetime, actor: str, reason: str) -> int:
+    return tx.run(SQL["reset_everybody"], now=now, actor=actor, reason=reason)
+
+
+def stale_everybody(tx: Tx) -> int:
+    return tx.run(SQL["stale_everybody"])
+
+
+def count_users(tx: Tx) -> int:
+    return int(tx.value(SQL["count_users"]))
+
+
+def resets(tx: Tx, user: str) -> list[Reset]:
+    """Newest first."""
+    return tx.all(SQL["resets"], Reset, user=user)
+
+
+def ended_counters(tx: Tx, before: datetime, limit: int) -> list[Row]:
+    return tx.all(SQL["ended_counters"], Row, before=before, limit=limit)
+
+
+def _named(rows: Sequence[Row]) -> dict[str, list[object]]:
+    return {
+        "users": [one.user for one in rows],
+        "metrics": [one.metric for one in rows],
+        "starts": [one.window_start for one in rows],
+    }
+
+
+def drop_counters(tx: Tx, rows: Sequence[Row]) -> int:
+    return tx.run(SQL["drop_counters"], **_named(rows))
+
+
+def stale_ended(tx: Tx, rows: Sequence[Row]) -> int:
+    return tx.run(SQL["stale_ended"], **_named(rows))
+
+
+def counted_users(tx: Tx) -> list[str]:
+    return tx.values(SQL["counted_users"])
+
+
+def put_block(tx: Tx, user: str, metric: str, reason: str, actor: str, now: datetime, until: datetime) -> None:
+    tx.run(SQL["put_block"], user=user, metric=metric, reason=reason, actor=actor, now=now, until=until)
+
+
+def clear_blocks(tx: Tx, user: str, metric: str) -> int:
+    return tx.run(SQL["clear_blocks"], user=user, metric=metric)
+
+
+def put_override(tx: Tx, user: str, one: Override, now: datetime, actor: str, reason: str) -> None:
+    tx.run(
+        SQL["put_override"],
+        user=user, metric=one.metric, extra=one.extra, now=now, until=one.expires_at, actor=actor, reason=reason,
+    )  # fmt: skip
+
+
+def expired_holders(tx: Tx, now: datetime, limit: int) -> list[str]:
+    """Users with a hold that is over."""
+    return tx.values(SQL["expired_holders"], now=now, limit=limit)
+
+
+def forget_reservations(tx: Tx, before: datetime) -> int:
+    return tx.run(SQL["forget_reservations"], before=before)

@@ -1,6 +1,6 @@
 """Ways into metering. `POST /api/v1/usage` is not here: its handler in `nself.http.ingest` commits in groups."""
 
-from nself.core.entrypoint import Command, Route, Row
+from nself.core.entrypoint import Command, Route, Row, Scheduled
 
 ROWS: tuple[Row, ...] = (
     Command(
@@ -59,5 +59,11 @@ ROWS: tuple[Row, ...] = (
         input="usage.inputs:ShowUsage",
         scope="usage:read",
         help="Exact totals of a user, by metric; by hour or day with `by`.",
+    ),
+    Scheduled(
+        type="aggregation",
+        use="usage.service.aggregate:scheduled",
+        every="USAGE_AGGREGATION_INTERVAL",
+        help="Folds new usage into the hourly rollups.",
     ),
 )

@@ -153,6 +153,15 @@ class Sum(msgspec.Struct, frozen=True):
     bucket: datetime | None = None
 
 
+class Pending(NamedTuple):
+    """An unfolded delta: its whole key."""
+
+    user_id: str
+    metric_type: str
+    hour: datetime
+    id: int
+
+
 class Reason(msgspec.Struct, frozen=True):
     """How many events were rejected with `code`."""
 

@@ -160,16 +160,43 @@ from billing_usage_rejected
 group by code
 order by events desc, code;
 
--- name: lock_fold
--- One fold at a time; whoever comes second leaves it to the first.
-select pg_try_advisory_xact_lock(hashtext('billing_usage_fold'));
+-- name: pending_shards
+-- Shards of users with unfolded deltas. A user's shard is the lock under which its rollups and quota counters change.
+select distinct hashtext(user_id) & 15 as shard from billing_usage_deltas order by shard;
+
+-- name: try_shard
+-- Whoever comes second leaves it to the first.
+select pg_try_advisory_xact_lock(hashtext('billing_usage_fold'), %(shard)s::integer);
+
+-- name: lock_users
+-- In the order of the shards, so that two that want several do not deadlock.
+select pg_advisory_xact_lock(hashtext('billing_usage_fold'), shard)
+from (select distinct hashtext(user_id) & 15 as shard from unnest(%(users)s::text[]) as given (user_id) order by shard) wanted;
+
+-- name: lock_everybody
+select pg_advisory_xact_lock(hashtext('billing_usage_fold'), shard) from generate_series(0, 15) as shard;
+
+-- name: pending_of_shard
+select user_id, metric_type, hour, id from billing_usage_deltas
+where hashtext(user_id) & 15 = %(shard)s::integer
+order by user_id, metric_type, hour, id
+limit %(limit)s;
+
+-- name: pending_users
+select distinct user_id from billing_usage_deltas order by user_id limit %(limit)s;
+
+-- name: pending_of_users
+select user_id, metric_type, hour, id from billing_usage_deltas where user_id = any(%(users)s::text[]);
 
 -- name: fold
--- Bounded, so that a fold never holds its locks for long.
+-- Quota counters grow by what lies in what they count. Where that cannot be told (several events of an hour of which the
+-- counter counts a part), or the figure is no sum, they are to be built anew.
 with taken as (
     delete from billing_usage_deltas
     where (user_id, metric_type, hour, id) in (
-        select user_id, metric_type, hour, id from billing_usage_deltas order by user_id, metric_type, hour, id limit %(limit)s
+        select user_id, metric_type, hour, id
+        from unnest(%(users)s::text[], %(metrics)s::text[], %(hours)s::timestamptz[], %(ids)s::bigint[])
+            as given (user_id, metric_type, hour, id)
     )
     returning *
 ),
@@ -179,6 +206,29 @@ grouped as (
         (array_agg(last_value order by last_at desc, last_value desc))[1] as last_value, max(last_at) as last_at
     from taken
     group by user_id, metric_type, hour
+),
+growth as (
+    select
+        user_id, metric_type, counter.window_start,
+        coalesce(sum(case counter.aggregation when 'sum' then total when 'count' then events end), 0) as grown,
+        bool_or(
+            counter.aggregation not in ('sum', 'count')
+            or (events > 1 and (hour < counter.counted_from or hour + interval '1 hour' > counter.window_end))
+        ) as unclear
+    from taken
+    join billing_quota_counters counter using (user_id, metric_type)
+    where
+        last_at >= counter.counted_from and hour < counter.window_end
+        and (events > 1 or last_at < counter.window_end)
+    group by user_id, metric_type, counter.window_start
+),
+counted as (
+    update billing_quota_counters counter
+    set used = counter.used + growth.grown, stale = counter.stale or growth.unclear
+    from growth
+    where
+        counter.user_id = growth.user_id and counter.metric_type = growth.metric_type
+        and counter.window_start = growth.window_start
 ),
 folded as (
     insert into billing_usage_rollups as rollup (user_id, metric_type, hour, events, total, largest, last_value, last_at)

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.usage.model import CountedEvent, Counts, Delta, Progress, Reason, Row, Sum, Tally
+from nself.domains.usage.model import CountedEvent, Counts, Delta, Pending, Progress, Reason, Row, Sum, Tally
 from nself.spool.segments import Place
 
 SQL = beside(__file__)
@@ -108,14 +108,40 @@ def rejected_reasons(tx: Tx) -> list[Reason]:
     return tx.all(SQL["rejected_reasons"], Reason)
 
 
-def lock_fold(tx: Tx) -> bool:
-    """Whether this transaction is the one that folds."""
-    return bool(tx.value(SQL["lock_fold"]))
+def pending_shards(tx: Tx) -> list[int]:
+    return tx.values(SQL["pending_shards"])
 
 
-def fold(tx: Tx, limit: int) -> int:
-    """Number of deltas folded, at most `limit`."""
-    return int(tx.value(SQL["fold"], limit=limit))
+def try_shard(tx: Tx, shard: int) -> bool:
+    """Whether this transaction is the one that folds the shard."""
+    return bool(tx.value(SQL["try_shard"], shard=shard))
+
+
+def lock_users(tx: Tx, users: Sequence[str]) -> None:
+    """Wait until nobody else changes rollups or quota counters of `users`, to the end of the transaction."""
+    tx.run(SQL["lock_users"], users=list(users))
+
+
+def lock_everybody(tx: Tx) -> None:
+    tx.run(SQL["lock_everybody"])
+
+
+def pending_of_shard(tx: Tx, shard: int, limit: int) -> list[Pending]:
+    return tx.all(SQL["pending_of_shard"], Pending, shard=shard, limit=limit)
+
+
+def pending_users(tx: Tx, limit: int) -> list[str]:
+    return tx.values(SQL["pending_users"], limit=limit)
+
+
+def pending_of_users(tx: Tx, users: Sequence[str]) -> list[Pending]:
+    return tx.all(SQL["pending_of_users"], Pending, users=list(users))
+
+
+def fold(tx: Tx, deltas: Sequence[Pending]) -> int:
+    """Number of deltas folded; the caller holds the locks of their users' shards."""
+    users, metrics, hours, ids = zip(*deltas, strict=True)
+    return int(tx.value(SQL["fold"], users=list(users), metrics=list(metrics), hours=list(hours), ids=list(ids)))
 
 
 def note_fold(tx: Tx, now: datetime, deltas: int, duration: timedelta) -> None:

@@ -14,8 +14,8 @@ from nself.domains.catalog import service as catalog
 from nself.domains.catalog.model import Metric, Version
 from nself.domains.invoice import rules, store
 from nself.domains.invoice.model import Billed, Decision, InvoicedLine, MixedCurrencies, Overage, Override, PlannedLine
-from nself.domains.quota import service as quota
 from nself.domains.quota.model import Limit
+from nself.domains.quota.service import limits as quota
 from nself.domains.usage.model import Sum
 from nself.domains.usage.service import show as usage
 

@@ -20,8 +20,8 @@ from nself.domains.customer.inputs import CreateCustomer
 from nself.domains.invoice.inputs import GenerateInvoices, ListInvoices
 from nself.domains.invoice.service import generate as invoices
 from nself.domains.invoice.service import show as shown
-from nself.domains.quota import service as quota
 from nself.domains.quota.inputs import SetQuota
+from nself.domains.quota.service import limits as quota
 from nself.domains.sandbox import rules
 from nself.domains.sandbox.inputs import RunDemo
 from nself.domains.sandbox.model import TestModeOnly, WebhooksLate

@@ -18,8 +18,8 @@ from nself.core.clock import monotonic
 from nself.domains.connection.service import mirror
 from nself.domains.customer import service as customer
 from nself.domains.database import service as database
-from nself.domains.quota import service as quota
 from nself.domains.quota.inputs import SetQuota
+from nself.domains.quota.service import limits as quota
 from nself.domains.sandbox import rules, store
 from nself.domains.sandbox.inputs import ResetSandbox
 from nself.domains.sandbox.model import ResetDone, ResetUnconfirmed, ResetUnderWay, TestModeOnly

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from threading import Lock
 
@@ -138,7 +138,16 @@ def without_strangers(
 
 def ensure_months(app: App, rows: Sequence[tuple[int, Row]]) -> None:
     """Make the partitions that `rows` need, in a transaction of their own."""
-    needed = {(app.db.conninfo, date.fromisoformat(f"{month}-01")) for month in {row.at[:7] for _, row in rows}}
+    _ensure({date.fromisoformat(f"{month}-01") for month in {row.at[:7] for _, row in rows}}, app)
+
+
+def ensure_months_of(app: App, instants: Iterable[datetime]) -> None:
+    """The same for what is stored later."""
+    _ensure({at.date().replace(day=1) for at in instants}, app)
+
+
+def _ensure(months: set[date], app: App) -> None:
+    needed = {(app.db.conninfo, month) for month in months}
     with _months_lock:
         missing = needed - _months
     for _, first_day in sorted(missing):

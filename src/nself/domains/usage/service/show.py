@@ -84,6 +84,11 @@ def first_events(tx: Tx, user: str, metric: str, span: Period, limit: int) -> li
     return store.first_events(tx, user, metric, *span, limit)
 
 
+def raw(tx: Tx, user: str, metric: str, span: Period) -> list[Sum]:
+    """Step: the same for one user and metric from the raw events alone; at most one sum a UTC year."""
+    return store.buckets(tx, user, metric, "year", "UTC", *span)
+
+
 def months(app: App) -> list[Period]:
     """The months, in BILLING_TIMEZONE, for which there is usage; oldest first."""
     with app.db.reading() as tx:

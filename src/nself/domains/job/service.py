@@ -1,0 +1,168 @@
+"""Scheduled work: each kind has one job that waits or runs. A worker holds a lease and renews it while it works.
+
+A kind is a row `Scheduled` of a domain's entrypoints. Work must be safe to do twice: a worker that was thought dead may
+still be at it; it cannot finish the job, though.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import cast
+
+from nself import log
+from nself.app import App
+from nself.core.entrypoint import Scheduled
+from nself.core.errors import BillingError
+from nself.core.settings import seconds
+from nself.db.connect import Tx
+from nself.domains.job import store
+from nself.domains.job.inputs import ClearJobs, ListJobs
+from nself.domains.job.model import Claimed, Cleared, Job, NoSuchJob, Schedule
+
+LEASE = timedelta(seconds=60)
+BEATS = 3
+"""In one lease."""
+KEPT = 20
+WORKER = f"{socket.gethostname()}:{os.getpid()}"
+
+
+def kinds(app: App) -> dict[str, Scheduled]:
+    return {row.type: row for row in cast("tuple[Scheduled, ...]", app.registry.rows(Scheduled))}
+
+
+def interval(app: App, row: Scheduled) -> timedelta:
+    """Of a setting, or written out."""
+    return timedelta(seconds=app.settings.seconds(row.every) if row.every.isupper() else seconds(row.every))
+
+
+def ensure(app: App) -> None:
+    """Every kind is scheduled; an interval that was made shorter holds at once."""
+    rows, now = kinds(app), app.clock()
+
+    def work(tx: Tx) -> None:
+        store.ensure(tx, sorted(rows), now)
+        store.hasten(tx, sorted(rows), [now + interval(app, rows[one]) for one in sorted(rows)])
+
+    app.db.transact(work)
+
+
+def run_due(app: App) -> int:
+    """Do one piece of work that is due; number of pieces done."""
+    rows, now = kinds(app), app.clock()
+    job = app.db.transact(lambda tx: store.claim(tx, sorted(rows), WORKER, now, now + LEASE))
+    if job is None:
+        return 0
+    if job.attempts > 1:
+        log.warning("job_taken_over", type=job.type, job=job.id, attempts=job.attempts)
+    use = cast("Callable[[App], object]", app.registry.resolve(rows[job.type].use))
+    with _beating(app, job):
+        try:
+            result, error = str(use(app) or ""), None
+        except BillingError as problem:
+            result, error = None, f"{problem.code}: {problem.message}"
+        except Exception as problem:
+            log.failure("job_failed")
+            result, error = None, f"{type(problem).__name__}: {problem}"
+    if error:
+        log.warning("job_failed", type=job.type, job=job.id, error=error)
+    _finish(app, rows[job.type], job, result, error)
+    return 1
+
+
+def _finish(app: App, row: Scheduled, job: Claimed, result: str | None, error: str | None) -> None:
+    """The job's end and its successor are one transaction."""
+    now = app.clock()
+
+    def work(tx: Tx) -> bool:
+        if not store.finish(tx, job, "failed" if error else "succeeded", now, result, error and error[:1000]):
+            return False
+        store.queue(tx, job.type, now + interval(app, row))
+        store.forget(tx, job.type, KEPT)
+        return True
+
+    if not app.db.transact(work):
+        log.warning("job_lost", type=job.type, job=job.id, detail="another worker has it")
+
+
+@contextmanager
+def _beating(app: App, job: Claimed) -> Generator[None]:
+    """Renew the lease in a thread of its own."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(LEASE.total_seconds() / BEATS):
+            try:
+                with app.db.transaction() as tx:
+                    if not store.beat(tx, job, app.clock() + LEASE):
+                        return
+            except BillingError as error:
+                log.warning("job_beat_failed", type=job.type, error=error.message)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def list_jobs(app: App, given: ListJobs) -> list[Job]:
+    """What waits or runs first, then the newest. Raises NoSuchJob."""
+    _require(app, given.type)
+    ensure(app)
+    with app.db.reading() as tx:
+        return store.list_jobs(tx, given.type, given.status, given.limit, app.clock())
+
+
+def clear(app: App, given: ClearJobs) -> Cleared:
+    """Stuck work is queued anew, failed work is put aside and its kind runs at once. Raises NoSuchJob."""
+    _require(app, given.type)
+    now = app.clock()
+
+    def work(tx: Tx) -> tuple[int, int]:
+        if given.status == "stuck":
+            freed = store.free_stuck(tx, given.type, now)
+            return freed, freed
+        types = store.clear_failed(tx, given.type)
+        return len(types), sum(store.due(tx, one, now) for one in sorted(set(types)))
+
+    cleared, requeued = app.db.transact(work)
+    log.info("jobs_cleared", status=given.status, type=given.type, cleared=cleared, requeued=requeued)
+    note = "" if cleared else f"nothing is {given.status}"
+    return Cleared(status=given.status, type=given.type or "all", cleared=cleared, requeued=requeued, note=note)
+
+
+def schedule(app: App, type: str) -> Schedule:
+    """When a kind of work runs next and ran last. Raises NoSuchJob."""
+    _require(app, type)
+    ensure(app)
+    with app.db.reading() as tx:
+        found = store.list_jobs(tx, type, None, 1000, app.clock())
+    over = [one for one in found if one.finished_at]
+    last = max(over, key=lambda one: one.finished_at or one.due_at) if over else None
+    return Schedule(
+        type=type,
+        every_seconds=int(interval(app, kinds(app)[type]).total_seconds()),
+        next_at=next(one.due_at for one in found if one.status in ("queued", "running", "stuck")),
+        last_at=last.finished_at if last else None,
+        last_result=(last.last_error or last.result) if last else None,
+    )
+
+
+def run_at(app: App, type: str, at: datetime) -> int:
+    """Reschedule the job of `type` that waits; 0 where it runs at this moment. Raises NoSuchJob."""
+    _require(app, type)
+    ensure(app)
+    return app.db.transact(lambda tx: store.due(tx, type, at))
+
+
+def _require(app: App, type: str | None) -> None:
+    known = kinds(app)
+    if type is not None and type not in known:
+        raise NoSuchJob(type=type, known=", ".join(sorted(known)))

@@ -1,0 +1,68 @@
+"""`nself cache clear`: what is kept to answer faster can be forgotten; what keeps money right cannot."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from nself import log
+from nself.app import App
+from nself.db.connect import Tx
+from nself.domains.quota import store
+from nself.domains.quota.inputs import ClearCache
+from nself.domains.quota.model import ClearedCache, NothingToClear, ProtectedCache
+from nself.domains.usage.service import aggregate
+
+QUOTA, IDEMPOTENCY = "billing:quota:", "billing:idempotency:"
+BATCH = 1_000
+
+
+def clear(app: App, given: ClearCache) -> ClearedCache:
+    """Raises NothingToClear, ProtectedCache."""
+    if given.ttl_expired:
+        return _expired(app)
+    if given.pattern is None or not given.pattern.startswith("billing:"):
+        raise NothingToClear(pattern=given.pattern or "")
+    if given.pattern.startswith(IDEMPOTENCY):
+        if app.settings.live:
+            raise ProtectedCache(pattern=given.pattern)
+        note = "keys for idempotency are rows of PostgreSQL, not a cache: nothing was cleared"
+        return ClearedCache(pattern=given.pattern, counters=0, note=note)
+    count = _clear(app, given.pattern)
+    note = "they are counted anew from what is recorded when they are next asked for"
+    if not count:
+        note = "nothing that matches is kept"
+    log.info("cache_cleared", pattern=given.pattern, counters=count)
+    return ClearedCache(pattern=given.pattern, counters=count, note=note)
+
+
+def _clear(app: App, pattern: str) -> int:
+    """Counters are named billing:quota:USER; a pattern that ends in * takes all that begin so."""
+    user = pattern.removeprefix(QUOTA) if pattern.startswith(QUOTA) else None
+    if user and "*" not in user and "?" not in user:
+        return _forget(app, [user])
+    with app.db.reading() as tx:
+        users = [one for one in store.counted_users(tx) if fnmatchcase(f"{QUOTA}{one}", pattern)]
+    return sum(_forget(app, users[start : start + BATCH]) for start in range(0, len(users), BATCH))
+
+
+def _forget(app: App, users: list[str]) -> int:
+    def work(tx: Tx) -> int:
+        aggregate.lock_users(tx, users)
+        return store.stale_counters(tx, users, "*")
+
+    return app.db.transact(work)
+
+
+def _expired(app: App) -> ClearedCache:
+    """Counters whose window is over."""
+    now = app.clock()
+
+    def work(tx: Tx) -> int:
+        ended = store.ended_counters(tx, now, BATCH)
+        aggregate.lock_users(tx, sorted({one.user for one in ended}))
+        store.stale_ended(tx, ended)
+        return len(ended)
+
+    count = app.db.transact(work)
+    note = "counters of windows that are over" if count else "nothing has expired"
+    return ClearedCache(pattern="--ttl-expired", counters=count, note=note)

@@ -1,0 +1,150 @@
+"""Steps around the counters that decisions stand on. Whoever changes one holds the lock of its user's shard."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from nself.app import App
+from nself.core.period import Period
+from nself.db.connect import Tx
+from nself.domains.catalog import service as catalog
+from nself.domains.quota import rules, store
+from nself.domains.quota.model import UNLIMITED, Circumstance, Counter, Key, Limit
+from nself.domains.quota.service.limits import effective_limits
+from nself.domains.usage import rules as usage_rules
+from nself.domains.usage.service import aggregate
+from nself.domains.usage.service import show as usage
+
+
+class Place(NamedTuple):
+    """A user's metric at an instant: one counter covers it."""
+
+    key: Key
+    at: datetime
+
+
+def ready(app: App, tx: Tx, places: Collection[Place]) -> dict[Place, Counter]:
+    """Step: the counters that can decide as they stand; places of one counter share it."""
+    asked = list(places)
+    rows: dict[Key, list[Counter]] = defaultdict(list)
+    for counter in store.counters(tx, [place.key for place in asked], [place.at for place in asked]):
+        if all(counter.window_start != other.window_start for other in rows[counter.key]):
+            rows[counter.key].append(counter)
+    metrics, windows = catalog.metrics(app), _Windows(app)
+    found: dict[Place, Counter] = {}
+    for place in asked:
+        for counter in rows[place.key]:
+            span = windows.of(place.at, counter)
+            known = metrics[place.key.metric].aggregation == counter.aggregation
+            if known and span == (counter.window_start, counter.window_end):
+                found[place] = counter
+    return found
+
+
+class _Windows:
+    """Windows of limits, each computed once."""
+
+    def __init__(self, app: App) -> None:
+        self.zone = app.timezone
+        self.known: dict[tuple[datetime, str], Period] = {}
+
+    def of(self, at: datetime, limit: Limit | Counter) -> Period:
+        found = self.known.get((at, limit.period))
+        if found is None:
+            found = self.known[at, limit.period] = rules.window(at, limit.period, self.zone)
+        return found
+
+
+def prepare(app: App, tx: Tx, places: Collection[Place], now: datetime) -> dict[Place, Counter]:
+    """Step: counters for all `places`, with all usage folded and expired holds ended. The caller holds the locks."""
+    users = sorted({place.key.user for place in places})
+    aggregate.fold_users(tx, users)
+    found = ready(app, tx, places)
+    if any(counter.expires_next <= now for counter in found.values()):
+        end_holds(tx, users, now, {key for key, _ in found})
+        found = ready(app, tx, places)
+    missing = [place for place in places if place not in found]
+    if missing:
+        _build(app, tx, missing, now)
+        found |= ready(app, tx, missing)
+    return found
+
+
+def end_holds(tx: Tx, users: Collection[str], now: datetime, keys: Collection[Key] = ()) -> int:
+    """Step: holds that expired no longer count; their number. The caller holds the locks."""
+    ended = store.expire_holds(tx, sorted(users), now)
+    recounted = sorted({*keys, *ended})
+    if recounted:
+        store.recount_holds(tx, recounted)
+    return len(ended)
+
+
+def _build(app: App, tx: Tx, places: Collection[Place], now: datetime) -> None:
+    """Count anew from what is recorded: usage, resets, limits, blocks, overrides, reservations."""
+    users = sorted({place.key.user for place in places})
+    store.expire_holds(tx, users, now)
+    limits = {Key(one.user, one.metric): one for one in effective_limits(tx, users)}
+    windows, spans = _Windows(app), dict[Place, Period]()
+    for place in places:
+        limit = limits.setdefault(place.key, Limit(*place.key, UNLIMITED, "month", "hard", "none"))
+        spans[place] = windows.of(place.at, limit)
+    unique = list({(place.key, spans[place]): place for place in places}.values())
+    around = {
+        (place.key, spans[place]): one
+        for place, one in zip(
+            unique,
+            store.circumstances(tx, [place.key for place in unique], [spans[place].end for place in unique], now),
+            strict=True,
+        )
+    }
+    built = [_blank(app, limits[place.key], spans[place], around[place.key, spans[place]]) for place in unique]
+    _count(tx, built)
+    store.put_counters(tx, built)
+    store.retire_counters(tx, built, [place.at for place in unique])
+    store.recount_holds(tx, sorted({counter.key for counter in built}))
+
+
+def _blank(app: App, limit: Limit, span: Period, around: Circumstance) -> Counter:
+    return Counter(
+        user=limit.user,
+        metric=limit.metric,
+        window_start=span.start,
+        window_end=span.end,
+        counted_from=max(span.start, around.reset_at or span.start),
+        aggregation=catalog.metrics(app)[limit.metric].aggregation,
+        used=0,
+        held=0,
+        expires_next=rules.NEVER,
+        limit=limit.limit,
+        period=limit.period,
+        mode=limit.mode,
+        source=limit.source,
+        extra=around.extra or 0,
+        extra_until=around.extra_until or rules.LONG_AGO,
+        blocked_until=around.blocked_until or rules.LONG_AGO,
+        block_reason=around.block_reason or "",
+    )
+
+
+def _count(tx: Tx, counters: Collection[Counter]) -> None:
+    """Fill in what was used: one query for all that count the same span."""
+    by_span: dict[Period, dict[Key, Counter]] = defaultdict(dict)
+    for counter in counters:
+        by_span[Period(counter.counted_from, counter.window_end)][counter.key] = counter
+    for span, wanted in by_span.items():
+        metrics = {key.metric for key in wanted}
+        metric = next(iter(metrics)) if len(metrics) == 1 else None
+        for one in usage.totals(tx, sorted({key.user for key in wanted}), metric, span):
+            counter = wanted.get(Key(one.user_id, one.metric_type))
+            if counter:
+                counter.used = usage_rules.value_of(
+                    counter.aggregation, one.events, int(one.total), one.largest, one.last_value
+                )
+
+
+def by_key(found: Mapping[Place, Counter]) -> dict[Key, Counter]:
+    """Where each key was asked for at one instant."""
+    return {place.key: counter for place, counter in found.items()}

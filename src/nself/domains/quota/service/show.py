@@ -1,0 +1,217 @@
+"""What stands behind a decision, to look at and to try out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from nself import log
+from nself.app import App
+from nself.core import period
+from nself.core.period import Period
+from nself.db.connect import Tx
+from nself.domains.catalog import service as catalog
+from nself.domains.quota import rules, store
+from nself.domains.quota.inputs import CompareQuota, ShowCalculation, StatusQuota, TestEnforce
+from nself.domains.quota.model import (
+    Ask,
+    Compared,
+    Counter,
+    Decision,
+    Enforced,
+    Key,
+    QuotaStatus,
+    Step,
+)
+from nself.domains.quota.service import counters
+from nself.domains.quota.service.ask import states
+from nself.domains.quota.service.counters import Place
+from nself.domains.quota.service.decide import decide, policy
+from nself.domains.usage import rules as usage_rules
+from nself.domains.usage.model import Sum
+from nself.domains.usage.service import aggregate
+from nself.domains.usage.service import show as usage
+
+
+def _counters(app: App, user: str, metric: str | None) -> list[tuple[Decision, Counter]]:
+    """Each limit of a user, counted and as it stands. Raises NoSuchUser, NoSuchMetric."""
+    shown = states(app, user, metric, 0, "look")
+    now = app.clock()
+    places = [Place(Key(user, one.metric), now) for one in shown]
+
+    def work(tx: Tx) -> dict[Place, Counter]:
+        aggregate.lock_users(tx, [user])
+        return counters.prepare(app, tx, places, now)
+
+    found = app.db.transact(work) if places else {}
+    return [(one, found[place]) for one, place in zip(shown, places, strict=True)]
+
+
+def status(app: App, given: StatusQuota) -> list[QuotaStatus]:
+    """Usage against limits at this moment, with what blocks and what is granted. Raises NoSuchUser, NoSuchMetric."""
+    now, rule = app.clock(), policy(app)
+    rows: list[QuotaStatus] = []
+    for _, counter in _counters(app, given.user, given.metric):
+        verdict = rules.judge(counter, 1, now, rule)
+        told = rules.decision(counter, verdict, now)
+        rows.append(
+            QuotaStatus(
+                metric=counter.metric,
+                state=told.state,
+                used=told.used,
+                held=told.held,
+                limit=told.limit,
+                remaining=told.remaining,
+                percent=told.percent,
+                mode=told.mode,
+                period=told.period,
+                resets_at=told.resets_at,
+                may_go_on=verdict.allowed,
+                blocked=counter.block_reason if now < counter.blocked_until else "",
+                exceeded_at=counter.exceeded_at,
+                grace_until=rules.grace_ends(counter, rule),
+                note=told.note,
+            )
+        )
+    return rows
+
+
+def _figure(aggregation: str, sums: Sequence[Sum]) -> int:
+    return sum(
+        usage_rules.value_of(aggregation, one.events, int(one.total), one.largest, one.last_value) for one in sums
+    )
+
+
+def compare(app: App, given: CompareQuota) -> list[Compared]:
+    """The counter, the raw events it stands for, and what an invoice would count. Raises NoSuchUser, NoSuchMetric."""
+    rows: list[Compared] = []
+    metrics = catalog.metrics(app)
+    for _, counter in _counters(app, given.user, given.metric):
+        span = Period(counter.counted_from, counter.window_end)
+        month = period.containing(app.clock(), "month", app.timezone)
+        how = metrics[counter.metric].aggregation
+        with app.db.reading() as tx:
+            raw = _figure(how, usage.raw(tx, given.user, counter.metric, span))
+            billed = _figure(how, usage.totals(tx, [given.user], counter.metric, month))
+        rows.append(
+            Compared(
+                metric=counter.metric,
+                period=counter.period,
+                counted_from=counter.counted_from,
+                counter=counter.used,
+                raw_events=raw,
+                difference=counter.used - raw,
+                invoice=billed,
+                invoice_from=month.start,
+                why=rules.explain(counter, raw, billed, month),
+            )
+        )
+    return rows
+
+
+def show_calculation(app: App, given: ShowCalculation) -> list[Step]:
+    """The arithmetic of each limit, line by line. Raises NoSuchUser, NoSuchMetric."""
+    now = app.clock()
+    return [step for _, counter in _counters(app, given.user, given.metric) for step in _steps(counter, now)]
+
+
+def _steps(counter: Counter, now: datetime) -> list[Step]:
+    def step(figure: str, value: object, how: str) -> Step:
+        return Step(metric=counter.metric, figure=figure, value=str(value), how=how)
+
+    limit = rules.most(counter, now)
+    extra = limit - counter.limit
+    reset = counter.counted_from > counter.window_start
+    rows = [
+        step("period", counter.period, f"from {_at(counter.window_start)} to {_at(counter.window_end)}"),
+        step("counted_from", _at(counter.counted_from), "the last reset" if reset else "the period's start"),
+        step("used", counter.used, f"{counter.aggregation} of the events from then on"),
+        step("held", counter.held, "reserved and neither committed, released nor expired"),
+        step("limit", counter.limit, f"{counter.source}, {counter.mode}"),
+        step("extra", extra, f"granted by unblock until {_at(counter.extra_until)}" if extra else "none granted"),
+    ]
+    if limit < 0:
+        return [*rows, step("remaining", limit, "no limit")]
+    left = limit - counter.used - counter.held
+    how = f"{counter.limit} + {extra} - {counter.used} - {counter.held}" + (
+        f" = {left}, not below 0" if left < 0 else ""
+    )
+    share = f"{counter.used} x 100 / {counter.limit}, cut off after one digit"
+    return [
+        *rows,
+        step("remaining", max(0, left), how),
+        step("percent", rules.percent(counter.limit, counter.used), share),
+    ]
+
+
+def _at(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_enforce(app: App, given: TestEnforce) -> list[Enforced]:
+    """Ask for what is left and for one unit more, without taking anything. Raises NoSuchUser, NoSuchMetric."""
+    rows: list[Enforced] = []
+    for one in states(app, given.user, given.metric, 0, "look"):
+        if one.limit < 0 or catalog.metrics(app)[one.metric].aggregation != "sum":
+            continue
+        fits, over = decide(
+            app,
+            [
+                Ask(kind="look", user=given.user, metric=one.metric, value=value)
+                for value in (one.remaining, one.remaining + 1)
+            ],
+        )
+        assert isinstance(fits, Decision) and isinstance(over, Decision)
+        expected = one.mode != "hard"
+        log.info(
+            "quota_enforcement",
+            user=given.user, metric=one.metric, limit=one.limit, used=one.used, value=one.remaining + 1,
+            allowed=over.allowed, kind="test-enforce",
+        )  # fmt: skip
+        rows.append(
+            Enforced(
+                metric=one.metric,
+                mode=one.mode,
+                limit=one.limit,
+                used=one.used,
+                remaining=one.remaining,
+                what_fits="allowed" if fits.allowed else "refused",
+                one_more="allowed" if over.allowed else "refused",
+                enforced=over.allowed == expected,
+                note=over.note or ("" if one.mode == "hard" else f"a {one.mode} limit refuses nothing"),
+            )
+        )
+    return rows
+
+
+def sweep(app: App) -> str:
+    """The job quota_sweep: end expired holds, forget old reservations, count users with new usage and tell thresholds."""
+    now, ended, seen = app.clock(), 0, 0
+    with app.db.reading() as tx:
+        holders = store.expired_holders(tx, now, MAX_USERS)
+        fresh = aggregate.pending_users(tx, MAX_USERS)
+    for start in range(0, len(holders), CHUNK):
+        users = holders[start : start + CHUNK]
+        ended += app.db.transact(lambda tx, users=users: _end(tx, users, now))
+    for start in range(0, len(fresh), CHUNK):
+        seen += _look(app, fresh[start : start + CHUNK])
+    forgotten = app.db.transact(lambda tx: store.forget_reservations(tx, now - rules.KEPT))
+    return f"{ended} holds expired, {seen} limits looked at, {forgotten} reservations forgotten"
+
+
+CHUNK, MAX_USERS = 500, 100_000
+
+
+def _end(tx: Tx, users: Sequence[str], now: datetime) -> int:
+    aggregate.lock_users(tx, users)
+    return counters.end_holds(tx, users, now)
+
+
+def _look(app: App, users: Sequence[str]) -> int:
+    """Thresholds are told by whoever looks; a check of nothing looks."""
+    metrics = catalog.metrics(app)
+    with app.db.reading() as tx:
+        limits = [one for one in counters.effective_limits(tx, users) if one.metric in metrics and one.limit >= 0]
+    if limits:
+        decide(app, [Ask(kind="look", user=one.user, metric=one.metric, value=0) for one in limits])
+    return len(limits)
