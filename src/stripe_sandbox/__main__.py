@@ -32,7 +32,7 @@ def main() -> None:
         data=options.data,
         rate_limit=options.rate_limit,
         retry_delay=options.retry_delay,
-        traffic=options.traffic,
+        traffic=options.traffic or None,
     )
     try:
         serve(settings, options.host, options.port)

@@ -61,6 +61,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("STRIPE_API_BASE", "text", "https://api.stripe.com", "where calls to Stripe go, without /v1"),
     Setting("STRIPE_MOCK_ENABLED", "flag", "false", "send calls to the sandbox (service stripe-mock) instead of Stripe"),
     Setting("STRIPE_MOCK_PORT", "integer", "12111", "port of the sandbox on the loopback interface", minimum=1, maximum=65535),
+    Setting("STRIPE_MOCK_TRAFFIC", "text", "", "file to which the sandbox appends each call and each event that it sends, one JSON line each; empty = none"),
     Setting("STRIPE_MAX_RETRIES", "integer", "3", "how often a call to Stripe is tried again after 409, 429, 5xx or no answer", minimum=0),
     Setting("STRIPE_RETRY_BACKOFF", "choice", "exponential", "how the wait between two tries grows", ("exponential", "linear", "constant")),
     Setting("STRIPE_TIMEOUT", "duration", "15s", "longest wait for one answer of Stripe"),

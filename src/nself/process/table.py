@@ -65,6 +65,8 @@ SANDBOX_ARGUMENTS = (
     "{sandbox}",
     "--rate-limit",
     "{stripe_rate}",
+    "--traffic",
+    "{STRIPE_MOCK_TRAFFIC}",
 )
 SERVICES: tuple[Service, ...] = (
     # PostgreSQL is never killed: its shutdown may have to write a large checkpoint.
@@ -80,7 +82,7 @@ SERVICES: tuple[Service, ...] = (
         "stripe-mock",
         _python("stripe_sandbox", *SANDBOX_ARGUMENTS),
         port="STRIPE_MOCK_PORT",
-        settings=("STRIPE_MOCK_PORT", "STRIPE_RATE_LIMIT"),
+        settings=("STRIPE_MOCK_PORT", "STRIPE_MOCK_TRAFFIC", "STRIPE_RATE_LIMIT"),
         only_if="STRIPE_MOCK_ENABLED",
     ),
     Service(

@@ -19,6 +19,7 @@ import pytest
 
 from nself.cli import main
 from serving import free_port, until
+from stripe_openapi import validate_traffic
 
 KEY = "sk_test_hands_of_an_operator"
 
@@ -53,14 +54,17 @@ Run = Callable[..., Ran]
 
 
 @pytest.fixture(scope="session")
-def process() -> Iterator[Sandbox]:
-    found = Sandbox(free_port())
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """All that goes over its wire is judged by Stripe's document in the end."""
+    found, traffic = Sandbox(free_port()), tmp_path_factory.mktemp("sandbox") / "traffic.jsonl"
     line = [sys.executable, "-m", "stripe_sandbox", "--port", str(found.port), "--rate-limit", "0"]
+    line += ["--traffic", str(traffic)]
     running = subprocess.Popen(line, stdin=subprocess.DEVNULL)
     until(found.answers)
     yield found
     running.terminate()
     assert running.wait(10) == 0
+    assert traffic.stat().st_size and validate_traffic(traffic) == []
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from nself.core.project import Project
 from nself.domains.sandbox import rules
 from nself.process.table import DEFAULT
 from serving import free_port
+from stripe_openapi import validate_traffic
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "process"))
 from harness import Stand
@@ -43,9 +44,11 @@ def project() -> Iterator[Whole]:
         root = Path(above) / "p"
         root.mkdir()
         found = Whole(root)
-        (root / ".env").write_text(f"BILLING_PORT={free_port()}\nSTRIPE_MOCK_PORT={free_port()}\n")
+        ports = f"BILLING_PORT={free_port()}\nSTRIPE_MOCK_PORT={free_port()}\n"
+        (root / ".env").write_text(f"{ports}STRIPE_MOCK_TRAFFIC=.nself/traffic.jsonl\n")
         try:
             yield found
+            assert validate_traffic(root / ".nself/traffic.jsonl") == []
         finally:
             found.close()
 

@@ -66,7 +66,15 @@ def traffic() -> Iterator[str]:
 
 
 KEPT_SETTINGS = frozenset(
-    {"DATABASE_URL", "BILLING_HOST", "BILLING_PORT", "BILLING_LOG_DIR", "STRIPE_MOCK_PORT", "NO_PROXY"}
+    {
+        "DATABASE_URL",
+        "BILLING_HOST",
+        "BILLING_PORT",
+        "BILLING_LOG_DIR",
+        "STRIPE_MOCK_PORT",
+        "STRIPE_MOCK_TRAFFIC",
+        "NO_PROXY",
+    }
 )
 """Where things are on this machine: a reset leaves them alone."""
 GUIDE_SETTINGS = {
