@@ -35,7 +35,7 @@ from nself.domains.invoice.inputs import GenerateInvoices
 from nself.domains.invoice.model import Generated
 from nself.domains.invoice.service.generate import generate
 from nself.domains.quota.inputs import SetQuota
-from nself.domains.quota.service import set_quota
+from nself.domains.quota.service.limits import set_quota
 from nself.domains.usage.inputs import RecordUsage, UsageStatus
 from nself.domains.usage.service import record, show
 from nself.domains.webhook.service import process

@@ -13,8 +13,8 @@ from metering import people, short
 from nself.app import App
 from nself.domains.api_key import service as api_key
 from nself.domains.api_key.inputs import RevokeApiKey
-from nself.domains.quota import service as quota
 from nself.domains.quota.inputs import SetQuota
+from nself.domains.quota.service import limits as quota
 from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.service import record
 from serving import Answer, Client, Service, new_key, until

@@ -24,7 +24,7 @@ from nself.domains.invoice.model import Billed, MixedCurrencies, NoSuchInvoice, 
 from nself.domains.invoice.service import show
 from nself.domains.quota.inputs import SetQuota
 from nself.domains.quota.model import Limit
-from nself.domains.quota.service import set_quota
+from nself.domains.quota.service.limits import set_quota
 from nself.domains.usage.model import Sum
 from pricing import versions
 

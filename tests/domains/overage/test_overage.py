@@ -33,7 +33,7 @@ from nself.domains.overage.inputs import (
 from nself.domains.overage.model import AuditedOverage, UpdatedOverage
 from nself.domains.overage.service import decide, show
 from nself.domains.quota.inputs import SetQuota
-from nself.domains.quota.service import set_quota
+from nself.domains.quota.service.limits import set_quota
 
 MARCH = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 FEBRUARY, IN_FEBRUARY = "2026-02", "2026-02-05T10:00:00Z"
