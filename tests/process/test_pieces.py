@@ -88,8 +88,9 @@ def test_a_rows_command_line_has_the_settings_of_now(tmp_path: Path) -> None:
     row = table.DEFAULT.row("stripe-mock")
     for rate, wanted_rate in (("0", "25"), ("7", "7")):
         line = table.argv(row, Project(tmp_path), settings(STRIPE_MOCK_PORT="99", STRIPE_RATE_LIMIT=rate))
-        assert line[-6:] == [
+        assert line[-8:] == [
             "--port", "99", "--data", str(tmp_path / ".nself" / "stripe-sandbox.sqlite"), "--rate-limit", wanted_rate,
+            "--traffic", "",
         ]  # fmt: skip
 
 
