@@ -16,6 +16,7 @@ DOMAINS = (
 GROUPS = {
     "billing": "Metering, quotas, customers, invoices, webhooks",
     "billing usage": "Record, import and show usage",
+    "billing usage rejected": "Events that were not counted",
     "billing quota": "Limits and what is left of them",
     "billing overage": "Usage above the quota: what it costs and what was invoiced",
     "billing price": "Prices at Stripe, and those of overage",

@@ -72,3 +72,33 @@ class AggregateUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     force: Annotated[
         bool, Meta(description="Also when the last run is more recent than the interval (always so by hand).")
     ] = False
+
+
+class ShowAggregation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing."""
+
+
+class ShowFormula(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    metric: Annotated[str, Meta(description="A metric of `nself billing usage list-metrics`.")]
+
+
+class CompareUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: User
+    start: Annotated[str | None, Meta(description="First day or instant; this month's where it is left out.")] = None
+    end: Annotated[str | None, Meta(description="Last day, all of it, or the first instant outside.")] = None
+    metric: Annotated[str | None, Meta(description="Only this metric.")] = None
+
+
+class AuditUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: User
+    date: Annotated[str | None, Meta(description="One day, 2026-01-15; this month where it is left out.")] = None
+    metric: Annotated[str | None, Meta(description="Only this metric.")] = None
+    check_duplicates: Annotated[
+        bool, Meta(description="Only events that say the same as another at the same instant, under another key.")
+    ] = False
+    limit: Annotated[int, Meta(description="Most events shown.", ge=1, le=10_000)] = 50
+
+
+class ListRejected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    code: Annotated[str | None, Meta(description="Only events that were rejected for this reason.")] = None
+    limit: Annotated[int, Meta(description="Most events shown, newest first.", ge=1, le=10_000)] = 50

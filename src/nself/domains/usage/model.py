@@ -263,6 +263,86 @@ class Folded(msgspec.Struct, frozen=True, kw_only=True):
     pending: int
 
 
+class Unfolded(msgspec.Struct, frozen=True, kw_only=True):
+    """The last fold, and what waits for the next; every answer counts `pending_events` already."""
+
+    pending_events: int
+    pending_deltas: int
+    oldest_pending_hour: datetime | None
+    hourly_rollups: int
+    last_fold_at: datetime | None
+    last_fold_deltas: int | None
+    last_fold_seconds: float | None
+
+
+class Aggregation(Unfolded, frozen=True, kw_only=True):
+    """Result of `aggregation-status`."""
+
+    next_run_at: datetime
+    last_result: str | None
+
+
+class Lag(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `show-lag`: nothing is older than `lag_seconds` that no rollup holds yet."""
+
+    lag_seconds: int
+    pending_events: int
+    buffered_events: int
+    last_fold_at: datetime | None
+    note: str
+
+
+class Formula(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `show-formula`: how events become a figure, and the figure money."""
+
+    metric: str
+    aggregation: str
+    formula: str
+    unit: str
+    conversion: str
+    rounding: str
+    price: str
+    price_source: str
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """Raw events against what is answered from rollups and deltas, for one metric; `difference` = aggregated - raw."""
+
+    user: str
+    metric: str
+    unit: str
+    raw_events: int
+    raw: int
+    aggregated_events: int
+    aggregated: int
+    difference: int
+    verdict: str
+
+
+class AuditedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored event: when it happened, what came with it, from where and when it was recorded; `same` like it."""
+
+    at: datetime
+    metric: str
+    value: int
+    key: str
+    source: str
+    recorded_at: datetime
+    properties: str | None
+    same: int
+
+
+class RejectedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that was not counted, as it came, and why."""
+
+    id: int
+    code: str
+    message: str
+    event: str
+    source: str
+    rejected_at: datetime
+
+
 class ValueOutOfRange(Invalid):
     code, guide, param = "value_out_of_range", "2.1", "value"
     text = f"Invalid value: {{value}} (0 to {MAX_VALUE})"

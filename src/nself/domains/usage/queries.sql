@@ -289,3 +289,36 @@ update billing_usage_imports set
     position = %(position)s, digest = %(digest)s, lines = lines + %(lines)s, received = received + %(received)s, counted = counted + %(counted)s,
     duplicate = duplicate + %(duplicate)s, rejected = rejected + %(rejected)s, updated_at = %(now)s
 where source = %(source)s;
+
+-- name: unfolded
+select
+    (select count(*) from billing_usage_deltas) as pending_deltas,
+    (select coalesce(sum(events), 0)::bigint from billing_usage_deltas) as pending_events,
+    (select min(hour) from billing_usage_deltas) as oldest_pending_hour,
+    (select count(*) from billing_usage_rollups) as hourly_rollups,
+    max(folded_at) as last_fold_at, sum(deltas)::bigint as last_fold_deltas, extract(epoch from max(duration))::float as last_fold_seconds
+from billing_usage_folds;
+
+-- name: audit
+-- `same`: events of one metric, value, instant and content. Two of them are a duplicate only where one was sent twice
+-- without a key: two requests of one millisecond are two.
+select *
+from (
+    select
+        created_at as at, metric_type as metric, value, idempotency_key as key, source, recorded_at, nullif(properties, '') as properties,
+        count(*) over (partition by metric_type, created_at, value, coalesce(properties, '')) as same
+    from billing_usage
+    where
+        user_id = %(user)s and created_at >= %(start)s and created_at < %(end)s
+        and (%(metric)s::text is null or metric_type = %(metric)s)
+) events
+where same > 1 or not %(only_same)s
+order by at, metric, key
+limit %(limit)s;
+
+-- name: rejected
+select id, code, message, event, source, rejected_at
+from billing_usage_rejected
+where %(code)s::text is null or code = %(code)s
+order by id desc
+limit %(limit)s;

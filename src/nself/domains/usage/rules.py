@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo
@@ -25,6 +25,7 @@ from nself.domains.usage.model import (
     BadTime,
     Delta,
     Row,
+    Sum,
     UnreadableEvent,
     ValueOutOfRange,
 )
@@ -307,3 +308,10 @@ def aligned(start: datetime, end: datetime) -> tuple[datetime, datetime]:
     first = floor if floor == start else floor + timedelta(hours=1)
     last = max(first, end.replace(minute=0, second=0, microsecond=0))
     return first, last
+
+
+def joined(aggregation: str, parts: Sequence[Sum]) -> tuple[int, int]:
+    """Number of events and figure of one metric over several parts of a period."""
+    latest = max(parts, key=lambda one: (one.last_at, one.last_value))
+    events, total = sum(one.events for one in parts), sum(int(one.total) for one in parts)
+    return events, value_of(aggregation, events, total, max(one.largest for one in parts), latest.last_value)

@@ -7,7 +7,20 @@ from datetime import date, datetime, timedelta
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.usage.model import CountedEvent, Counts, Delta, Pending, Progress, Reason, Row, Sum, Tally
+from nself.domains.usage.model import (
+    AuditedEvent,
+    CountedEvent,
+    Counts,
+    Delta,
+    Pending,
+    Progress,
+    Reason,
+    RejectedEvent,
+    Row,
+    Sum,
+    Tally,
+    Unfolded,
+)
 from nself.spool.segments import Place
 
 SQL = beside(__file__)
@@ -186,3 +199,21 @@ def advance_import(tx: Tx, source: str, position: int, digest: bytes, tally: Tal
         source=source, position=position, digest=digest, lines=tally.lines, received=tally.events, counted=tally.accepted,
         duplicate=tally.duplicate, rejected=tally.rejected, now=now,
     )  # fmt: skip
+
+
+def unfolded(tx: Tx) -> Unfolded:
+    return tx.one(SQL["unfolded"], Unfolded)
+
+
+def audit(
+    tx: Tx, user: str, metric: str | None, span: tuple[datetime, datetime], only_same: bool, limit: int
+) -> list[AuditedEvent]:
+    """Raw events of `[start, end)`, oldest first; `only_same`: those that have their like."""
+    start, end = span
+    return tx.all(
+        SQL["audit"], AuditedEvent, user=user, metric=metric, start=start, end=end, only_same=only_same, limit=limit
+    )
+
+
+def rejected(tx: Tx, code: str | None, limit: int) -> list[RejectedEvent]:
+    return tx.all(SQL["rejected"], RejectedEvent, code=code, limit=limit)

@@ -84,8 +84,8 @@ def first_events(tx: Tx, user: str, metric: str, span: Period, limit: int) -> li
     return store.first_events(tx, user, metric, *span, limit)
 
 
-def raw(tx: Tx, user: str, metric: str, span: Period) -> list[Sum]:
-    """Step: the same for one user and metric from the raw events alone; at most one sum a UTC year."""
+def raw(tx: Tx, user: str, metric: str | None, span: Period) -> list[Sum]:
+    """Step: the same for one user from the raw events alone; one sum a metric and UTC year."""
     return store.buckets(tx, user, metric, "year", "UTC", *span)
 
 
