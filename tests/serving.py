@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,18 +17,13 @@ from typing import Any, NamedTuple
 from nself.app import App
 from nself.domains.api_key import service as api_key
 from nself.domains.api_key.inputs import CreateApiKey
+from ports import free_port
 
 PATIENCE = 30
 
 
 def new_key(app: App, scopes: str = "usage:write,usage:read,quota") -> str:
     return api_key.create(app, CreateApiKey(name="test", scopes=scopes)).key
-
-
-def free_port() -> int:
-    with socket.socket() as link:
-        link.bind(("127.0.0.1", 0))
-        return link.getsockname()[1]
 
 
 def until(true: Callable[[], object], seconds: float = PATIENCE, what: str = "it did not become true") -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,13 +13,9 @@ from pathlib import Path
 
 from money_bench import Sandbox, until
 
+from ports import free_port
+
 STOP_SECONDS = 20
-
-
-def free_port() -> int:
-    with socket.socket() as link:
-        link.bind(("127.0.0.1", 0))
-        return link.getsockname()[1]
 
 
 def answers(url: str) -> bool:

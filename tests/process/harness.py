@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,9 @@ from nself.db import embedded
 from nself.db.binaries import find_binaries, readable_by
 from nself.process import supervisor
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from ports import free_port
+
 DRIVER = Path(__file__).with_name("driver.py")
 WAIT_SECONDS = 60
 ROWS = ("postgres", "stripe-mock", "http", "worker", "usage-collector", "one", "two", "chatter", "broken")
@@ -36,12 +38,6 @@ def _plain_python() -> tuple[str, str] | None:
 
 
 PLAIN_PYTHON = _plain_python()
-
-
-def free_port() -> int:
-    with socket.socket() as link:
-        link.bind(("127.0.0.1", 0))
-        return link.getsockname()[1]
 
 
 def until(true: Callable[[], object], seconds: float = 15, what: str = "") -> None:
@@ -107,6 +103,7 @@ class Stand:
             out, err = process.communicate(timeout=WAIT_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.communicate()
             raise
         assert process.returncode == code and "Traceback" not in err, f"{words}: {process.returncode}\n{out}\n{err}"
         return subprocess.CompletedProcess(words, process.returncode, out, err)

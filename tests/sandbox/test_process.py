@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,15 +13,10 @@ from typing import Any
 
 import stripe
 
+from ports import free_port
 from sandbox.conftest import Receiver, Sandbox, ask, drafted, paying_customer, sdk
 from sandbox.timing import DAY, advance, at, clocked, invoices, price, ready, subscribe
 from stripe_openapi import validate_traffic
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _command(data: Path, port: int, traffic: Path) -> list[str]:
@@ -57,7 +51,7 @@ def _wait_until_ready(sandbox: Sandbox, process: subprocess.Popen[bytes]) -> Non
 
 
 def test_sigterm_ends_it_in_order(tmp_path: Path) -> None:
-    with _started(tmp_path / "data.db", _free_port()) as (sandbox, process):
+    with _started(tmp_path / "data.db", free_port()) as (sandbox, process):
         with sdk(sandbox.url) as api:
             api.customers.create()
         process.send_signal(signal.SIGTERM)
@@ -66,17 +60,17 @@ def test_sigterm_ends_it_in_order(tmp_path: Path) -> None:
 
 
 def test_a_second_process_on_the_same_file_is_refused(tmp_path: Path) -> None:
-    data, port = tmp_path / "data.db", _free_port()
+    data, port = tmp_path / "data.db", free_port()
     with _started(data, port) as (sandbox, process):
         second = subprocess.run(
-            _command(data, _free_port(), tmp_path / "other"), capture_output=True, timeout=20, check=False
+            _command(data, free_port(), tmp_path / "other"), capture_output=True, timeout=20, check=False
         )
         assert second.returncode == 1
         assert f"{data} is in use by another stripe-sandbox (process {process.pid})" in second.stderr.decode()
         link = tmp_path / "link.db"
         link.symlink_to(data)
         third = subprocess.run(
-            _command(link, _free_port(), tmp_path / "other"), capture_output=True, timeout=20, check=False
+            _command(link, free_port(), tmp_path / "other"), capture_output=True, timeout=20, check=False
         )
         assert (third.returncode, b"is in use by another stripe-sandbox" in third.stderr) == (1, True)
         assert sandbox.admin("GET", "health")["status"] == "ok"
@@ -89,7 +83,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         ("data.db", "nowhere/traffic", "nowhere/traffic: No such file or directory"),
         ("text.db", "traffic", "text.db: file is not a database"),
     ):
-        line = _command(tmp_path / data, _free_port(), tmp_path / traffic)
+        line = _command(tmp_path / data, free_port(), tmp_path / traffic)
         ended = subprocess.run(line, capture_output=True, timeout=20, check=False)
         assert (ended.returncode, ended.stderr.decode()) == (1, f"stripe-sandbox: {tmp_path / told}\n")
 
@@ -107,7 +101,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(tmp_path: Path, receive
     Each client repeats a call with its key until it has an answer. Afterwards every answer that was given is
     true, every invoice was charged once, and each event arrived.
     """
-    data, port = tmp_path / "data.db", _free_port()
+    data, port = tmp_path / "data.db", free_port()
     paid: list[str] = []
     failures: list[BaseException] = []
     stop = threading.Event()
@@ -203,7 +197,7 @@ def _whole_lines(traffic: Path) -> Path:
 
 
 def test_deliveries_resume_after_a_kill(tmp_path: Path, receiver: Receiver) -> None:
-    data, port = tmp_path / "data.db", _free_port()
+    data, port = tmp_path / "data.db", free_port()
     receiver.answers = [500] * 1000
     with _started(data, port) as (sandbox, process), sdk(sandbox.url) as api:
         receiver.subscribe(api)
@@ -223,7 +217,7 @@ def test_deliveries_resume_after_a_kill(tmp_path: Path, receiver: Receiver) -> N
 
 def test_killed_while_time_advances(tmp_path: Path) -> None:
     """The test clock goes on where it was, each step once; the sandbox's own clock keeps what it had gained."""
-    port, data = _free_port(), tmp_path / "data.db"
+    port, data = free_port(), tmp_path / "data.db"
     with _started(data, port) as (sandbox, process), sdk(sandbox.url) as api:
         gained = sandbox.admin("POST", "clock", {"advance": 5 * DAY})["now"]
         customer = clocked(api, "2026-01-31")

@@ -25,9 +25,9 @@ from typing import Any
 
 import pytest
 from money_bench import Sandbox, until
-from money_processes import free_port
 
 from nself.domains.sandbox import rules
+from ports import free_port
 
 COMMAND = "the command itself"
 VICTIMS = ("worker", "http", "stripe-mock", "postgres", COMMAND, "usage-collector")
@@ -63,7 +63,12 @@ class Stand:
 
     def nself(self, *words: str) -> str:
         process = self.command(*words)
-        told, _ = process.communicate(timeout=DEMO_SECONDS)
+        try:
+            told, _ = process.communicate(timeout=DEMO_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
         assert process.returncode == 0, f"{words}: {process.returncode}\n{told}"
         return told
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from money_bench import KEY, REGISTRY, Bench, Sandbox, charge_overage, no_traffic_complaints, until
-from money_processes import free_port, running, sandbox_process
+from money_processes import running, sandbox_process
 
 from nself.app import App
 from nself.config import find_project
@@ -27,6 +27,7 @@ from nself.domains.usage.service.show import months
 from nself.domains.webhook.inputs import UpdateUrl, WebhookStatus
 from nself.domains.webhook.service import endpoints
 from nself.domains.webhook.service import show as webhook
+from ports import free_port
 
 LOG = Path(__file__).parents[3] / "shared" / "data" / "apache-access-2015-05.log.gz"
 CALLS, MEGABYTES = 40, 20  # free in a month

@@ -32,6 +32,8 @@ from nself.process.table import DEFAULT, Service, Table, forwarded, save
 from nself.process.wanted import Wish
 
 DAEMON_SECONDS = 30.0
+ANSWER_SECONDS = 5.0
+"""How long a supervisord that lives may take to answer: it may just be starting."""
 POLL_SECONDS = 0.02
 KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV",
         "SSL_CERT_FILE", "SSL_CERT_DIR")  # fmt: skip
@@ -86,8 +88,11 @@ def log_tail(project: Project, settings: Settings, name: str, lines: int = 3) ->
     return redact(" | ".join(_told(line) for line in text.splitlines()[-lines:] if line.strip()))
 
 
-def _launch(project: Project) -> None:
-    """Start supervisord, detached; back when it answers. Holds the stack lock. Raises SupervisorFailed."""
+def _launch(project: Project) -> bool:
+    """Start supervisord, detached; back when it answers. Holds the stack lock. Raises SupervisorFailed.
+
+    False where the one of a command that was killed came up in the meantime.
+    """
     run = run_folder(project)
     private(socket_folder(project))
     environ = {name: os.environ[name] for name in KEPT if name in os.environ}
@@ -115,8 +120,22 @@ def _launch(project: Project) -> None:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SupervisorFailed(detail=error) from error
-    if done.returncode != 0:
-        raise SupervisorFailed(detail=done.stdout.strip() or f"exit {done.returncode}")
+    if done.returncode == 0:
+        return True
+    if alive(project):
+        return False
+    raise SupervisorFailed(detail=done.stdout.strip() or f"exit {done.returncode}")
+
+
+def _answers(project: Project) -> bool:
+    """Whether the supervisord that lives reads its configuration when it is told to."""
+    deadline = monotonic() + ANSWER_SECONDS
+    while alive(project) and monotonic() < deadline:
+        with suppress(Gone):
+            client(project).nudge()
+            return True
+        time.sleep(POLL_SECONDS)
+    return False
 
 
 def _end_unreachable(project: Project) -> None:
@@ -133,15 +152,11 @@ def _end_unreachable(project: Project) -> None:
 
 def _bring_up(project: Project) -> None:
     """A supervisord that answers and has read the configuration. Holds the stack lock."""
-    if alive(project):
-        try:
-            client(project).nudge()
-            return
-        except Gone:
-            pass
+    while not _answers(project):
         if alive(project):
             _end_unreachable(project)
-    _launch(project)
+        if _launch(project):
+            return
 
 
 Edit = Callable[[wanted.Wanted, int], None]

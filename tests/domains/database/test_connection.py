@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 
 import psycopg
@@ -18,6 +17,7 @@ from nself.db.migrate import available
 from nself.domains.database import service
 from nself.domains.database.inputs import Ping, ShowStatus, TryConnection
 from nself.registry import Registry
+from ports import free_port
 
 NAMES = ["resolve", "connect", "authenticate", "query", "schema"]
 
@@ -81,13 +81,6 @@ def test_every_step_of_a_good_connection(app: App) -> None:
     assert found.steps[4].detail == f"{len(available())} migrations"
 
 
-def closed_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as link:
-        link.bind(("127.0.0.1", 0))
-        return int(link.getsockname()[1])
-
-
 @pytest.mark.parametrize(
     ("url", "step", "cause"),
     [
@@ -100,7 +93,7 @@ def closed_port() -> int:
     ],
 )
 def test_the_failing_step_is_told(tmp_path: Path, registry: Registry, url: str, step: str, cause: str) -> None:
-    app = app_at(tmp_path, url.replace("{closed}", str(closed_port())), registry)
+    app = app_at(tmp_path, url.replace("{closed}", str(free_port())), registry)
     found = service.try_connection(app, TryConnection())
     states = {one.step: one.state for one in found.steps}
     at = NAMES.index(step)

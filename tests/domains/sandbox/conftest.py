@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from nself.cli import main
-from serving import free_port, until
+from ports import free_port
+from serving import until
 from stripe_openapi import validate_traffic
 
 KEY = "sk_test_hands_of_an_operator"

@@ -11,7 +11,8 @@ import pytest
 from domains.sandbox.conftest import KEY, Run, Sandbox
 from nself.core.entrypoint import Command
 from nself.registry import Registry
-from serving import free_port, until
+from ports import free_port
+from serving import until
 
 
 def test_the_clock_goes_forward_and_tells_what_happened(run: Run, sandbox: Sandbox) -> None:

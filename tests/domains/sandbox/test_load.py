@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from domains.sandbox.conftest import Run, Sandbox
-from serving import free_port
+from ports import free_port
 
 CUSTOMER = {"object": "customer", "id": "cus_mine", "email": "me@example.com", "address": {"country": "US"}}
 SUBSCRIPTION = {

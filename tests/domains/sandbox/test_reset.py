@@ -15,7 +15,7 @@ import pytest
 from nself.core.project import Project
 from nself.domains.sandbox import rules
 from nself.process.table import DEFAULT
-from serving import free_port
+from ports import free_port
 from stripe_openapi import validate_traffic
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "process"))
