@@ -38,10 +38,15 @@ select tablename, indexdef from pg_indexes
 where schemaname = 'billing' and indexname not in (select conname from pg_constraint) and tablename <> 'schema_migrations'
 order by 1, 2
 """
+VIEWS = """
+select c.relname, pg_get_viewdef(c.oid)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = 'billing' and c.relkind = 'v' order by 1
+"""
 
 
 def describe(conninfo: str) -> str:
-    """Tables with columns, then constraints and indexes, in order of their names."""
+    """Tables with columns, then constraints, indexes and views, in order of their names."""
     parts = [
         "-- The sum of the migrations, for reading. Written by `python tests/architecture/schema.py`, checked by a test.\n"
     ]
@@ -53,6 +58,7 @@ def describe(conninfo: str) -> str:
             parts.append(f"alter table {table} add constraint {name} {text};")
         parts.append("")
         parts.extend(f"{text};" for _, text in connection.execute(INDEXES).fetchall())
+        parts.extend(f"\ncreate view {name} as\n{text}" for name, text in connection.execute(VIEWS).fetchall())
     return "\n".join(parts) + "\n"
 
 

@@ -8,7 +8,7 @@ import pytest
 DISTRIBUTED = [
     "billing_usage_keys", "billing_usage", "billing_usage_deltas", "billing_usage_rollups", "billing_quotas",
     "billing_quota_counters", "billing_quota_reservations", "billing_quota_resets", "billing_quota_blocks",
-    "billing_quota_overrides", "billing_quota_notices",
+    "billing_quota_overrides", "billing_quota_notices", "billing_usage_adjustments",
 ]  # fmt: skip
 REFERENCE = ["billing_plan_quotas"]
 

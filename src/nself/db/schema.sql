@@ -240,6 +240,23 @@ create table billing_usage (
     recorded_at timestamp with time zone not null
 ) -- partitioned;
 
+create table billing_usage_adjustments (
+    user_id text not null,
+    idempotency_key text not null,
+    revision integer not null,
+    kind text not null,
+    counts boolean not null,
+    value bigint not null,
+    value_before bigint not null,
+    metric_type text not null,
+    created_at timestamp with time zone not null,
+    duplicate_of text,
+    reason text,
+    actor text not null,
+    adjusted_at timestamp with time zone not null,
+    superseded_at timestamp with time zone
+);
+
 create table billing_usage_deltas (
     user_id text not null,
     id bigint not null generated always as identity,
@@ -379,6 +396,10 @@ alter table billing_quotas add constraint billing_quotas_period_check CHECK ((pe
 alter table billing_quotas add constraint billing_quotas_pkey PRIMARY KEY (user_id, metric_type);
 alter table billing_usage add constraint billing_usage_pkey PRIMARY KEY (user_id, created_at, idempotency_key);
 alter table billing_usage add constraint billing_usage_value_check CHECK ((value >= 0));
+alter table billing_usage_adjustments add constraint billing_usage_adjustments_kind_check CHECK ((kind = ANY (ARRAY['void'::text, 'duplicate'::text, 'correct'::text])));
+alter table billing_usage_adjustments add constraint billing_usage_adjustments_pkey PRIMARY KEY (user_id, idempotency_key, revision);
+alter table billing_usage_adjustments add constraint billing_usage_adjustments_revision_check CHECK ((revision > 0));
+alter table billing_usage_adjustments add constraint billing_usage_adjustments_value_check CHECK ((value >= 0));
 alter table billing_usage_deltas add constraint billing_usage_deltas_pkey PRIMARY KEY (user_id, metric_type, hour, id);
 alter table billing_usage_folds add constraint billing_usage_folds_pkey PRIMARY KEY (shard);
 alter table billing_usage_imports add constraint billing_usage_imports_pkey PRIMARY KEY (source);
@@ -400,6 +421,20 @@ CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (
 CREATE UNIQUE INDEX billing_jobs_one ON billing.billing_jobs USING btree (type) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_overage_updates_newest ON billing.billing_overage_updates USING btree (user_id, livemode, metric_type, period_start, period_end, id);
 CREATE INDEX billing_quota_reservations_held ON billing.billing_quota_reservations USING btree (user_id, metric_type, expires_at) WHERE (state = 'held'::text);
+CREATE UNIQUE INDEX billing_usage_adjustments_standing ON billing.billing_usage_adjustments USING btree (user_id, idempotency_key) WHERE (superseded_at IS NULL);
 CREATE INDEX billing_webhook_events_open ON billing.billing_webhook_events USING btree (object_id, id) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
 CREATE UNIQUE INDEX billing_webhook_events_once ON billing.billing_webhook_events USING btree (event_id) WHERE (status <> 'duplicate'::text);
 CREATE INDEX billing_webhook_objects_due ON billing.billing_webhook_objects USING btree (next_at) WHERE (next_at IS NOT NULL);
+
+create view billing_usage_counted as
+ SELECT event.user_id,
+    event.metric_type,
+    COALESCE(adjustment.value, event.value) AS value,
+    event.created_at,
+    event.idempotency_key,
+    event.properties,
+    event.source,
+    event.recorded_at
+   FROM (billing_usage event
+     LEFT JOIN billing_usage_adjustments adjustment ON (((adjustment.user_id = event.user_id) AND (adjustment.idempotency_key = event.idempotency_key) AND (adjustment.superseded_at IS NULL))))
+  WHERE (adjustment.counts IS NOT FALSE);

@@ -13,8 +13,8 @@ import msgspec
 
 from nself.core.errors import BillingError
 from nself.domains.usage import rules
+from nself.domains.usage.errors import UnreadableEvent
 from nself.domains.usage.inputs import UsageEvent
-from nself.domains.usage.model import UnreadableEvent
 from nself.domains.usage.rules import UNREADABLE
 from nself.domains.usage.service.record import Given, Written
 from nself.http import answer

@@ -18,8 +18,9 @@ from metering import METRICS, app_on, fresh, law, people
 from nself.app import App
 from nself.core.errors import MissingParameter
 from nself.db.server import DatabaseUnavailable
+from nself.domains.usage.errors import NothingDamaged
 from nself.domains.usage.inputs import RecordUsage, ShowCollector, ShowUsage, SkipDamage, UsageEvent
-from nself.domains.usage.model import CollectorStatus, Drained, NothingDamaged
+from nself.domains.usage.model import CollectorStatus, Drained
 from nself.domains.usage.service import collector, record, show
 from nself.spool import segments
 from nself.spool.errors import BufferDamaged, BufferFull

@@ -15,8 +15,9 @@ import pytest
 from metering import app_on, count_access_log, database_on, fresh, law, people, sample, status
 from nself.app import App
 from nself.core.errors import BillingError
+from nself.domains.usage.errors import ImportDiffers, UnreadableImport
 from nself.domains.usage.inputs import AggregateUsage, ImportUsage, ShowUsage
-from nself.domains.usage.model import ImportDiffers, Imported, UnreadableImport
+from nself.domains.usage.model import Imported
 from nself.domains.usage.service import aggregate, import_file, show
 
 LINE = '{host} - - [{day:02}/Feb/2026:10:00:{second:02} +0000] "GET /{path} HTTP/1.1" 200 {size} "-" "curl"'

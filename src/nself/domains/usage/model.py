@@ -1,4 +1,4 @@
-"""Nouns and errors of metering."""
+"""Nouns of metering."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
-
-from nself.core.errors import Conflict, Invalid, NotFound
-
-MAX_VALUE = 10**15
-MAX_KEY = 255
-MAX_NAME = 255
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -173,7 +167,8 @@ class Reason(msgspec.Struct, frozen=True):
 class Conservation(msgspec.Struct, frozen=True, kw_only=True):
     """The law of metering. `pending` is stored and counted in every answer, but not yet folded into rollups.
 
-    `buffered` of them are on disk and not yet in the database: they are in no answer but this one.
+    `buffered` of them are on disk and not yet in the database: they are in no answer but this one. Of the duplicate,
+    `deduplicated` were stored and taken out later; of the rejected, `voided`.
     """
 
     accepted: int
@@ -184,6 +179,8 @@ class Conservation(msgspec.Struct, frozen=True, kw_only=True):
     buffered: int
     balanced: bool
     raw_events: int
+    deduplicated: int
+    voided: int
     last_recorded_at: datetime | None
     last_fold_at: datetime | None
     rejected_by_reason: list[Reason]
@@ -195,6 +192,8 @@ class Counts(msgspec.Struct, frozen=True):
     received: int
     duplicate: int
     rejected: int
+    deduplicated: int
+    voided: int
     rolled_up: int
     pending: int
     raw_events: int
@@ -320,11 +319,15 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored event: when it happened, what came with it, from where and when it was recorded; `same` like it."""
+    """A stored event: when it happened, what came with it, from where and when it was recorded; `same` like it.
+
+    `counted` is what it counts now, None where it was taken out.
+    """
 
     at: datetime
     metric: str
     value: int
+    counted: int | None
     key: str
     source: str
     recorded_at: datetime
@@ -341,59 +344,3 @@ class RejectedEvent(msgspec.Struct, frozen=True, kw_only=True):
     event: str
     source: str
     rejected_at: datetime
-
-
-class ValueOutOfRange(Invalid):
-    code, guide, param = "value_out_of_range", "2.1", "value"
-    text = f"Invalid value: {{value}} (0 to {MAX_VALUE})"
-
-
-class BadKey(Invalid):
-    code, guide, param = "key_invalid", "2.3", "key"
-    text = f"Invalid key: 1 to {MAX_KEY} printable characters are needed"
-
-
-class BadTime(Invalid):
-    code, guide, param = "timestamp_out_of_range", "2.4", "at"
-    text = "Invalid time: {at} ({detail})"
-
-
-class KeyReused(Conflict):
-    code, type, guide, param = "idempotency_error", "idempotency_error", "10.6", "key"
-    text = "Keys for idempotent requests can only be used with the same parameters they were first used with: {key}"
-
-
-class UnreadableEvent(Invalid):
-    code = "unreadable_event"
-    text = "Invalid usage event: {detail}"
-    hints = ("nself billing usage record --help",)
-
-
-class BatchTooLarge(Invalid):
-    status = 413
-    code = "batch_too_large"
-    text = "{count} usage events in one request; the most is {limit}"
-    hints = ("nself env get USAGE_MAX_BATCH",)
-
-
-class NothingDamaged(Conflict):
-    code, guide, param = "buffer_sound", "2.4", "segment"
-    text = "{what} of the usage buffer is not damaged; nothing was skipped"
-    hints = ("nself billing usage collector-status",)
-
-
-class NoSuchFile(NotFound):
-    code, param = "no_such_file", "file"
-    text = "No such file: {path}"
-
-
-class UnreadableImport(Invalid):
-    code, param = "unreadable_import", "file"
-    text = "{path} cannot be imported: {detail}"
-    hints = ("nself billing usage import --help",)
-
-
-class ImportDiffers(Conflict):
-    code, param = "import_differs", "file"
-    text = "{path} begins like {other}, but is not the same up to byte {position}, where the import of that file stands; nothing was imported"
-    hints = ("nself billing usage import {path} --origin NAME",)

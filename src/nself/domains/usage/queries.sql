@@ -95,7 +95,7 @@ from (
     where hour >= %(first)s and hour < %(last)s and (%(users)s::text[] is null or user_id = any(%(users)s))
     union all
     select user_id, metric_type, 1, value, value, value, created_at
-    from billing_usage
+    from billing_usage_counted
     where
         ((created_at >= %(start)s and created_at < least(%(first)s, %(end)s)) or (created_at >= %(last)s and created_at < %(end)s))
         and (%(users)s::text[] is null or user_id = any(%(users)s))
@@ -119,7 +119,7 @@ select
     user_id, metric_type, count(*) as events, sum(value) as total, max(value) as largest,
     (array_agg(value order by created_at desc, value desc))[1] as last_value, max(created_at) as last_at,
     date_trunc(%(unit)s::text, created_at, %(zone)s::text) as bucket
-from billing_usage
+from billing_usage_counted
 where
     user_id = %(user)s and created_at >= %(start)s and created_at < %(end)s
     and (%(metric)s::text is null or metric_type = %(metric)s)
@@ -137,7 +137,7 @@ order by month;
 
 -- name: first_events
 select created_at as at, value, idempotency_key as key, source, recorded_at
-from billing_usage
+from billing_usage_counted
 where user_id = %(user)s and metric_type = %(metric)s and created_at >= %(start)s and created_at < %(end)s
 order by created_at, idempotency_key
 limit %(limit)s;
@@ -148,6 +148,8 @@ select
     (select coalesce(sum(received), 0)::bigint from billing_usage_intake) as received,
     (select coalesce(sum(duplicate), 0)::bigint from billing_usage_intake) as duplicate,
     (select count(*) from billing_usage_rejected) as rejected,
+    (select count(*) from billing_usage_adjustments where superseded_at is null and kind = 'duplicate') as deduplicated,
+    (select count(*) from billing_usage_adjustments where superseded_at is null and kind = 'void') as voided,
     (select coalesce(sum(events), 0)::bigint from billing_usage_rollups) as rolled_up,
     (select coalesce(sum(events), 0)::bigint from billing_usage_deltas) as pending,
     (select count(*) from billing_usage) as raw_events,
@@ -156,7 +158,11 @@ select
 
 -- name: rejected_reasons
 select code, count(*) as events, min(message) as example
-from billing_usage_rejected
+from (
+    select code, message from billing_usage_rejected
+    union all
+    select 'voided', reason from billing_usage_adjustments where superseded_at is null and kind = 'void'
+) refused
 group by code
 order by events desc, code;
 
@@ -300,17 +306,26 @@ select
 from billing_usage_folds;
 
 -- name: audit
--- `same`: events of one metric, value, instant and content. Two of them are a duplicate only where one was sent twice
--- without a key: two requests of one millisecond are two.
+-- `same`: events that count, of one metric, value, instant and content. Two of them are a duplicate only where one was sent
+-- twice without a key: two requests of one millisecond are two.
 select *
 from (
     select
-        created_at as at, metric_type as metric, value, idempotency_key as key, source, recorded_at, nullif(properties, '') as properties,
-        count(*) over (partition by metric_type, created_at, value, coalesce(properties, '')) as same
-    from billing_usage
+        event.created_at as at, event.metric_type as metric, event.value, event.idempotency_key as key, event.source,
+        event.recorded_at, nullif(event.properties, '') as properties,
+        case when adjustment.counts is not false then coalesce(adjustment.value, event.value) end as counted,
+        case when adjustment.counts is not false then
+            count(*) filter (where adjustment.counts is not false) over (
+                partition by event.metric_type, event.created_at, event.value, coalesce(event.properties, '')
+            )
+        else 0 end as same
+    from billing_usage event
+    left join billing_usage_adjustments adjustment
+        on adjustment.user_id = event.user_id and adjustment.idempotency_key = event.idempotency_key
+        and adjustment.superseded_at is null
     where
-        user_id = %(user)s and created_at >= %(start)s and created_at < %(end)s
-        and (%(metric)s::text is null or metric_type = %(metric)s)
+        event.user_id = %(user)s and event.created_at >= %(start)s and event.created_at < %(end)s
+        and (%(metric)s::text is null or event.metric_type = %(metric)s)
 ) events
 where same > 1 or not %(only_same)s
 order by at, metric, key

@@ -16,19 +16,9 @@ from nself.core import period
 from nself.core.errors import InvalidInteger, InvalidParameter, MissingParameter, UnknownParameter
 from nself.domains.catalog.model import NoSuchMetric
 from nself.domains.customer.rules import is_name
+from nself.domains.usage.errors import MAX_KEY, MAX_NAME, MAX_VALUE, BadKey, BadTime, UnreadableEvent, ValueOutOfRange
 from nself.domains.usage.inputs import UsageEvent
-from nself.domains.usage.model import (
-    MAX_KEY,
-    MAX_NAME,
-    MAX_VALUE,
-    BadKey,
-    BadTime,
-    Delta,
-    Row,
-    Sum,
-    UnreadableEvent,
-    ValueOutOfRange,
-)
+from nself.domains.usage.model import Delta, Row, Sum
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(minutes=5)

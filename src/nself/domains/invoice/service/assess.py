@@ -103,6 +103,11 @@ def invoiced_lines(app: App, tx: Tx, user: str) -> list[InvoicedLine]:
     return store.user_lines(tx, user, app.settings.live)
 
 
+def invoiced_periods(app: App, tx: Tx, user: str) -> list[Period]:
+    """Step: the periods of which something was billed to `user`, or is on its way."""
+    return sorted({Period(one.period_start, one.period_end) for one in invoiced_lines(app, tx, user)})
+
+
 def months_of(app: App, tx: Tx, user: str) -> set[datetime]:
     """Step: beginnings of the periods of which something was billed to `user`, or decided."""
     lines, overrides = invoiced_lines(app, tx, user), store.overrides(tx, [user], app.settings.live)

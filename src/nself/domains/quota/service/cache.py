@@ -48,9 +48,14 @@ def _clear(app: App, pattern: str) -> int:
 def _forget(app: App, users: list[str]) -> int:
     def work(tx: Tx) -> int:
         aggregate.lock_users(tx, users)
-        return store.stale_counters(tx, users, "*")
+        return forget(tx, users)
 
     return app.db.transact(work)
+
+
+def forget(tx: Tx, users: list[str]) -> int:
+    """Step: counters of `users`, whose locks the caller holds, are counted anew; their number."""
+    return store.stale_counters(tx, users, "*")
 
 
 def _expired(app: App) -> ClearedCache:

@@ -13,8 +13,9 @@ from nself.app import App
 from nself.core.errors import BillingError, MissingParameter
 from nself.db.connect import Tx
 from nself.domains.usage import store
+from nself.domains.usage.errors import NothingDamaged
 from nself.domains.usage.inputs import ShowCollector, SkipDamage
-from nself.domains.usage.model import CollectorStatus, Drained, NothingDamaged, Problem, Row, Skipped
+from nself.domains.usage.model import CollectorStatus, Drained, Problem, Row, Skipped
 from nself.domains.usage.service import buffer, record
 from nself.domains.usage.service.buffer import Kept, Reason
 from nself.domains.usage.service.record import Given, Outcome
@@ -26,6 +27,8 @@ from nself.spool.segments import Place, Record, Waiting
 DRAIN_EVENTS = 10_000
 """Most events of one transaction, where one record has not more."""
 MAX_CHUNKS = 100_000
+LOOK = 10_000
+"""Events that are read at once in search of one."""
 
 
 class Refused(BillingError):
@@ -204,6 +207,19 @@ def forget(app: App) -> None:
     """What is buffered is gone: for a sandbox that begins anew. Raises BufferUnwritable."""
     if app.project.spool.is_dir():
         app.spool.forget()
+
+
+def holds(app: App, key: str) -> bool:
+    """Whether an event with `key` waits on disk."""
+    place = _place(app)
+    while True:
+        records, end = app.spool.read(place, LOOK)
+        if not records:
+            return False
+        for one in records:
+            if any(event.key == key for event in buffer.read(one.payload).events):
+                return True
+        place = end
 
 
 def waiting(app: App) -> Waiting:

@@ -21,16 +21,9 @@ from nself.domains.catalog import rules as catalog_rules
 from nself.domains.catalog import service as catalog
 from nself.domains.customer import service as customer
 from nself.domains.usage import rules, store
+from nself.domains.usage.errors import ImportDiffers, NoSuchFile, UnreadableEvent, UnreadableImport
 from nself.domains.usage.inputs import ImportUsage, UsageEvent
-from nself.domains.usage.model import (
-    ImportDiffers,
-    Imported,
-    NoSuchFile,
-    Progress,
-    Tally,
-    UnreadableEvent,
-    UnreadableImport,
-)
+from nself.domains.usage.model import Imported, Progress, Tally
 from nself.domains.usage.service import record
 from nself.domains.usage.service.record import Given
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 
 from nself.app import App
@@ -78,15 +80,16 @@ def show_formula(app: App, given: ShowFormula) -> Formula:
 
 def compare(app: App, given: CompareUsage) -> list[Compared]:
     """Raw events beside what is answered, a row a metric. Raises NoSuchUser, NoSuchMetric, InvalidParameter."""
-    metrics = _metrics(app, given.user, given.metric)
-    span = _span(app, given.start, given.end)
+    metrics = require(app, given.user, given.metric)
+    asked = span(app, given.start, given.end)
     with app.db.snapshot() as tx:
-        raw = _figures(metrics, show.raw(tx, given.user, given.metric, span))
-        kept = _figures(metrics, show.totals(tx, [given.user], given.metric, span))
+        raw = figures(metrics, show.raw(tx, given.user, given.metric, asked))
+        kept = figures(metrics, show.totals(tx, [given.user], given.metric, asked))
     return [_compared(given.user, name, metrics[name], raw.get(name), kept.get(name)) for name in metrics]
 
 
-def _metrics(app: App, user: str, metric: str | None) -> dict[str, Metric]:
+def require(app: App, user: str, metric: str | None) -> dict[str, Metric]:
+    """The metrics that were asked for. Raises NoSuchUser, NoSuchMetric."""
     file = catalog.metric_file(app)
     if metric is not None:
         catalog_rules.require(file, metric)
@@ -94,20 +97,20 @@ def _metrics(app: App, user: str, metric: str | None) -> dict[str, Metric]:
     return {name: one for name, one in file.metrics.items() if metric in (None, name)}
 
 
-def _span(app: App, start: str | None, end: str | None) -> Period:
-    """`end` as a date is a whole day. Without `start` it is this month's; without `end` it is now."""
+def span(app: App, start: str | None, end: str | None) -> Period:
+    """What a command asks for: `end` as a date is a whole day. Without `start` it is this month's; without `end` it is now."""
     now, tz = app.clock(), app.timezone
     month = period.containing(now, "month", tz)
-    span = Period(
+    asked = Period(
         period.instant(start, tz, "start") if start else month.start,
         period.instant(end, tz, "end", end=True) if end else max(month.end, now),
     )
-    if span.start >= span.end:
+    if asked.start >= asked.end:
         raise InvalidParameter("--start must be before --end", "start")
-    return span
+    return asked
 
 
-def _figures(metrics: dict[str, Metric], sums: list[Sum]) -> dict[str, tuple[int, int]]:
+def figures(metrics: Mapping[str, Metric], sums: Sequence[Sum]) -> dict[str, tuple[int, int]]:
     """Events and figure by metric; raw events come a part each UTC year."""
     parts: dict[str, list[Sum]] = {}
     for one in sums:
@@ -137,10 +140,10 @@ def _compared(
 
 def audit(app: App, given: AuditUsage) -> list[AuditedEvent]:
     """Stored events of a day or this month, oldest first. Raises NoSuchUser, NoSuchMetric, InvalidParameter."""
-    _metrics(app, given.user, given.metric)
-    span = _span(app, given.date, given.date)
+    require(app, given.user, given.metric)
+    asked = span(app, given.date, given.date)
     with app.db.reading() as tx:
-        return store.audit(tx, given.user, given.metric, span, given.check_duplicates, given.limit)
+        return store.audit(tx, given.user, given.metric, asked, given.check_duplicates, given.limit)
 
 
 def list_rejected(app: App, given: ListRejected) -> list[RejectedEvent]:

@@ -17,8 +17,9 @@ from nself.domains.catalog import service as catalog
 from nself.domains.customer import service as customer
 from nself.domains.customer.model import NoSuchUser
 from nself.domains.usage import rules, store
+from nself.domains.usage.errors import BatchTooLarge, KeyReused
 from nself.domains.usage.inputs import RecordUsage, UsageEvent
-from nself.domains.usage.model import BatchTooLarge, Intake, KeyReused, Recorded, Refused, Row
+from nself.domains.usage.model import Intake, Recorded, Refused, Row
 from nself.domains.usage.service import buffer
 from nself.domains.usage.service.buffer import Reason
 
@@ -107,10 +108,15 @@ def check(app: App, events: Sequence[Given], now: datetime) -> tuple[list[tuple[
     return without_strangers(app, *examine(app, events, now))
 
 
-def examine(app: App, events: Sequence[Given], now: datetime) -> tuple[list[tuple[int, Row]], dict[int, BillingError]]:
-    """What can be said without the database: numbered rows, and why the others can be none."""
+def examine(
+    app: App, events: Sequence[Given], now: datetime, prefix: str | None = None
+) -> tuple[list[tuple[int, Row]], dict[int, BillingError]]:
+    """What can be said without the database: numbered rows, and why the others can be none.
+
+    `prefix` begins the keys of events without one; None draws it.
+    """
     metrics, tz = catalog.metrics(app), app.timezone
-    prefix = uuid.uuid4().hex
+    prefix = prefix or uuid.uuid4().hex
     rows: list[tuple[int, Row]] = []
     refused: dict[int, BillingError] = {}
     for at, given in enumerate(events):
@@ -166,15 +172,8 @@ def store_rows(
     written: Written | None = None,
 ) -> Outcome:
     """Step: count `rows`, keep what was refused with its reason, note the intake."""
-    refused = dict(refused)
-    duplicates: set[int] = set()
-    old = _store(tx, rows, source, now) if rows else set[int]()
-    if old:
-        reused = store.reused_keys(tx, sorted(old))
-        refused |= {at: KeyReused(key=row.key) for at, row in rows if at in reused}
-        duplicates = old - reused
-    if len(old) < len(rows):
-        store.add_deltas(tx, rules.deltas(row for at, row in rows if at not in old))
+    duplicates, reused = _count(tx, rows, source, now)
+    refused = refused | reused
     if refused:
         kept = _reasons(events, refused, written)
         store.add_rejected(
@@ -187,6 +186,24 @@ def store_rows(
         )
     store.add_intake(tx, source, len(events), len(duplicates), now)
     return Outcome(refused, frozenset(duplicates))
+
+
+def replay_rows(tx: Tx, rows: Sequence[tuple[int, Row]], source: str, now: datetime) -> Outcome:
+    """Step: count `rows`, whose events were taken in and refused before: the intake has them already."""
+    duplicates, reused = _count(tx, rows, source, now)
+    store.add_intake(tx, source, 0, len(duplicates), now)
+    return Outcome(reused, frozenset(duplicates))
+
+
+def _count(
+    tx: Tx, rows: Sequence[tuple[int, Row]], source: str, now: datetime
+) -> tuple[set[int], dict[int, BillingError]]:
+    """Store what is new; the numbers of duplicates, and of those whose key stands for something else."""
+    old = _store(tx, rows, source, now) if rows else set[int]()
+    reused = store.reused_keys(tx, sorted(old)) if old else set[int]()
+    if len(old) < len(rows):
+        store.add_deltas(tx, rules.deltas(row for at, row in rows if at not in old))
+    return old - reused, {at: KeyReused(key=row.key) for at, row in rows if at in reused}
 
 
 def _store(tx: Tx, rows: Sequence[tuple[int, Row]], source: str, now: datetime) -> set[int]:

@@ -64,6 +64,11 @@ def given_period(app: App, text: str | None, month: str | None = None) -> Period
     return period.month(asked, app.timezone) if asked else period.containing(app.clock(), "month", app.timezone)
 
 
+def always(app: App) -> Period:
+    """All the time of which there can be usage."""
+    return Period(rules.EARLIEST, app.clock() + rules.AHEAD)
+
+
 def totals(tx: Tx, users: list[str] | None, metric: str | None, span: Period) -> list[Sum]:
     """Step: exact sums by user and metric in `span`; `users` None is everybody."""
     return store.totals(tx, users, metric, rules.aligned(*span), *span)
@@ -119,16 +124,20 @@ def status(app: App, given: UsageStatus) -> Conservation:
     with app.db.snapshot() as tx:
         counts, reasons = store.counts(tx), store.rejected_reasons(tx)
     buffered = collector.waiting(app).events
+    duplicate, rejected = counts.duplicate + counts.deduplicated, counts.rejected + counts.voided
+    kept = counts.rolled_up + counts.pending
     return Conservation(
         accepted=counts.received + buffered,
         counted=counts.rolled_up,
-        duplicate=counts.duplicate,
-        rejected=counts.rejected,
+        duplicate=duplicate,
+        rejected=rejected,
         pending=counts.pending + buffered,
         buffered=buffered,
-        balanced=counts.received == counts.rolled_up + counts.duplicate + counts.rejected + counts.pending
-        and counts.raw_events == counts.rolled_up + counts.pending,
+        balanced=counts.received == kept + duplicate + rejected
+        and counts.raw_events == kept + counts.deduplicated + counts.voided,
         raw_events=counts.raw_events,
+        deduplicated=counts.deduplicated,
+        voided=counts.voided,
         last_recorded_at=counts.last_recorded_at,
         last_fold_at=counts.last_fold_at,
         rejected_by_reason=reasons,

@@ -1,0 +1,1 @@
+"""Repair of usage: single events and rollups are put right, in the open; no event is ever changed or erased."""

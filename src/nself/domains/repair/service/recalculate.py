@@ -1,0 +1,34 @@
+"""Rollups and quota counters anew from the events."""
+
+from __future__ import annotations
+
+from nself import log
+from nself.app import App
+from nself.db.connect import Tx
+from nself.domains.repair import rules, store
+from nself.domains.repair.inputs import RecalculateUsage
+from nself.domains.repair.model import Hour, Recalculated
+from nself.domains.repair.service import steps
+from nself.domains.usage.service import inspect, show
+
+
+def recalculate(app: App, given: RecalculateUsage) -> Recalculated:
+    """Raises NoSuchUser, NoSuchMetric, InvalidParameter, PeriodInvoiced, MissingParameter."""
+    inspect.require(app, given.user, given.metric)
+    asked = show.given_period(app, given.period, given.month) if given.period or given.month else show.always(app)
+
+    def work(tx: Tx) -> Recalculated:
+        steps.lock(tx, given.user)
+        hours = store.wrong_hours(tx, given.user, given.metric, rules.whole_hours(*asked))
+
+        def change() -> None:
+            steps.recompute(tx, {Hour(given.user, one.metric, one.hour) for one in hours})
+
+        instants = {one.hour for one in hours}
+        changes = steps.changed(app, tx, given.user, instants, given.invoiced, given.execute, change)
+        return Recalculated(user=given.user, executed=given.execute, hours=hours, changes=changes)
+
+    done = steps.attempt(app, given.execute, given.reason, work)
+    if done.executed:
+        log.info("usage_recalculated", user=given.user, hours=len(done.hours))
+    return done
