@@ -8,6 +8,7 @@ import xmlrpc.client
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
+from xml.parsers.expat import ExpatError
 
 RPC_SECONDS = 15.0
 
@@ -65,7 +66,12 @@ class Client:
         try:
             with proxy:
                 return getattr(proxy.supervisor, method)(*args)
-        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+        except (
+            OSError,
+            http.client.HTTPException,
+            xmlrpc.client.Error,
+            ExpatError,
+        ) as error:  # the last: half an answer
             raise Gone(str(error)) from error
 
     def states(self) -> dict[str, State]:

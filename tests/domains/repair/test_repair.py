@@ -185,7 +185,10 @@ def test_events_that_their_senders_told_apart_are_only_taken_when_asked(app: App
     assert (done.changes, used(app, user)) == (tried.changes, 15)
     assert adjust.deduplicate(app, DeduplicateUsage(**given, execute=True)).duplicates == []  # type: ignore[arg-type]
     listed = inspect.audit(app, AuditUsage(user=user, date="2026-02-01"))
-    assert sorted((one.counted is not None, one.same) for one in listed) == [(False, 0)] * 2 + [(True, 1)] + [(True, 2)] * 2
+    assert (
+        sorted((one.counted is not None, one.same) for one in listed)
+        == [(False, 0)] * 2 + [(True, 1)] + [(True, 2)] * 2
+    )
     done = adjust.deduplicate(app, DeduplicateUsage(**given, own_keys=True, execute=True))  # type: ignore[arg-type]
     assert (len(done.duplicates), used(app, user)) == (1, 10)
     key = done.duplicates[0].key
