@@ -94,7 +94,10 @@ def ingest(app: App, events: Sequence[Given], source: str, written: Written | No
         outcome = app.db.transact(lambda tx: store_rows(tx, events, known, refused_all, source, now, written))
     except Exception as error:
         away = unavailable(error)
-        if not away or not buffer.enabled(app):
+        if not away:
+            raise
+        if not buffer.enabled(app):
+            buffer.refuse(app, away, source, len(events))
             raise
         buffer.keep(app, [(events[at], row) for at, row in rows], _reasons(events, refused, written), source, now, away)
         return Outcome(refused, frozenset(), buffered=True)
