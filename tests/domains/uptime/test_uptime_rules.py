@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,7 +35,7 @@ spans = st.lists(
 
 def in_order(found: list[Period]) -> bool:
     return all(one.start < one.end for one in found) and all(
-        before.end < after.start for before, after in zip(found, found[1:], strict=False)
+        before.end < after.start for before, after in itertools.pairwise(found)
     )
 
 
@@ -59,7 +59,6 @@ def pause(name: str, kind: Any, start: int, end: int, **more: Any) -> Interrupti
 
 
 FRAME = Period(at(0), at(LAST))
-Downtimes = Callable[..., list[tuple[int, int, str]]]
 
 
 def downtimes(runs: list[Run], *pauses: Interruption, now: int = LAST) -> list[tuple[int, int, str]]:
