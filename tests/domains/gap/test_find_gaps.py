@@ -96,6 +96,14 @@ def test_a_steady_stream_is_watched_by_the_minute_and_a_burst_is_not_one() -> No
     assert rules.length(found.span).startswith(("5h", "6h", "7h"))
 
 
+@pytest.mark.parametrize("minute", [0, 59])
+def test_once_a_day_is_a_rhythm(minute: int) -> None:
+    events = every(timedelta(minutes=1), 30, lambda at: (at.hour, at.minute) == (12, minute))
+    assert silences(events, Period(BEGIN, BEGIN + 30 * DAY)) == []
+    (found,) = silences([at for at in events if not 20 <= (at - BEGIN).days < 27], Period(BEGIN, BEGIN + 30 * DAY))
+    assert rules.length(found.span) == "8d00h" and found.expected == 7
+
+
 def hash_of(at: datetime) -> int:
     return (at.day * 24 + at.hour) * 7919 % 101
 

@@ -31,10 +31,6 @@ def floor(at: datetime, size: timedelta) -> datetime:
     return at - (at - EPOCH) % size
 
 
-def ceil(at: datetime, size: timedelta) -> datetime:
-    return at + (EPOCH - at) % size
-
-
 def hours_of(span: Period) -> Iterator[Period]:
     """The UTC hours that `span` touches, each cut to what lies in it."""
     hour = floor(span.start, HOUR)
@@ -72,8 +68,15 @@ class Rhythm:
         return 24 * day + local.hour
 
     def _others(self, silence: Period) -> Counter[int]:
-        """Hours of each slot, without those that `silence` fills: a silence is no evidence for itself."""
-        filled = Counter(self.slot(hour.start) for hour in hours_of(silence) if hour.end - hour.start == HOUR)
+        """Hours of each slot, without those that `silence` fills: a silence is no evidence for itself.
+
+        The hour with which it begins has the event before it.
+        """
+        filled = Counter(
+            self.slot(hour.start)
+            for hour in hours_of(silence)
+            if hour.start > silence.start and hour.end - hour.start == HOUR
+        )
         return self.hours - filled
 
     def chance(self, part: Period, silence: Period) -> float:
@@ -94,8 +97,8 @@ class Rhythm:
         return round(found)
 
     def _beats(self, span: Period) -> Iterator[tuple[int, int]]:
-        """Whole beats in `span`, by slot."""
-        whole = Period(ceil(span.start, self.beat), floor(span.end, self.beat))
+        """Whole beats in `span`, by slot, behind that of the event with which it begins."""
+        whole = Period(floor(span.start, self.beat) + self.beat, floor(span.end, self.beat))
         for hour in hours_of(whole):
             yield self.slot(hour.start), (hour.end - hour.start) // self.beat
 
@@ -124,7 +127,7 @@ def silences(
         chance = rhythm.chance(quiet, quiet)
         if chance < RARE or any(rhythm.chance(part, quiet) < LIKELY for part in within(wrong, quiet)):
             found.append(Silence(quiet, rhythm.expected(quiet), chance))
-    return found, f"{rhythm.days} days, beat {rhythm.beat // timedelta(minutes=1)} min"
+    return found, f"{rhythm.days} days in steps of {rhythm.beat // timedelta(minutes=1)} min"
 
 
 def _quiet(minutes: Sequence[Minute], span: Period) -> Iterator[Period]:

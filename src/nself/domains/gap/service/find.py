@@ -154,7 +154,7 @@ class _Found:
             metric,
             one.span,
             one.expected,
-            f"so long a silence comes {rules.odds(one.chance)} times ({rhythm})",
+            f"by the rhythm of {rhythm} so long a silence comes {rules.odds(one.chance)} times",
             [*(cause.text for cause in known), *texts],
             [*(cause.mend for cause in known), *mends, self._reconstruct(one.span)],
         )

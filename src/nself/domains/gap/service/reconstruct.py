@@ -229,9 +229,6 @@ def _told(
     given: ReconstructUsage, span: Period, sources: list[Source], found: Compared, recorded: int
 ) -> Reconstructed:
     missing = [_entry(row) for row in found.missing]
-    again = "add --execute to record what is missing"
-    if found.invoiced:
-        again = "the period is invoiced: --execute --allow-invoiced records what is missing, the next invoice bills the difference"
     return Reconstructed(
         user=given.user,
         start=span.start,
@@ -240,7 +237,19 @@ def _told(
         missing=len(missing),
         recorded=recorded,
         invoiced=found.invoiced is not None,
-        result="recorded" if recorded else "nothing is missing" if not missing else f"nothing was changed; {again}",
+        result=_result(found, recorded),
         sources=sources,
         hours=rules.by_hour(found.logged, found.stored, missing),
     )
+
+
+def _result(found: Compared, recorded: int) -> str:
+    if not found.logged:
+        return "the logs know nothing of this user and time; --log FILE reads another one"
+    if not found.missing:
+        return "nothing is missing"
+    if recorded:
+        return "recorded"
+    if found.invoiced:
+        return "nothing was changed: the period is invoiced; --execute --allow-invoiced records what is missing, the next invoice bills the difference"
+    return "nothing was changed; --execute records what is missing"

@@ -143,7 +143,7 @@ class Heart:
         self.reached_at, self.server = self.app.clock(), server
         self.note.interruptions.clear()
         if self.away:
-            log.info("database_back", away_since=self.away.began_at, buffered=self.away.buffered)
+            log.info("database_back", away_since=_at(self.away.began_at), buffered=self.away.buffered)
             self.away = None
         if book:
             refused.told(self.app.project.spool, book.spans)
@@ -198,10 +198,14 @@ def _tell_restart(run: Run, before: Run | None) -> None:
     tell(
         "service_restarted",
         reason=before.ended,
-        down_since=before.last_seen_at,
+        down_since=_at(before.last_seen_at),
         down_seconds=round(down.total_seconds(), 1),
-        started_at=run.started_at,
+        started_at=_at(run.started_at),
     )
+
+
+def _at(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def adopt(app: App) -> None:
