@@ -79,8 +79,12 @@ def _print(result: object, format: render.Format) -> None:
     try:
         if isinstance(result, Generator):
             with closing(cast("Generator[object]", result)):
+                nothing = True
                 for line in render.text(cast("object", result), format):
                     click.echo(line)
+                    nothing = False
+                if nothing:
+                    click.echo("note: there is nothing to show", err=True)
         else:
             lines = list(render.text(result, format))
             if lines:

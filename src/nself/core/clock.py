@@ -14,5 +14,10 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
+def since_boot() -> float:
+    """Seconds that pass also while the machine sleeps, and whatever the clock is set to."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 monotonic = time.monotonic
 wall_seconds = time.time

@@ -38,6 +38,11 @@ class Project(NamedTuple):
         return self.state / "spool"
 
     @property
+    def beats(self) -> Path:
+        """What living processes tell of themselves."""
+        return self.state / "beats"
+
+    @property
     def config(self) -> Path:
         return self.root / "services" / "billing" / "config"
 

@@ -78,6 +78,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("DATABASE_URL", "secret", "", "PostgreSQL to use instead of the embedded one"),
     Setting("BILLING_HOST", "text", "127.0.0.1", "address that the HTTP service listens on"),
     Setting("BILLING_PORT", "integer", "8080", "port that the HTTP service listens on", minimum=1, maximum=65535),
+    Setting("BILLING_ACCESS_LOG", "text", "/var/log/nginx/billing-access.log", "the web server's access log, read by `nself billing usage reconstruct --from-logs` with its rotated files; empty = none"),
     Setting("BILLING_LOG_LEVEL", "choice", "info", "least severe log line that is written", ("debug", "info", "warning", "error")),
     Setting("BILLING_LOG_DIR", "text", "", "folder of the log files; empty = .nself/logs. Where /var/log/nself exists and is writable, billing.log and billing-webhooks.log are written there too"),
     Setting("BILLING_TIMEZONE", "zone", "UTC", "where days and months begin"),

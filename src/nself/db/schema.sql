@@ -229,6 +229,26 @@ create table billing_quotas (
     updated_at timestamp with time zone not null
 );
 
+create table billing_service_interruptions (
+    run text not null,
+    began_at timestamp with time zone not null,
+    kind text not null,
+    ended_at timestamp with time zone not null,
+    detail text not null,
+    buffered bigint not null
+);
+
+create table billing_service_runs (
+    run text not null,
+    service text not null,
+    place text not null,
+    pid integer not null,
+    boot text not null,
+    started_at timestamp with time zone not null,
+    last_seen_at timestamp with time zone not null,
+    ended text
+);
+
 create table billing_usage (
     user_id text not null,
     metric_type text not null,
@@ -288,7 +308,10 @@ create table billing_usage_imports (
     duplicate bigint not null default 0,
     rejected bigint not null default 0,
     started_at timestamp with time zone not null,
-    updated_at timestamp with time zone not null
+    updated_at timestamp with time zone not null,
+    count_metric text not null default 'api_calls'::text,
+    bytes_metric text not null default 'bandwidth'::text,
+    origin text
 );
 
 create table billing_usage_intake (
@@ -303,6 +326,31 @@ create table billing_usage_keys (
     user_id text not null,
     idempotency_key text not null,
     digest bytea not null
+);
+
+create table billing_usage_reconstructions (
+    id bigint not null generated always as identity,
+    user_id text not null,
+    period_start timestamp with time zone not null,
+    period_end timestamp with time zone not null,
+    sources text not null,
+    in_log bigint not null,
+    missing bigint not null,
+    recorded bigint not null,
+    invoiced boolean not null,
+    actor text not null,
+    reason text,
+    reconstructed_at timestamp with time zone not null
+);
+
+create table billing_usage_refusals (
+    origin text not null,
+    number bigint not null,
+    code text not null,
+    began_at timestamp with time zone not null,
+    ended_at timestamp with time zone not null,
+    requests bigint not null,
+    events bigint not null
 );
 
 create table billing_usage_rejected (
@@ -394,6 +442,10 @@ alter table billing_quotas add constraint billing_quotas_limit_value_check CHECK
 alter table billing_quotas add constraint billing_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));
 alter table billing_quotas add constraint billing_quotas_period_check CHECK ((period = ANY (ARRAY['hour'::text, 'day'::text, 'week'::text, 'month'::text, 'year'::text, 'billing'::text])));
 alter table billing_quotas add constraint billing_quotas_pkey PRIMARY KEY (user_id, metric_type);
+alter table billing_service_interruptions add constraint billing_service_interruptions_kind_check CHECK ((kind = ANY (ARRAY['database'::text, 'frozen'::text])));
+alter table billing_service_interruptions add constraint billing_service_interruptions_pkey PRIMARY KEY (run, began_at, kind);
+alter table billing_service_runs add constraint billing_service_runs_ended_check CHECK ((ended = ANY (ARRAY['stopped'::text, 'restarted'::text, 'terminated'::text, 'killed'::text, 'machine'::text])));
+alter table billing_service_runs add constraint billing_service_runs_pkey PRIMARY KEY (run);
 alter table billing_usage add constraint billing_usage_pkey PRIMARY KEY (user_id, created_at, idempotency_key);
 alter table billing_usage add constraint billing_usage_value_check CHECK ((value >= 0));
 alter table billing_usage_adjustments add constraint billing_usage_adjustments_kind_check CHECK ((kind = ANY (ARRAY['void'::text, 'duplicate'::text, 'correct'::text])));
@@ -405,6 +457,8 @@ alter table billing_usage_folds add constraint billing_usage_folds_pkey PRIMARY 
 alter table billing_usage_imports add constraint billing_usage_imports_pkey PRIMARY KEY (source);
 alter table billing_usage_intake add constraint billing_usage_intake_pkey PRIMARY KEY (id);
 alter table billing_usage_keys add constraint billing_usage_keys_pkey PRIMARY KEY (user_id, idempotency_key);
+alter table billing_usage_reconstructions add constraint billing_usage_reconstructions_pkey PRIMARY KEY (id);
+alter table billing_usage_refusals add constraint billing_usage_refusals_pkey PRIMARY KEY (origin, number);
 alter table billing_usage_rejected add constraint billing_usage_rejected_pkey PRIMARY KEY (id);
 alter table billing_usage_rollups add constraint billing_usage_rollups_pkey PRIMARY KEY (user_id, metric_type, hour);
 alter table billing_usage_spools add constraint billing_usage_spools_pkey PRIMARY KEY (spool);
@@ -421,6 +475,7 @@ CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (
 CREATE UNIQUE INDEX billing_jobs_one ON billing.billing_jobs USING btree (type) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_overage_updates_newest ON billing.billing_overage_updates USING btree (user_id, livemode, metric_type, period_start, period_end, id);
 CREATE INDEX billing_quota_reservations_held ON billing.billing_quota_reservations USING btree (user_id, metric_type, expires_at) WHERE (state = 'held'::text);
+CREATE INDEX billing_service_runs_service ON billing.billing_service_runs USING btree (service, last_seen_at);
 CREATE UNIQUE INDEX billing_usage_adjustments_standing ON billing.billing_usage_adjustments USING btree (user_id, idempotency_key) WHERE (superseded_at IS NULL);
 CREATE INDEX billing_webhook_events_open ON billing.billing_webhook_events USING btree (object_id, id) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
 CREATE UNIQUE INDEX billing_webhook_events_once ON billing.billing_webhook_events USING btree (event_id) WHERE (status <> 'duplicate'::text);

@@ -9,6 +9,7 @@ import uvicorn
 
 from nself import log
 from nself.app import App
+from nself.domains.uptime.service.heart import Heart
 from nself.http.application import application
 from nself.http.ingest import Ingest
 from nself.http.protocol import protocol
@@ -28,7 +29,7 @@ def main() -> None:
     host, port = settings.text("BILLING_HOST"), settings.integer("BILLING_PORT")
     log.info("service_started", host=host, port=port, mode=settings.text("STRIPE_MODE"))
     ingest = Ingest(app)
-    served = application(app, ingest)
+    served = application(app, ingest, Heart(app, "http"))
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()

@@ -22,6 +22,7 @@ from nself.app import App
 from nself.core.entrypoint import Route
 from nself.core.errors import InvalidParameter, NotFound, Unavailable
 from nself.domains.api_key import service as api_key
+from nself.domains.uptime.service.heart import Heart
 from nself.http import answer, docs
 from nself.http.ingest import INGEST_PATH, Ingest
 from nself.http.webhook import WEBHOOK_PATHS, webhook
@@ -42,8 +43,11 @@ class TookTooLong(Unavailable):
     hints = ("nself env set API_TIMEOUT=60s", "nself restart billing")
 
 
-def application(app: App, ingest: Ingest | None = None) -> ASGIApp:
-    """One app, many requests at once; use cases run in threads. `ingest` where its owner serves it on a short way too."""
+def application(app: App, ingest: Ingest | None = None, heart: Heart | None = None) -> ASGIApp:
+    """One app, many requests at once; use cases run in threads. `ingest` where its owner serves it on a short way too.
+
+    `heart` beats from the start of the service to the last answer.
+    """
     rows = cast("tuple[Route, ...]", app.registry.rows(Route))
     document = docs.openapi(rows, app.registry)
     for row in rows:  # before there are threads: msgspec crashes where two look into a type for the first time at once
@@ -65,7 +69,7 @@ def application(app: App, ingest: Ingest | None = None) -> ASGIApp:
     routes += [HttpRoute(path, webhook(app), methods=["POST", "HEAD"]) for path in WEBHOOK_PATHS]
     routes += [HttpRoute("/openapi.json", openapi), HttpRoute("/docs", page), HttpRoute("/health", health)]
     frame = Starlette(
-        routes=routes, exception_handlers={404: _unknown, 405: _unknown}, lifespan=partial(_lifespan, app)
+        routes=routes, exception_handlers={404: _unknown, 405: _unknown}, lifespan=partial(_lifespan, app, heart)
     )
     ingest = ingest or Ingest(app)
 
@@ -77,9 +81,13 @@ def application(app: App, ingest: Ingest | None = None) -> ASGIApp:
 
 
 @asynccontextmanager
-async def _lifespan(app: App, frame: Starlette) -> AsyncGenerator[None]:
+async def _lifespan(app: App, heart: Heart | None, frame: Starlette) -> AsyncGenerator[None]:
     """Ends after the last request was answered."""
+    if heart:
+        heart.start()
     yield
+    if heart:
+        await to_thread.run_sync(heart.stop)
     await to_thread.run_sync(app.close)
     log.info("service_stopped")
 

@@ -18,9 +18,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from nself import log
 from nself.app import App
+from nself.db.server import DatabaseUnavailable
 from nself.domains.api_key import service as api_key
 from nself.domains.usage.model import Intake
-from nself.domains.usage.service import record
+from nself.domains.usage.service import buffer, record
 from nself.domains.usage.service.record import Given, Written
 from nself.http import answer, reading
 
@@ -91,7 +92,7 @@ class Ingest:
     async def allow(self, header: str | None) -> None:
         """Raises Unauthorized, InsufficientPermissions; a thread only where the database must be asked."""
         if not self.allowed(self.place(header)):
-            await to_thread.run_sync(api_key.allow, self.app, header, SCOPE)
+            await to_thread.run_sync(_allow, self.app, header)
 
     async def commit(self, events: Sequence[Given], written: Written | None = None) -> Intake:
         """What became of `events`, after they are durable. Raises DatabaseUnavailable."""
@@ -126,6 +127,14 @@ class Ingest:
         if not self.queue:
             self.wake.clear()
         return group
+
+
+def _allow(app: App, header: str | None) -> None:
+    try:
+        api_key.allow(app, header, SCOPE)
+    except DatabaseUnavailable as error:  # nobody can be proven now; how many events were sent was not read
+        buffer.refuse(app, error, "http", 0)
+        raise
 
 
 def _commit_group(app: App, group: list[Waiting], loop: asyncio.AbstractEventLoop) -> None:

@@ -83,6 +83,7 @@ def main(name: str) -> None:
     end_leftovers(mark, table.patience(row, settings))
     raise_file_limit()
     record(project, row, settings)
+    os.environ[table.GENERATION] = str(wish.generation) if wish else ""
     os.environ.update({MARK: mark, "NSELF_SERVICE": name, "PYTHONUNBUFFERED": "1"})
     shim.become(table.argv(row, project, settings), fate)
 

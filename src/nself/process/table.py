@@ -20,6 +20,8 @@ from nself.core.project import Project
 from nself.core.settings import BY_NAME, Settings
 from nself.process.paths import as_list, as_object, read_json, run_folder, write_changed
 
+GENERATION = "NSELF_GENERATION"
+"""Tells a process which wish started it."""
 ALL_SETTINGS = "*"
 SANDBOX_RATE = 25
 """Calls a second that Stripe's test mode allows."""

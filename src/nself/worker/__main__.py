@@ -5,6 +5,7 @@ from __future__ import annotations
 from nself import log
 from nself.app import App
 from nself.domains.connection.service import intents
+from nself.domains.uptime.service.heart import Heart
 from nself.domains.webhook.service import process
 from nself.process.paths import log_folder
 from nself.registry import Registry
@@ -17,7 +18,8 @@ def main() -> None:
     app = App.find(None, Registry())
     log.configure("worker", app.settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, app.settings))
     log.info("service_started", mode=app.settings.text("STRIPE_MODE"))
-    Loop(IDLE_SECONDS).run(lambda: process.process_due(app) + intents.perform_due(app))
+    with Heart(app, "worker"):
+        Loop(IDLE_SECONDS).run(lambda: process.process_due(app) + intents.perform_due(app))
     app.close()
     log.info("service_stopped")
 

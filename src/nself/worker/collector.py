@@ -11,6 +11,7 @@ from nself import log
 from nself.app import App
 from nself.core.errors import BillingError
 from nself.domains.job import service as job
+from nself.domains.uptime.service.heart import Heart
 from nself.domains.usage.service import collector
 from nself.process.paths import log_folder
 from nself.registry import Registry
@@ -45,7 +46,8 @@ def main() -> None:
     app = App.find(None, Registry())
     log.configure("usage-collector", app.settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, app.settings))
     log.info("service_started", interval=app.settings.seconds("USAGE_AGGREGATION_INTERVAL"))
-    Loop(LOOK_SECONDS).run(Collector(app).step)
+    with Heart(app, "usage-collector"):
+        Loop(LOOK_SECONDS).run(Collector(app).step)
     app.close()
     log.info("service_stopped")
 

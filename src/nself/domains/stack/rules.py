@@ -97,17 +97,21 @@ def _structured(fields: Mapping[str, object], service: str) -> Line | None:
     return Line(time, level, "\n".join([head, *(f"    {_harmless(line)}" for line in trace.splitlines())]))
 
 
+def fields_of(line: str) -> dict[str, object]:
+    """A structured line's fields; empty for any other line."""
+    try:
+        found: object = json.loads(line) if line.startswith("{") else None
+    except ValueError:
+        return {}
+    return cast("dict[str, object]", found) if isinstance(found, dict) else {}
+
+
 def parse(raw: str, service: str) -> Line | str:
     """A line with its time, or the bare text of one that has none."""
     text = raw.rstrip("\r\n")
-    if text.startswith("{"):
-        try:
-            fields: object = json.loads(text)
-        except ValueError:
-            fields = None
-        found = _structured(cast("dict[str, object]", fields), service) if isinstance(fields, dict) else None
-        if found:
-            return found
+    fields = fields_of(text)
+    if fields and (found := _structured(fields, service)):
+        return found
     match = POSTGRES.match(text)
     if match:
         time = datetime.fromisoformat(match[1] + (match[2] or "")).replace(tzinfo=UTC)

@@ -170,6 +170,15 @@ def _logs(app: App, name: str) -> dict[str, Path]:
     return found
 
 
+def entries(app: App, name: str, since: datetime) -> Iterator[dict[str, object]]:
+    """The structured lines of a service's or group's logs, file by file. Raises NoSuchLog, NoLog."""
+    for path in _logs(app, name).values():
+        with closing(store.LogFiles(path)) as files:
+            for line in files.forwards(since):
+                if found := rules.fields_of(line):
+                    yield found
+
+
 def logs(app: App, given: ReadLogs) -> Iterator[str]:
     """Lines in order of time, secrets hidden. Raises NoSuchLog, NoLog, WrongPattern, WrongTime."""
     try:

@@ -282,8 +282,10 @@ where spool = %(spool)s;
 select coalesce(sum(events), 0)::bigint from billing_usage_deltas;
 
 -- name: begin_import
-insert into billing_usage_imports (source, path, format, position, lines, started_at, updated_at)
-values (%(source)s, %(path)s, %(format)s, 0, 0, %(now)s, %(now)s)
+insert into billing_usage_imports (
+    source, path, format, count_metric, bytes_metric, origin, position, lines, started_at, updated_at
+)
+values (%(source)s, %(path)s, %(format)s, %(count_metric)s, %(bytes_metric)s, %(origin)s, 0, 0, %(now)s, %(now)s)
 on conflict (source) do nothing;
 
 -- name: lock_import

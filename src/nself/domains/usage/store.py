@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
+from nself.domains.usage.inputs import ImportUsage
 from nself.domains.usage.model import (
     AuditedEvent,
     CountedEvent,
@@ -184,8 +186,12 @@ def advance_spool(tx: Tx, spool: str, place: Place, events: int, now: datetime) 
     tx.run(SQL["advance_spool"], spool=spool, segment=place.segment, position=place.offset, events=events, now=now)
 
 
-def begin_import(tx: Tx, source: str, path: str, format: str, now: datetime) -> None:
-    tx.run(SQL["begin_import"], source=source, path=path, format=format, now=now)
+def begin_import(tx: Tx, source: str, path: Path, format: str, given: ImportUsage, now: datetime) -> None:
+    tx.run(
+        SQL["begin_import"],
+        source=source, path=str(path), format=format, count_metric=given.count_metric, bytes_metric=given.bytes_metric,
+        origin=given.origin, now=now,
+    )  # fmt: skip
 
 
 def lock_import(tx: Tx, source: str) -> Progress:

@@ -72,7 +72,7 @@ def deduplicate(app: App, given: DeduplicateUsage) -> Deduplicated:
     Two events with one key never count twice; these are events that were sent twice under two keys, or without any.
     """
     inspect.require(app, given.user, given.metric)
-    span, within = inspect.span(app, given.start, given.end), timedelta(seconds=given.within)
+    span, within = inspect.given_span(app, given.start, given.end), timedelta(seconds=given.within)
 
     def work(tx: Tx) -> Deduplicated:
         steps.lock(tx, given.user)

@@ -15,6 +15,7 @@ from nself.db.server import DatabaseUnavailable
 from nself.domains.usage import rules
 from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.model import Row
+from nself.spool import refused as refused_usage
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,9 +59,15 @@ def keep(
     try:
         app.spool.append(_encode(kept), count, int(now.timestamp() * 1000), most)
     except Unavailable as error:
-        log.error(error.code, source=source, events=count, error=error.message)
+        refuse(app, error, source, count)
         raise
     log.warning("usage_buffered", source=source, events=len(events), rejected=len(refused), cause=away.message)
+
+
+def refuse(app: App, error: Unavailable, source: str, events: int) -> None:
+    """Leave a trace of usage that is answered with 503: on disk, for `nself billing uptime` and `find-gaps`."""
+    log.error(error.code, source=source, events=events, error=error.message)
+    refused_usage.note(app.project.spool, error.code, events, app.clock())
 
 
 def _keyed(app: App, given: UsageEvent | bytes | msgspec.Raw | BillingError, row: Row) -> UsageEvent:

@@ -74,7 +74,7 @@ def import_file(app: App, given: ImportUsage) -> Imported:
     path = Path(given.file)
     plan = _plan(app, given, path)
     with app.db.transaction() as tx:
-        store.begin_import(tx, plan.source, str(path.resolve()), plan.format, app.clock())
+        store.begin_import(tx, plan.source, path.resolve(), plan.format, given, app.clock())
         stored = store.lock_import(tx, plan.source)
     tally, left, position = Tally(), None, stored.position
     for chunk in _chunks(_pieces(path, stored)):
@@ -103,6 +103,23 @@ def import_file(app: App, given: ImportUsage) -> Imported:
         position=position,
         left=left,
     )
+
+
+def events_of(app: App, given: ImportUsage) -> Iterator[Given]:
+    """What importing the whole of `given.file` would record, with the keys that it would have.
+
+    Raises NoSuchFile, UnreadableImport, NoSuchMetric.
+    """
+    path = Path(given.file)
+    plan = _plan(app, given, path)
+    for piece in _pieces(path, NOTHING):
+        if not _unfinished(plan, piece):
+            yield from _events(plan, piece)
+
+
+def kind_of(app: App, given: ImportUsage) -> str:
+    """`access` or `table`. Raises NoSuchFile, UnreadableImport, NoSuchMetric."""
+    return "access" if _plan(app, given, Path(given.file)).format == "access" else "table"
 
 
 def _plan(app: App, given: ImportUsage, path: Path) -> Plan:

@@ -81,7 +81,7 @@ def show_formula(app: App, given: ShowFormula) -> Formula:
 def compare(app: App, given: CompareUsage) -> list[Compared]:
     """Raw events beside what is answered, a row a metric. Raises NoSuchUser, NoSuchMetric, InvalidParameter."""
     metrics = require(app, given.user, given.metric)
-    asked = span(app, given.start, given.end)
+    asked = given_span(app, given.start, given.end)
     with app.db.snapshot() as tx:
         raw = figures(metrics, show.raw(tx, given.user, given.metric, asked))
         kept = figures(metrics, show.totals(tx, [given.user], given.metric, asked))
@@ -97,7 +97,7 @@ def require(app: App, user: str, metric: str | None) -> dict[str, Metric]:
     return {name: one for name, one in file.metrics.items() if metric in (None, name)}
 
 
-def span(app: App, start: str | None, end: str | None) -> Period:
+def given_span(app: App, start: str | None, end: str | None) -> Period:
     """What a command asks for: `end` as a date is a whole day. Without `start` it is this month's; without `end` it is now."""
     now, tz = app.clock(), app.timezone
     month = period.containing(now, "month", tz)
@@ -141,7 +141,7 @@ def _compared(
 def audit(app: App, given: AuditUsage) -> list[AuditedEvent]:
     """Stored events of a day or this month, oldest first. Raises NoSuchUser, NoSuchMetric, InvalidParameter."""
     require(app, given.user, given.metric)
-    asked = span(app, given.date, given.date)
+    asked = given_span(app, given.date, given.date)
     with app.db.reading() as tx:
         return store.audit(tx, given.user, given.metric, asked, given.check_duplicates, given.limit)
 

@@ -95,11 +95,14 @@ def ingest(app: App, events: Sequence[Given], source: str, written: Written | No
         outcome = app.db.transact(lambda tx: store_rows(tx, events, known, refused_all, source, now, written))
     except Exception as error:
         away = unavailable(error)
-        if not away or not buffer.enabled(app):
+        if not away:
+            raise
+        if not buffer.enabled(app):
+            buffer.refuse(app, away, source, len(events))
             raise
         buffer.keep(app, [(events[at], row) for at, row in rows], _reasons(events, refused, written), source, now, away)
         return Outcome(refused, frozenset(), buffered=True)
-    _tell(source, events, outcome)
+    _tell(source, events, known, outcome)
     return outcome
 
 
@@ -244,12 +247,13 @@ def _kept(text: str) -> str:
     return text[:MAX_KEPT].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def _tell(source: str, events: Sequence[Given], outcome: Outcome) -> None:
+def _tell(source: str, events: Sequence[Given], rows: Sequence[tuple[int, Row]], outcome: Outcome) -> None:
+    """A single event is told so that it can be counted again from the log."""
     counted = len(events) - len(outcome.refused) - len(outcome.duplicates)
     fields: dict[str, object] = {"source": source, "accepted": counted, "duplicate": len(outcome.duplicates)}
-    first = events[0] if len(events) == 1 else None
-    if isinstance(first, UsageEvent):
-        fields |= {"user": first.user, "metric": first.metric, "value": first.value}
+    if len(events) == len(rows) == 1:
+        row = rows[0][1]
+        fields |= {"user": row.user, "metric": row.metric, "value": row.value, "at": row.at, "key": row.key}
     if outcome.refused:
         log.warning(
             "usage_rejected",

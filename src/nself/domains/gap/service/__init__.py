@@ -1,0 +1,1 @@
+"""Use cases of gaps: finding them, filling them from logs."""

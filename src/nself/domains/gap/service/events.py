@@ -1,0 +1,16 @@
+"""The events that gaps are looked for in."""
+
+from __future__ import annotations
+
+from nself.core.period import Period
+from nself.db.connect import Tx
+from nself.domains.gap.model import EventsGone
+from nself.domains.usage.service import show as usage
+
+
+def require_events(tx: Tx, user: str, span: Period) -> None:
+    """Step: every event of `span` that is counted is stored as well. Raises EventsGone where some were archived."""
+    counted = sum(one.events for one in usage.totals(tx, [user], None, span))
+    stored = sum(one.events for one in usage.raw(tx, user, None, span))
+    if stored < counted:
+        raise EventsGone(gone=counted - stored, user=user)
