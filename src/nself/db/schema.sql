@@ -240,6 +240,38 @@ create table billing_usage (
     recorded_at timestamp with time zone not null
 ) -- partitioned;
 
+create table billing_usage_archive_log (
+    id bigint not null generated always as identity,
+    month date not null,
+    action text not null,
+    events bigint not null,
+    detail text not null,
+    actor text not null,
+    at timestamp with time zone not null
+);
+
+create table billing_usage_archive_owner (
+    one boolean not null default true,
+    owner text not null
+);
+
+create table billing_usage_archives (
+    id bigint not null generated always as identity,
+    month date not null,
+    state text not null,
+    location text not null,
+    events bigint not null default 0,
+    objects integer not null default 0,
+    bytes bigint not null default 0,
+    manifest_sha256 text,
+    kept bigint not null default 0,
+    returned bigint not null default 0,
+    actor text not null,
+    started_at timestamp with time zone not null,
+    verified_at timestamp with time zone,
+    dropped_at timestamp with time zone
+);
+
 create table billing_usage_deltas (
     user_id text not null,
     id bigint not null generated always as identity,
@@ -379,6 +411,11 @@ alter table billing_quotas add constraint billing_quotas_period_check CHECK ((pe
 alter table billing_quotas add constraint billing_quotas_pkey PRIMARY KEY (user_id, metric_type);
 alter table billing_usage add constraint billing_usage_pkey PRIMARY KEY (user_id, created_at, idempotency_key);
 alter table billing_usage add constraint billing_usage_value_check CHECK ((value >= 0));
+alter table billing_usage_archive_log add constraint billing_usage_archive_log_pkey PRIMARY KEY (id);
+alter table billing_usage_archive_owner add constraint billing_usage_archive_owner_one_check CHECK (one);
+alter table billing_usage_archive_owner add constraint billing_usage_archive_owner_pkey PRIMARY KEY (one);
+alter table billing_usage_archives add constraint billing_usage_archives_pkey PRIMARY KEY (id);
+alter table billing_usage_archives add constraint billing_usage_archives_state_check CHECK ((state = ANY (ARRAY['writing'::text, 'verified'::text, 'dropped'::text, 'abandoned'::text])));
 alter table billing_usage_deltas add constraint billing_usage_deltas_pkey PRIMARY KEY (user_id, metric_type, hour, id);
 alter table billing_usage_folds add constraint billing_usage_folds_pkey PRIMARY KEY (shard);
 alter table billing_usage_imports add constraint billing_usage_imports_pkey PRIMARY KEY (source);
@@ -400,6 +437,7 @@ CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (
 CREATE UNIQUE INDEX billing_jobs_one ON billing.billing_jobs USING btree (type) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_overage_updates_newest ON billing.billing_overage_updates USING btree (user_id, livemode, metric_type, period_start, period_end, id);
 CREATE INDEX billing_quota_reservations_held ON billing.billing_quota_reservations USING btree (user_id, metric_type, expires_at) WHERE (state = 'held'::text);
+CREATE UNIQUE INDEX billing_usage_archives_one ON billing.billing_usage_archives USING btree (month) WHERE (state = ANY (ARRAY['writing'::text, 'verified'::text]));
 CREATE INDEX billing_webhook_events_open ON billing.billing_webhook_events USING btree (object_id, id) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
 CREATE UNIQUE INDEX billing_webhook_events_once ON billing.billing_webhook_events USING btree (event_id) WHERE (status <> 'duplicate'::text);
 CREATE INDEX billing_webhook_objects_due ON billing.billing_webhook_objects USING btree (next_at) WHERE (next_at IS NOT NULL);

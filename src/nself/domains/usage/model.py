@@ -173,7 +173,7 @@ class Reason(msgspec.Struct, frozen=True):
 class Conservation(msgspec.Struct, frozen=True, kw_only=True):
     """The law of metering. `pending` is stored and counted in every answer, but not yet folded into rollups.
 
-    `buffered` of them are on disk and not yet in the database: they are in no answer but this one.
+    `buffered` of them are on disk, not yet in the database, and in no answer but this one; `archived` raw events are away.
     """
 
     accepted: int
@@ -184,6 +184,7 @@ class Conservation(msgspec.Struct, frozen=True, kw_only=True):
     buffered: int
     balanced: bool
     raw_events: int
+    archived: int
     last_recorded_at: datetime | None
     last_fold_at: datetime | None
     rejected_by_reason: list[Reason]

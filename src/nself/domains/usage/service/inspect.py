@@ -83,7 +83,11 @@ def compare(app: App, given: CompareUsage) -> list[Compared]:
     with app.db.snapshot() as tx:
         raw = _figures(metrics, show.raw(tx, given.user, given.metric, span))
         kept = _figures(metrics, show.totals(tx, [given.user], given.metric, span))
-    return [_compared(given.user, name, metrics[name], raw.get(name), kept.get(name)) for name in metrics]
+        archived = show.archived(tx, given.user, span)
+    differs = (
+        f"raw events of {', '.join(f'{month:%Y-%m}' for month in archived)} are archived" if archived else "differs"
+    )
+    return [_compared(given.user, name, metrics[name], raw.get(name), kept.get(name), differs) for name in metrics]
 
 
 def _metrics(app: App, user: str, metric: str | None) -> dict[str, Metric]:
@@ -117,7 +121,7 @@ def _figures(metrics: dict[str, Metric], sums: list[Sum]) -> dict[str, tuple[int
 
 
 def _compared(
-    user: str, name: str, metric: Metric, raw: tuple[int, int] | None, kept: tuple[int, int] | None
+    user: str, name: str, metric: Metric, raw: tuple[int, int] | None, kept: tuple[int, int] | None, differs: str
 ) -> Compared:
     raw_events, raw_figure = raw or (0, 0)
     events, figure = kept or (0, 0)
@@ -131,7 +135,7 @@ def _compared(
         aggregated_events=events,
         aggregated=figure,
         difference=figure - raw_figure,
-        verdict="equal" if agrees else "differs",
+        verdict="equal" if agrees else differs,
     )
 
 
