@@ -67,7 +67,7 @@ def law(app: App) -> Conservation:
     """accepted = counted + duplicate + rejected + pending, and the raw events agree."""
     found = status(app)
     assert found.accepted == found.counted + found.duplicate + found.rejected + found.pending, found
-    assert found.raw_events == found.counted + found.pending - found.buffered and found.balanced, found
+    assert found.raw_events + found.archived == found.counted + found.pending - found.buffered and found.balanced, found
     assert sum(reason.events for reason in found.rejected_by_reason) == found.rejected, found
     return found
 
