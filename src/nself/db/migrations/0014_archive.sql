@@ -9,7 +9,8 @@ begin
         return;
     end if;
     perform pg_advisory_xact_lock(hashtext('billing_usage_months'));
-    if to_regclass('billing.' || month) is not null then
+    -- Not by its name again: that it was not there is remembered.
+    if exists (select from pg_class where relname = month and relnamespace = 'billing'::regnamespace) then
         return;
     end if;
     execute format('create table billing.%I (like billing.billing_usage including all)', month);
