@@ -23,14 +23,13 @@ from common import report
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from metering import app_on
-from object_store import KEYS, moto
-
 from nself.app import App
 from nself.db.migrate import migrate
 from nself.db.server import temporary_server
 from nself.domains.archive.inputs import ArchiveUsage, RestoreUsage
 from nself.domains.archive.service import archive, restore
 from nself.domains.usage.service import record
+from object_store import KEYS, moto
 
 USERS = 5000
 FILL = """
@@ -59,10 +58,10 @@ def fill(app: App, events: int) -> None:
 def copy_out(app: App) -> float:
     """Seconds of the limit."""
     began = time.perf_counter()
-    with psycopg.connect(app.db.conninfo) as connection, connection.cursor() as cursor:
-        with cursor.copy("copy billing.billing_usage_2025_11 to stdout") as copy:
-            for _ in copy:
-                pass
+    statement = "copy billing.billing_usage_2025_11 to stdout"
+    with psycopg.connect(app.db.conninfo) as connection, connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for _ in copy:
+            pass
     return time.perf_counter() - began
 
 
@@ -110,7 +109,9 @@ def main() -> None:
         migrate(conninfo)
         store.client().create_bucket(Bucket="bench")
         environ = {"ARCHIVE_S3_BUCKET": "bench", "ARCHIVE_S3_ENDPOINT": store.url, **KEYS}
-        with app_on(Path(folder) / "project", conninfo, lambda: datetime(2026, 2, 1, tzinfo=UTC) + timedelta(), **environ) as app:
+        with app_on(
+            Path(folder) / "project", conninfo, lambda: datetime(2026, 2, 1, tzinfo=UTC) + timedelta(), **environ
+        ) as app:
             report("Archive of raw usage", measure(app, given.events))
 
 

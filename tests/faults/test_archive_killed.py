@@ -89,7 +89,16 @@ class Bench:
         self.stored, self.answers = raw(app), answers(app, self.users)
 
     def start(self) -> subprocess.Popen[bytes]:
-        words = ["--project", str(self.app.project.root), "billing", "archive-usage", "--before", BEFORE, "--to-s3", "--execute"]
+        words = [
+            "--project",
+            str(self.app.project.root),
+            "billing",
+            "archive-usage",
+            "--before",
+            BEFORE,
+            "--to-s3",
+            "--execute",
+        ]
         return subprocess.Popen(
             [sys.executable, "-c", "from nself.cli.main import main; main()", *words],
             env={**os.environ, **self.app.environ, "DATABASE_URL": self.database.conninfo},
@@ -155,6 +164,14 @@ class Bench:
         for month in MONTHS:
             bring_back(app, month=month)
         assert (raw(app), law(app).archived) == (self.stored, 0), what
+        self.forget_archives(list(found))
+
+    def forget_archives(self, names: list[str]) -> None:
+        """Everything is back; the next restore would read all of them."""
+        for name in names:
+            self.objects.client().delete_object(Bucket=self.app.settings.text("ARCHIVE_S3_BUCKET"), Key=name)
+        with self.app.db.transaction() as tx:
+            tx.connection.execute("delete from billing_usage_archives")
 
     def quiet(self) -> None:
         """The server has noticed that the killed process is gone."""

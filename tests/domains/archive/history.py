@@ -18,7 +18,9 @@ METRICS = ("calls", "logins", "peak", "seats")
 BEFORE = "2026-01-01"
 
 
-def event(user: str, at: str | datetime, key: str, value: int = 1, metric: str = "calls", **properties: Any) -> UsageEvent:
+def event(
+    user: str, at: str | datetime, key: str, value: int = 1, metric: str = "calls", **properties: Any
+) -> UsageEvent:
     spelt = at if isinstance(at, str) else at.isoformat()
     return UsageEvent(user=user, metric=metric, value=value, at=spelt, key=key, properties=properties or None)
 
@@ -43,7 +45,9 @@ def populate(app: App, users: int = 3, each: int = 40, months: tuple[int, ...] =
                 given = {"path": 'a,"b"\t\n\\ ä', "n": at} if at % 3 else {}
                 key = f'{month}-{at} "k" \\ ü'
                 value = draw.choice((0, 1, 7, 10**15))
-                sent.append(event(user, start + timedelta(microseconds=place), key, value, draw.choice(METRICS), **given))
+                sent.append(
+                    event(user, start + timedelta(microseconds=place), key, value, draw.choice(METRICS), **given)
+                )
     draw.shuffle(sent)
     for at in range(0, len(sent), 50):
         assert send(app, *sent[at : at + 50])["counted"] == len(sent[at : at + 50])
@@ -59,7 +63,9 @@ def raw(app: App) -> list[tuple[Any, ...]]:
         ).fetchall()
 
 
-def answers(app: App, users: tuple[str, ...], months: tuple[str, ...] = ("2025-10", "2025-11", "2025-12")) -> dict[Any, int]:
+def answers(
+    app: App, users: tuple[str, ...], months: tuple[str, ...] = ("2025-10", "2025-11", "2025-12")
+) -> dict[Any, int]:
     """What is answered for months, days and hours."""
     found: dict[Any, int] = {}
     for user in users:

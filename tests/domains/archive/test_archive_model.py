@@ -66,8 +66,12 @@ def run(place: str, objects: Store, clock: Any, tmp_path: Path, examples: int, s
             # What stays of archived months depends on the zone: a database has one.
             if zone not in made:
                 folder = tmp_path / f"project-{len(made)}"
-                made[zone] = stack.enter_context(app_on(folder, place, clock, METRICS, BILLING_TIMEZONE=zone, **environ))
-                (folder / "services/billing/config/overage-tiers.yml").write_text('overage:\n  calls: {amount: "0.1"}\n')
+                made[zone] = stack.enter_context(
+                    app_on(folder, place, clock, METRICS, BILLING_TIMEZONE=zone, **environ)
+                )
+                (folder / "services/billing/config/overage-tiers.yml").write_text(
+                    'overage:\n  calls: {amount: "0.1"}\n'
+                )
             return made[zone]
 
         class Machine(Archiving):
@@ -91,7 +95,9 @@ def test_hours_that_stay_are_those_in_which_a_day_begins() -> None:
     from datetime import date
     from zoneinfo import ZoneInfo
 
-    assert edge_hours(date(2025, 11, 1), ZoneInfo("UTC")) == edge_hours(date(2025, 10, 1), ZoneInfo("Europe/Berlin")) == []
+    assert (
+        edge_hours(date(2025, 11, 1), ZoneInfo("UTC")) == edge_hours(date(2025, 10, 1), ZoneInfo("Europe/Berlin")) == []
+    )
     kolkata = edge_hours(date(2025, 11, 1), ZoneInfo("Asia/Kolkata"))
     assert len(kolkata) == 30 and {(hour.hour, hour.minute) for hour in kolkata} == {(18, 0)}
     howe = edge_hours(date(2025, 10, 1), ZoneInfo("Australia/Lord_Howe"))

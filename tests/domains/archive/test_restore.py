@@ -127,7 +127,7 @@ def test_lost_usage_of_a_month_that_was_invoiced_needs_a_word(
 
 def test_events_of_strangers_and_reused_keys_are_left_out(app: App, older: App) -> None:
     users = sorted({row[0] for row in raw(older)})
-    lost = [row for row in raw(app) if row[1].month == 11] or bring_back(app, month="2025-11") and raw(app)
+    lost = [row for row in raw(app) if row[1].month == 11] or (bring_back(app, month="2025-11") and raw(app))
     mine = next(row for row in lost if row[0] == users[0] and row[1].month == 11)
     assert send(older, event(users[0], "2025-11-02T00:00:00Z", mine[2], 3))["counted"] == 1
     with older.db.transaction() as tx:
@@ -141,7 +141,8 @@ def test_events_of_strangers_and_reused_keys_are_left_out(app: App, older: App) 
         ).fetchone()
         assert count
         tx.connection.execute(
-            "insert into billing_usage_intake (source, received, duplicate, at) values ('test', %s, 0, now())", (-int(count[0]),)
+            "insert into billing_usage_intake (source, received, duplicate, at) values ('test', %s, 0, now())",
+            (-int(count[0]),),
         )
         tx.connection.execute("delete from auth.users where id = %s", (users[1],))
     from nself.domains.customer import service as customer
@@ -149,7 +150,10 @@ def test_events_of_strangers_and_reused_keys_are_left_out(app: App, older: App) 
     customer._known.clear()
     done = bring_back(older, month="2025-11")
     assert (done.counted, done.refused) == (79, 41)
-    assert [note.partition(",")[0] for note in done.notes] == ["events of unknown users are left out", "events whose keys other events took since are left out"]
+    assert [note.partition(",")[0] for note in done.notes] == [
+        "events of unknown users are left out",
+        "events whose keys other events took since are left out",
+    ]
     with pytest.raises(NoSuchUser):
         bring_back(older, month="2025-11", user=users[1])
 

@@ -66,7 +66,11 @@ def strict() -> Any:
 @pytest.mark.parametrize("name", ["ARCHIVE_S3_ACCESS_KEY_ID", "ARCHIVE_S3_SECRET_ACCESS_KEY"])
 def test_wrong_credentials(open_app: Any, strict: dict[str, str], name: str) -> None:
     wrong = open_app(**{**strict, name: "another"})
-    refused(wrong, errors.BucketRefused, "refuses access to the archive's bucket strict.*: (InvalidAccessKeyId|SignatureDoesNotMatch)")
+    refused(
+        wrong,
+        errors.BucketRefused,
+        "refuses access to the archive's bucket strict.*: (InvalidAccessKeyId|SignatureDoesNotMatch)",
+    )
     right = open_app(**strict)
     assert [row.action for row in archive_all(right)] == ["archived"]
     assert bring_back(right, month="2025-11").put_back == 120
@@ -104,7 +108,9 @@ def test_a_store_without_room(app: App, gate: Gate, number: int) -> None:
 
 
 @pytest.mark.parametrize("end", [".parquet", "manifest.json"])
-def test_what_is_read_back_must_be_what_was_written(app: App, gate: Gate, objects: Store, bucket: str, end: str) -> None:
+def test_what_is_read_back_must_be_what_was_written(
+    app: App, gate: Gate, objects: Store, bucket: str, end: str
+) -> None:
     """A store that loses a bit on its way to the disk."""
 
     def lie(request: Request, answer: Answer) -> Answer:

@@ -31,7 +31,11 @@ def claim(app: App, clock: Clock, worker: str) -> Claimed | None:
 
 def test_every_kind_is_listed_and_runs_once_an_interval(app: App, clock: Clock) -> None:
     kinds = {one.type for one in service.list_jobs(app, ListJobs())}
-    assert kinds == {"aggregation", "partitions", "quota_reset", "quota_sweep", "usage_retention"} == set(service.kinds(app))
+    assert (
+        kinds
+        == {"aggregation", "partitions", "quota_reset", "quota_sweep", "usage_retention"}
+        == set(service.kinds(app))
+    )
     assert [service.run_due(app) for _ in range(5)] == [1, 1, 1, 1, 0]
     assert [service.run_due(app, long=True) for _ in range(2)] == [1, 0]
     assert statuses(app) == ["queued", "succeeded"]

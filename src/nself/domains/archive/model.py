@@ -18,6 +18,10 @@ COLUMNS = {
 """Of an archived event; `digest` is that of its key, in hex."""
 
 
+Event = dict[str, Any]
+"""An archived event: COLUMNS by name."""
+
+
 class Metered(msgspec.Struct, frozen=True, kw_only=True):
     """Events of one metric and the sum of their values."""
 

@@ -110,10 +110,11 @@ values (%(month)s, %(action)s, %(events)s, %(detail)s, %(actor)s, %(now)s);
 -- name: known
 -- What this database knows of archived events: whether the key was seen, with this content, and whether the event is here.
 select
-    given.n, key.user_id is not null as known, coalesce(encode(key.digest, 'hex') = given.digest, false) as same,
+    key.user_id is not null as known, coalesce(encode(key.digest, 'hex') = given.digest, false) as same,
     event.user_id is not null as present
-from unnest(%(users)s::text[], %(keys)s::text[], %(digests)s::text[], %(ats)s::timestamptz[])
-    with ordinality as given (user_id, idempotency_key, digest, created_at, n)
+from rows from (
+    json_to_recordset(%(rows)s::json) as (user_id text, idempotency_key text, digest text, created_at timestamptz)
+) with ordinality as given (user_id, idempotency_key, digest, created_at, n)
 left join billing_usage_keys key using (user_id, idempotency_key)
 left join billing_usage event using (user_id, created_at, idempotency_key)
 order by given.n;
@@ -122,10 +123,10 @@ order by given.n;
 with added as (
     insert into billing_usage (user_id, metric_type, value, created_at, idempotency_key, properties, source, recorded_at)
     select user_id, metric_type, value, created_at, idempotency_key, properties, source, recorded_at
-    from unnest(
-        %(users)s::text[], %(metrics)s::text[], %(values)s::bigint[], %(ats)s::timestamptz[], %(keys)s::text[], %(properties)s::text[],
-        %(sources)s::text[], %(recorded)s::timestamptz[]
-    ) as given (user_id, metric_type, value, created_at, idempotency_key, properties, source, recorded_at)
+    from json_to_recordset(%(rows)s::json) as given (
+        user_id text, metric_type text, value bigint, created_at timestamptz, idempotency_key text, properties text, source text,
+        recorded_at timestamptz
+    )
     on conflict do nothing
     returning 1
 )

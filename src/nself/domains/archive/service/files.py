@@ -17,8 +17,8 @@ from nself.domains.archive import rules, store
 from nself.domains.archive.model import COLUMNS, FORMAT, VERSION, ArchiveDiffers, KeysMissing, Manifest, Piece
 
 ROOT = "usage"
-CHUNK_BYTES = 16 << 20
-"""Lines of COPY that are read before they become a table."""
+CHUNK_ROWS = 50_000
+"""Lines of COPY that become a table together."""
 PIECE_ROWS = 500_000
 """Events of one object, which is built in memory: some 20 MB."""
 
@@ -43,7 +43,7 @@ def write(app: App, tx: Tx, owner: str, month: date, folder: str) -> tuple[Manif
     Raises KeysMissing, ArchiveDiffers and the bucket's errors; then the folder is no archive.
     """
     span = rules.span(month)
-    pieces = list(_send(app, month, folder, _tables(store.export(tx, span))))
+    pieces = list(_send(app, month, folder, store.export(tx, span, CHUNK_ROWS)))
     for piece in pieces:
         _compare(app, folder, piece)
     manifest = Manifest(
@@ -76,51 +76,53 @@ def _compare(app: App, folder: str, piece: Piece) -> None:
         raise ArchiveDiffers(location=error.fields["location"], detail=error.fields["detail"]) from error
 
 
-def _tables(blocks: Iterable[bytes]) -> Iterator[Any]:
-    """Whole lines as tables of about CHUNK_BYTES."""
-    lines, size = list[bytes](), 0
-    for block in blocks:
-        lines.append(block)
-        size += len(block)
-        if size >= CHUNK_BYTES:
-            yield parquet.table(b"".join(lines), COLUMNS)
-            lines, size = [], 0
-    if lines:
-        yield parquet.table(b"".join(lines), COLUMNS)
+class _Open:
+    """An object that is being written, in memory."""
+
+    def __init__(self) -> None:
+        self.writer, self.sums = parquet.Writer(COLUMNS), list[rules.Sums]()
+        self.first = self.last = ""
+
+    @property
+    def room(self) -> int:
+        return PIECE_ROWS - self.writer.rows
+
+    def add(self, table: Any) -> None:
+        users = table["user_id"]
+        self.first, self.last = self.first or users[0].as_py(), users[-1].as_py()
+        self.sums.append(parquet.sums(table, "metric_type", "value"))
+        self.writer.add(table)
+
+    def close(self, app: App, folder: str, number: int) -> Piece:
+        data, name = self.writer.finish(), f"part-{number:05}.parquet"
+        app.bucket.put(f"{folder}/{name}", data)
+        return Piece(
+            name=name,
+            bytes=len(data),
+            sha256=rules.digest(data),
+            events=self.writer.rows,
+            first_user=self.first,
+            last_user=self.last,
+            metrics=rules.metered(rules.added(self.sums)),
+        )
 
 
-def _send(app: App, month: date, folder: str, tables: Iterable[Any]) -> Iterator[Piece]:
+def _send(app: App, month: date, folder: str, blocks: Iterable[bytes]) -> Iterator[Piece]:
     """Objects of at most PIECE_ROWS events."""
-    made, held = 0, list[Any]()
-    for table in tables:
+    piece, number = _Open(), 0
+    for block in blocks:
+        table = parquet.table(block, COLUMNS)
         if table["digest"].null_count:
             raise KeysMissing(events=table["digest"].null_count, month=rules.name(month))
         while table.num_rows:
-            room = PIECE_ROWS - sum(one.num_rows for one in held)
-            held.append(table.slice(0, room))
-            table = table.slice(room)
-            if room <= held[-1].num_rows:
-                yield _put(app, f"{folder}/part-{made:05}.parquet", held)
-                made, held = made + 1, []
-    if held:
-        yield _put(app, f"{folder}/part-{made:05}.parquet", held)
-
-
-def _put(app: App, place: str, tables: list[Any]) -> Piece:
-    writer = parquet.Writer(COLUMNS)
-    for table in tables:
-        writer.add(table)
-    data = writer.finish()
-    app.bucket.put(place, data)
-    return Piece(
-        name=place.rpartition("/")[2],
-        bytes=len(data),
-        sha256=rules.digest(data),
-        events=writer.rows,
-        first_user=tables[0]["user_id"][0].as_py(),
-        last_user=tables[-1]["user_id"][-1].as_py(),
-        metrics=rules.metered(rules.added(parquet.sums(table, "metric_type", "value") for table in tables)),
-    )
+            part = table.slice(0, piece.room)
+            table = table.slice(part.num_rows)
+            piece.add(part)
+            if not piece.room:
+                yield piece.close(app, folder, number)
+                piece, number = _Open(), number + 1
+    if piece.writer.rows:
+        yield piece.close(app, folder, number)
 
 
 def open_piece(app: App, folder: str, piece: Piece) -> Iterator[Any]:

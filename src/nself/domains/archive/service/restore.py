@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date
 from itertools import groupby, islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from nself import log
 from nself.app import App
@@ -17,7 +17,7 @@ from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.domains.archive import rules, store
 from nself.domains.archive.inputs import RestoreUsage
-from nself.domains.archive.model import Manifest, MonthBusy, NothingArchived, PeriodClosed, Restored
+from nself.domains.archive.model import Event, Manifest, MonthBusy, NothingArchived, PeriodClosed, Restored
 from nself.domains.archive.service import files
 from nself.domains.customer import service as customer
 from nself.domains.invoice.service import assess
@@ -28,8 +28,6 @@ from nself.domains.usage.service import record
 BATCH = 2000
 SOURCE = "archive"
 """Of events that are counted anew; what is only put back keeps its own."""
-Event = dict[str, Any]
-"""A row of an archive: COLUMNS by name."""
 
 
 class Found(NamedTuple):

@@ -68,9 +68,8 @@ def unbilled(app: App, span: Period) -> list[str]:
     """Users with overage in `span` that no invoice bills, whether they have a customer or not."""
     known = assess.billable_at(app, span)
     with app.db.reading() as tx:
-        users = _users(app, tx, None, span)
-        found = assess.assess(app, tx, users, span, known)
-    return [user for user in users if rules.lines(found[user].overages)]
+        found = assess.everybody(app, tx, span, known)
+    return [user for user, one in found.items() if rules.lines(one.overages)]
 
 
 def _plan_chunk(app: App, tx: Tx, users: list[str], span: Period, known: Catalog) -> Planned:
