@@ -77,7 +77,7 @@ bench: install ## Run the benchmarks; each prints ratios to a limit or a peer of
 	@for one in bench/bench_*.py; do $(BIN)/python $$one || exit 1; done
 
 lock: ## Write requirements.lock anew from pyproject.toml
-	@$(UV) lock --quiet && $(UV) export --quiet --all-groups --no-emit-project --no-header --no-annotate --format requirements-txt -o requirements.lock; rm -f uv.lock
+	@$(UV) lock --quiet && $(UV) export --quiet --all-groups --all-extras --no-emit-project --no-header --no-annotate --format requirements-txt -o requirements.lock; rm -f uv.lock
 
 clean: ## Stop the demonstration and remove all that was made here
 	@test ! -x $(BIN)/nself || test ! -f $(DEMO)/.env || $(BIN)/nself --project $(DEMO) stop

@@ -68,7 +68,7 @@ def law(app: App) -> Conservation:
     found = status(app)
     assert found.accepted == found.counted + found.duplicate + found.rejected + found.pending, found
     counted = found.counted + found.pending - found.buffered
-    assert found.raw_events == counted + found.deduplicated + found.voided and found.balanced, found
+    assert found.raw_events + found.archived == counted + found.deduplicated + found.voided and found.balanced, found
     assert sum(reason.events for reason in found.rejected_by_reason) == found.rejected, found
     return found
 

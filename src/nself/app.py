@@ -1,4 +1,4 @@
-"""The App: settings, clock, database, spool, Stripe; each opened on first use and closed with the app."""
+"""The App: settings, clock, database, spool, archive, Stripe; each opened on first use and closed with the app."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from nself.core.project import Project
 from nself.core.settings import Settings
 
 if TYPE_CHECKING:
+    from nself.bucket.s3 import Bucket
     from nself.db.connect import Database
     from nself.db.server import Absence
     from nself.gateway.api import Stripe
@@ -135,6 +136,13 @@ class App:
         from nself.spool.segments import Spool
 
         return Spool(self.project.spool)
+
+    @cached_property
+    def bucket(self) -> Bucket:
+        """Where old usage is archived. Raises BucketNotSet, ExtraMissing."""
+        from nself.bucket.s3 import connect
+
+        return connect(self.settings)
 
     @cached_property
     def stripe(self) -> Stripe:

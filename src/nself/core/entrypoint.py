@@ -63,6 +63,8 @@ class Scheduled(NamedTuple):
     use: str
     every: str
     help: str
+    long: bool = False
+    """It may take hours: it is done beside the others, which do not wait for it."""
 
 
 Row = Command | Route | Intent | Mirror | Scheduled

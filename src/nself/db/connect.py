@@ -19,8 +19,8 @@ from nself.db.server import GLANCE, Absence, DatabaseUnavailable, masked
 T = TypeVar("T")
 Params = Mapping[str, Any]
 MAX_ATTEMPTS = 8
-REFUSED = ("57014", "25006")
-"""Cancelled by DB_QUERY_TIMEOUT; a server that only reads."""
+REFUSED = ("57014", "25006", "55P03")
+"""Cancelled by DB_QUERY_TIMEOUT; a server that only reads; a lock that was not granted in time."""
 NO_RESOURCES = "53"
 """A full disk, no memory, too many connections."""
 

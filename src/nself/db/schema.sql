@@ -277,6 +277,38 @@ create table billing_usage_adjustments (
     superseded_at timestamp with time zone
 );
 
+create table billing_usage_archive_log (
+    id bigint not null generated always as identity,
+    month date not null,
+    action text not null,
+    events bigint not null,
+    detail text not null,
+    actor text not null,
+    at timestamp with time zone not null
+);
+
+create table billing_usage_archive_owner (
+    one boolean not null default true,
+    owner text not null
+);
+
+create table billing_usage_archives (
+    id bigint not null generated always as identity,
+    month date not null,
+    state text not null,
+    location text not null,
+    events bigint not null default 0,
+    objects integer not null default 0,
+    bytes bigint not null default 0,
+    manifest_sha256 text,
+    kept bigint not null default 0,
+    returned bigint not null default 0,
+    actor text not null,
+    started_at timestamp with time zone not null,
+    verified_at timestamp with time zone,
+    dropped_at timestamp with time zone
+);
+
 create table billing_usage_deltas (
     user_id text not null,
     id bigint not null generated always as identity,
@@ -452,6 +484,11 @@ alter table billing_usage_adjustments add constraint billing_usage_adjustments_k
 alter table billing_usage_adjustments add constraint billing_usage_adjustments_pkey PRIMARY KEY (user_id, idempotency_key, revision);
 alter table billing_usage_adjustments add constraint billing_usage_adjustments_revision_check CHECK ((revision > 0));
 alter table billing_usage_adjustments add constraint billing_usage_adjustments_value_check CHECK ((value >= 0));
+alter table billing_usage_archive_log add constraint billing_usage_archive_log_pkey PRIMARY KEY (id);
+alter table billing_usage_archive_owner add constraint billing_usage_archive_owner_one_check CHECK (one);
+alter table billing_usage_archive_owner add constraint billing_usage_archive_owner_pkey PRIMARY KEY (one);
+alter table billing_usage_archives add constraint billing_usage_archives_pkey PRIMARY KEY (id);
+alter table billing_usage_archives add constraint billing_usage_archives_state_check CHECK ((state = ANY (ARRAY['writing'::text, 'verified'::text, 'dropped'::text, 'abandoned'::text])));
 alter table billing_usage_deltas add constraint billing_usage_deltas_pkey PRIMARY KEY (user_id, metric_type, hour, id);
 alter table billing_usage_folds add constraint billing_usage_folds_pkey PRIMARY KEY (shard);
 alter table billing_usage_imports add constraint billing_usage_imports_pkey PRIMARY KEY (source);
@@ -477,6 +514,7 @@ CREATE INDEX billing_overage_updates_newest ON billing.billing_overage_updates U
 CREATE INDEX billing_quota_reservations_held ON billing.billing_quota_reservations USING btree (user_id, metric_type, expires_at) WHERE (state = 'held'::text);
 CREATE INDEX billing_service_runs_service ON billing.billing_service_runs USING btree (service, last_seen_at);
 CREATE UNIQUE INDEX billing_usage_adjustments_standing ON billing.billing_usage_adjustments USING btree (user_id, idempotency_key) WHERE (superseded_at IS NULL);
+CREATE UNIQUE INDEX billing_usage_archives_one ON billing.billing_usage_archives USING btree (month) WHERE (state = ANY (ARRAY['writing'::text, 'verified'::text]));
 CREATE INDEX billing_webhook_events_open ON billing.billing_webhook_events USING btree (object_id, id) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
 CREATE UNIQUE INDEX billing_webhook_events_once ON billing.billing_webhook_events USING btree (event_id) WHERE (status <> 'duplicate'::text);
 CREATE INDEX billing_webhook_objects_due ON billing.billing_webhook_objects USING btree (next_at) WHERE (next_at IS NOT NULL);

@@ -6,6 +6,7 @@ Aggregation, quota resets and sweeps are jobs (`nself billing jobs list`); drain
 from __future__ import annotations
 
 import os
+import threading
 
 from nself import log
 from nself.app import App
@@ -41,13 +42,19 @@ class Collector:
             raise
         return done
 
+    def long_step(self) -> int:
+        """The same for work that takes long, in a thread of its own: it ends with the process, wherever it is."""
+        return job.run_due(self.app, long=True) if self.scheduled else 0
+
 
 def main() -> None:
     app = App.find(None, Registry())
     log.configure("usage-collector", app.settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, app.settings))
     log.info("service_started", interval=app.settings.seconds("USAGE_AGGREGATION_INTERVAL"))
     with Heart(app, "usage-collector"):
-        Loop(LOOK_SECONDS).run(Collector(app).step)
+        loop, collector = Loop(LOOK_SECONDS), Collector(app)
+        threading.Thread(target=loop.run, args=(collector.long_step,), name="long work", daemon=True).start()
+        loop.run(collector.step)
     app.close()
     log.info("service_stopped")
 

@@ -23,7 +23,7 @@ from nself.domains.repair.inputs import (
     ReplayRejected,
     VoidEvent,
 )
-from nself.domains.repair.model import NoSuchEvent, NoSuchRejected, PeriodInvoiced, SeveralUsers
+from nself.domains.repair.model import EventsArchived, NoSuchEvent, NoSuchRejected, PeriodInvoiced, SeveralUsers
 from nself.domains.repair.service import adjust, explain, recalculate, replay
 from nself.domains.usage.inputs import AuditUsage, ListRejected, ShowUsage, UsageEvent
 from nself.domains.usage.service import aggregate, inspect, record, show
@@ -331,3 +331,38 @@ def test_live_mode_wants_a_reason(app_with: object, place: str) -> None:
 )
 def test_keys_that_were_drawn_here(key: str, drawn: bool) -> None:
     assert rules.drawn(key) is drawn
+
+
+def test_nothing_is_repaired_where_the_raw_events_are_archived(app: App, user: str) -> None:
+    """As it is between archiving January and restoring it; a late event has come meanwhile."""
+    send(app, user, 5, at="2026-01-15T10:00:00Z", key="early")
+    send(app, user, 3, at="2026-01-15T10:30:00Z", key="late")
+    send(app, user, 1, at="2026-02-01T10:30:00Z", key="here")
+    aggregate.aggregate(app)
+    with app.db.transaction() as tx:
+        tx.connection.execute("delete from billing_usage where user_id = %s and idempotency_key = 'early'", (user,))
+        tx.connection.execute(
+            "insert into billing_usage_archives (month, state, location, events, actor, started_at)"
+            " values ('2026-01-01', 'dropped', 's3://there', 1, 'test', now())"
+        )
+        tx.connection.execute(
+            "update billing_usage_rollups set total = 9 where user_id = %s and hour > '2026-02-01'", (user,)
+        )
+    try:
+        with pytest.raises(EventsArchived, match="2026-01"):
+            adjust.void(app, VoidEvent(user=user, key="late", execute=True))
+        found = explain.explain(app, ExplainEvent(key="early", user=user))
+        assert found.result.startswith("counted; the event itself is not stored any more")
+        done = recalculate.recalculate(app, RecalculateUsage(user=user, execute=True))
+        assert (len(done.hours), done.archived) == (1, ["2026-01"])
+        assert (used(app, user, month="2026-01"), used(app, user, month="2026-02")) == (8, 1)
+    finally:
+        with app.db.transaction() as tx:
+            tx.connection.execute("update billing_usage_archives set returned = 1")
+            tx.connection.execute(
+                "insert into billing_usage select user_id, metric_type, 5, created_at - interval '30 minutes', 'early', properties, source,"
+                " recorded_at from billing_usage where user_id = %s and idempotency_key = 'late'",
+                (user,),
+            )  # fmt: skip
+    adjust.void(app, VoidEvent(user=user, key="late", execute=True))
+    assert used(app, user, month="2026-01") == 5

@@ -176,7 +176,7 @@ class Metering(RuleBasedStateMachine):
         assert now.balanced
         assert now.duplicate - before.duplicate == fates["duplicate"]
         assert now.rejected - before.rejected == fates["rejected"]
-        assert now.raw_events - before.raw_events == fates["counted"]
+        assert now.raw_events + now.archived - before.raw_events - before.archived == fates["counted"]
         assert now.counted + now.pending - before.counted - before.pending == fates["counted"]
         assert now.accepted - before.accepted == fates.total()
 

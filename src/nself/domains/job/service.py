@@ -51,9 +51,9 @@ def ensure(app: App) -> None:
     app.db.transact(work)
 
 
-def run_due(app: App) -> int:
-    """Do one piece of work that is due; number of pieces done."""
-    rows, now = kinds(app), app.clock()
+def run_due(app: App, long: bool = False) -> int:
+    """Do one piece of work that is due, of the kinds that are `long` or of those that are not; number of pieces done."""
+    rows, now = {type: row for type, row in kinds(app).items() if row.long == long}, app.clock()
     job = app.db.transact(lambda tx: store.claim(tx, sorted(rows), WORKER, now, now + LEASE))
     if job is None:
         return 0

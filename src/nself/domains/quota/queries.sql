@@ -217,6 +217,12 @@ where user_id = %(user)s
 order by reset_at desc
 limit 1000;
 
+-- name: hours_of_resets
+select distinct date_trunc('hour', reset_at, 'UTC') as hour
+from billing_quota_resets
+where reset_at >= %(start)s and reset_at < %(end)s and date_trunc('hour', reset_at, 'UTC') <> reset_at
+order by hour;
+
 -- name: ended_counters
 select user_id as user, metric_type as metric, window_start
 from billing_quota_counters

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
 from nself.domains.quota.model import (
@@ -234,6 +235,10 @@ def drop_counters(tx: Tx, rows: Sequence[Row]) -> int:
 
 def stale_ended(tx: Tx, rows: Sequence[Row]) -> int:
     return tx.run(SQL["stale_ended"], **_named(rows))
+
+
+def hours_of_resets(tx: Tx, span: Period) -> list[datetime]:
+    return tx.values(SQL["hours_of_resets"], start=span.start, end=span.end)
 
 
 def counted_users(tx: Tx) -> list[str]:

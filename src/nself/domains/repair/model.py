@@ -119,17 +119,19 @@ class Deduplicated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recalculated(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of `recalculate`; quota counters are built anew as well."""
+    """Result of `recalculate`; quota counters are built anew as well. Months in the archive cannot be."""
 
     user: str
     executed: bool
     hours: list[WrongHour]
     changes: list[Change]
+    archived: list[str]
 
     def remarks(self) -> list[str]:
+        left = [f"left as it is, its events are in the archive: {', '.join(self.archived)}"] if self.archived else []
         if not self.hours:
-            return ["every rollup is what its events say"]
-        return [] if self.executed else [NOTHING_DONE]
+            return [*left, "every rollup is what its events say"]
+        return left if self.executed else [*left, NOTHING_DONE]
 
 
 class AdjustedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -235,6 +237,14 @@ class SeveralUsers(Conflict):
     code, guide, param = "several_users", "2.3", "user"
     text = "{count} users have an event with the key {key}: {users}"
     hints = ("nself billing usage explain --key {key} --user {first}",)
+
+
+class EventsArchived(Conflict):
+    code, guide, param = "usage_archived", "2.4", "key"
+    text = (
+        "Raw events of {month} are in the archive: a rollup cannot be made anew from what is left; nothing was changed"
+    )
+    hints = ("nself billing usage restore --user {user} --date {month}-01",)
 
 
 class PeriodInvoiced(Conflict):

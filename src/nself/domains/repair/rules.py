@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from nself.core.period import Period
 from nself.domains.repair.model import StoredEvent
@@ -43,6 +43,11 @@ def holding(at: datetime, periods: Iterable[Period]) -> Period | None:
 def hour(at: datetime) -> datetime:
     """Rollups' hours begin where UTC's do, and zones are whole minutes apart from it."""
     return at.replace(minute=0, second=0, microsecond=0)
+
+
+def month(at: datetime) -> date:
+    """The first day of the UTC month, as raw events are partitioned and archived."""
+    return at.astimezone(UTC).date().replace(day=1)
 
 
 def whole_hours(start: datetime, end: datetime) -> tuple[datetime, datetime]:

@@ -167,8 +167,8 @@ class Reason(msgspec.Struct, frozen=True):
 class Conservation(msgspec.Struct, frozen=True, kw_only=True):
     """The law of metering. `pending` is stored and counted in every answer, but not yet folded into rollups.
 
-    `buffered` of them are on disk and not yet in the database: they are in no answer but this one. Of the duplicate,
-    `deduplicated` were stored and taken out later; of the rejected, `voided`.
+    `buffered` of them are on disk and not yet in the database: they are in no answer but this one; `archived` raw events are
+    away. Of the duplicate, `deduplicated` were stored and taken out later; of the rejected, `voided`.
     """
 
     accepted: int
@@ -181,6 +181,7 @@ class Conservation(msgspec.Struct, frozen=True, kw_only=True):
     raw_events: int
     deduplicated: int
     voided: int
+    archived: int
     last_recorded_at: datetime | None
     last_fold_at: datetime | None
     rejected_by_reason: list[Reason]

@@ -126,6 +126,54 @@ where
 group by user_id, metric_type, bucket
 order by bucket, metric_type;
 
+-- name: days
+-- The same from rollups and deltas, and raw events where a bucket begins or ends inside an hour, as in `totals`: what was
+-- archived counts too.
+select
+    user_id, metric_type, sum(events)::bigint as events, sum(total) as total, max(largest) as largest,
+    (array_agg(last_value order by last_at desc, last_value desc))[1] as last_value, max(last_at) as last_at,
+    date_trunc(%(unit)s::text, hour, %(zone)s::text) as bucket
+from (
+    select user_id, metric_type, hour, events, total, largest, last_value, last_at
+    from (
+        select user_id, metric_type, hour, events, total, largest, last_value, last_at from billing_usage_rollups
+        union all
+        select user_id, metric_type, hour, events, total, largest, last_value, last_at from billing_usage_deltas
+    ) kept
+    where
+        user_id = %(user)s and hour >= %(first)s and hour < %(last)s
+        and date_trunc(%(unit)s::text, hour, %(zone)s::text) = date_trunc(%(unit)s::text, hour + interval '59 minutes 59.999999 seconds', %(zone)s::text)
+    union all
+    select user_id, metric_type, created_at, 1, value, value, value, created_at
+    from billing_usage_counted
+    where
+        user_id = %(user)s and created_at >= %(start)s and created_at < %(end)s
+        and (
+            created_at < %(first)s or created_at >= %(last)s
+            or date_trunc(%(unit)s::text, date_trunc('hour', created_at, 'UTC'), %(zone)s::text)
+                <> date_trunc(%(unit)s::text, date_trunc('hour', created_at, 'UTC') + interval '59 minutes 59.999999 seconds', %(zone)s::text)
+        )
+) parts
+where %(metric)s::text is null or metric_type = %(metric)s
+group by user_id, metric_type, bucket
+order by bucket, metric_type;
+
+-- name: archived_months
+-- UTC months of which raw events are in the archive alone.
+select month from billing_usage_archives
+where state = 'dropped' and month >= date_trunc('month', %(start)s::timestamptz, 'UTC') and month < %(end)s
+group by month
+having sum(events - kept - returned) > 0
+order by month;
+
+-- name: lock_raw
+-- Before the first look, so that no month is archived between what is looked at: emptying it does not wait for snapshots.
+lock table billing_usage in access share mode;
+
+-- name: archived_events
+-- Whose raw events are in the archive alone, or nowhere any more.
+select coalesce(sum(events - kept - returned), 0)::bigint from billing_usage_archives where state = 'dropped';
+
 -- name: user_months
 select distinct date_trunc('month', hour, %(zone)s::text) as month
 from (

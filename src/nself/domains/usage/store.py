@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
 from nself.domains.usage.inputs import ImportUsage
@@ -104,6 +105,38 @@ def months(tx: Tx, zone: str) -> list[datetime]:
 
 def buckets(tx: Tx, user: str, metric: str | None, unit: str, zone: str, start: datetime, end: datetime) -> list[Sum]:
     return tx.all(SQL["buckets"], Sum, user=user, metric=metric, unit=unit, zone=zone, start=start, end=end)
+
+
+def days(
+    tx: Tx, user: str, metric: str | None, unit: str, zone: str, whole_hours: tuple[datetime, datetime], span: Period
+) -> list[Sum]:
+    """Sums by metric and bucket, whether raw events are here or archived; `whole_hours` from `rules.aligned`."""
+    first, last = whole_hours
+    return tx.all(
+        SQL["days"],
+        Sum,
+        user=user,
+        metric=metric,
+        unit=unit,
+        zone=zone,
+        first=first,
+        last=last,
+        start=span.start,
+        end=span.end,
+    )
+
+
+def archived_months(tx: Tx, span: Period) -> list[date]:
+    return tx.values(SQL["archived_months"], start=span.start, end=span.end)
+
+
+def lock_raw(tx: Tx) -> None:
+    """As the first statement of a snapshot: nobody archives until its end."""
+    tx.run(SQL["lock_raw"])
+
+
+def archived_events(tx: Tx) -> int:
+    return int(tx.value(SQL["archived_events"]))
 
 
 def user_months(tx: Tx, user: str, zone: str) -> list[datetime]:

@@ -55,6 +55,14 @@ def assess(app: App, tx: Tx, users: list[str], span: Period, known: Catalog) -> 
     return of_sums(app, tx, users, span, known, usage.totals(tx, users, None, span), overrides)
 
 
+def everybody(app: App, tx: Tx, span: Period, known: Catalog) -> dict[str, Assessed]:
+    """Step: the same for all with usage in `span`, or of whose overage an operator decided something."""
+    sums, decided = usage.totals(tx, None, None, span), store.users_with_overrides(tx, None, app.settings.live)
+    users = sorted({one.user_id for one in sums}.union(decided))
+    overrides = _grouped(store.overrides(tx, users, app.settings.live))
+    return of_sums(app, tx, users, span, known, sums, overrides)
+
+
 def of_sums(
     app: App, tx: Tx, users: list[str], span: Period, known: Catalog, sums: Iterable[Sum], overrides: Mapping[str, list[Override]]
 ) -> dict[str, Assessed]:  # fmt: skip

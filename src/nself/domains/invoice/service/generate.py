@@ -58,12 +58,18 @@ def _users(app: App, tx: Tx, user: str | None, span: Period) -> list[str]:
 
 def users_without_customer(app: App, span: Period) -> list[str]:
     """Users whose overage in `span` would be invoiced if they had a customer."""
+    users = unbilled(app, span)
+    with app.db.reading() as tx:
+        customers = customer.customers_of(tx, users, app.settings.live)
+    return [user for user in users if user not in customers]
+
+
+def unbilled(app: App, span: Period) -> list[str]:
+    """Users with overage in `span` that no invoice bills, whether they have a customer or not."""
     known = assess.billable_at(app, span)
     with app.db.reading() as tx:
-        users = _users(app, tx, None, span)
-        found = assess.assess(app, tx, users, span, known)
-        customers = customer.customers_of(tx, users, app.settings.live)
-    return [user for user in users if user not in customers and rules.lines(found[user].overages)]
+        found = assess.everybody(app, tx, span, known)
+    return [user for user, one in found.items() if rules.lines(one.overages)]
 
 
 def _plan_chunk(app: App, tx: Tx, users: list[str], span: Period, known: Catalog) -> Planned:

@@ -7,6 +7,7 @@ from datetime import datetime
 from nself import log
 from nself.app import App
 from nself.core import period
+from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.domains.catalog import rules as catalog_rules
 from nself.domains.catalog import service as catalog
@@ -120,6 +121,11 @@ def history(app: App, user: str) -> list[Reset]:
     """All resets by hand, newest first."""
     with app.db.reading() as tx:
         return store.resets(tx, user)
+
+
+def hours_of_resets(tx: Tx, span: Period) -> list[datetime]:
+    """Step: UTC hours inside which a reset lies: what came before it and after it counts apart."""
+    return store.hours_of_resets(tx, span)
 
 
 def next_reset(app: App, given: NextReset) -> list[NextWindow]:

@@ -19,14 +19,22 @@ def recalculate(app: App, given: RecalculateUsage) -> Recalculated:
 
     def work(tx: Tx) -> Recalculated:
         steps.lock(tx, given.user)
-        hours = store.wrong_hours(tx, given.user, given.metric, rules.whole_hours(*asked))
+        wrong = store.wrong_hours(tx, given.user, given.metric, rules.whole_hours(*asked))
+        away = show.archived_months(tx, asked)
+        hours = [one for one in wrong if rules.month(one.hour) not in away]
 
         def change() -> None:
             steps.recompute(tx, {Hour(given.user, one.metric, one.hour) for one in hours})
 
         instants = {one.hour for one in hours}
         changes = steps.changed(app, tx, given.user, instants, given.invoiced, given.execute, change)
-        return Recalculated(user=given.user, executed=given.execute, hours=hours, changes=changes)
+        return Recalculated(
+            user=given.user,
+            executed=given.execute,
+            hours=hours,
+            changes=changes,
+            archived=sorted({f"{rules.month(one.hour):%Y-%m}" for one in wrong if one not in hours}),
+        )
 
     done = steps.attempt(app, given.execute, given.reason, work)
     if done.executed:

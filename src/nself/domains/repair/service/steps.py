@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from nself.app import App
@@ -15,10 +15,11 @@ from nself.domains.catalog import service as catalog
 from nself.domains.invoice.service import assess
 from nself.domains.quota.service import cache
 from nself.domains.repair import rules, store
-from nself.domains.repair.model import Adjustment, Change, Hour, PeriodInvoiced
+from nself.domains.repair.model import Adjustment, Change, EventsArchived, Hour, PeriodInvoiced
 from nself.domains.usage.service import aggregate, inspect, show
 
 T = TypeVar("T")
+MOMENT = timedelta(microseconds=1)
 Figures = dict[tuple[Period, str], int]
 """By month and metric."""
 
@@ -111,7 +112,11 @@ def _changes(app: App, before: Figures, after: Figures, closed: Sequence[Period]
 
 
 def adjust(app: App, tx: Tx, user: str, made: Sequence[Adjustment], reason: str | None) -> None:
-    """Step: decide about events of `user`, and put the rollups of their hours right."""
+    """Step: decide about events of `user`, and put the rollups of their hours right. Raises EventsArchived."""
+    instants = [one.event.at for one in made]
+    away = show.archived_months(tx, Period(min(instants), max(instants) + MOMENT))
+    for month in sorted({rules.month(at) for at in instants}.intersection(away)):
+        raise EventsArchived(month=f"{month:%Y-%m}", user=user)
     store.adjust(tx, user, made, reason, app.operator(), app.clock())
     recompute(tx, {Hour(user, one.event.metric, rules.hour(one.event.at)) for one in made})
 

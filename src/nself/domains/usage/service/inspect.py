@@ -85,7 +85,11 @@ def compare(app: App, given: CompareUsage) -> list[Compared]:
     with app.db.snapshot() as tx:
         raw = figures(metrics, show.raw(tx, given.user, given.metric, asked))
         kept = figures(metrics, show.totals(tx, [given.user], given.metric, asked))
-    return [_compared(given.user, name, metrics[name], raw.get(name), kept.get(name)) for name in metrics]
+        archived = show.archived(tx, given.user, asked)
+    differs = (
+        f"raw events of {', '.join(f'{month:%Y-%m}' for month in archived)} are archived" if archived else "differs"
+    )
+    return [_compared(given.user, name, metrics[name], raw.get(name), kept.get(name), differs) for name in metrics]
 
 
 def require(app: App, user: str, metric: str | None) -> dict[str, Metric]:
@@ -120,7 +124,7 @@ def figures(metrics: Mapping[str, Metric], sums: Sequence[Sum]) -> dict[str, tup
 
 
 def _compared(
-    user: str, name: str, metric: Metric, raw: tuple[int, int] | None, kept: tuple[int, int] | None
+    user: str, name: str, metric: Metric, raw: tuple[int, int] | None, kept: tuple[int, int] | None, differs: str
 ) -> Compared:
     raw_events, raw_figure = raw or (0, 0)
     events, figure = kept or (0, 0)
@@ -134,7 +138,7 @@ def _compared(
         aggregated_events=events,
         aggregated=figure,
         difference=figure - raw_figure,
-        verdict="equal" if agrees else "differs",
+        verdict="equal" if agrees else differs,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from nself.app import App
 from nself.core import period
@@ -28,9 +28,8 @@ def show(app: App, given: ShowUsage) -> list[Total]:
     customer.require_user(app, given.user)
     with app.db.reading() as tx:
         if given.by:
-            sums = store.buckets(
-                tx, given.user, given.metric, given.by, "UTC" if given.by == "hour" else app.timezone.key, *span
-            )
+            zone = "UTC" if given.by == "hour" else app.timezone.key
+            sums = store.days(tx, given.user, given.metric, given.by, zone, rules.aligned(*span), span)
         else:
             sums = totals(tx, [given.user], given.metric, span)
     found = [
@@ -80,8 +79,25 @@ def months_of(app: App, tx: Tx, user: str) -> list[datetime]:
 
 
 def recount(app: App, tx: Tx, user: str, span: Period) -> list[Sum]:
-    """Step: the sums of `user` in a month, counted anew from the raw events."""
+    """Step: the sums of `user` in a month, counted anew from the raw events; as they stand where those are archived."""
+    if archived(tx, user, span):
+        return totals(tx, [user], None, span)
     return store.buckets(tx, user, None, "month", app.timezone.key, *span)
+
+
+def archived(tx: Tx, user: str, span: Period) -> list[date]:
+    """Step: UTC months in `span` of which raw events of `user` are in the archive alone."""
+    months = store.archived_months(tx, span)
+    if not months:
+        return []
+    here = sum(one.events for one in raw(tx, user, None, span))
+    counted = sum(one.events for one in totals(tx, [user], None, span))
+    return months if here < counted else []
+
+
+def archived_months(tx: Tx, span: Period) -> list[date]:
+    """Step: UTC months in `span` of which raw events of anybody are in the archive alone."""
+    return store.archived_months(tx, span)
 
 
 def first_events(tx: Tx, user: str, metric: str, span: Period, limit: int) -> list[CountedEvent]:
@@ -122,7 +138,8 @@ def _total(app: App, metric: Metric, one: Sum, span: Period, by: str | None) -> 
 def status(app: App, given: UsageStatus) -> Conservation:
     """accepted = counted + duplicate + rejected + pending, from independent counts."""
     with app.db.snapshot() as tx:
-        counts, reasons = store.counts(tx), store.rejected_reasons(tx)
+        store.lock_raw(tx)
+        counts, reasons, archived = store.counts(tx), store.rejected_reasons(tx), store.archived_events(tx)
     buffered = collector.waiting(app).events
     duplicate, rejected = counts.duplicate + counts.deduplicated, counts.rejected + counts.voided
     kept = counts.rolled_up + counts.pending
@@ -134,10 +151,11 @@ def status(app: App, given: UsageStatus) -> Conservation:
         pending=counts.pending + buffered,
         buffered=buffered,
         balanced=counts.received == kept + duplicate + rejected
-        and counts.raw_events == kept + counts.deduplicated + counts.voided,
+        and counts.raw_events + archived == kept + counts.deduplicated + counts.voided,
         raw_events=counts.raw_events,
         deduplicated=counts.deduplicated,
         voided=counts.voided,
+        archived=archived,
         last_recorded_at=counts.last_recorded_at,
         last_fold_at=counts.last_fold_at,
         rejected_by_reason=reasons,

@@ -1,0 +1,1 @@
+"""Use cases of the archive: partitions, archiving, restoring, retention."""
