@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from nself.client import protocol
@@ -104,6 +105,8 @@ class Sender:
             except Exception as error:  # the thread must not end: nothing is lost, it is tried again
                 self._failed(error if isinstance(error, BillingError) else BillingError(detail=repr(error)), None)
                 busy = True
+            if busy and not self._stop.is_set():
+                self._leave()
             self._told()
             self._rest(busy)
 
@@ -129,6 +132,14 @@ class Sender:
             self._adopted += found
         if self.queue:
             self._others = self.folder.others_bytes(self.queue)
+
+    def _leave(self) -> None:
+        """Whoever cannot deliver holds nothing of the dead: another process may be able to."""
+        with self._changing:
+            left, self._adopted = self._adopted, []
+        for queue in left:
+            with suppress(BillingError):
+                self.folder.remove(queue)
 
     def _deliver_all(self) -> bool:
         """Oldest first, until nothing waits; True where something does, for a failure or because time is up."""
@@ -257,7 +268,9 @@ class Sender:
     def close(self, seconds: float) -> bool:
         """Whether all was delivered; what was not is for the next process. Raises BufferUnwritable, BufferFull."""
         end = monotonic() + seconds
-        done = self._stop.is_set() or self.flush(seconds, patient=False)
+        if self._stop.is_set():
+            return self.queue is None or not self.queue.bytes
+        done = self.flush(seconds, patient=False)
         with self._changing:
             self._stop.set()
         self._wake.set()
