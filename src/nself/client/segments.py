@@ -155,7 +155,7 @@ class Queue:
     """The segments of one process, in its `folder`, whose lock `lock` it holds. Threads may share it; one reads.
 
     `each`: a record is on the disk when `append` returns. `bytes` and `records` wait to be delivered; `settled`
-    counts the bytes that do not any more.
+    counts the bytes that do not any more, `number` the segments there were.
     """
 
     def __init__(self, folder: Path, lock: int, each: bool, segment_bytes: int) -> None:
@@ -164,7 +164,7 @@ class Queue:
         self.closed = False
         self._segments: deque[Segment] = deque()
         self._active: Segment | None = None
-        self._number = 0
+        self.number = 0
         self._changing = Lock()
 
     @classmethod
@@ -230,8 +230,8 @@ class Queue:
         return self._active
 
     def _create(self) -> Segment:
-        self._number += 1
-        path = self.folder / f"{self._number:010}.seg"
+        self.number += 1
+        path = self.folder / f"{self.number:010}.seg"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             if os.pwrite(descriptor, packed(START), 0) != START:

@@ -45,7 +45,7 @@ class Sender:
         self._changing = threading.Lock()
         self._wake, self._stop = threading.Event(), threading.Event()
         self._progress = threading.Condition()
-        self._others = 0
+        self._others = self._measured = 0
         self._urgent = 0
         self._most, self._failures, self._not_before = ways.batch_events, 0, 0.0
         self._error: BillingError | None = None
@@ -61,13 +61,19 @@ class Sender:
         try:
             queue.append(payload, at, self.ways.buffer_bytes - self._others)
         except BufferFull:
-            self._others = self.folder.others_bytes(queue)
+            self._measure(queue)
             try:
                 queue.append(payload, at, self.ways.buffer_bytes - self._others)
             except BufferFull as error:
                 raise self._full(error) from error
+        if queue.number != self._measured:
+            self._measure(queue)
         if not self._wake.is_set():
             self._wake.set()
+
+    def _measure(self, queue: Queue) -> None:
+        """What waits of others: anew for each segment, so that a process passes the bound by one at most."""
+        self._measured, self._others = queue.number, self.folder.others_bytes(queue)
 
     def _full(self, error: BufferFull) -> BufferFull:
         why = f"; the last error is {self._error.code}: {self._error.message}" if self._error else ""
@@ -81,7 +87,7 @@ class Sender:
             if self.queue is None:
                 size = max(64 << 10, min(SEGMENT_BYTES, self.ways.buffer_bytes // 8))
                 self.queue = self.folder.new_queue(not self.ways.fsync_interval, size)
-                self._others = self.folder.others_bytes(self.queue)
+                self._measure(self.queue)
         self.start()
         return self.queue
 
@@ -131,7 +137,7 @@ class Sender:
         with self._changing:
             self._adopted += found
         if self.queue:
-            self._others = self.folder.others_bytes(self.queue)
+            self._measure(self.queue)
 
     def _leave(self) -> None:
         """Whoever cannot deliver holds nothing of the dead: another process may be able to."""
