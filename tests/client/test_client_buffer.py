@@ -228,7 +228,7 @@ def test_a_disk_that_fails_to_sync_takes_nothing(folder: Folder, monkeypatch: py
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, "fdatasync", broken)
+        patched.setattr(segments, "to_disk", broken)
         for text in ("second", "third"):
             with pytest.raises(BufferUnwritable, match="Input/output error"):
                 add(queue, text)
@@ -250,7 +250,7 @@ def test_threads_share_one_sync_and_none_is_told_too_early(folder: Folder, monke
         calls.append(descriptor)
         synced[path] = max(size, synced.get(path, 0))
 
-    monkeypatch.setattr(os, "fdatasync", slow)
+    monkeypatch.setattr(segments, "to_disk", slow)
     flushed: Callable[[Segment, int], None] = Segment.flush
 
     def watched(segment: Segment, end: int) -> None:

@@ -18,6 +18,7 @@ from metering import steady
 from nself.client import Client, ServiceUnreachable, Unavailable, UnreadableAnswer, protocol
 from nself.client.model import MAX_NAME, MAX_VALUE
 from nself.client.protocol import Answer, Later, Refused, Request, Settled
+from nself.client.segments import Queue
 from nself.core.clock import monotonic
 from nself.domains.usage import model as usage
 from serving import until
@@ -243,6 +244,45 @@ def test_who_cannot_deliver_holds_nothing_of_the_dead(tmp_path: Path) -> None:
             told.script[:] = [intake(1)]
             with Client(url, "other", buffer=str(tmp_path)) as other:
                 until(lambda: other.status().accepted + heir.status().accepted == 1)
+
+
+def test_what_a_process_left_and_nobody_can_read_keeps_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with scripted(lambda events: intake(len(events))) as (_, url):
+        root = Client(url, "k", buffer=str(tmp_path))._folder.root
+        for name in ("1-a/0000000001.seg", "2-b"):
+            (root / "queues" / name).mkdir(parents=True)
+        with Client(url, "k", buffer=str(tmp_path)) as client:
+            client.record("user", "calls")
+            assert client.flush(10)
+        assert "1-a cannot be read" in caplog.text and not (root / "queues/2-b").exists()
+
+
+def test_a_queue_that_fails_while_it_is_read_keeps_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Client("http://127.0.0.1:9", "k", buffer=str(tmp_path)) as dead:
+        dead.record("user", "calls", 1)
+    real, others = Queue.head, list[Queue]()
+
+    def head(queue: Queue, most: int) -> object:
+        if queue.segment_bytes == 0:  # one of the dead
+            others.append(queue)
+            raise OSError(5, "Input/output error")
+        return real(queue, most)
+
+    monkeypatch.setattr(Queue, "head", head)
+    with scripted(lambda events: intake(len(events))) as (told, url):
+        (old,) = tmp_path.iterdir()
+        client = Client(url, "k", buffer=str(tmp_path))
+        old.rename(client._folder.root)
+        with client:
+            client.record("user", "calls", 2)
+            assert client.flush(10) and others
+            assert [one["value"] for _, events in told.came for one in events] == [2]
+            assert "Input/output error" in caplog.text
+            assert len(list((client._folder.root / "queues").iterdir())) == 2
 
 
 def test_close_does_not_wait_for_a_service_that_is_away(tmp_path: Path) -> None:

@@ -130,7 +130,9 @@ def test_more_than_the_service_takes_at_once_is_sent_in_parts(app: App, make: Ma
         ({"key": "new\nline"}, InvalidParameter, "key"),
         ({"at": datetime(2026, 1, 1)}, InvalidParameter, "at"),
         ({"at": "yesterday"}, InvalidParameter, "at"),
+        ({"at": "0001-01-01T00:00:00+14:00"}, InvalidParameter, "at"),
         ({"properties": {"what": object()}}, InvalidParameter, "properties"),
+        ({"properties": {"what": "\ud800"}}, InvalidParameter, "properties"),
         ({"properties": {"text": "x" * 300_000}}, InvalidParameter, "properties"),
     ],
 )

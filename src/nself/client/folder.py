@@ -9,6 +9,7 @@ damaged/              bytes that could not be read
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import uuid
 from collections.abc import Generator, Iterable, Iterator
@@ -22,6 +23,7 @@ from nself.client.errors import BufferUnwritable
 from nself.client.model import Rejected
 from nself.client.segments import Damage, Queue, sync_folder, waiting_bytes
 
+logger = logging.getLogger("nself.client")
 _quiet = Lock()
 """Nobody forks while a lock is being taken: a child that inherits it would hold it for ever."""
 os.register_at_fork(before=_quiet.acquire, after_in_parent=_quiet.release, after_in_child=_quiet.release)
@@ -47,14 +49,18 @@ class Folder:
             return Queue(folder, lock, each, segment_bytes)
 
     def left_behind(self) -> list[Queue]:
-        """The queues of processes that died, ours from now on. Raises BufferUnwritable."""
+        """The queues of processes that died, ours from now on; one that cannot be read stays, and is told."""
         found = list[Queue]()
-        with self._telling():
-            for folder in sorted((self.root / "queues").glob("*")):
-                with suppress(FileNotFoundError), self._locked():
+        for folder in sorted((self.root / "queues").glob("*")):
+            try:
+                with self._locked():
                     lock = _lock(folder / "lock", wait=False)
                     if lock is not None:
                         found.append(Queue.of_the_dead(folder, lock))
+            except FileNotFoundError:
+                continue  # somebody else was faster
+            except OSError as error:
+                logger.error("The queue %s cannot be read: %s", folder, error)
         return found
 
     def remove(self, queue: Queue) -> None:
@@ -105,7 +111,7 @@ class Folder:
         with self._telling(), self._locked():
             copy = self.root / "damaged" / f"{path.parent.name}-{path.stem}-{damage.start}.bytes"
             copy.parent.mkdir(mode=0o700, exist_ok=True)
-            with copy.open("wb") as file:
+            with open(copy, "wb", opener=_private) as file:
                 file.write(damage.data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -133,6 +139,10 @@ class Folder:
             yield
         except OSError as error:
             raise BufferUnwritable(path=error.filename or self.root, detail=error.strerror or error) from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 def _lock(path: Path, wait: bool) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, TypedDict
 
 import msgspec
@@ -123,8 +123,8 @@ def _instant(at: datetime | str) -> datetime:
     try:
         found = datetime.fromisoformat(at) if isinstance(at, str) else at
         if found.tzinfo is not None:
-            return found
-    except ValueError:
+            return found if found.tzinfo is UTC else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         pass
     raise InvalidParameter(
         f"Invalid at: {str(at)[:40]!r} (an instant with its zone, 2026-01-15T10:00:00Z)", "at"

@@ -25,6 +25,7 @@ MAGIC = b"nCl1"
 START = _CURSOR.size
 """Where the first record of a segment begins."""
 READ_BYTES = 1 << 20
+to_disk = getattr(os, "fdatasync", os.fsync)  # macOS has none
 
 
 class Batch(NamedTuple):
@@ -86,7 +87,7 @@ class Segment:
                 raise self.failed
             reach = self.written
             try:
-                os.fdatasync(self.descriptor)
+                to_disk(self.descriptor)
             except OSError as error:
                 self.failed = error
                 raise
@@ -122,8 +123,8 @@ def delivered(head: bytes, size: int) -> int:
 
 
 def waiting_bytes(path: Path) -> int:
-    """Of a segment of any process; 0 where it is gone."""
-    with suppress(FileNotFoundError), path.open("rb") as file:
+    """Of a segment of any process; 0 where it is gone or cannot be read."""
+    with suppress(OSError), path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         return size - delivered(file.read(START), size)
     return 0

@@ -149,22 +149,29 @@ class Sender:
 
     def _deliver_all(self) -> bool:
         """Oldest first, until nothing waits; True where something does, for a failure or because time is up."""
-        for queue in [*self._adopted, *([self.queue] if self.queue else [])]:
-            while not self._stop.is_set():
-                found = queue.head(self._most)
-                if found is None:
-                    break
-                if isinstance(found, Damage):
-                    self._set_aside(queue, found)
-                elif not self._deliver(queue, found):
+        try:
+            for queue in list(self._adopted):
+                if not self._deliver_queue(queue):
                     return True
-                self._told()
-            if self._stop.is_set():
-                return True
-            if queue is not self.queue and not queue.bytes:
                 self.folder.remove(queue)
                 with self._changing:
                     self._adopted.remove(queue)
+        except OSError as error:  # it must not keep what is our own
+            logger.error("What a process left cannot be read: %s", error)
+            self._leave()
+        return bool(self.queue and not self._deliver_queue(self.queue))
+
+    def _deliver_queue(self, queue: Queue) -> bool:
+        """Until it is empty; False where something waits. Raises OSError, BufferUnwritable."""
+        while not self._stop.is_set():
+            found = queue.head(self._most)
+            if found is None:
+                return True
+            if isinstance(found, Damage):
+                self._set_aside(queue, found)
+            elif not self._deliver(queue, found):
+                return False
+            self._told()
         return False
 
     def _deliver(self, queue: Queue, batch: Batch) -> bool:
