@@ -224,7 +224,8 @@ def test_a_disk_that_fails_to_sync_takes_nothing(folder: Folder, monkeypatch: py
     add(queue, "first")
 
     def broken(descriptor: int) -> None:
-        assert isinstance(queue.head(9), Batch), "what is not on the disk is not delivered"
+        found = queue.head(9)
+        assert isinstance(found, Batch) and found.payloads == [b"first"], "what is not on the disk is not delivered"
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patched:
@@ -396,14 +397,18 @@ class AgainstAList(RuleBasedStateMachine):
 
     @rule()
     def take_over(self) -> None:
+        """In the order of their deaths, since that of the folders is by chance."""
+        found = dict[str | None, list[Queue]]()
         for queue in self.folder.left_behind():
-            text = queue.head(1)
-            first = text.payloads[0].decode() if isinstance(text, Batch) else None
-            model = next(one for one in self.dead if (one[0] if one else None) == first)
-            self.dead.remove(model)
+            head = queue.head(1)
+            first = head.payloads[0].decode() if isinstance(head, Batch) else None
+            found.setdefault(first, []).append(queue)
+        for model in self.dead:
+            queue = found[model[0] if model else None].pop()
             assert queue.records == len(model)
             self.queues.append((queue, model, False))
-        assert self.dead == []
+        assert not any(found.values())
+        self.dead = []
 
     @invariant()
     def counts(self) -> None:
