@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from common import ROOT, project, report
 
 from nself.client import Client
 
-NOWHERE, THREADS = "http://127.0.0.1:9", 8
+NOWHERE, THREADS, TURNS = "http://127.0.0.1:9", 8, 9
 PROPERTIES = {"region": "eu-west-1", "path": "/v1/things/4711"}
 Row = tuple[str, str, str]
 
@@ -86,17 +87,19 @@ def recording(folder: Path, many: int) -> list[Row]:
     rows: list[Row] = []
     for what, interval, threads, count in (
         ("fdatasync once a second", 1.0, 1, many),
-        ("fdatasync each", 0.0, 1, many // 20),
-        (f"fdatasync each, {THREADS} threads", 0.0, THREADS, many // 20),
+        ("fdatasync each", 0.0, 1, many // 100),
+        (f"fdatasync each, {THREADS} threads", 0.0, THREADS, many // 100),
     ):
-        # In turn, and the better of each: neighbours on the machine slow down both.
-        turns = [
-            (plain(folder, count, interval, threads), buffered(folder, count, interval, threads)) for _ in range(3)
-        ]
-        peer, found = max(one for one, _ in turns), max(rate for _, (rate, _) in turns)
-        grown = max(grown for _, (_, grown) in turns)
+        # In turn, since neighbours on the machine slow down now one, now the other: the median of the ratios.
+        turns = []
+        for _ in range(TURNS):
+            peer = plain(folder, count, interval, threads)
+            turns.append((peer, *buffered(folder, count, interval, threads)))
+        peer, found = (statistics.median(column) for column in list(zip(*turns, strict=True))[:2])
+        ratio = statistics.median(mine / theirs for theirs, mine, _ in turns)
+        grown = max(grown for _, _, grown in turns)
         rows.append((f"plain appends, {what}", f"{peer:,.0f}/s", "the peer of this run"))
-        rows.append((f"`record`, {what}", f"{found:,.0f}/s", f"{found / peer:.2f} x the peer"))
+        rows.append((f"`record`, {what}", f"{found:,.0f}/s", f"{ratio:.2f} x the peer"))
         if interval:
             rows.append(
                 (f"memory for {count:,} records that wait", f"{grown:.1f} MiB", "they are on disk: at most 8 MiB")
