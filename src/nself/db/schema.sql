@@ -119,6 +119,13 @@ create table billing_jobs (
     last_error text
 );
 
+create table billing_metric_periods (
+    period_start timestamp with time zone not null,
+    metric_type text not null,
+    formula text not null,
+    pinned_at timestamp with time zone not null
+);
+
 create table billing_overage_updates (
     id bigint not null generated always as identity,
     user_id text not null,
@@ -237,7 +244,8 @@ create table billing_usage (
     idempotency_key text not null,
     properties text,
     source text not null,
-    recorded_at timestamp with time zone not null
+    recorded_at timestamp with time zone not null,
+    dimensions jsonb
 ) -- partitioned;
 
 create table billing_usage_deltas (
@@ -360,6 +368,7 @@ alter table billing_invoice_plans add constraint billing_invoice_plans_revision_
 alter table billing_invoices add constraint billing_invoices_pkey PRIMARY KEY (invoice_id);
 alter table billing_jobs add constraint billing_jobs_pkey PRIMARY KEY (id);
 alter table billing_jobs add constraint billing_jobs_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'cleared'::text])));
+alter table billing_metric_periods add constraint billing_metric_periods_pkey PRIMARY KEY (period_start, metric_type);
 alter table billing_overage_updates add constraint billing_overage_updates_pkey PRIMARY KEY (id);
 alter table billing_plan_quotas add constraint billing_plan_quotas_limit_value_check CHECK ((limit_value >= '-1'::integer));
 alter table billing_plan_quotas add constraint billing_plan_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));

@@ -10,12 +10,13 @@ create temporary table if not exists usage_staging (
     created_at timestamptz not null,
     idempotency_key text not null,
     digest bytea not null,
-    properties text
+    properties text,
+    dimensions jsonb
 ) on commit delete rows;
 
 -- name: fill_staging
 -- CSV without a quote that could occur, here and below: nothing is escaped, what is empty is null.
-copy usage_staging (n, user_id, metric_type, value, created_at, idempotency_key, digest, properties)
+copy usage_staging (n, user_id, metric_type, value, created_at, idempotency_key, digest, properties, dimensions)
 from stdin (format csv, delimiter e'\t', quote e'\x01');
 
 -- name: add_keys
@@ -23,7 +24,7 @@ from stdin (format csv, delimiter e'\t', quote e'\x01');
 copy billing_usage_keys (user_id, idempotency_key, digest) from stdin (format csv, delimiter e'\t', quote e'\x01');
 
 -- name: add_events
-copy billing_usage (user_id, metric_type, value, created_at, idempotency_key, properties, source, recorded_at)
+copy billing_usage (user_id, metric_type, value, created_at, idempotency_key, properties, dimensions, source, recorded_at)
 from stdin (format csv, delimiter e'\t', quote e'\x01');
 
 -- name: add_deltas
@@ -51,8 +52,8 @@ counted as (
     select input.* from input join fresh using (user_id, idempotency_key)
 ),
 events as (
-    insert into billing_usage (user_id, metric_type, value, created_at, idempotency_key, properties, source, recorded_at)
-    select user_id, metric_type, value, created_at, idempotency_key, properties, %(source)s, %(now)s
+    insert into billing_usage (user_id, metric_type, value, created_at, idempotency_key, properties, dimensions, source, recorded_at)
+    select user_id, metric_type, value, created_at, idempotency_key, properties, dimensions, %(source)s, %(now)s
     from counted
 )
 select staged.n
@@ -113,18 +114,87 @@ from (
 ) hours
 order by month;
 
--- name: buckets
--- From raw events, so that days are exact in every time zone. Hours begin where UTC's do: `zone` is UTC then.
+-- name: sums
+-- From raw events: by hour or day (exact in every time zone; hours begin where UTC's do: `zone` is UTC then), by the value
+-- of a property, and with the number of distinct values of each metric's field. Null is not asked for.
 select
     user_id, metric_type, count(*) as events, sum(value) as total, max(value) as largest,
     (array_agg(value order by created_at desc, value desc))[1] as last_value, max(created_at) as last_at,
-    date_trunc(%(unit)s::text, created_at, %(zone)s::text) as bucket
+    date_trunc(%(unit)s::text, created_at, %(zone)s::text) as bucket, (dimensions -> %(group)s::text)::text as dimension,
+    count(distinct dimensions -> (%(fields)s::jsonb ->> metric_type)) as uniques
 from billing_usage
 where
-    user_id = %(user)s and created_at >= %(start)s and created_at < %(end)s
-    and (%(metric)s::text is null or metric_type = %(metric)s)
-group by user_id, metric_type, bucket
-order by bucket, metric_type;
+    created_at >= %(start)s and created_at < %(end)s and (%(users)s::text[] is null or user_id = any(%(users)s))
+    and (%(metrics)s::text[] is null or metric_type = any(%(metrics)s))
+group by user_id, metric_type, bucket, dimension;
+
+-- name: holders
+-- Users and metrics of which something holds or happens before `end`. `%(users)s` null means everybody.
+select distinct user_id as user, metric_type as metric
+from (
+    select user_id, metric_type from billing_usage_rollups
+    where metric_type = any(%(metrics)s::text[]) and hour < %(end)s and (%(users)s::text[] is null or user_id = any(%(users)s))
+    union all
+    select user_id, metric_type from billing_usage_deltas
+    where metric_type = any(%(metrics)s::text[]) and hour < %(end)s and (%(users)s::text[] is null or user_id = any(%(users)s))
+) known;
+
+-- name: areas
+-- Each value holds until the next event of the user and metric, that before the span from its start on. What happened
+-- before the span's hour is known from rollups and deltas; the event's property, where it is asked for, from the event.
+select asked.user_id, asked.metric_type, asked.start, held.dimension, sum(held.value * held.seconds) as area
+from unnest(%(users)s::text[], %(metrics)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
+    as asked (user_id, metric_type, start, ends)
+cross join lateral (
+    select
+        value, dimension,
+        lead(second, 1, extract(epoch from date_trunc('second', asked.ends))) over (order by created_at, value, key) - second as seconds
+    from (
+        (
+            select
+                last_value as value, last_at as created_at, extract(epoch from date_trunc('second', asked.start)) as second, '' as key,
+                case when %(group)s::text is not null then (
+                    select (dimensions -> %(group)s)::text from billing_usage
+                    where user_id = asked.user_id and metric_type = asked.metric_type and created_at = last_at and value = last_value
+                    order by idempotency_key desc
+                    limit 1
+                ) end as dimension
+            from (
+                (
+                    select last_value, last_at from billing_usage_rollups
+                    where user_id = asked.user_id and metric_type = asked.metric_type and hour < date_trunc('hour', asked.start, 'UTC')
+                    order by hour desc
+                    limit 1
+                )
+                union all
+                (
+                    select last_value, last_at from billing_usage_deltas
+                    where user_id = asked.user_id and metric_type = asked.metric_type and hour < date_trunc('hour', asked.start, 'UTC')
+                    order by last_at desc, last_value desc
+                    limit 1
+                )
+                union all
+                (
+                    select value, created_at from billing_usage
+                    where
+                        user_id = asked.user_id and metric_type = asked.metric_type
+                        and created_at >= date_trunc('hour', asked.start, 'UTC') and created_at < asked.start
+                    order by created_at desc, value desc
+                    limit 1
+                )
+            ) before
+            order by last_at desc, last_value desc
+            limit 1
+        )
+        union all
+        select value, created_at, extract(epoch from date_trunc('second', created_at)), idempotency_key, (dimensions -> %(group)s::text)::text
+        from billing_usage
+        where
+            user_id = asked.user_id and metric_type = asked.metric_type
+            and created_at >= asked.start and created_at < asked.ends
+    ) points
+) held
+group by asked.user_id, asked.metric_type, asked.start, held.dimension;
 
 -- name: user_months
 select distinct date_trunc('month', hour, %(zone)s::text) as month
@@ -248,9 +318,10 @@ folded as (
 select count(*) from taken;
 
 -- name: note_fold
-insert into billing_usage_folds (shard, folded_at, deltas, duration)
-values (0, %(now)s, %(deltas)s, %(duration)s)
-on conflict (shard) do update set folded_at = excluded.folded_at, deltas = excluded.deltas, duration = excluded.duration;
+insert into billing_usage_folds (shard, folded_at, deltas, duration, workers)
+values (0, %(now)s, %(deltas)s, %(duration)s, %(workers)s)
+on conflict (shard) do update set
+    folded_at = excluded.folded_at, deltas = excluded.deltas, duration = excluded.duration, workers = excluded.workers;
 
 -- name: last_fold_at
 select max(folded_at) from billing_usage_folds;
@@ -296,7 +367,8 @@ select
     (select coalesce(sum(events), 0)::bigint from billing_usage_deltas) as pending_events,
     (select min(hour) from billing_usage_deltas) as oldest_pending_hour,
     (select count(*) from billing_usage_rollups) as hourly_rollups,
-    max(folded_at) as last_fold_at, sum(deltas)::bigint as last_fold_deltas, extract(epoch from max(duration))::float as last_fold_seconds
+    max(folded_at) as last_fold_at, sum(deltas)::bigint as last_fold_deltas, extract(epoch from max(duration))::float as last_fold_seconds,
+    max(workers) as last_fold_workers
 from billing_usage_folds;
 
 -- name: audit

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
+from psycopg.types.json import Jsonb
+
 from nself.db.connect import Tx
 from nself.db.queries import beside
+from nself.domains.usage.figures import Area, Holder
 from nself.domains.usage.model import (
     AuditedEvent,
     CountedEvent,
@@ -38,7 +41,10 @@ def add_keys(tx: Tx, rows: Sequence[Row]) -> bool:
 def add_events(tx: Tx, rows: Sequence[Row], source: str, now: datetime) -> None:
     """Where all keys of `rows` were new."""
     end = f"\t{source}\t{now.isoformat()}\n"
-    lines = [f"{row.user}\t{row.metric}\t{row.value}\t{row.at}\t{row.key}\t{row.properties or ''}{end}" for row in rows]
+    lines = [
+        f"{row.user}\t{row.metric}\t{row.value}\t{row.at}\t{row.key}\t{row.properties or ''}\t{row.dimensions or ''}{end}"
+        for row in rows
+    ]
     tx.copy(SQL["add_events"], "".join(lines).encode())
 
 
@@ -54,7 +60,7 @@ def stage(tx: Tx, rows: Sequence[tuple[int, Row]]) -> None:
     """Put numbered rows into this transaction's staging table."""
     tx.run(SQL["make_staging"])
     lines = [
-        f"{n}\t{row.user}\t{row.metric}\t{row.value}\t{row.at}\t{row.key}\t\\x{row.digest.hex()}\t{row.properties or ''}\n"
+        f"{n}\t{row.user}\t{row.metric}\t{row.value}\t{row.at}\t{row.key}\t\\x{row.digest.hex()}\t{row.properties or ''}\t{row.dimensions or ''}\n"
         for n, row in rows
     ]
     tx.copy(SQL["fill_staging"], "".join(lines).encode())
@@ -100,8 +106,38 @@ def months(tx: Tx, zone: str) -> list[datetime]:
     return tx.values(SQL["months"], zone=zone)
 
 
-def buckets(tx: Tx, user: str, metric: str | None, unit: str, zone: str, start: datetime, end: datetime) -> list[Sum]:
-    return tx.all(SQL["buckets"], Sum, user=user, metric=metric, unit=unit, zone=zone, start=start, end=end)
+def sums(
+    tx: Tx,
+    users: list[str] | None,
+    metrics: list[str] | None,
+    fields: dict[str, str],
+    span: tuple[datetime, datetime],
+    unit: str | None = None,
+    zone: str = "UTC",
+    group: str | None = None,
+) -> list[Sum]:
+    """Sums of raw events in `[start, end)` by hour or day and by a property, where asked for.
+
+    `fields` names the property of each metric whose distinct values are counted; None is all users or metrics.
+    """
+    start, end = span
+    return tx.all(
+        SQL["sums"], Sum, users=users, metrics=metrics, fields=Jsonb(fields), start=start, end=end, unit=unit, zone=zone,
+        group=group,
+    )  # fmt: skip
+
+
+def holders(tx: Tx, users: list[str] | None, metrics: list[str], end: datetime) -> list[Holder]:
+    """Which users have usage of which of `metrics` before `end`; `users` None is everybody."""
+    return tx.all(SQL["holders"], Holder, users=users, metrics=metrics, end=end)
+
+
+def areas(tx: Tx, asked: Sequence[tuple[Holder, tuple[datetime, datetime]]], group: str | None) -> list[Area]:
+    """Value times seconds of each holder in each span, by a property where asked for."""
+    return tx.all(
+        SQL["areas"], Area, users=[one.user for one, _ in asked], metrics=[one.metric for one, _ in asked],
+        starts=[start for _, (start, _) in asked], ends=[end for _, (_, end) in asked], group=group,
+    )  # fmt: skip
 
 
 def user_months(tx: Tx, user: str, zone: str) -> list[datetime]:
@@ -157,8 +193,8 @@ def fold(tx: Tx, deltas: Sequence[Pending]) -> int:
     return int(tx.value(SQL["fold"], users=list(users), metrics=list(metrics), hours=list(hours), ids=list(ids)))
 
 
-def note_fold(tx: Tx, now: datetime, deltas: int, duration: timedelta) -> None:
-    tx.run(SQL["note_fold"], now=now, deltas=deltas, duration=duration)
+def note_fold(tx: Tx, now: datetime, deltas: int, duration: timedelta, workers: int) -> None:
+    tx.run(SQL["note_fold"], now=now, deltas=deltas, duration=duration, workers=workers)
 
 
 def pending_events(tx: Tx) -> int:

@@ -7,7 +7,9 @@ decides about a user's quota holds the lock of that user's shard.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 from nself import log
 from nself.app import App
@@ -24,24 +26,36 @@ MAX_BATCHES = 10_000
 
 def aggregate(app: App, given: AggregateUsage | None = None) -> Folded:
     """Fold all that is there; a fold that runs elsewhere at the same moment is left its part."""
-    began, folded = monotonic(), 0
+    return fold_all(app, workers(app))
+
+
+def workers(app: App) -> int:
+    """How many threads fold at once, each a shard and a connection of its own."""
+    settings = app.settings
+    return settings.integer("USAGE_AGGREGATION_WORKERS") if settings.flag("USAGE_AGGREGATION_PARALLEL") else 1
+
+
+def fold_all(app: App, most: int) -> Folded:
+    """The same by at most `most` workers; whoever is done takes the next shard."""
+    began = monotonic()
     with app.db.reading() as tx:
         shards = store.pending_shards(tx)
-    for shard in shards:
-        folded += _fold_shard(app, shard)
+    hands = max(1, min(most, len(shards)))
+    with ThreadPoolExecutor(hands, thread_name_prefix="fold") as pool:
+        folded = sum(pool.map(partial(_fold_shard, app), shards))
     took = monotonic() - began
     with app.db.transaction() as tx:
-        store.note_fold(tx, app.clock(), folded, timedelta(seconds=took))
+        store.note_fold(tx, app.clock(), folded, timedelta(seconds=took), hands)
         pending = store.pending_events(tx)
     if folded:
-        log.info("aggregation", deltas=folded, seconds=round(took, 3))
-    return Folded(deltas=folded, seconds=round(took, 3), pending=pending)
+        log.info("aggregation", deltas=folded, seconds=round(took, 3), workers=hands)
+    return Folded(deltas=folded, seconds=round(took, 3), workers=hands, pending=pending)
 
 
 def scheduled(app: App) -> str:
     """The work of the kind `aggregation`, in a word."""
     done = aggregate(app)
-    return f"{done.deltas} deltas folded"
+    return f"{done.deltas} deltas folded by {done.workers} worker{'s' if done.workers > 1 else ''}"
 
 
 def _fold_shard(app: App, shard: int) -> int:

@@ -109,7 +109,7 @@ def check(app: App, events: Sequence[Given], now: datetime) -> tuple[list[tuple[
 
 def examine(app: App, events: Sequence[Given], now: datetime) -> tuple[list[tuple[int, Row]], dict[int, BillingError]]:
     """What can be said without the database: numbered rows, and why the others can be none."""
-    metrics, tz = catalog.metrics(app), app.timezone
+    metrics, tz = catalog.metered(app), app.timezone
     prefix = uuid.uuid4().hex
     rows: list[tuple[int, Row]] = []
     refused: dict[int, BillingError] = {}

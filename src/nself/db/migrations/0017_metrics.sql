@@ -1,0 +1,14 @@
+-- What is kept of an event's properties for counting distinct values and for grouping, as its metric's version asked
+-- when the event came; null where that asked for nothing.
+alter table billing_usage add column dimensions jsonb;
+
+-- A reference table: the formula by which a billing period was invoiced. It stays whatever usage-metrics.yml says later.
+create table billing_metric_periods (
+    period_start timestamptz not null,
+    metric_type text not null,
+    formula text not null,
+    pinned_at timestamptz not null,
+    primary key (period_start, metric_type)
+);
+
+alter table billing_usage_folds add column workers integer not null default 1;
