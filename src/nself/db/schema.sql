@@ -264,7 +264,8 @@ create table billing_usage_folds (
     shard integer not null,
     folded_at timestamp with time zone not null,
     deltas bigint not null,
-    duration interval not null
+    duration interval not null,
+    workers integer not null default 1
 );
 
 create table billing_usage_imports (

@@ -157,12 +157,13 @@ class Sum(msgspec.Struct, frozen=True):
 
 
 class Pending(NamedTuple):
-    """An unfolded delta: its whole key."""
+    """A rollup that has unfolded deltas: how many, and the shard of its user."""
 
     user_id: str
     metric_type: str
     hour: datetime
-    id: int
+    deltas: int
+    shard: int
 
 
 class Reason(msgspec.Struct, frozen=True):

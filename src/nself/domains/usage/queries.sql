@@ -230,10 +230,6 @@ from billing_usage_rejected
 group by code
 order by events desc, code;
 
--- name: pending_shards
--- Shards of users with unfolded deltas. A user's shard is the lock under which its rollups and quota counters change.
-select distinct hashtext(user_id) & 15 as shard from billing_usage_deltas order by shard;
-
 -- name: try_shard
 -- Whoever comes second leaves it to the first.
 select pg_try_advisory_xact_lock(hashtext('billing_usage_fold'), %(shard)s::integer);
@@ -246,27 +242,32 @@ from (select distinct hashtext(user_id) & 15 as shard from unnest(%(users)s::tex
 -- name: lock_everybody
 select pg_advisory_xact_lock(hashtext('billing_usage_fold'), shard) from generate_series(0, 15) as shard;
 
--- name: pending_of_shard
-select user_id, metric_type, hour, id from billing_usage_deltas
-where hashtext(user_id) & 15 = %(shard)s::integer
-order by user_id, metric_type, hour, id
+-- name: pending
+-- A page of what has unfolded deltas, behind a key. A user's shard is the lock under which its rollups and counters change.
+select user_id, metric_type, hour, count(*) as deltas, hashtext(user_id) & 15 as shard
+from billing_usage_deltas
+where (user_id, metric_type, hour) > (%(user)s::text, %(metric)s::text, %(hour)s::timestamptz)
+group by user_id, metric_type, hour
+order by user_id, metric_type, hour
 limit %(limit)s;
 
 -- name: pending_users
 select distinct user_id from billing_usage_deltas order by user_id limit %(limit)s;
 
 -- name: pending_of_users
-select user_id, metric_type, hour, id from billing_usage_deltas where user_id = any(%(users)s::text[]);
+select user_id, metric_type, hour, count(*) as deltas, hashtext(user_id) & 15 as shard
+from billing_usage_deltas
+where user_id = any(%(users)s::text[])
+group by user_id, metric_type, hour;
 
 -- name: fold
 -- Quota counters grow by what lies in what they count. Where that cannot be told (several events of an hour of which the
 -- counter counts a part), or the figure is no sum, they are to be built anew.
 with taken as (
     delete from billing_usage_deltas
-    where (user_id, metric_type, hour, id) in (
-        select user_id, metric_type, hour, id
-        from unnest(%(users)s::text[], %(metrics)s::text[], %(hours)s::timestamptz[], %(ids)s::bigint[])
-            as given (user_id, metric_type, hour, id)
+    where (user_id, metric_type, hour) in (
+        select user_id, metric_type, hour
+        from unnest(%(users)s::text[], %(metrics)s::text[], %(hours)s::timestamptz[]) as given (user_id, metric_type, hour)
     )
     returning *
 ),

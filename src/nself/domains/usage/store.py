@@ -157,10 +157,6 @@ def rejected_reasons(tx: Tx) -> list[Reason]:
     return tx.all(SQL["rejected_reasons"], Reason)
 
 
-def pending_shards(tx: Tx) -> list[int]:
-    return tx.values(SQL["pending_shards"])
-
-
 def try_shard(tx: Tx, shard: int) -> bool:
     """Whether this transaction is the one that folds the shard."""
     return bool(tx.value(SQL["try_shard"], shard=shard))
@@ -175,8 +171,9 @@ def lock_everybody(tx: Tx) -> None:
     tx.run(SQL["lock_everybody"])
 
 
-def pending_of_shard(tx: Tx, shard: int, limit: int) -> list[Pending]:
-    return tx.all(SQL["pending_of_shard"], Pending, shard=shard, limit=limit)
+def pending(tx: Tx, after: Pending, limit: int) -> list[Pending]:
+    """What has unfolded deltas, behind `after`, in order."""
+    return tx.all(SQL["pending"], Pending, user=after.user_id, metric=after.metric_type, hour=after.hour, limit=limit)
 
 
 def pending_users(tx: Tx, limit: int) -> list[str]:
@@ -187,10 +184,10 @@ def pending_of_users(tx: Tx, users: Sequence[str]) -> list[Pending]:
     return tx.all(SQL["pending_of_users"], Pending, users=list(users))
 
 
-def fold(tx: Tx, deltas: Sequence[Pending]) -> int:
+def fold(tx: Tx, places: Sequence[Pending]) -> int:
     """Number of deltas folded; the caller holds the locks of their users' shards."""
-    users, metrics, hours, ids = zip(*deltas, strict=True)
-    return int(tx.value(SQL["fold"], users=list(users), metrics=list(metrics), hours=list(hours), ids=list(ids)))
+    users, metrics, hours, _, _ = zip(*places, strict=True)
+    return int(tx.value(SQL["fold"], users=list(users), metrics=list(metrics), hours=list(hours)))
 
 
 def note_fold(tx: Tx, now: datetime, deltas: int, duration: timedelta, workers: int) -> None:
