@@ -50,7 +50,7 @@ def _grouped(metrics: dict[str, Metric], metric: str | None, group: str | None) 
     found = {name: one for name, one in metrics.items() if group is None or group in one.group_by}
     if not found:
         known = sorted({name for one in metrics.values() for name in one.group_by})
-        of = metric or "no metric"
+        of = metric or "usage"
         raise InvalidParameter(
             f"{of} is grouped by {', '.join(known) or 'nothing'} in this period, not by {group!r}: group_by in usage-metrics.yml",
             "group_by",
