@@ -13,8 +13,8 @@ from psycopg.adapt import Transformer
 from nself.db.queries import Queries
 
 DOMAINS = Path(__file__).parents[2] / "src/nself/domains"
-FILES = sorted(DOMAINS.glob("*/queries.sql"))
-STATEMENTS = [(path, query) for path in FILES for query in Queries(path).by_name]
+FOLDERS = sorted({path.parent for path in DOMAINS.glob("*/*.sql")})
+STATEMENTS = [(folder, query) for folder in FOLDERS for query in Queries(folder).by_name]
 TEMPORARY = {"fill_staging", "store_staged", "classify_known"}
 
 
@@ -22,20 +22,20 @@ def test_there_are_statements() -> None:
     assert len(STATEMENTS) > 50
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
-def test_each_statement_is_used_exactly_once(path: Path) -> None:
-    store = path.with_name("store.py").read_text(encoding="utf-8")
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_each_statement_is_used_exactly_once(folder: Path) -> None:
+    store = (folder / "store.py").read_text(encoding="utf-8")
     used = re.findall(r'SQL\["(\w+)"\]', store)
-    assert sorted(used) == sorted(Queries(path).by_name)
+    assert sorted(used) == sorted(Queries(folder).by_name)
 
 
 def test_each_statement_can_be_prepared(database: str) -> None:
     failures: list[str] = []
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("set search_path = billing, public")
-        connection.execute(Queries(DOMAINS / "usage/queries.sql")["make_staging"])
-        for path, name in STATEMENTS:
-            text = Queries(path)[name]
+        connection.execute(Queries(DOMAINS / "usage")["make_staging"])
+        for folder, name in STATEMENTS:
+            text = Queries(folder)[name]
             if text.lstrip().lower().startswith(b"copy") or b"\ncopy " in text:
                 continue
             names = re.findall(rb"%\((\w+)\)s", text)
@@ -43,7 +43,7 @@ def test_each_statement_can_be_prepared(database: str) -> None:
             query.convert(text, {one.decode(): None for one in names})
             result = connection.pgconn.prepare(b"", query.query)
             if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
-                failures.append(f"{path.parent.name}.{name}: {result.error_message.decode()}")
+                failures.append(f"{folder.name}.{name}: {result.error_message.decode()}")
     assert failures == []
 
 

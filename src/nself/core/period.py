@@ -63,6 +63,14 @@ def month(text: str, tz: ZoneInfo, param: str = "period") -> Period:
     return Period(_midnight(first, tz), _midnight(_next_month(first), tz))
 
 
+def months(first: datetime, last: datetime, tz: ZoneInfo) -> list[Period]:
+    """All months from that of `first` to that of `last`."""
+    found = [containing(first, "month", tz)]
+    while found[-1].end <= last:
+        found.append(containing(found[-1].end, "month", tz))
+    return found
+
+
 def instant(text: str, tz: ZoneInfo, param: str = "at", *, end: bool = False) -> datetime:
     """Read `2026-01-15`, `2026-01-15 10:00:00` or RFC 3339; without a zone it is in `tz`.
 

@@ -108,8 +108,8 @@ DECLARED: tuple[Setting, ...] = (
     # Usage and quotas
     Setting("USAGE_AGGREGATION_INTERVAL", "duration", "5m", "how often the usage-collector folds new usage into rollups"),
     Setting("USAGE_MAX_BATCH", "integer", "10000", "most usage events in one request", minimum=1),
-    _later("USAGE_AGGREGATION_PARALLEL", "flag", "false", "fold shards of users in parallel"),
-    _later("USAGE_AGGREGATION_WORKERS", "integer", "4", "how many of them at once", minimum=1),
+    Setting("USAGE_AGGREGATION_PARALLEL", "flag", "false", "several workers fold usage at once, each a shard of users on a database connection of its own"),
+    Setting("USAGE_AGGREGATION_WORKERS", "integer", "4", "how many of them; more than the database's cores help nothing", minimum=1),
     Setting("USAGE_ENABLE_BUFFER", "flag", "true", "while the database takes no usage, keep it in .nself/spool on disk and count it when the database is back; false: such requests are answered with 503"),
     Setting("USAGE_BUFFER_SIZE", "integer", "10000", "most events kept there; what would be more is answered with 503 and code buffer_full", minimum=1),
     Setting("USAGE_PARTITIONS_AHEAD", "integer", "2", "months after this one whose partitions of raw usage are made ahead of time", minimum=1, maximum=24),

@@ -1,4 +1,4 @@
-"""Loads the named statements of a `queries.sql`: `-- name: find_user`, why-comments, the statement."""
+"""Loads the named statements of a folder's `.sql` files: `-- name: find_user`, why-comments, the statement."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 class Queries:
     """Statements by name, as bytes: the driver takes no strings that were put together at run time."""
 
-    def __init__(self, path: Path) -> None:
-        parts = NAME.split(path.read_text(encoding="utf-8"))
-        self.path = path
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.by_name: dict[str, bytes] = {}
-        for name, text in zip(parts[1::2], parts[2::2], strict=True):
-            if name in self.by_name:
-                raise ValueError(f"{path}: query {name} is written twice")
-            self.by_name[name] = text.strip().encode()
+        for path in sorted(folder.glob("*.sql")):
+            parts = NAME.split(path.read_text(encoding="utf-8"))
+            for name, text in zip(parts[1::2], parts[2::2], strict=True):
+                if name in self.by_name:
+                    raise ValueError(f"{path}: query {name} is written twice")
+                self.by_name[name] = text.strip().encode()
 
     def __getitem__(self, name: str) -> bytes:
         return self.by_name[name]
 
 
 def beside(module_file: str) -> Queries:
-    """The queries.sql in the folder of `module_file` (pass `__file__`)."""
-    return Queries(Path(module_file).with_name("queries.sql"))
+    """The statements in the folder of `module_file` (pass `__file__`)."""
+    return Queries(Path(module_file).parent)

@@ -119,6 +119,13 @@ create table billing_jobs (
     last_error text
 );
 
+create table billing_metric_periods (
+    period_start timestamp with time zone not null,
+    metric_type text not null,
+    formula text not null,
+    pinned_at timestamp with time zone not null
+);
+
 create table billing_overage_updates (
     id bigint not null generated always as identity,
     user_id text not null,
@@ -257,7 +264,8 @@ create table billing_usage (
     idempotency_key text not null,
     properties text,
     source text not null,
-    recorded_at timestamp with time zone not null
+    recorded_at timestamp with time zone not null,
+    dimensions jsonb
 ) -- partitioned;
 
 create table billing_usage_adjustments (
@@ -325,7 +333,8 @@ create table billing_usage_folds (
     shard integer not null,
     folded_at timestamp with time zone not null,
     deltas bigint not null,
-    duration interval not null
+    duration interval not null,
+    workers integer not null default 1
 );
 
 create table billing_usage_imports (
@@ -457,6 +466,7 @@ alter table billing_invoice_plans add constraint billing_invoice_plans_revision_
 alter table billing_invoices add constraint billing_invoices_pkey PRIMARY KEY (invoice_id);
 alter table billing_jobs add constraint billing_jobs_pkey PRIMARY KEY (id);
 alter table billing_jobs add constraint billing_jobs_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'cleared'::text])));
+alter table billing_metric_periods add constraint billing_metric_periods_pkey PRIMARY KEY (period_start, metric_type);
 alter table billing_overage_updates add constraint billing_overage_updates_pkey PRIMARY KEY (id);
 alter table billing_plan_quotas add constraint billing_plan_quotas_limit_value_check CHECK ((limit_value >= '-1'::integer));
 alter table billing_plan_quotas add constraint billing_plan_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));
@@ -527,7 +537,8 @@ create view billing_usage_counted as
     event.idempotency_key,
     event.properties,
     event.source,
-    event.recorded_at
+    event.recorded_at,
+    event.dimensions
    FROM (billing_usage event
      LEFT JOIN billing_usage_adjustments adjustment ON (((adjustment.user_id = event.user_id) AND (adjustment.idempotency_key = event.idempotency_key) AND (adjustment.superseded_at IS NULL))))
   WHERE (adjustment.counts IS NOT FALSE);

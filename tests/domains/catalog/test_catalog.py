@@ -31,7 +31,7 @@ def write(app: App, name: str, text: str) -> Path:
 
 
 def test_the_defaults_are_written_once_and_kept(app: App) -> None:
-    assert list(service.metrics(app)) == ["api_calls", "storage", "bandwidth", "compute", "database", "functions"]
+    assert list(service.metered(app)) == ["api_calls", "storage", "bandwidth", "compute", "database", "functions"]
     (bandwidth,) = service.overage_prices(app)["bandwidth"]
     assert (bandwidth.model, bandwidth.currency, bandwidth.start) == ("flat", "usd", None)
     assert bandwidth.tiers == [Tier(amount=Decimal("0.05"), per=1 << 30)]
@@ -39,7 +39,7 @@ def test_the_defaults_are_written_once_and_kept(app: App) -> None:
     assert path.read_text() == rules.DEFAULT_METRICS
     assert [one.name for one in sorted(path.parent.iterdir())] == ["overage-tiers.yml", "usage-metrics.yml"]
     path.write_text("metrics: {mine: {unit: thing}}")
-    assert list(service.metrics(app)) == ["mine"]
+    assert list(service.metered(app)) == ["mine"]
     assert path.read_text() == "metrics: {mine: {unit: thing}}"
 
 
@@ -76,7 +76,7 @@ def test_nobody_reads_half_a_file_while_another_creates_it(tmp_path: Path) -> No
 def test_a_broken_metric_file_says_where(app: App, text: str, words: str) -> None:
     path = write(app, "usage-metrics.yml", text)
     with pytest.raises(BrokenCatalog) as caught:
-        service.metrics(app)
+        service.metered(app)
     assert words in caught.value.message
     assert str(path) in caught.value.message
 
@@ -85,17 +85,17 @@ def test_a_file_of_other_bytes_and_a_folder_are_refused(app: App) -> None:
     path = write(app, "usage-metrics.yml", "")
     path.write_bytes(b"metrics: \xff")
     with pytest.raises(BrokenCatalog):
-        service.metrics(app)
+        service.metered(app)
     path.unlink()
     path.mkdir()
     with pytest.raises(BrokenCatalog):
-        service.metrics(app)
+        service.metered(app)
 
 
 def test_a_folder_that_cannot_be_made_is_told_as_such(app: App) -> None:
     (app.project.root / "services").write_text("in the way")
     with pytest.raises(BrokenCatalog, match="Not a directory"):
-        service.metrics(app)
+        service.metered(app)
 
 
 @pytest.mark.parametrize(

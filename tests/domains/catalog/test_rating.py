@@ -17,12 +17,12 @@ from nself.app import App
 from nself.config import find_project
 from nself.core.money import rounded
 from nself.domains.catalog import rules, service
-from nself.domains.catalog.model import BrokenCatalog, Metric, MetricFile, PriceFile, Rated, Version
+from nself.domains.catalog.model import BrokenCatalog, MetricFile, PriceFile, Rated, Version
 from nself.domains.catalog.rating import in_force, price_text, rate
 from nself.registry import Registry
 from pricing import CURRENCIES, unit_by_unit, versions
 
-METRICS = MetricFile({"api_calls": Metric(unit="request"), "storage": Metric(unit="byte")})
+METRICS = MetricFile({"api_calls": {"unit": "request"}, "storage": {"unit": "byte"}})
 
 
 def written(text: str) -> list[Version]:

@@ -25,7 +25,7 @@ from nself.domains.invoice.service import show
 from nself.domains.quota.inputs import SetQuota
 from nself.domains.quota.model import Limit
 from nself.domains.quota.service.limits import set_quota
-from nself.domains.usage.model import Sum
+from nself.domains.usage.figures import Figure
 from pricing import versions
 
 USERS = [f"user{number}" for number in range(6)]
@@ -210,7 +210,7 @@ def billed_in_parts(parts: list[int], limit: int, price: Version) -> int:
     billed: dict[str, Billed] = {}
     for part in parts:
         used += part
-        sums = {"calls": Sum("user", "calls", 1, Decimal(used), used, used, SPAN.start)}
+        sums = {"calls": Figure(user="user", metric="calls", value=used, events=1, bucket=SPAN.start)}
         limits = {"calls": Limit("user", "calls", limit, "month", "overage", "free")}
         found = rules.overages("user", SPAN, rules.Facts(sums, limits, billed, {}), {"calls": METRIC}, prices)
         lines = rules.lines(found)

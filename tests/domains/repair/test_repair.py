@@ -23,8 +23,9 @@ from nself.domains.repair.inputs import (
     ReplayRejected,
     VoidEvent,
 )
-from nself.domains.repair.model import EventsArchived, NoSuchEvent, NoSuchRejected, PeriodInvoiced, SeveralUsers
+from nself.domains.repair.model import NoSuchEvent, NoSuchRejected, PeriodInvoiced, SeveralUsers
 from nself.domains.repair.service import adjust, explain, recalculate, replay
+from nself.domains.usage.errors import EventsArchived
 from nself.domains.usage.inputs import AuditUsage, ListRejected, ShowUsage, UsageEvent
 from nself.domains.usage.service import aggregate, inspect, record, show
 

@@ -27,17 +27,18 @@ begin
     execute format('lock table billing.%I in share row exclusive mode', 'billing_usage_' || to_char(first_day, 'YYYY_MM'));
 end $$;
 
--- Empties the month but for the events of the hours `kept`; their number. The partition stays, so that a late event finds it.
-create function billing.empty_usage_month(first_day date, kept timestamptz[]) returns bigint
+-- Empties the month but for the events of the hours `kept` and of `metrics`; their number. The partition stays, so that a late event finds it.
+create function billing.empty_usage_month(first_day date, kept timestamptz[], metrics text[]) returns bigint
 language plpgsql set search_path = billing, public as $$
 declare
     month text := 'billing_usage_' || to_char(first_day, 'YYYY_MM');
     stayed bigint;
 begin
     execute format(
-        'create temporary table usage_kept on commit drop as select * from billing.%I where date_trunc(''hour'', created_at, ''UTC'') = any($1)',
+        'create temporary table usage_kept on commit drop as select * from billing.%I'
+        ' where date_trunc(''hour'', created_at, ''UTC'') = any($1) or metric_type = any($2)',
         month
-    ) using kept;
+    ) using kept, metrics;
     execute format('truncate billing.%I', month);
     execute format('insert into billing.%I select * from usage_kept', month);
     get diagnostics stayed = row_count;

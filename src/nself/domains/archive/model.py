@@ -13,7 +13,7 @@ from nself.core.errors import Conflict, NotFound, Unavailable
 FORMAT, VERSION = "nself usage archive", 1
 COLUMNS = {
     "user_id": "text", "metric_type": "text", "value": "integer", "created_at": "instant", "idempotency_key": "text",
-    "digest": "text", "properties": "text", "source": "text", "recorded_at": "instant",
+    "digest": "text", "properties": "text", "dimensions": "text", "source": "text", "recorded_at": "instant",
 }  # fmt: skip
 """Of an archived event; `digest` is that of its key, in hex."""
 
@@ -85,6 +85,13 @@ class Partition(NamedTuple):
 
     month: date
     bytes: int
+
+
+class Staying(NamedTuple):
+    """Raw events that stay in the database: of these UTC hours, and of these metrics."""
+
+    hours: list[datetime]
+    metrics: list[str]
 
 
 class MonthCounts(NamedTuple):

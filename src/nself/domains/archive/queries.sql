@@ -26,11 +26,11 @@ select
     (select coalesce(sum(events), 0)::bigint from billing_usage_deltas where hour >= %(start)s and hour < %(end)s) as pending;
 
 -- name: leaving
--- Raw events of a month outside the hours that stay.
+-- Raw events of a month outside the hours and metrics that stay.
 select count(*) from billing_usage
 where
     created_at >= %(start)s and created_at < %(end)s
-    and date_trunc('hour', created_at, 'UTC') <> all(%(kept)s::timestamptz[]);
+    and date_trunc('hour', created_at, 'UTC') <> all(%(kept)s::timestamptz[]) and metric_type <> all(%(metrics)s::text[]);
 
 -- name: metered
 select metric_type as metric, count(*) as events, sum(value) as total
@@ -43,7 +43,7 @@ group by metric_type;
 copy (
     select
         event.user_id, event.metric_type, event.value, event.created_at, event.idempotency_key,
-        encode(key.digest, 'hex'), event.properties, event.source, event.recorded_at
+        encode(key.digest, 'hex'), event.properties, event.dimensions::text, event.source, event.recorded_at
     from billing_usage event
     left join billing_usage_keys key using (user_id, idempotency_key)
     where event.created_at >= %(start)s and event.created_at < %(end)s
@@ -65,7 +65,7 @@ select pg_try_advisory_xact_lock(hashtext('billing_usage_archive'), to_char(%(mo
 select billing.lock_usage_month(%(month)s::date);
 
 -- name: empty_month
-select billing.empty_usage_month(%(month)s::date, %(kept)s::timestamptz[]);
+select billing.empty_usage_month(%(month)s::date, %(kept)s::timestamptz[], %(metrics)s::text[]);
 
 -- name: make_owner
 insert into billing_usage_archive_owner (owner) values (%(owner)s) on conflict do nothing;
@@ -125,10 +125,10 @@ order by given.n;
 
 -- name: put_back
 with added as (
-    insert into billing_usage (user_id, metric_type, value, created_at, idempotency_key, properties, source, recorded_at)
-    select user_id, metric_type, value, created_at, idempotency_key, properties, source, recorded_at
+    insert into billing_usage (user_id, metric_type, value, created_at, idempotency_key, properties, dimensions, source, recorded_at)
+    select user_id, metric_type, value, created_at, idempotency_key, properties, dimensions::jsonb, source, recorded_at
     from json_to_recordset(%(rows)s::json) as given (
-        user_id text, metric_type text, value bigint, created_at timestamptz, idempotency_key text, properties text, source text,
+        user_id text, metric_type text, value bigint, created_at timestamptz, idempotency_key text, properties text, dimensions text, source text,
         recorded_at timestamptz
     )
     on conflict do nothing

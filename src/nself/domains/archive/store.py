@@ -14,7 +14,7 @@ import psycopg
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.archive.model import Archive, Event, LockTimeout, Metered, MonthCounts, Partition
+from nself.domains.archive.model import Archive, Event, LockTimeout, Metered, MonthCounts, Partition, Staying
 
 SQL = beside(__file__)
 
@@ -46,8 +46,10 @@ def month_counts(tx: Tx, month: date, span: Period) -> MonthCounts:
     return tx.one(SQL["month_counts"], MonthCounts, month=month, start=span.start, end=span.end)
 
 
-def leaving(tx: Tx, span: Period, kept: Sequence[datetime]) -> int:
-    return int(tx.value(SQL["leaving"], start=span.start, end=span.end, kept=list(kept)))
+def leaving(tx: Tx, span: Period, stay: Staying) -> int:
+    return int(
+        tx.value(SQL["leaving"], start=span.start, end=span.end, kept=list(stay.hours), metrics=list(stay.metrics))
+    )
 
 
 def metered(tx: Tx, span: Period) -> list[Metered]:
@@ -81,10 +83,10 @@ def lock_month(tx: Tx, month: date, limit: timedelta) -> None:
         raise _timeout(month, limit) from error
 
 
-def empty_month(tx: Tx, month: date, kept: Sequence[datetime], limit: timedelta) -> int:
+def empty_month(tx: Tx, month: date, stay: Staying, limit: timedelta) -> int:
     """Number of raw events that stay. Raises LockTimeout."""
     try:
-        return int(tx.value(SQL["empty_month"], month=month, kept=list(kept)))
+        return int(tx.value(SQL["empty_month"], month=month, kept=list(stay.hours), metrics=list(stay.metrics)))
     except psycopg.errors.LockNotAvailable as error:
         raise _timeout(month, limit) from error
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from nself.core.errors import Invalid, NotFound
 
-Aggregation = Literal["sum", "count", "max", "last"]
+Aggregation = Literal["sum", "count", "max", "last", "unique", "time_weighted", "time-weighted"]
 Model = Literal["flat", "graduated", "volume", "package"]
 
 
@@ -25,12 +25,89 @@ class BrokenCatalog(Invalid):
     text = "{path} cannot be used: {detail}. Without the file the defaults are written anew"
 
 
-class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One metric; values are whole numbers of `unit`."""
+class MetricNotInForce(Invalid):
+    code, guide, param = "metric_not_in_force", "2.1", "metric"
+    text = "{metric} is metered in periods that begin on {day} or later"
+    hints = ("nself billing usage show-formula --metric {metric}",)
 
+
+class FilteredOut(Invalid):
+    code, guide, param = "filtered", "2.1", "properties"
+    text = "{metric} does not count this event: {property} must be {condition}"
+    hints = ("nself billing usage show-formula --metric {metric}",)
+
+
+class PropertyMissing(Invalid):
+    code, guide, param = "property_missing", "2.1", "properties"
+    text = "{metric} needs the property {property}"
+    hints = ("nself billing usage show-formula --metric {metric}",)
+
+
+class PropertyInvalid(Invalid):
+    code, guide, param = "property_invalid", "2.1", "properties"
+    text = "Invalid property {property} of {metric}: {detail}"
+    hints = ("nself billing usage show-formula --metric {metric}",)
+
+
+class ValueNotAllowed(Invalid):
+    code, guide, param = "value_not_allowed", "2.1", "value"
+    text = "Invalid value of {metric}: {value} ({detail})"
+    hints = ("nself billing usage show-formula --metric {metric}",)
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a property must be, all of it. Texts equal texts, numbers numbers; only numbers are above or below one."""
+
+    equals: Any = msgspec.UNSET
+    one_of: list[Any] | None = None
+    exists: bool | None = None
+    above: Decimal | None = None
+    at_least: Decimal | None = None
+    below: Decimal | None = None
+    at_most: Decimal | None = None
+
+
+class Validation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What an event must be that counts. `integer` is always so; `allowed` values hold where the property is there."""
+
+    required: list[str] = []
+    min: int | None = None
+    max: int | None = None
+    positive: bool = False
+    integer: bool = True
+    allowed: dict[str, list[Any]] = {}
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How a metric is metered in billing periods that begin on `start` (written `from`) or later; None is at all times.
+
+    Values are whole numbers of `unit`. `field` is the property whose distinct values `unique` counts; `group_by` are
+    those by which a figure can be broken down. `filter` names what an event must be to count at all.
+    """
+
+    start: date | None = msgspec.field(name="from", default=None)
     unit: str
     description: str = ""
     aggregation: Aggregation = "sum"
+    field: str | None = None
+    filter: dict[str, Condition] = {}
+    group_by: list[str] = []
+    validation: Validation = Validation()
+
+
+class PinnedFormula(msgspec.Struct, frozen=True):
+    """The version by which a billing period's figures were invoiced, as JSON: it stays whatever the file says later."""
+
+    metric: str
+    period_start: datetime
+    formula: str
+
+
+class Metered(NamedTuple):
+    """A metric's versions, oldest first; `plain` where there is one, at all times, that looks at no property."""
+
+    versions: tuple[Metric, ...]
+    plain: bool
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,8 +187,10 @@ class Rated(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
 
 
-class MetricFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    metrics: dict[str, Metric]
+class MetricFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False):
+    """Each metric as one version, at all times, or as a list of them; converted one by one, to name what is wrong."""
+
+    metrics: dict[str, Any]
 
 
 class PriceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,11 +200,17 @@ class PriceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ListedMetric(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `usage list-metrics`."""
+    """A row of `usage list-metrics`; `start` None is at all times."""
 
     metric: str
     unit: str
     aggregation: str
+    field: str | None
+    filter: str
+    group_by: list[str]
+    validation: str
+    start: date | None
+    versions: int
     model: str
     overage_price: str
     description: str

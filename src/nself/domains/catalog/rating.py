@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from typing import TypeVar
 
 import msgspec
 
 from nself.core.money import decimal, rounded
-from nself.domains.catalog.model import Part, Rated, Tier, Version
+from nself.domains.catalog.model import Metric, Part, Rated, Tier, Version
+
+T = TypeVar("T", Version, Metric)
 
 
-def in_force(versions: Iterable[Version], day: date) -> Version | None:
+def in_force(versions: Iterable[T], day: date) -> T | None:
     """The newest version that began on `day` or before, or None."""
     found = [one for one in versions if one.start is None or one.start <= day]
     return max(found, key=lambda one: one.start or date.min, default=None)

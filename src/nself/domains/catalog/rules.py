@@ -26,7 +26,6 @@ from nself.domains.connection.model import Snapshot
 from nself.domains.connection.rules import part
 
 T = TypeVar("T", FlatPrice, Version)
-NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 DEFAULT_METRICS = """\
 # Metrics that can be recorded. Values are whole numbers of the unit.
@@ -66,14 +65,6 @@ overage:
 MOST = Decimal(10) ** 12
 FINEST = -20
 """Least exponent of an amount."""
-
-
-def wrong_metrics(file: MetricFile) -> str | None:
-    """What is wrong with the metric file, in words, or None."""
-    for name in file.metrics:
-        if not NAME.fullmatch(name):
-            return f"metric {name!r}: a name is written in lower case letters, digits and _, at most 63"
-    return None
 
 
 def prices(file: PriceFile, metrics: MetricFile, currency: str) -> dict[str, list[Version]]:

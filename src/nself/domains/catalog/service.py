@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
+
 from nself.app import App
+from nself.core import period
 from nself.core.errors import MissingParameter
-from nself.domains.catalog import rating, rules, store
+from nself.db.connect import Tx
+from nself.domains.catalog import formulas, rating, rules, store
 from nself.domains.catalog.inputs import ListMetrics, ShowPrice
 from nself.domains.catalog.model import (
     BrokenCatalog,
     ListedMetric,
+    Metered,
     Metric,
     MetricFile,
     OveragePrice,
@@ -19,20 +24,46 @@ from nself.domains.catalog.model import (
     Version,
 )
 
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Metric).decode
+
 
 def metric_file(app: App) -> MetricFile:
     """The checked metric file. Raises BrokenCatalog."""
     path = app.project.config / "usage-metrics.yml"
     file = store.load(path, MetricFile, rules.DEFAULT_METRICS)
-    complaint = rules.wrong_metrics(file)
-    if complaint:
-        raise BrokenCatalog(path=path, detail=complaint)
+    try:
+        formulas.metered(file)
+    except ValueError as error:
+        raise BrokenCatalog(path=path, detail=error) from error
     return file
 
 
-def metrics(app: App) -> dict[str, Metric]:
-    """All metrics by name. Raises BrokenCatalog."""
-    return metric_file(app).metrics
+def metered(app: App) -> dict[str, Metered]:
+    """All versions of all metrics, by name. Raises BrokenCatalog."""
+    return formulas.metered(metric_file(app))
+
+
+def metrics_at(app: App, at: datetime) -> dict[str, Metric]:
+    """Each metric as the file has it for the billing period (month) of `at`. Raises BrokenCatalog."""
+    return {name: formulas.shown(one, at, app.timezone) for name, one in metered(app).items()}
+
+
+def metrics_of(app: App, tx: Tx, at: datetime) -> dict[str, Metric]:
+    """Step: the same for figures: a period that was invoiced keeps what it was invoiced by. Raises BrokenCatalog."""
+    kept = store.pinned(tx, period.containing(at, "month", app.timezone).start)
+    return metrics_at(app, at) | {one.metric: _decode(one.formula) for one in kept}
+
+
+def pin(app: App, tx: Tx, start: datetime) -> None:
+    """Step: from now on the period that begins at `start` keeps its formulas. Raises BrokenCatalog."""
+    found = {name: _encode(one).decode() for name, one in metrics_at(app, start).items()}
+    store.pin(tx, start, found, app.clock())
+
+
+def pins(tx: Tx, metric: str) -> list[tuple[datetime, Metric]]:
+    """Step: the invoiced periods of a metric, each with its formula."""
+    return [(one.period_start, _decode(one.formula)) for one in store.pins(tx, metric)]
 
 
 def overage_prices(app: App) -> dict[str, list[Version]]:
@@ -53,18 +84,25 @@ def prices_at(app: App, at: datetime) -> dict[str, Version]:
 
 
 def list_metrics(app: App, given: ListMetrics) -> list[ListedMetric]:
-    """Every metric with its unit, aggregation and today's price of overage."""
-    prices = prices_at(app, app.clock())
+    """Every metric as it is metered this month, with the price of overage."""
+    now = app.clock()
+    prices, versions = prices_at(app, now), metered(app)
     return [
         ListedMetric(
             metric=name,
             unit=metric.unit,
             aggregation=metric.aggregation,
+            field=metric.field,
+            filter=formulas.filter_text(metric),
+            group_by=metric.group_by,
+            validation=formulas.validation_text(metric),
+            start=metric.start,
+            versions=len(versions[name].versions),
             model=prices[name].model if name in prices else "none",
             overage_price=rating.price_text(prices.get(name)),
             description=metric.description,
         )
-        for name, metric in metrics(app).items()
+        for name, metric in metrics_at(app, now).items()
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -12,11 +13,15 @@ from typing import TypeVar
 import msgspec
 import yaml
 
-from nself.domains.catalog.model import BrokenCatalog, FlatPrice, MetricFile, PriceFile, Version
+from nself.db.connect import Tx
+from nself.db.queries import beside
+from nself.domains.catalog.model import BrokenCatalog, FlatPrice, Metric, MetricFile, PinnedFormula, PriceFile, Version
+
+SQL = beside(__file__)
 
 T = TypeVar("T", MetricFile, PriceFile)
 # msgspec looks into a type when it first meets it, and crashes where two threads do so at once: here only one does.
-for _kind in (MetricFile, PriceFile, FlatPrice, Version):
+for _kind in (MetricFile, Metric, PriceFile, FlatPrice, Version):
     msgspec.json.Decoder(_kind)
 
 
@@ -51,3 +56,18 @@ def _read(path: Path, kind: type[T], changed: int, size: int) -> T:
         return msgspec.convert(found, kind)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.ValidationError) as error:
         raise BrokenCatalog(path=path, detail=" ".join(str(error).split())) from error
+
+
+def pinned(tx: Tx, start: datetime) -> list[PinnedFormula]:
+    """What the figures of the billing period that begins at `start` are kept by."""
+    return tx.all(SQL["pinned"], PinnedFormula, start=start)
+
+
+def pins(tx: Tx, metric: str) -> list[PinnedFormula]:
+    """The same of one metric in all periods, oldest first."""
+    return tx.all(SQL["pins"], PinnedFormula, metric=metric)
+
+
+def pin(tx: Tx, start: datetime, formulas: dict[str, str], now: datetime) -> None:
+    """The first that is kept of a period and metric stays."""
+    tx.run(SQL["pin"], start=start, metrics=list(formulas), formulas=list(formulas.values()), now=now)

@@ -12,14 +12,13 @@ from nself.domains.connection.model import operation_name
 from nself.domains.invoice.model import Billed, Overage, Override, Plan, PlannedLine
 from nself.domains.quota import rules as quota_rules
 from nself.domains.quota.model import Limit
-from nself.domains.usage import rules as usage_rules
-from nself.domains.usage.model import Sum
+from nself.domains.usage.figures import Figure, unit_of
 
 
 class Facts(NamedTuple):
     """What is known of one user in a period, by metric."""
 
-    sums: Mapping[str, Sum]
+    figures: Mapping[str, Figure]
     limits: Mapping[str, Limit]
     billed: Mapping[str, Billed]
     overrides: Mapping[str, Override]
@@ -30,22 +29,17 @@ def overages(
 ) -> list[Overage]:
     """Every metric that has usage and a limit, or an operator's decision. `prices` are those in force at the start."""
     found: list[Overage] = []
-    for name in sorted({*facts.sums, *facts.overrides}):
+    for name in sorted({*facts.figures, *facts.overrides}):
         metric, billed = metrics.get(name), facts.billed.get(name)
-        override, limit, one = facts.overrides.get(name), facts.limits.get(name), facts.sums.get(name)
+        override, limit, one = facts.overrides.get(name), facts.limits.get(name), facts.figures.get(name)
         price = billed.price if billed else prices.get(name)
         common = {"user": user, "metric": name, "period_start": span.start, "period_end": span.end}
-        common |= {"unit": metric.unit if metric else "", "billed": billed, "events": one.events if one else 0}
+        common |= {"unit": unit_of(metric) if metric else "", "billed": billed, "events": one.events if one else 0}
         if override:
             found.append(_decided(override, common))
         elif metric and limit and one:
-            found.append(_counted(value(metric, one), limit, price, common))
+            found.append(_counted(one.value, limit, price, common))
     return found
-
-
-def value(metric: Metric, one: Sum) -> int:
-    """The figure that the metric's aggregation picks."""
-    return usage_rules.value_of(metric.aggregation, one.events, int(one.total), one.largest, one.last_value)
 
 
 def _decided(override: Override, common: dict[str, Any]) -> Overage:

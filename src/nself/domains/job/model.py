@@ -45,9 +45,11 @@ class Cleared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
-    """When a kind of work runs; `every_seconds` between two runs."""
+    """When a kind of work runs, `every_seconds` between two runs; `state` queued, running (by `worker`) or stuck."""
 
     type: str
+    state: str
+    worker: str | None
     every_seconds: int
     next_at: datetime
     last_at: datetime | None

@@ -146,10 +146,13 @@ def schedule(app: App, type: str) -> Schedule:
         found = store.list_jobs(tx, type, None, 1000, app.clock())
     over = [one for one in found if one.finished_at]
     last = max(over, key=lambda one: one.finished_at or one.due_at) if over else None
+    next_one = next(one for one in found if one.status in ("queued", "running", "stuck"))
     return Schedule(
         type=type,
+        state=next_one.status,
+        worker=None if next_one.status == "queued" else next_one.worker,
         every_seconds=int(interval(app, kinds(app)[type]).total_seconds()),
-        next_at=next(one.due_at for one in found if one.status in ("queued", "running", "stuck")),
+        next_at=next_one.due_at,
         last_at=last.finished_at if last else None,
         last_result=(last.last_error or last.result) if last else None,
     )

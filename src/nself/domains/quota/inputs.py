@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -54,6 +54,8 @@ class CommitQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Annotated[int, Meta(ge=0, le=10**15, description="What was used; what was reserved where it is left out.")]
         | None
     ) = None
+    properties: dict[str, Any] | None = None
+    """Of the usage event that is recorded: what the metric filters, validates, counts or groups by."""
 
 
 class ReleaseQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

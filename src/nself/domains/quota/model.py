@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -170,6 +170,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     metric: str = ""
     value: int | None = None
     id: str = ""
+    properties: dict[str, Any] | None = None
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

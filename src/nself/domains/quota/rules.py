@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from nself.core import period
 from nself.core.errors import InvalidParameter
 from nself.core.period import Period
@@ -27,7 +29,7 @@ from nself.domains.quota.model import (
     Verdict,
     Window,
 )
-from nself.domains.usage import rules as usage_rules
+from nself.domains.usage import figures
 
 WARN_PERCENT = (50, 80)
 KEPT = timedelta(days=1)
@@ -93,7 +95,7 @@ def crossed(counter: Counter, levels: Sequence[int]) -> list[int]:
 
 def amount(aggregation: str, value: int) -> int:
     """What a hold of `value` takes of the limit: a count grows by one, the largest and the last are replaced."""
-    return {"sum": value, "count": int(bool(value))}.get(aggregation, 0)
+    return {"sum": value, "count": int(bool(value)), "unique": int(bool(value))}.get(aggregation, 0)
 
 
 def most(counter: Counter, now: datetime) -> int:
@@ -105,7 +107,7 @@ def most(counter: Counter, now: datetime) -> int:
 
 def judge(counter: Counter, value: int, now: datetime, policy: Policy) -> Verdict:
     """May `value` more be used? A hard limit refuses; what is held counts as used."""
-    after = usage_rules.value_after(counter.aggregation, counter.used, value) + counter.held
+    after = figures.value_after(counter.aggregation, counter.used, value) + counter.held
     passed = not allows(most(counter, now), after)
     if not policy.enforced:
         return Verdict(True, passed, NOT_ENFORCED)
@@ -171,6 +173,12 @@ def decision(counter: Counter, verdict: Verdict, now: datetime, reservation: str
         note=_note(counter, verdict, now),
         reservation=reservation,
     )
+
+
+def retold(told: Decision, counter: Counter, now: datetime) -> Decision:
+    """The same decision, of a counter that was counted again."""
+    fresh = decision(counter, Verdict(told.allowed, False, ""), now, told.reservation)
+    return msgspec.structs.replace(fresh, note=told.note)
 
 
 def _note(counter: Counter, verdict: Verdict, now: datetime) -> str:

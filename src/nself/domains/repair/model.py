@@ -239,14 +239,6 @@ class SeveralUsers(Conflict):
     hints = ("nself billing usage explain --key {key} --user {first}",)
 
 
-class EventsArchived(Conflict):
-    code, guide, param = "usage_archived", "2.4", "key"
-    text = (
-        "Raw events of {month} are in the archive: a rollup cannot be made anew from what is left; nothing was changed"
-    )
-    hints = ("nself billing usage restore --user {user} --date {month}-01",)
-
-
 class PeriodInvoiced(Conflict):
     code, guide, param = "period_invoiced", "2.3", "invoiced"
     text = "{period} of {user} is invoiced already; nothing was changed. With --invoiced the next invoice bills or credits the difference"

@@ -63,3 +63,9 @@ class ImportDiffers(Conflict):
     code, param = "import_differs", "file"
     text = "{path} begins like {other}, but is not the same up to byte {position}, where the import of that file stands; nothing was imported"
     hints = ("nself billing usage import {path} --origin NAME",)
+
+
+class EventsArchived(Conflict):
+    code, guide, param = "usage_archived", "2.4", "key"
+    text = "Raw events of {month} are in the archive, and this needs them; nothing was changed"
+    hints = ("nself billing usage restore --user {user} --date {month}-01",)

@@ -53,6 +53,9 @@ class ShowUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     period: Annotated[str | None, Meta(description="A month, 2026-01; this month where it is left out.")] = None
     month: Annotated[str | None, Meta(description="The same as --period.")] = None
     by: Annotated[Literal["hour", "day"] | None, Meta(description="One row an hour or a day.")] = None
+    group_by: Annotated[
+        str | None, Meta(description="One row a value of this property, which the metric's group_by names.")
+    ] = None
 
 
 class UsageStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,6 +83,7 @@ class ShowAggregation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 class ShowFormula(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metric: Annotated[str, Meta(description="A metric of `nself billing usage list-metrics`.")]
+    period: Annotated[str | None, Meta(description="A month, 2026-01; this month where it is left out.")] = None
 
 
 class CompareUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

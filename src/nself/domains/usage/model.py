@@ -12,8 +12,8 @@ import msgspec
 class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A checked event, ready to be stored.
 
-    `at` is UTC as `datetime.isoformat` writes it, so that texts sort as the instants do; `properties` is JSON text.
-    User, metric and key are printable.
+    `at` is UTC as `datetime.isoformat` writes it, so that texts sort as the instants do; `properties` is JSON text,
+    `dimensions` what is counted and grouped by of them. User, metric and key are printable.
     """
 
     user: str
@@ -23,6 +23,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key: str
     digest: bytes
     properties: str | None = None
+    dimensions: str | None = None
 
 
 class Delta(msgspec.Struct, kw_only=True, gc=False):
@@ -135,7 +136,7 @@ class CountedEvent(msgspec.Struct, frozen=True):
 
 
 class Sum(msgspec.Struct, frozen=True):
-    """What a query adds up for one user and metric (and bucket)."""
+    """What a query adds up for one user and metric (and bucket, and a dimension's value as JSON)."""
 
     user_id: str
     metric_type: str
@@ -145,15 +146,18 @@ class Sum(msgspec.Struct, frozen=True):
     last_value: int
     last_at: datetime
     bucket: datetime | None = None
+    dimension: str | None = None
+    uniques: int = 0
 
 
 class Pending(NamedTuple):
-    """An unfolded delta: its whole key."""
+    """A rollup that has unfolded deltas: how many, and the shard of its user."""
 
     user_id: str
     metric_type: str
     hour: datetime
-    id: int
+    deltas: int
+    shard: int
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -260,6 +264,7 @@ class Folded(msgspec.Struct, frozen=True, kw_only=True):
 
     deltas: int
     seconds: float
+    workers: int
     pending: int
 
 
@@ -273,11 +278,15 @@ class Unfolded(msgspec.Struct, frozen=True, kw_only=True):
     last_fold_at: datetime | None
     last_fold_deltas: int | None
     last_fold_seconds: float | None
+    last_fold_workers: int | None
 
 
 class Aggregation(Unfolded, frozen=True, kw_only=True):
-    """Result of `aggregation-status`."""
+    """Result of `aggregation-status`; `state` is stuck where the lease of a run has ended: the next look takes it over."""
 
+    workers: int
+    state: str
+    run_by: str | None
     next_run_at: datetime
     last_result: str | None
 
@@ -290,19 +299,6 @@ class Lag(msgspec.Struct, frozen=True, kw_only=True):
     buffered_events: int
     last_fold_at: datetime | None
     note: str
-
-
-class Formula(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of `show-formula`: how events become a figure, and the figure money."""
-
-    metric: str
-    aggregation: str
-    formula: str
-    unit: str
-    conversion: str
-    rounding: str
-    price: str
-    price_source: str
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,12 +10,13 @@ create temporary table if not exists usage_staging (
     created_at timestamptz not null,
     idempotency_key text not null,
     digest bytea not null,
-    properties text
+    properties text,
+    dimensions jsonb
 ) on commit delete rows;
 
 -- name: fill_staging
 -- CSV without a quote that could occur, here and below: nothing is escaped, what is empty is null.
-copy usage_staging (n, user_id, metric_type, value, created_at, idempotency_key, digest, properties)
+copy usage_staging (n, user_id, metric_type, value, created_at, idempotency_key, digest, properties, dimensions)
 from stdin (format csv, delimiter e'\t', quote e'\x01');
 
 -- name: add_keys
@@ -23,7 +24,7 @@ from stdin (format csv, delimiter e'\t', quote e'\x01');
 copy billing_usage_keys (user_id, idempotency_key, digest) from stdin (format csv, delimiter e'\t', quote e'\x01');
 
 -- name: add_events
-copy billing_usage (user_id, metric_type, value, created_at, idempotency_key, properties, source, recorded_at)
+copy billing_usage (user_id, metric_type, value, created_at, idempotency_key, properties, dimensions, source, recorded_at)
 from stdin (format csv, delimiter e'\t', quote e'\x01');
 
 -- name: add_deltas
@@ -51,8 +52,8 @@ counted as (
     select input.* from input join fresh using (user_id, idempotency_key)
 ),
 events as (
-    insert into billing_usage (user_id, metric_type, value, created_at, idempotency_key, properties, source, recorded_at)
-    select user_id, metric_type, value, created_at, idempotency_key, properties, %(source)s, %(now)s
+    insert into billing_usage (user_id, metric_type, value, created_at, idempotency_key, properties, dimensions, source, recorded_at)
+    select user_id, metric_type, value, created_at, idempotency_key, properties, dimensions, %(source)s, %(now)s
     from counted
 )
 select staged.n
@@ -79,117 +80,6 @@ insert into billing_usage_rejected (event, code, message, source, rejected_at)
 select event, code, message, %(source)s, %(now)s
 from unnest(%(events)s::text[], %(codes)s::text[], %(messages)s::text[]) as given (event, code, message);
 
--- name: totals
--- Whole hours from rollups and unfolded deltas, the edges of a period that begins inside an hour from raw events.
--- One statement, so that a fold in between cannot count a delta twice. `%(users)s` null means everybody.
-select
-    user_id, metric_type, sum(events)::bigint as events, sum(total) as total, max(largest) as largest,
-    (array_agg(last_value order by last_at desc, last_value desc))[1] as last_value, max(last_at) as last_at
-from (
-    select user_id, metric_type, events, total, largest, last_value, last_at
-    from billing_usage_rollups
-    where hour >= %(first)s and hour < %(last)s and (%(users)s::text[] is null or user_id = any(%(users)s))
-    union all
-    select user_id, metric_type, events, total, largest, last_value, last_at
-    from billing_usage_deltas
-    where hour >= %(first)s and hour < %(last)s and (%(users)s::text[] is null or user_id = any(%(users)s))
-    union all
-    select user_id, metric_type, 1, value, value, value, created_at
-    from billing_usage_counted
-    where
-        ((created_at >= %(start)s and created_at < least(%(first)s, %(end)s)) or (created_at >= %(last)s and created_at < %(end)s))
-        and (%(users)s::text[] is null or user_id = any(%(users)s))
-) parts
-where %(metric)s::text is null or metric_type = %(metric)s
-group by user_id, metric_type
-order by user_id, metric_type;
-
--- name: months
-select distinct date_trunc('month', hour, %(zone)s::text) as month
-from (
-    select hour from billing_usage_rollups
-    union
-    select hour from billing_usage_deltas
-) hours
-order by month;
-
--- name: buckets
--- From raw events, so that days are exact in every time zone. Hours begin where UTC's do: `zone` is UTC then.
-select
-    user_id, metric_type, count(*) as events, sum(value) as total, max(value) as largest,
-    (array_agg(value order by created_at desc, value desc))[1] as last_value, max(created_at) as last_at,
-    date_trunc(%(unit)s::text, created_at, %(zone)s::text) as bucket
-from billing_usage_counted
-where
-    user_id = %(user)s and created_at >= %(start)s and created_at < %(end)s
-    and (%(metric)s::text is null or metric_type = %(metric)s)
-group by user_id, metric_type, bucket
-order by bucket, metric_type;
-
--- name: days
--- The same from rollups and deltas, and raw events where a bucket begins or ends inside an hour, as in `totals`: what was
--- archived counts too.
-select
-    user_id, metric_type, sum(events)::bigint as events, sum(total) as total, max(largest) as largest,
-    (array_agg(last_value order by last_at desc, last_value desc))[1] as last_value, max(last_at) as last_at,
-    date_trunc(%(unit)s::text, hour, %(zone)s::text) as bucket
-from (
-    select user_id, metric_type, hour, events, total, largest, last_value, last_at
-    from (
-        select user_id, metric_type, hour, events, total, largest, last_value, last_at from billing_usage_rollups
-        union all
-        select user_id, metric_type, hour, events, total, largest, last_value, last_at from billing_usage_deltas
-    ) kept
-    where
-        user_id = %(user)s and hour >= %(first)s and hour < %(last)s
-        and date_trunc(%(unit)s::text, hour, %(zone)s::text) = date_trunc(%(unit)s::text, hour + interval '59 minutes 59.999999 seconds', %(zone)s::text)
-    union all
-    select user_id, metric_type, created_at, 1, value, value, value, created_at
-    from billing_usage_counted
-    where
-        user_id = %(user)s and created_at >= %(start)s and created_at < %(end)s
-        and (
-            created_at < %(first)s or created_at >= %(last)s
-            or date_trunc(%(unit)s::text, date_trunc('hour', created_at, 'UTC'), %(zone)s::text)
-                <> date_trunc(%(unit)s::text, date_trunc('hour', created_at, 'UTC') + interval '59 minutes 59.999999 seconds', %(zone)s::text)
-        )
-) parts
-where %(metric)s::text is null or metric_type = %(metric)s
-group by user_id, metric_type, bucket
-order by bucket, metric_type;
-
--- name: archived_months
--- UTC months of which raw events are in the archive alone.
-select month from billing_usage_archives
-where state = 'dropped' and month >= date_trunc('month', %(start)s::timestamptz, 'UTC') and month < %(end)s
-group by month
-having sum(events - kept - returned) > 0
-order by month;
-
--- name: lock_raw
--- Before the first look, so that no month is archived between what is looked at: emptying it does not wait for snapshots.
-lock table billing_usage in access share mode;
-
--- name: archived_events
--- Whose raw events are in the archive alone, or nowhere any more.
-select coalesce(sum(events - kept - returned), 0)::bigint from billing_usage_archives where state = 'dropped';
-
--- name: user_months
-select distinct date_trunc('month', hour, %(zone)s::text) as month
-from (
-    select hour from billing_usage_rollups where user_id = %(user)s
-    union
-    select hour from billing_usage_deltas where user_id = %(user)s
-) hours
-order by month;
-
--- name: first_events
-select created_at as at, value, idempotency_key as key, source, recorded_at
-from billing_usage_counted
-where user_id = %(user)s and metric_type = %(metric)s and created_at >= %(start)s and created_at < %(end)s
-order by created_at, idempotency_key
-limit %(limit)s;
-
 -- name: counts
 -- The two sides of the law come from different tables: intake on the left, rollups, deltas and rejected on the right.
 select
@@ -214,10 +104,6 @@ from (
 group by code
 order by events desc, code;
 
--- name: pending_shards
--- Shards of users with unfolded deltas. A user's shard is the lock under which its rollups and quota counters change.
-select distinct hashtext(user_id) & 15 as shard from billing_usage_deltas order by shard;
-
 -- name: try_shard
 -- Whoever comes second leaves it to the first.
 select pg_try_advisory_xact_lock(hashtext('billing_usage_fold'), %(shard)s::integer);
@@ -230,27 +116,32 @@ from (select distinct hashtext(user_id) & 15 as shard from unnest(%(users)s::tex
 -- name: lock_everybody
 select pg_advisory_xact_lock(hashtext('billing_usage_fold'), shard) from generate_series(0, 15) as shard;
 
--- name: pending_of_shard
-select user_id, metric_type, hour, id from billing_usage_deltas
-where hashtext(user_id) & 15 = %(shard)s::integer
-order by user_id, metric_type, hour, id
+-- name: pending
+-- A page of what has unfolded deltas, behind a key. A user's shard is the lock under which its rollups and counters change.
+select user_id, metric_type, hour, count(*) as deltas, hashtext(user_id) & 15 as shard
+from billing_usage_deltas
+where (user_id, metric_type, hour) > (%(user)s::text, %(metric)s::text, %(hour)s::timestamptz)
+group by user_id, metric_type, hour
+order by user_id, metric_type, hour
 limit %(limit)s;
 
 -- name: pending_users
 select distinct user_id from billing_usage_deltas order by user_id limit %(limit)s;
 
 -- name: pending_of_users
-select user_id, metric_type, hour, id from billing_usage_deltas where user_id = any(%(users)s::text[]);
+select user_id, metric_type, hour, count(*) as deltas, hashtext(user_id) & 15 as shard
+from billing_usage_deltas
+where user_id = any(%(users)s::text[])
+group by user_id, metric_type, hour;
 
 -- name: fold
 -- Quota counters grow by what lies in what they count. Where that cannot be told (several events of an hour of which the
 -- counter counts a part), or the figure is no sum, they are to be built anew.
 with taken as (
     delete from billing_usage_deltas
-    where (user_id, metric_type, hour, id) in (
-        select user_id, metric_type, hour, id
-        from unnest(%(users)s::text[], %(metrics)s::text[], %(hours)s::timestamptz[], %(ids)s::bigint[])
-            as given (user_id, metric_type, hour, id)
+    where (user_id, metric_type, hour) in (
+        select user_id, metric_type, hour
+        from unnest(%(users)s::text[], %(metrics)s::text[], %(hours)s::timestamptz[]) as given (user_id, metric_type, hour)
     )
     returning *
 ),
@@ -302,9 +193,10 @@ folded as (
 select count(*) from taken;
 
 -- name: note_fold
-insert into billing_usage_folds (shard, folded_at, deltas, duration)
-values (0, %(now)s, %(deltas)s, %(duration)s)
-on conflict (shard) do update set folded_at = excluded.folded_at, deltas = excluded.deltas, duration = excluded.duration;
+insert into billing_usage_folds (shard, folded_at, deltas, duration, workers)
+values (0, %(now)s, %(deltas)s, %(duration)s, %(workers)s)
+on conflict (shard) do update set
+    folded_at = excluded.folded_at, deltas = excluded.deltas, duration = excluded.duration, workers = excluded.workers;
 
 -- name: last_fold_at
 select max(folded_at) from billing_usage_folds;
@@ -352,7 +244,8 @@ select
     (select coalesce(sum(events), 0)::bigint from billing_usage_deltas) as pending_events,
     (select min(hour) from billing_usage_deltas) as oldest_pending_hour,
     (select count(*) from billing_usage_rollups) as hourly_rollups,
-    max(folded_at) as last_fold_at, sum(deltas)::bigint as last_fold_deltas, extract(epoch from max(duration))::float as last_fold_seconds
+    max(folded_at) as last_fold_at, sum(deltas)::bigint as last_fold_deltas, extract(epoch from max(duration))::float as last_fold_seconds,
+    max(workers) as last_fold_workers
 from billing_usage_folds;
 
 -- name: audit

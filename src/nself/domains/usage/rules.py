@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo
@@ -14,11 +14,12 @@ import msgspec
 
 from nself.core import period
 from nself.core.errors import InvalidInteger, InvalidParameter, MissingParameter, UnknownParameter
-from nself.domains.catalog.model import NoSuchMetric
+from nself.domains.catalog import formulas
+from nself.domains.catalog.model import Metered, NoSuchMetric
 from nself.domains.customer.rules import is_name
 from nself.domains.usage.errors import MAX_KEY, MAX_NAME, MAX_VALUE, BadKey, BadTime, UnreadableEvent, ValueOutOfRange
 from nself.domains.usage.inputs import UsageEvent
-from nself.domains.usage.model import Delta, Row, Sum
+from nself.domains.usage.model import Delta, Row
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(minutes=5)
@@ -37,12 +38,13 @@ _raw = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _decode_any = msgspec.json.Decoder().decode
 
 
-def check(event: UsageEvent, metrics: Mapping[str, object], now: datetime, tz: ZoneInfo, fresh_key: str) -> Row:
-    """A row to store. Raises one of this domain's Invalid errors or NoSuchMetric; the user is checked elsewhere.
+def check(event: UsageEvent, metrics: Mapping[str, Metered], now: datetime, tz: ZoneInfo, fresh_key: str) -> Row:
+    """A row to store. Raises one of this domain's or the catalog's Invalid errors or NoSuchMetric.
 
-    `fresh_key` is used where the event brings none.
+    `fresh_key` is used where the event brings none. The user is checked elsewhere.
     """
-    if event.metric not in metrics:
+    metered = metrics.get(event.metric)
+    if metered is None:
         raise NoSuchMetric(metric=event.metric[:MAX_NAME])
     if not 0 <= event.value <= MAX_VALUE:
         raise ValueOutOfRange(value=event.value)
@@ -50,8 +52,10 @@ def check(event: UsageEvent, metrics: Mapping[str, object], now: datetime, tz: Z
         raise InvalidParameter(f"Invalid user: {event.user[:40]!r}", "user")
     if event.key is not None and not (event.key and len(event.key) <= MAX_KEY and event.key.isprintable()):
         raise BadKey()
-    at = _written(now if event.at is None else _time(event.at, now, tz))
-    properties = _properties(event) if event.properties else None
+    instant = now if event.at is None else _time(event.at, now, tz)
+    at, properties, dimensions = _written(instant), _properties(event) if event.properties else None, None
+    if not metered.plain:
+        dimensions = formulas.admit(event.metric, metered, instant, tz, event.value, event.properties or {})
     given = f"{event.metric}\0{event.value}\0{at if event.at is not None else ''}\0{properties or ''}"
     return Row(
         user=event.user,
@@ -61,6 +65,7 @@ def check(event: UsageEvent, metrics: Mapping[str, object], now: datetime, tz: Z
         key=event.key or fresh_key,
         digest=hashlib.blake2b(given.encode("utf-8", "surrogatepass"), digest_size=16).digest(),
         properties=properties,
+        dimensions=dimensions,
     )
 
 
@@ -280,28 +285,9 @@ def guess_format(name: str, first: str) -> str | None:
     return "csv" if set(csv_header(first)) >= {"user", "metric", "value"} else None
 
 
-def value_of(aggregation: str, events: int, total: int, largest: int, last_value: int) -> int:
-    """The figure that a metric's aggregation picks."""
-    return {"sum": total, "count": events, "max": largest, "last": last_value}[aggregation]
-
-
-def value_after(aggregation: str, figure: int, value: int) -> int:
-    """What `figure` becomes by an event of `value`; 0 stands for no event."""
-    return {"sum": figure + value, "count": figure + bool(value), "max": max(figure, value), "last": value or figure}[
-        aggregation
-    ]
-
-
 def aligned(start: datetime, end: datetime) -> tuple[datetime, datetime]:
     """The whole UTC hours inside `[start, end)`; what lies at the edges is read from raw events."""
     floor = start.replace(minute=0, second=0, microsecond=0)
     first = floor if floor == start else floor + timedelta(hours=1)
     last = max(first, end.replace(minute=0, second=0, microsecond=0))
     return first, last
-
-
-def joined(aggregation: str, parts: Sequence[Sum]) -> tuple[int, int]:
-    """Number of events and figure of one metric over several parts of a period."""
-    latest = max(parts, key=lambda one: (one.last_at, one.last_value))
-    events, total = sum(one.events for one in parts), sum(int(one.total) for one in parts)
-    return events, value_of(aggregation, events, total, max(one.largest for one in parts), latest.last_value)

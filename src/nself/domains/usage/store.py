@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+from psycopg.types.json import Jsonb
+
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
+from nself.domains.usage.figures import Area, Holder
 from nself.domains.usage.inputs import ImportUsage
 from nself.domains.usage.model import (
     AuditedEvent,
@@ -41,7 +44,10 @@ def add_keys(tx: Tx, rows: Sequence[Row]) -> bool:
 def add_events(tx: Tx, rows: Sequence[Row], source: str, now: datetime) -> None:
     """Where all keys of `rows` were new."""
     end = f"\t{source}\t{now.isoformat()}\n"
-    lines = [f"{row.user}\t{row.metric}\t{row.value}\t{row.at}\t{row.key}\t{row.properties or ''}{end}" for row in rows]
+    lines = [
+        f"{row.user}\t{row.metric}\t{row.value}\t{row.at}\t{row.key}\t{row.properties or ''}\t{row.dimensions or ''}{end}"
+        for row in rows
+    ]
     tx.copy(SQL["add_events"], "".join(lines).encode())
 
 
@@ -57,7 +63,7 @@ def stage(tx: Tx, rows: Sequence[tuple[int, Row]]) -> None:
     """Put numbered rows into this transaction's staging table."""
     tx.run(SQL["make_staging"])
     lines = [
-        f"{n}\t{row.user}\t{row.metric}\t{row.value}\t{row.at}\t{row.key}\t\\x{row.digest.hex()}\t{row.properties or ''}\n"
+        f"{n}\t{row.user}\t{row.metric}\t{row.value}\t{row.at}\t{row.key}\t\\x{row.digest.hex()}\t{row.properties or ''}\t{row.dimensions or ''}\n"
         for n, row in rows
     ]
     tx.copy(SQL["fill_staging"], "".join(lines).encode())
@@ -103,8 +109,38 @@ def months(tx: Tx, zone: str) -> list[datetime]:
     return tx.values(SQL["months"], zone=zone)
 
 
-def buckets(tx: Tx, user: str, metric: str | None, unit: str, zone: str, start: datetime, end: datetime) -> list[Sum]:
-    return tx.all(SQL["buckets"], Sum, user=user, metric=metric, unit=unit, zone=zone, start=start, end=end)
+def sums(
+    tx: Tx,
+    users: list[str] | None,
+    metrics: list[str] | None,
+    fields: dict[str, str],
+    span: tuple[datetime, datetime],
+    unit: str | None = None,
+    zone: str = "UTC",
+    group: str | None = None,
+) -> list[Sum]:
+    """Sums of raw events in `[start, end)` by hour or day and by a property, where asked for.
+
+    `fields` names the property of each metric whose distinct values are counted; None is all users or metrics.
+    """
+    start, end = span
+    return tx.all(
+        SQL["sums"], Sum, users=users, metrics=metrics, fields=Jsonb(fields), start=start, end=end, unit=unit, zone=zone,
+        group=group,
+    )  # fmt: skip
+
+
+def holders(tx: Tx, users: list[str] | None, metrics: list[str], end: datetime) -> list[Holder]:
+    """Which users have usage of which of `metrics` before `end`; `users` None is everybody."""
+    return tx.all(SQL["holders"], Holder, users=users, metrics=metrics, end=end)
+
+
+def areas(tx: Tx, asked: Sequence[tuple[Holder, tuple[datetime, datetime]]], group: str | None) -> list[Area]:
+    """Value times seconds of each holder in each span, by a property where asked for."""
+    return tx.all(
+        SQL["areas"], Area, users=[one.user for one, _ in asked], metrics=[one.metric for one, _ in asked],
+        starts=[start for _, (start, _) in asked], ends=[end for _, (_, end) in asked], group=group,
+    )  # fmt: skip
 
 
 def days(
@@ -156,10 +192,6 @@ def rejected_reasons(tx: Tx) -> list[Reason]:
     return tx.all(SQL["rejected_reasons"], Reason)
 
 
-def pending_shards(tx: Tx) -> list[int]:
-    return tx.values(SQL["pending_shards"])
-
-
 def try_shard(tx: Tx, shard: int) -> bool:
     """Whether this transaction is the one that folds the shard."""
     return bool(tx.value(SQL["try_shard"], shard=shard))
@@ -174,8 +206,9 @@ def lock_everybody(tx: Tx) -> None:
     tx.run(SQL["lock_everybody"])
 
 
-def pending_of_shard(tx: Tx, shard: int, limit: int) -> list[Pending]:
-    return tx.all(SQL["pending_of_shard"], Pending, shard=shard, limit=limit)
+def pending(tx: Tx, after: Pending, limit: int) -> list[Pending]:
+    """What has unfolded deltas, behind `after`, in order."""
+    return tx.all(SQL["pending"], Pending, user=after.user_id, metric=after.metric_type, hour=after.hour, limit=limit)
 
 
 def pending_users(tx: Tx, limit: int) -> list[str]:
@@ -186,14 +219,14 @@ def pending_of_users(tx: Tx, users: Sequence[str]) -> list[Pending]:
     return tx.all(SQL["pending_of_users"], Pending, users=list(users))
 
 
-def fold(tx: Tx, deltas: Sequence[Pending]) -> int:
+def fold(tx: Tx, places: Sequence[Pending]) -> int:
     """Number of deltas folded; the caller holds the locks of their users' shards."""
-    users, metrics, hours, ids = zip(*deltas, strict=True)
-    return int(tx.value(SQL["fold"], users=list(users), metrics=list(metrics), hours=list(hours), ids=list(ids)))
+    users, metrics, hours, _, _ = zip(*places, strict=True)
+    return int(tx.value(SQL["fold"], users=list(users), metrics=list(metrics), hours=list(hours)))
 
 
-def note_fold(tx: Tx, now: datetime, deltas: int, duration: timedelta) -> None:
-    tx.run(SQL["note_fold"], now=now, deltas=deltas, duration=duration)
+def note_fold(tx: Tx, now: datetime, deltas: int, duration: timedelta, workers: int) -> None:
+    tx.run(SQL["note_fold"], now=now, deltas=deltas, duration=duration, workers=workers)
 
 
 def pending_events(tx: Tx) -> int:

@@ -187,7 +187,7 @@ def _empty(app: App, tx: Tx, found: Archive, manifest: Manifest) -> int | str | 
     reasons = rules.obstacles(month, store.month_counts(tx, month, span), [], now, app.timezone)
     if reasons:
         return "; ".join(reasons)
-    kept = store.empty_month(tx, month, plan.kept_hours(app, tx, month), limit)
+    kept = store.empty_month(tx, month, plan.staying(app, tx, month), limit)
     store.dropped(tx, found.id, kept, now)
     store.note(tx, month, "dropped", found.events - kept, found.location, app.operator(), now)
     return kept
@@ -209,7 +209,7 @@ def drop_for_good(app: App, month: date) -> ArchivedMonth | None:
         reasons = seen.reasons or rules.obstacles(month, counts, [], now, app.timezone)
         if reasons:
             return _row(one, seen, "refused", "; ".join(reasons))
-        kept = store.empty_month(tx, month, plan.kept_hours(app, tx, month), limit)
+        kept = store.empty_month(tx, month, plan.staying(app, tx, month), limit)
         store.dropped_for_good(tx, month, counts.raw_events, kept, actor, now)
         store.note(tx, month, "dropped_for_good", counts.raw_events - kept, "", actor, now)
     log.warning("usage_dropped", month=rules.name(month), events=counts.raw_events - kept, actor=actor)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from nself.app import App
 from nself.core import period
 from nself.db.connect import Tx
 from nself.domains.archive import rules, store
-from nself.domains.archive.model import MonthBusy, MonthCounts, Partition
+from nself.domains.archive.model import MonthBusy, MonthCounts, Partition, Staying
+from nself.domains.catalog import service as catalog
 from nself.domains.invoice.service import generate
 from nself.domains.quota.service import reset
+
+FROM_EVENTS = ("unique", "time_weighted")
 
 
 class Look(NamedTuple):
@@ -36,7 +39,7 @@ def look(app: App, month: date, uninvoiced: bool) -> Look:
     with app.db.snapshot() as tx:
         store.without_limit(tx)
         counts = store.month_counts(tx, month, span)
-        leaving = store.leaving(tx, span, kept_hours(app, tx, month)) if counts.raw_events else 0
+        leaving = store.leaving(tx, span, staying(app, tx, month)) if counts.raw_events else 0
     unbilled = _unbilled(app, month) if leaving and not uninvoiced else []
     return Look(counts, leaving, rules.obstacles(month, counts, unbilled, app.clock(), app.timezone))
 
@@ -48,10 +51,16 @@ def _unbilled(app: App, month: date) -> list[str]:
     return sorted({user for one in spans if one.end <= app.clock() for user in generate.unbilled(app, one)})
 
 
-def kept_hours(app: App, tx: Tx, month: date) -> list[datetime]:
-    """Step: hours whose raw events stay, since answers need a part of them: a day or a reset begins inside."""
+def staying(app: App, tx: Tx, month: date) -> Staying:
+    """Step: raw events that answers need: of hours inside which a day or a reset begins, and of metrics that are no sum of hours."""
     resets = reset.hours_of_resets(tx, rules.span(month))
-    return sorted({*rules.edge_hours(month, app.timezone), *resets})
+    hours = sorted({*rules.edge_hours(month, app.timezone), *resets})
+    metrics = sorted(
+        name
+        for name, one in catalog.metered(app).items()
+        if any(version.aggregation in FROM_EVENTS for version in one.versions)
+    )
+    return Staying(hours, metrics)
 
 
 @contextmanager

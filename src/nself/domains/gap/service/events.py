@@ -10,7 +10,6 @@ from nself.domains.usage.service import show as usage
 
 def require_events(tx: Tx, user: str, span: Period) -> None:
     """Step: every event of `span` that is counted is stored as well. Raises EventsGone where some were archived."""
-    counted = sum(one.events for one in usage.totals(tx, [user], None, span))
-    stored = sum(one.events for one in usage.raw(tx, user, None, span))
+    counted, stored = usage.counted_and_stored(tx, user, span)
     if stored < counted:
         raise EventsGone(gone=counted - stored, user=user)

@@ -16,12 +16,12 @@ from nself.domains.invoice import rules, store
 from nself.domains.invoice.model import Billed, Decision, InvoicedLine, MixedCurrencies, Overage, Override, PlannedLine
 from nself.domains.quota.model import Limit
 from nself.domains.quota.service import limits as quota
-from nself.domains.usage.model import Sum
+from nself.domains.usage.figures import Figure
 from nself.domains.usage.service import show as usage
 
 
 class Catalog(NamedTuple):
-    """Metrics, and the prices in force when a period begins."""
+    """Metrics and prices as they were when a period began."""
 
     metrics: Mapping[str, Metric]
     prices: Mapping[str, Version]
@@ -35,14 +35,14 @@ class Assessed(NamedTuple):
     not_monthly: set[str]
 
 
-def catalog_at(app: App, span: Period) -> Catalog:
-    """Raises BrokenCatalog."""
-    return Catalog(catalog.metrics(app), catalog.prices_at(app, span.start))
+def catalog_at(app: App, tx: Tx, span: Period) -> Catalog:
+    """Step: raises BrokenCatalog."""
+    return Catalog(catalog.metrics_of(app, tx, span.start), catalog.prices_at(app, span.start))
 
 
-def billable_at(app: App, span: Period) -> Catalog:
-    """Raises BrokenCatalog, and MixedCurrencies: Stripe's invoices have one."""
-    known = catalog_at(app, span)
+def billable_at(app: App, tx: Tx, span: Period) -> Catalog:
+    """Step: raises BrokenCatalog, and MixedCurrencies: Stripe's invoices have one."""
+    known = catalog_at(app, tx, span)
     currencies = sorted({price.currency or "" for price in known.prices.values()})
     if len(currencies) > 1:
         raise MixedCurrencies(currencies=", ".join(currencies))
@@ -52,26 +52,28 @@ def billable_at(app: App, span: Period) -> Catalog:
 def assess(app: App, tx: Tx, users: list[str], span: Period, known: Catalog) -> dict[str, Assessed]:
     """Step: what each of `users` owes for `span`."""
     overrides = _grouped(store.overrides(tx, users, app.settings.live))
-    return of_sums(app, tx, users, span, known, usage.totals(tx, users, None, span), overrides)
+    return of_figures(app, tx, users, span, known, usage.figures_of(app, tx, users, span, known.metrics), overrides)
 
 
 def everybody(app: App, tx: Tx, span: Period, known: Catalog) -> dict[str, Assessed]:
     """Step: the same for all with usage in `span`, or of whose overage an operator decided something."""
-    sums, decided = usage.totals(tx, None, None, span), store.users_with_overrides(tx, None, app.settings.live)
-    users = sorted({one.user_id for one in sums}.union(decided))
-    overrides = _grouped(store.overrides(tx, users, app.settings.live))
-    return of_sums(app, tx, users, span, known, sums, overrides)
+    found, decided = (
+        usage.figures_of(app, tx, None, span, known.metrics),
+        store.users_with_overrides(tx, None, app.settings.live),
+    )
+    users = sorted({one.user for one in found}.union(decided))
+    return of_figures(app, tx, users, span, known, found, _grouped(store.overrides(tx, users, app.settings.live)))
 
 
-def of_sums(
-    app: App, tx: Tx, users: list[str], span: Period, known: Catalog, sums: Iterable[Sum], overrides: Mapping[str, list[Override]]
+def of_figures(
+    app: App, tx: Tx, users: list[str], span: Period, known: Catalog, figures: Iterable[Figure], overrides: Mapping[str, list[Override]]
 ) -> dict[str, Assessed]:  # fmt: skip
-    """Step: the same from given sums and decisions."""
-    used: dict[str, dict[str, Sum]] = defaultdict(dict)
+    """Step: the same from given figures and decisions."""
+    used: dict[str, dict[str, Figure]] = defaultdict(dict)
     limits: dict[str, dict[str, Limit]] = defaultdict(dict)
     billed: dict[str, dict[str, Billed]] = defaultdict(dict)
-    for one in sums:
-        used[one.user_id][one.metric_type] = one
+    for one in figures:
+        used[one.user][one.metric] = one
     for limit in quota.effective_limits(tx, users):
         limits[limit.user][limit.metric] = limit
     for done in store.billed(tx, users, span, app.settings.live):

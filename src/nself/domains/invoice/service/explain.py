@@ -12,11 +12,11 @@ from nself.domains.catalog import service as catalog
 from nself.domains.catalog.rating import price_text, rate
 from nself.domains.connection.model import Snapshot
 from nself.domains.connection.rules import items, part
-from nself.domains.invoice import rules, store
+from nself.domains.invoice import store
 from nself.domains.invoice.inputs import ExplainInvoice
 from nself.domains.invoice.model import ExplainedInvoice, ExplainedLine, Explanation, LineExplained, NoSuchInvoice
 from nself.domains.invoice.service.assess import month
-from nself.domains.usage.model import Sum
+from nself.domains.usage.figures import unit_of
 from nself.domains.usage.service import show as usage
 
 
@@ -65,15 +65,16 @@ def _line(
 def _explanation(app: App, tx: Tx, one: ExplainedLine, most: int) -> Explanation:
     rated = one.rated or rate(one.price, one.overage)
     span = Period(one.period_start, one.period_end)
-    metric = catalog.metrics(app).get(one.metric)
-    now: Sum | None = next(iter(usage.totals(tx, [one.user], one.metric, span)), None)
+    metrics = {name: found for name, found in catalog.metrics_of(app, tx, span.start).items() if name == one.metric}
+    metric = metrics.get(one.metric)
+    now = next(iter(usage.figures_of(app, tx, [one.user], span, metrics)), None) if metric else None
     return Explanation(
         metric=one.metric,
-        unit=metric.unit if metric else "",
+        unit=unit_of(metric) if metric else "",
         period=month(app, one.period_start),
         planned_at=one.planned_at,
         used=one.used,
-        used_now=rules.value(metric, now) if metric and now else 0,
+        used_now=now.value if now else 0,
         limit=one.limit,
         overage=one.overage,
         model=one.price.model,

@@ -9,6 +9,7 @@ from nself.app import App
 from nself.core import period
 from nself.core.period import Period
 from nself.db.connect import Tx
+from nself.domains.catalog import service as catalog
 from nself.domains.connection.model import OperationState
 from nself.domains.connection.service import intents
 from nself.domains.customer import service as customer
@@ -41,18 +42,23 @@ def generate(app: App, given: GenerateInvoices) -> Generated:
     if given.user:
         customer.require_user(app, given.user)
     app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
-    known = assess.billable_at(app, span)
-    with app.db.reading() as tx:
-        users = _users(app, tx, given.user, span)
+    known, users = app.db.transact(lambda tx: _begin(app, tx, given.user, span))
     chunks = [users[start : start + CHUNK_USERS] for start in range(0, len(users), CHUNK_USERS)]
     planned = [app.db.transact(lambda tx, chunk=chunk: _plan_chunk(app, tx, chunk, span, known)) for chunk in chunks]
     ends = _drive(app, span, given.user)
     return _result(app, given, span, len(users), planned, known, ends)
 
 
-def _users(app: App, tx: Tx, user: str | None, span: Period) -> list[str]:
+def _begin(app: App, tx: Tx, user: str | None, span: Period) -> tuple[Catalog, list[str]]:
+    """Step: from now on the formulas of `span` stay; what is billed by, and to whom."""
+    catalog.pin(app, tx, span.start)
+    known = assess.billable_at(app, tx, span)
+    return known, _users(app, tx, user, span, known)
+
+
+def _users(app: App, tx: Tx, user: str | None, span: Period, known: Catalog) -> list[str]:
     """Those with usage in `span`, or of whose overage an operator decided something."""
-    used = {one.user_id for one in usage.totals(tx, [user] if user else None, None, span)}
+    used = {one.user for one in usage.figures_of(app, tx, [user] if user else None, span, known.metrics)}
     return sorted(used.union(store.users_with_overrides(tx, user, app.settings.live)))
 
 
@@ -66,9 +72,8 @@ def users_without_customer(app: App, span: Period) -> list[str]:
 
 def unbilled(app: App, span: Period) -> list[str]:
     """Users with overage in `span` that no invoice bills, whether they have a customer or not."""
-    known = assess.billable_at(app, span)
     with app.db.reading() as tx:
-        found = assess.everybody(app, tx, span, known)
+        found = assess.everybody(app, tx, span, assess.billable_at(app, tx, span))
     return [user for user, one in found.items() if rules.lines(one.overages)]
 
 

@@ -113,8 +113,9 @@ def recalculate(app: App, given: RecalculateOverage) -> list[RecalculatedOverage
 def _recalculated(app: App, tx: Tx, given: RecalculateOverage) -> list[RecalculatedOverage]:
     found: list[RecalculatedOverage] = []
     for span in months(app, tx, given.user, given.period):
-        known, sums = assess.catalog_at(app, span), usage.recount(app, tx, given.user, span)
-        counted = assess.of_sums(app, tx, [given.user], span, known, sums, {})[given.user].overages
+        known = assess.catalog_at(app, tx, span)
+        figures = usage.recount(app, tx, given.user, span, known.metrics)
+        counted = assess.of_figures(app, tx, [given.user], span, known, figures, {})[given.user].overages
         after = {one.metric: one for one in counted}
         for one in of_user(app, tx, given.user, span, given.metric):
             again = after.get(one.metric)

@@ -41,7 +41,7 @@ def require(app: App, user: str, metric: str | None) -> None:
 
 def of_user(app: App, tx: Tx, user: str, span: Period, metric: str | None) -> list[Overage]:
     """Step: the overage of one user in `span` by metric."""
-    found = assess.assess(app, tx, [user], span, assess.catalog_at(app, span))[user].overages
+    found = assess.assess(app, tx, [user], span, assess.catalog_at(app, tx, span))[user].overages
     return [one for one in found if metric in (None, one.metric)]
 
 

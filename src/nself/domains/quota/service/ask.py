@@ -41,7 +41,9 @@ def as_ask(given: CheckQuota | ReserveQuota | CommitQuota | ReleaseQuota) -> Ask
     if isinstance(given, ReserveQuota):
         return Ask(kind="reserve", user=given.user, metric=given.metric, value=given.value, id=new_id())
     user, id = rules.read(given.reservation)
-    return Ask(kind="commit" if isinstance(given, CommitQuota) else "release", user=user, value=given.value, id=id)
+    if isinstance(given, CommitQuota):
+        return Ask(kind="commit", user=user, value=given.value, id=id, properties=given.properties)
+    return Ask(kind="release", user=user, value=given.value, id=id)
 
 
 def _one(app: App, ask: Ask) -> Decision:

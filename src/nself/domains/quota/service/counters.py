@@ -11,12 +11,11 @@ from nself.app import App
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.domains.catalog import service as catalog
+from nself.domains.catalog.model import Metric
 from nself.domains.quota import rules, store
 from nself.domains.quota.model import UNLIMITED, Circumstance, Counter, Key, Limit
 from nself.domains.quota.service.limits import effective_limits
-from nself.domains.usage import rules as usage_rules
-from nself.domains.usage.service import aggregate
-from nself.domains.usage.service import show as usage
+from nself.domains.usage.service import aggregate, measure
 
 
 class Place(NamedTuple):
@@ -26,30 +25,47 @@ class Place(NamedTuple):
     at: datetime
 
 
-def ready(app: App, tx: Tx, places: Collection[Place]) -> dict[Place, Counter]:
-    """Step: the counters that can decide as they stand; places of one counter share it."""
+def ready(app: App, tx: Tx, places: Collection[Place], built: bool = False) -> dict[Place, Counter]:
+    """Step: the counters that can decide as they stand; places of one counter share it.
+
+    What is used of a metric that holds over time grows by itself, so its counter is only good when it was just `built`.
+    """
     asked = list(places)
     rows: dict[Key, list[Counter]] = defaultdict(list)
     for counter in store.counters(tx, [place.key for place in asked], [place.at for place in asked]):
         if all(counter.window_start != other.window_start for other in rows[counter.key]):
             rows[counter.key].append(counter)
-    metrics, windows = catalog.metrics(app), _Windows(app)
+    windows = _Windows(app)
     found: dict[Place, Counter] = {}
     for place in asked:
         for counter in rows[place.key]:
             span = windows.of(place.at, counter)
-            known = metrics[place.key.metric].aggregation == counter.aggregation
-            if known and span == (counter.window_start, counter.window_end):
+            known = windows.aggregation(place.key.metric, counter.window_start) == counter.aggregation
+            if (
+                known
+                and (built or counter.aggregation != "time_weighted")
+                and span == (counter.window_start, counter.window_end)
+            ):
                 found[place] = counter
     return found
 
 
 class _Windows:
-    """Windows of limits, each computed once."""
+    """Windows of limits, and the formulas of what they count: those of the billing periods in which they begin."""
 
     def __init__(self, app: App) -> None:
-        self.zone = app.timezone
+        self.app, self.zone = app, app.timezone
         self.known: dict[tuple[datetime, str], Period] = {}
+        self.formulas: dict[datetime, dict[str, Metric]] = {}
+
+    def metrics(self, start: datetime) -> dict[str, Metric]:
+        found = self.formulas.get(start)
+        if found is None:
+            found = self.formulas[start] = catalog.metrics_at(self.app, start)
+        return found
+
+    def aggregation(self, metric: str, start: datetime) -> str:
+        return self.metrics(start)[metric].aggregation
 
     def of(self, at: datetime, limit: Limit | Counter) -> Period:
         found = self.known.get((at, limit.period))
@@ -69,7 +85,7 @@ def prepare(app: App, tx: Tx, places: Collection[Place], now: datetime) -> dict[
     missing = [place for place in places if place not in found]
     if missing:
         _build(app, tx, missing, now)
-        found |= ready(app, tx, missing)
+        found |= ready(app, tx, missing, built=True)
     return found
 
 
@@ -100,21 +116,21 @@ def _build(app: App, tx: Tx, places: Collection[Place], now: datetime) -> None:
             strict=True,
         )
     }
-    built = [_blank(app, limits[place.key], spans[place], around[place.key, spans[place]]) for place in unique]
-    _count(tx, built)
+    built = [_blank(windows, limits[place.key], spans[place], around[place.key, spans[place]]) for place in unique]
+    _count(tx, windows, built, now)
     store.put_counters(tx, built)
     store.retire_counters(tx, built, [place.at for place in unique])
     store.recount_holds(tx, sorted({counter.key for counter in built}))
 
 
-def _blank(app: App, limit: Limit, span: Period, around: Circumstance) -> Counter:
+def _blank(windows: _Windows, limit: Limit, span: Period, around: Circumstance) -> Counter:
     return Counter(
         user=limit.user,
         metric=limit.metric,
         window_start=span.start,
         window_end=span.end,
         counted_from=max(span.start, around.reset_at or span.start),
-        aggregation=catalog.metrics(app)[limit.metric].aggregation,
+        aggregation=windows.aggregation(limit.metric, span.start),
         used=0,
         held=0,
         expires_next=rules.NEVER,
@@ -129,20 +145,19 @@ def _blank(app: App, limit: Limit, span: Period, around: Circumstance) -> Counte
     )
 
 
-def _count(tx: Tx, counters: Collection[Counter]) -> None:
-    """Fill in what was used: one query for all that count the same span."""
-    by_span: dict[Period, dict[Key, Counter]] = defaultdict(dict)
+def _count(tx: Tx, windows: _Windows, counters: Collection[Counter], now: datetime) -> None:
+    """Fill in what was used: one query for all that count the same span by the same formulas."""
+    by_span: dict[tuple[Period, datetime], dict[Key, Counter]] = defaultdict(dict)
     for counter in counters:
-        by_span[Period(counter.counted_from, counter.window_end)][counter.key] = counter
-    for span, wanted in by_span.items():
-        metrics = {key.metric for key in wanted}
-        metric = next(iter(metrics)) if len(metrics) == 1 else None
-        for one in usage.totals(tx, sorted({key.user for key in wanted}), metric, span):
-            counter = wanted.get(Key(one.user_id, one.metric_type))
+        by_span[Period(counter.counted_from, counter.window_end), counter.window_start][counter.key] = counter
+    for (span, start), wanted in by_span.items():
+        names = {key.metric for key in wanted}
+        metrics = {name: one for name, one in windows.metrics(start).items() if name in names}
+        users = sorted({key.user for key in wanted})
+        for one in measure.measure(tx, users, span, metrics, now):
+            counter = wanted.get(Key(one.user, one.metric))
             if counter:
-                counter.used = usage_rules.value_of(
-                    counter.aggregation, one.events, int(one.total), one.largest, one.last_value
-                )
+                counter.used = one.value
 
 
 def by_key(found: Mapping[Place, Counter]) -> dict[Key, Counter]:

@@ -28,6 +28,8 @@ from nself.domains.quota.service.settle import Settling, settle
 from nself.domains.usage.service import aggregate, record
 
 Answer = Decision | BillingError
+COUNTED_AGAIN = ("unique", "time_weighted")
+"""Whether an event brings a new value, and what it weighs since it is dated, only a count can tell."""
 
 
 def policy(app: App) -> Policy:
@@ -54,7 +56,7 @@ def decide(app: App, asks: Sequence[Ask]) -> list[Answer]:
 
 
 def _wrong(app: App, asks: Sequence[Ask]) -> dict[int, BillingError]:
-    metrics = catalog.metrics(app)
+    metrics = catalog.metered(app)
     wanting = [(at, ask) for at, ask in enumerate(asks) if ask.kind not in ("commit", "release")]
     known = customer.known_users(app, {ask.user for _, ask in wanting}) if wanting else set[str]()
     found: dict[int, BillingError] = {}
@@ -151,19 +153,31 @@ class Group:
         """`again`: the commit of an earlier try may have happened."""
         aggregate.lock_users(self.tx, sorted({ask.user for ask in self.asks}))
         known = self._known(again)
-        metrics = catalog.metrics(self.app)
+        metrics = catalog.metered(self.app)
         places = {Place(Key(one.user, one.metric), one.reserved_at) for one in known.values() if one.metric in metrics}
         places |= {Place(Key(ask.user, ask.metric), self.now) for ask in self.asks if ask.metric}
         self.counters = counters.prepare(self.app, self.tx, places, self.now)
         settling = Settling(self.app, self.policy, self.now, self.counters, known)
         for at, ask in enumerate(self.asks):
             if ask.kind in ("commit", "release"):
-                self.found[at] = settle(settling, ask)
+                self.found[at] = settle(settling, at, ask)
         settling.write(self.tx)
+        self._count_again(settling)
         for at, ask in enumerate(self.asks):
             if at not in self.found:
                 self.found[at] = self._answer(ask, known)
         self._write()
+
+    def _count_again(self, settling: Settling) -> None:
+        """What a commit did to a figure that is no sum is seen when it is recorded."""
+        places = {place for place in settling.recorded if self.counters[place].aggregation in COUNTED_AGAIN}
+        if not places:
+            return
+        self.counters |= counters.prepare(self.app, self.tx, places, self.now)
+        for at, place in settling.places.items():
+            told = self.found[at]
+            if place in places and isinstance(told, Decision):
+                self.found[at] = rules.retold(told, self.counters[place], self.now)
 
     def _known(self, again: bool) -> dict[Key, Reservation]:
         """Reservations by user and id."""
@@ -189,7 +203,9 @@ class Group:
             self.refused.append((counter, ask))
         if ask.kind != "reserve" or not verdict.allowed:
             return rules.decision(counter, verdict, self.now)
-        self._hold(counter, ask, value, checked=not verdict.passed and counter.aggregation in ("sum", "count"))
+        self._hold(
+            counter, ask, value, checked=not verdict.passed and counter.aggregation in ("sum", "count", "unique")
+        )
         return rules.decision(counter, verdict, self.now, rules.spell(ask.user, ask.id))
 
     def _hold(self, counter: Counter, ask: Ask, value: int, checked: bool) -> None:

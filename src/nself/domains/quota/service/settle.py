@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -25,6 +26,7 @@ from nself.domains.quota.model import (
     Verdict,
 )
 from nself.domains.quota.service.counters import Place
+from nself.domains.usage import figures
 from nself.domains.usage import rules as usage_rules
 from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.model import Row
@@ -49,9 +51,11 @@ class Settling:
         self.events: list[tuple[UsageEvent, Row]] = []
         self.settled: list[tuple[Reservation, str, int]] = []
         self.ended: list[Reservation] = []
+        self.places: dict[int, Place] = {}
+        self.recorded: set[Place] = set()
 
     def counter(self, one: Reservation) -> Counter:
-        return self.counters[Place(Key(one.user, one.metric), one.reserved_at)]
+        return self.counters[_place(one)]
 
     def close(self, one: Reservation, state: str, value: int) -> None:
         """End the hold, if there still is one."""
@@ -82,14 +86,19 @@ class Settling:
             store.settle_reservations(tx, self.settled, self.now)
 
 
-def settle(settling: Settling, ask: Ask) -> Decision | BillingError:
-    """The answer to a commit or release; repeated, it is the same."""
+def _place(one: Reservation) -> Place:
+    return Place(Key(one.user, one.metric), one.reserved_at)
+
+
+def settle(settling: Settling, at: int, ask: Ask) -> Decision | BillingError:
+    """The answer to the commit or release that is number `at` of its group; repeated, it is the same."""
     name = rules.spell(ask.user, ask.id)
     one = settling.known.get(Key(ask.user, ask.id))
     if one is None:
         return NoSuchReservation(reservation=name[:100])
-    if one.metric not in catalog.metrics(settling.app):
+    if one.metric not in catalog.metered(settling.app):
         return NoSuchMetric(metric=one.metric)
+    settling.places[at] = _place(one)
     try:
         return _commit(settling, one, ask, name) if ask.kind == "commit" else _release(settling, one, name)
     except BillingError as error:
@@ -109,10 +118,10 @@ def _commit(settling: Settling, one: Reservation, ask: Ask, name: str) -> Decisi
     if not verdict.allowed:
         return rules.decision(counter, verdict, settling.now, name)
     if value:
-        _record(settling, one, value)
+        _record(settling, one, value, ask.properties)
     settling.close(one, "committed", value)
     if value and counter.covers(one.reserved_at):
-        counter.used = usage_rules.value_after(counter.aggregation, counter.used, value)
+        counter.used = figures.value_after(counter.aggregation, counter.used, value)
     return rules.decision(counter, verdict, settling.now, name)
 
 
@@ -136,14 +145,20 @@ def _more(settling: Settling, one: Reservation, value: int) -> Verdict:
     return verdict._replace(note=f"{note}: nothing was recorded, commit less or release")
 
 
-def _record(settling: Settling, one: Reservation, value: int) -> None:
-    """The usage is dated at the reservation: it counts in the window that held it. Raises NoSuchMetric."""
+def _record(settling: Settling, one: Reservation, value: int, properties: dict[str, Any] | None) -> None:
+    """The usage is dated at the reservation: it counts in the window that held it. Raises what refuses an event."""
     event = UsageEvent(
-        user=one.user, metric=one.metric, value=value, at=one.reserved_at.isoformat(), key=f"{rules.PREFIX}{one.id}"
+        user=one.user,
+        metric=one.metric,
+        value=value,
+        at=one.reserved_at.isoformat(),
+        key=f"{rules.PREFIX}{one.id}",
+        properties=properties,
     )
-    metrics, now = catalog.metrics(settling.app), max(settling.now, one.reserved_at)
+    metrics, now = catalog.metered(settling.app), max(settling.now, one.reserved_at)
     row = usage_rules.check(event, metrics, now, settling.app.timezone, one.id)
     settling.events.append((event, row))
+    settling.recorded.add(_place(one))
 
 
 def _release(settling: Settling, one: Reservation, name: str) -> Decision:

@@ -27,16 +27,13 @@ from nself.domains.quota.service import counters
 from nself.domains.quota.service.ask import states
 from nself.domains.quota.service.counters import Place
 from nself.domains.quota.service.decide import decide, policy
-from nself.domains.usage import rules as usage_rules
-from nself.domains.usage.model import Sum
-from nself.domains.usage.service import aggregate
-from nself.domains.usage.service import show as usage
+from nself.domains.usage.figures import Figure
+from nself.domains.usage.service import aggregate, measure
 
 
-def _counters(app: App, user: str, metric: str | None) -> list[tuple[Decision, Counter]]:
+def _counters(app: App, user: str, metric: str | None, now: datetime) -> list[tuple[Decision, Counter]]:
     """Each limit of a user, counted and as it stands. Raises NoSuchUser, NoSuchMetric."""
     shown = states(app, user, metric, 0, "look")
-    now = app.clock()
     places = [Place(Key(user, one.metric), now) for one in shown]
 
     def work(tx: Tx) -> dict[Place, Counter]:
@@ -51,7 +48,7 @@ def status(app: App, given: StatusQuota) -> list[QuotaStatus]:
     """Usage against limits at this moment, with what blocks and what is granted. Raises NoSuchUser, NoSuchMetric."""
     now, rule = app.clock(), policy(app)
     rows: list[QuotaStatus] = []
-    for _, counter in _counters(app, given.user, given.metric):
+    for _, counter in _counters(app, given.user, given.metric, now):
         verdict = rules.judge(counter, 1, now, rule)
         told = rules.decision(counter, verdict, now)
         rows.append(
@@ -76,23 +73,22 @@ def status(app: App, given: StatusQuota) -> list[QuotaStatus]:
     return rows
 
 
-def _figure(aggregation: str, sums: Sequence[Sum]) -> int:
-    return sum(
-        usage_rules.value_of(aggregation, one.events, int(one.total), one.largest, one.last_value) for one in sums
-    )
+def _figure(found: Sequence[Figure]) -> int:
+    return found[0].value if found else 0
 
 
 def compare(app: App, given: CompareQuota) -> list[Compared]:
     """The counter, the raw events it stands for, and what an invoice would count. Raises NoSuchUser, NoSuchMetric."""
     rows: list[Compared] = []
-    metrics = catalog.metrics(app)
-    for _, counter in _counters(app, given.user, given.metric):
+    now = app.clock()
+    for _, counter in _counters(app, given.user, given.metric, now):
         span = Period(counter.counted_from, counter.window_end)
-        month = period.containing(app.clock(), "month", app.timezone)
-        how = metrics[counter.metric].aggregation
+        month = period.containing(now, "month", app.timezone)
+        of_counter = {counter.metric: catalog.metrics_at(app, counter.window_start)[counter.metric]}
         with app.db.reading() as tx:
-            raw = _figure(how, usage.raw(tx, given.user, counter.metric, span))
-            billed = _figure(how, usage.totals(tx, [given.user], counter.metric, month))
+            raw = _figure(measure.recount(tx, [given.user], span, of_counter, now))
+            of_month = measure.metrics_of(app, tx, month, counter.metric)
+            billed = _figure(measure.measure(tx, [given.user], month, of_month, now))
         rows.append(
             Compared(
                 metric=counter.metric,
@@ -112,7 +108,7 @@ def compare(app: App, given: CompareQuota) -> list[Compared]:
 def show_calculation(app: App, given: ShowCalculation) -> list[Step]:
     """The arithmetic of each limit, line by line. Raises NoSuchUser, NoSuchMetric."""
     now = app.clock()
-    return [step for _, counter in _counters(app, given.user, given.metric) for step in _steps(counter, now)]
+    return [step for _, counter in _counters(app, given.user, given.metric, now) for step in _steps(counter, now)]
 
 
 def _steps(counter: Counter, now: datetime) -> list[Step]:
@@ -152,7 +148,7 @@ def test_enforce(app: App, given: TestEnforce) -> list[Enforced]:
     """Ask for what is left and for one unit more, without taking anything. Raises NoSuchUser, NoSuchMetric."""
     rows: list[Enforced] = []
     for one in states(app, given.user, given.metric, 0, "look"):
-        if one.limit < 0 or catalog.metrics(app)[one.metric].aggregation != "sum":
+        if one.limit < 0 or catalog.metrics_at(app, app.clock())[one.metric].aggregation != "sum":
             continue
         fits, over = decide(
             app,
@@ -209,7 +205,7 @@ def _end(tx: Tx, users: Sequence[str], now: datetime) -> int:
 
 def _look(app: App, users: Sequence[str]) -> int:
     """Thresholds are told by whoever looks; a check of nothing looks."""
-    metrics = catalog.metrics(app)
+    metrics = catalog.metered(app)
     with app.db.reading() as tx:
         limits = [one for one in counters.effective_limits(tx, users) if one.metric in metrics and one.limit >= 0]
     if limits:

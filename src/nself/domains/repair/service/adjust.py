@@ -47,7 +47,7 @@ def _adjust_one(app: App, given: VoidEvent | CorrectEvent, kind: Kind, value: in
                 made = [Adjustment(event=event, kind=kind, value=value)]
                 steps.adjust(app, tx, given.user, made, given.reason)
 
-        changes = steps.changed(app, tx, given.user, [event.at], given.invoiced, given.execute, change)
+        changes = steps.changed(app, tx, given.user, [(event.metric, event.at)], given.invoiced, given.execute, change)
         return AdjustedEvent(
             user=event.user,
             metric=event.metric,
@@ -84,8 +84,8 @@ def deduplicate(app: App, given: DeduplicateUsage) -> Deduplicated:
             if made:
                 steps.adjust(app, tx, given.user, made, given.reason)
 
-        instants = {event.at for event, _ in taken}
-        changes = steps.changed(app, tx, given.user, instants, given.invoiced, given.execute, change)
+        places = {(event.metric, event.at) for event, _ in taken}
+        changes = steps.changed(app, tx, given.user, places, given.invoiced, given.execute, change)
         return Deduplicated(
             user=given.user,
             executed=given.execute,

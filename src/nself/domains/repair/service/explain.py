@@ -78,7 +78,7 @@ def _stored(app: App, tx: Tx, key: str, user: str | None) -> Explained:
 def _event(app: App, tx: Tx, event: StoredEvent, reasons: list[RejectedAs]) -> Explained:
     made = store.adjustments(tx, event.user, event.key)
     hour = store.hour(tx, Hour(event.user, event.metric, rules.hour(event.at)))
-    metric = catalog.metrics(app).get(event.metric)
+    metric = catalog.metrics_of(app, tx, event.at).get(event.metric)
     result = "counted"
     if made and event.counted is None:
         result = f"duplicate of {made[-1].duplicate_of}" if made[-1].kind == "duplicate" else "void"

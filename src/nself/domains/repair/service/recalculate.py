@@ -26,8 +26,8 @@ def recalculate(app: App, given: RecalculateUsage) -> Recalculated:
         def change() -> None:
             steps.recompute(tx, {Hour(given.user, one.metric, one.hour) for one in hours})
 
-        instants = {one.hour for one in hours}
-        changes = steps.changed(app, tx, given.user, instants, given.invoiced, given.execute, change)
+        places = {(one.metric, one.hour) for one in hours}
+        changes = steps.changed(app, tx, given.user, places, given.invoiced, given.execute, change)
         return Recalculated(
             user=given.user,
             executed=given.execute,

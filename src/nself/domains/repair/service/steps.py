@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -12,16 +12,20 @@ from nself.core.errors import MissingParameter
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.domains.catalog import service as catalog
+from nself.domains.catalog.model import Metric
 from nself.domains.invoice.service import assess
 from nself.domains.quota.service import cache
 from nself.domains.repair import rules, store
-from nself.domains.repair.model import Adjustment, Change, EventsArchived, Hour, PeriodInvoiced
-from nself.domains.usage.service import aggregate, inspect, show
+from nself.domains.repair.model import Adjustment, Change, Hour, PeriodInvoiced
+from nself.domains.usage import figures
+from nself.domains.usage.errors import EventsArchived
+from nself.domains.usage.service import aggregate, measure, show
 
 T = TypeVar("T")
 MOMENT = timedelta(microseconds=1)
 Figures = dict[tuple[Period, str], int]
 """By month and metric."""
+Formulas = Mapping[Period, Mapping[str, Metric]]
 
 
 class _Rehearsed(Exception):
@@ -65,45 +69,59 @@ def changed(
     app: App,
     tx: Tx,
     user: str,
-    instants: Collection[datetime],
+    places: Collection[tuple[str, datetime]],
     invoiced: bool,
     execute: bool,
     change: Callable[[], None],
 ) -> list[Change]:
-    """Step: run `change`, which touches usage of `user` at `instants`; what became of the figures of their months.
+    """Step: run `change`, which touches metrics of `user` at instants; what became of the figures of the months.
 
     Raises PeriodInvoiced where one of the months is invoiced and neither `invoiced` is given nor it is a trial.
     """
     closed = assess.invoiced_periods(app, tx, user)
-    months = sorted({period.containing(at, "month", app.timezone) for at in instants})
-    for at in sorted(instants):
+    for _, at in sorted(places, key=lambda place: place[1]):
         held = rules.holding(at, closed)
         if held and execute and not invoiced:
             raise PeriodInvoiced(period=assess.month(app, held.start), user=user)
-    before = _figures(app, tx, user, months)
+    formulas = {month: measure.metrics_of(app, tx, month, None) for month in _months(app, tx, places)}
+    before = _figures(app, tx, user, formulas)
     change()
     cache.forget(tx, [user])
-    return list(_changes(app, before, _figures(app, tx, user, months), closed))
+    changes = list(_changes(app, formulas, before, _figures(app, tx, user, formulas), closed))
+    for one in changes:
+        if one.invoiced and execute and not invoiced:
+            raise PeriodInvoiced(period=one.period, user=user)
+    return changes
 
 
-def _figures(app: App, tx: Tx, user: str, months: Sequence[Period]) -> Figures:
-    metrics = catalog.metrics(app)
+def _months(app: App, tx: Tx, places: Collection[tuple[str, datetime]]) -> list[Period]:
+    """The months of `places`; to the present where a value holds on into later ones."""
+    found = {period.containing(at, "month", app.timezone) for _, at in places}
+    for metric, at in places:
+        formula = catalog.metrics_of(app, tx, at).get(metric)
+        if formula and formula.aggregation == "time_weighted":
+            found.update(period.months(at, app.clock(), app.timezone))
+    return sorted(found)
+
+
+def _figures(app: App, tx: Tx, user: str, formulas: Formulas) -> Figures:
     return {
-        (month, name): figure
-        for month in months
-        for name, (_, figure) in inspect.figures(metrics, show.totals(tx, [user], None, month)).items()
+        (month, one.metric): one.value
+        for month, metrics in formulas.items()
+        for one in show.figures_of(app, tx, [user], month, metrics)
     }
 
 
-def _changes(app: App, before: Figures, after: Figures, closed: Sequence[Period]) -> Iterable[Change]:
-    metrics = catalog.metrics(app)
+def _changes(
+    app: App, formulas: Formulas, before: Figures, after: Figures, closed: Sequence[Period]
+) -> Iterable[Change]:
     for month, name in sorted({*before, *after}):
         was, now = before.get((month, name), 0), after.get((month, name), 0)
         if was != now:
             yield Change(
                 period=assess.month(app, month.start),
                 metric=name,
-                unit=metrics[name].unit,
+                unit=figures.unit_of(formulas[month][name]),
                 before=was,
                 after=now,
                 difference=now - was,

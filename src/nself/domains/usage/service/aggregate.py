@@ -6,8 +6,11 @@ decides about a user's quota holds the lock of that user's shard.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from nself import log
 from nself.app import App
@@ -15,49 +18,73 @@ from nself.core.clock import monotonic
 from nself.db.connect import Tx
 from nself.domains.usage import store
 from nself.domains.usage.inputs import AggregateUsage
-from nself.domains.usage.model import Folded
+from nself.domains.usage.model import Folded, Pending
 
 BATCH = 5_000
 """Deltas in one transaction: a decision about a quota may have to wait for it."""
-MAX_BATCHES = 10_000
+PAGE = 100_000
+"""Rollups that are looked up at once."""
+FIRST = Pending("", "", datetime(1, 1, 1, tzinfo=UTC), 0, 0)
 
 
 def aggregate(app: App, given: AggregateUsage | None = None) -> Folded:
     """Fold all that is there; a fold that runs elsewhere at the same moment is left its part."""
-    began, folded = monotonic(), 0
-    with app.db.reading() as tx:
-        shards = store.pending_shards(tx)
-    for shard in shards:
-        folded += _fold_shard(app, shard)
+    return fold_all(app, workers(app))
+
+
+def workers(app: App) -> int:
+    """How many threads fold at once, each a shard and a connection of its own."""
+    settings = app.settings
+    return settings.integer("USAGE_AGGREGATION_WORKERS") if settings.flag("USAGE_AGGREGATION_PARALLEL") else 1
+
+
+def fold_all(app: App, most: int) -> Folded:
+    """The same by at most `most` workers; whoever is done takes the next shard."""
+    began, folded, hands, page = monotonic(), 0, 1, [FIRST]
+    while page:
+        with app.db.reading() as tx:
+            page = store.pending(tx, page[-1], PAGE)
+        shards: dict[int, list[Pending]] = defaultdict(list)
+        for place in page:
+            shards[place.shard].append(place)
+        if shards:
+            hands = max(hands, min(most, len(shards)))
+            with ThreadPoolExecutor(min(most, len(shards)), thread_name_prefix="fold") as pool:
+                folded += sum(pool.map(partial(_fold_shard, app), shards.values()))
     took = monotonic() - began
     with app.db.transaction() as tx:
-        store.note_fold(tx, app.clock(), folded, timedelta(seconds=took))
+        store.note_fold(tx, app.clock(), folded, timedelta(seconds=took), hands)
         pending = store.pending_events(tx)
     if folded:
-        log.info("aggregation", deltas=folded, seconds=round(took, 3))
-    return Folded(deltas=folded, seconds=round(took, 3), pending=pending)
+        log.info("aggregation", deltas=folded, seconds=round(took, 3), workers=hands)
+    return Folded(deltas=folded, seconds=round(took, 3), workers=hands, pending=pending)
 
 
 def scheduled(app: App) -> str:
     """The work of the kind `aggregation`, in a word."""
     done = aggregate(app)
-    return f"{done.deltas} deltas folded"
+    return f"{done.deltas} deltas folded by {done.workers} worker{'s' if done.workers > 1 else ''}"
 
 
-def _fold_shard(app: App, shard: int) -> int:
-    folded = 0
-    for _ in range(MAX_BATCHES):
-        done = app.db.transact(lambda tx: fold_some(tx, shard, BATCH))
-        folded += done
-        if done < BATCH:
-            break
-    return folded
+def _fold_shard(app: App, places: Sequence[Pending]) -> int:
+    return sum(app.db.transact(lambda tx, chunk=chunk: fold_some(tx, chunk)) for chunk in _chunks(places))
 
 
-def fold_some(tx: Tx, shard: int, limit: int) -> int:
-    """Step: fold at most `limit` deltas of a shard; number of deltas folded."""
-    deltas = store.pending_of_shard(tx, shard, limit) if store.try_shard(tx, shard) else []
-    return store.fold(tx, deltas) if deltas else 0
+def _chunks(places: Sequence[Pending]) -> Iterator[list[Pending]]:
+    """Of BATCH deltas at most, where one rollup has not more."""
+    chunk, deltas = list[Pending](), 0
+    for place in places:
+        if chunk and deltas + place.deltas > BATCH:
+            yield chunk
+            chunk, deltas = [], 0
+        chunk.append(place)
+        deltas += place.deltas
+    yield chunk
+
+
+def fold_some(tx: Tx, places: Sequence[Pending]) -> int:
+    """Step: fold what is there of `places`, all of one shard; nothing where somebody else folds the shard."""
+    return store.fold(tx, places) if store.try_shard(tx, places[0].shard) else 0
 
 
 def lock_users(tx: Tx, users: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -10,26 +10,20 @@ from nself.app import App
 from nself.core import period
 from nself.core.errors import InvalidParameter
 from nself.core.period import Period
-from nself.domains.catalog import rating
+from nself.domains.catalog import formulas, rating
 from nself.domains.catalog import rules as catalog_rules
 from nself.domains.catalog import service as catalog
 from nself.domains.catalog.model import Metric
 from nself.domains.customer import service as customer
 from nself.domains.job import service as job
 from nself.domains.job.model import Schedule
-from nself.domains.usage import rules, store
+from nself.domains.usage import figures, store
+from nself.domains.usage.figures import Figure, Formula, FormulaVersion
 from nself.domains.usage.inputs import AuditUsage, CompareUsage, ListRejected, ShowAggregation, ShowFormula
-from nself.domains.usage.model import Aggregation, AuditedEvent, Compared, Formula, Lag, RejectedEvent, Sum
-from nself.domains.usage.service import collector, show
+from nself.domains.usage.model import Aggregation, AuditedEvent, Compared, Lag, RejectedEvent
+from nself.domains.usage.service import aggregate, collector, measure, show
 
 AGGREGATION = "aggregation"
-FORMULAS = {
-    "sum": "the sum of all values of the period",
-    "count": "the number of events of the period, whatever their values",
-    "max": "the largest value of the period",
-    "last": "the value of the latest event of the period; of two at the same instant the larger",
-}
-ROUNDING = "none: values are whole; money is rounded once an invoice line, half up"
 
 
 def aggregation_status(app: App, given: ShowAggregation) -> Aggregation:
@@ -37,7 +31,14 @@ def aggregation_status(app: App, given: ShowAggregation) -> Aggregation:
     schedule = job.schedule(app, AGGREGATION)
     with app.db.reading() as tx:
         found = store.unfolded(tx)
-    return Aggregation(**msgspec.structs.asdict(found), next_run_at=schedule.next_at, last_result=schedule.last_result)
+    return Aggregation(
+        **msgspec.structs.asdict(found),
+        workers=aggregate.workers(app),
+        state=schedule.state,
+        run_by=schedule.worker,
+        next_run_at=schedule.next_at,
+        last_result=schedule.last_result,
+    )
 
 
 def show_lag(app: App, given: ShowAggregation) -> Lag:
@@ -61,30 +62,63 @@ def show_schedule(app: App, given: ShowAggregation) -> Schedule:
 
 
 def show_formula(app: App, given: ShowFormula) -> Formula:
-    """Raises NoSuchMetric."""
-    file = catalog.metric_file(app)
-    catalog_rules.require(file, given.metric)
-    metric = file.metrics[given.metric]
-    version = catalog.prices_at(app, app.clock()).get(given.metric)
+    """As the file has it for a month, with all its versions. Raises NoSuchMetric."""
+    name = given.metric
+    catalog_rules.require(catalog.metric_file(app), name)
+    span = show.given_period(app, given.period)
+    metric, price = catalog.metrics_at(app, span.start)[name], catalog.prices_at(app, span.start).get(name)
+    with app.db.reading() as tx:
+        pinned = catalog.pins(tx, name)
     return Formula(
-        metric=given.metric,
+        metric=name,
+        period=_month(app, span.start),
+        start=metric.start,
         aggregation=metric.aggregation,
-        formula=FORMULAS[metric.aggregation],
+        formula=figures.FORMULAS[metric.aggregation].format(field=metric.field),
+        field=metric.field,
         unit=metric.unit,
+        figure_unit=figures.unit_of(metric),
+        filter=formulas.filter_text(metric),
+        group_by=metric.group_by,
+        validation=formulas.validation_text(metric),
         conversion=f"none: events bring whole numbers of {metric.unit}",
-        rounding=ROUNDING,
-        price=rating.price_text(version),
-        price_source="services/billing/config/overage-tiers.yml" if version else "none",
+        rounding=figures.SECONDS if metric.aggregation == "time_weighted" else figures.ROUNDING,
+        price=rating.price_text(price),
+        price_source="services/billing/config/overage-tiers.yml" if price else "none",
+        versions=[_version(one, one == metric) for one in catalog.metered(app)[name].versions],
+        kept=[
+            f"{_month(app, start)}: {figures.brief(one)}"
+            for start, one in pinned
+            if figures.brief(one) != figures.brief(catalog.metrics_at(app, start)[name])
+        ],
+    )
+
+
+def _month(app: App, start: datetime) -> str:
+    return f"{start.astimezone(app.timezone):%Y-%m}"
+
+
+def _version(one: Metric, in_force: bool) -> FormulaVersion:
+    return FormulaVersion(
+        start=one.start,
+        aggregation=one.aggregation,
+        unit=one.unit,
+        field=one.field,
+        filter=formulas.filter_text(one),
+        group_by=one.group_by,
+        validation=formulas.validation_text(one),
+        in_force=in_force,
     )
 
 
 def compare(app: App, given: CompareUsage) -> list[Compared]:
     """Raw events beside what is answered, a row a metric. Raises NoSuchUser, NoSuchMetric, InvalidParameter."""
-    metrics = require(app, given.user, given.metric)
-    asked = given_span(app, given.start, given.end)
+    require(app, given.user, given.metric)
+    asked, until = given_span(app, given.start, given.end), app.clock()
     with app.db.snapshot() as tx:
-        raw = figures(metrics, show.raw(tx, given.user, given.metric, asked))
-        kept = figures(metrics, show.totals(tx, [given.user], given.metric, asked))
+        metrics = measure.metrics_of(app, tx, asked, given.metric)
+        raw = {one.metric: one for one in measure.recount(tx, [given.user], asked, metrics, until)}
+        kept = {one.metric: one for one in measure.measure(tx, [given.user], asked, metrics, until)}
         archived = show.archived(tx, given.user, asked)
     differs = (
         f"raw events of {', '.join(f'{month:%Y-%m}' for month in archived)} are archived" if archived else "differs"
@@ -92,13 +126,11 @@ def compare(app: App, given: CompareUsage) -> list[Compared]:
     return [_compared(given.user, name, metrics[name], raw.get(name), kept.get(name), differs) for name in metrics]
 
 
-def require(app: App, user: str, metric: str | None) -> dict[str, Metric]:
-    """The metrics that were asked for. Raises NoSuchUser, NoSuchMetric."""
-    file = catalog.metric_file(app)
+def require(app: App, user: str, metric: str | None) -> None:
+    """Raises NoSuchUser, NoSuchMetric."""
     if metric is not None:
-        catalog_rules.require(file, metric)
+        catalog_rules.require(catalog.metric_file(app), metric)
     customer.require_user(app, user)
-    return {name: one for name, one in file.metrics.items() if metric in (None, name)}
 
 
 def given_span(app: App, start: str | None, end: str | None) -> Period:
@@ -114,25 +146,14 @@ def given_span(app: App, start: str | None, end: str | None) -> Period:
     return asked
 
 
-def figures(metrics: Mapping[str, Metric], sums: Sequence[Sum]) -> dict[str, tuple[int, int]]:
-    """Events and figure by metric; raw events come a part each UTC year."""
-    parts: dict[str, list[Sum]] = {}
-    for one in sums:
-        if one.metric_type in metrics:
-            parts.setdefault(one.metric_type, []).append(one)
-    return {name: rules.joined(metrics[name].aggregation, found) for name, found in parts.items()}
-
-
-def _compared(
-    user: str, name: str, metric: Metric, raw: tuple[int, int] | None, kept: tuple[int, int] | None, differs: str
-) -> Compared:
-    raw_events, raw_figure = raw or (0, 0)
-    events, figure = kept or (0, 0)
+def _compared(user: str, name: str, metric: Metric, raw: Figure | None, kept: Figure | None, differs: str) -> Compared:
+    raw_events, raw_figure = (raw.events, raw.value) if raw else (0, 0)
+    events, figure = (kept.events, kept.value) if kept else (0, 0)
     agrees = (raw_events, raw_figure) == (events, figure)
     return Compared(
         user=user,
         metric=name,
-        unit=metric.unit,
+        unit=figures.unit_of(metric),
         raw_events=raw_events,
         raw=raw_figure,
         aggregated_events=events,

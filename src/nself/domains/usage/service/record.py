@@ -118,7 +118,7 @@ def examine(
 
     `prefix` begins the keys of events without one; None draws it.
     """
-    metrics, tz = catalog.metrics(app), app.timezone
+    metrics, tz = catalog.metered(app), app.timezone
     prefix = prefix or uuid.uuid4().hex
     rows: list[tuple[int, Row]] = []
     refused: dict[int, BillingError] = {}

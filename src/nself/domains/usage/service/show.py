@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
+
+import msgspec
 
 from nself.app import App
 from nself.core import period
@@ -13,46 +16,50 @@ from nself.domains.catalog import rules as catalog_rules
 from nself.domains.catalog import service as catalog
 from nself.domains.catalog.model import Metric
 from nself.domains.customer import service as customer
-from nself.domains.usage import rules, store
+from nself.domains.usage import figures, rules, store
+from nself.domains.usage.errors import EventsArchived
+from nself.domains.usage.figures import Figure, GroupTotal
 from nself.domains.usage.inputs import ShowUsage, UsageStatus
-from nself.domains.usage.model import Conservation, CountedEvent, Sum, Total
-from nself.domains.usage.service import collector
+from nself.domains.usage.model import Conservation, CountedEvent, Total
+from nself.domains.usage.service import collector, measure
 
 
 def show(app: App, given: ShowUsage) -> list[Total]:
-    """Totals of a user by metric (and hour or day). Raises NoSuchUser, NoSuchMetric."""
+    """Totals of a user by metric (and hour or day, and a property). Raises NoSuchUser, NoSuchMetric, InvalidParameter."""
     file = catalog.metric_file(app)
     if given.metric is not None:
         catalog_rules.require(file, given.metric)
     span = given_period(app, given.period, given.month)
     customer.require_user(app, given.user)
     with app.db.reading() as tx:
-        if given.by:
-            zone = "UTC" if given.by == "hour" else app.timezone.key
-            sums = store.days(tx, given.user, given.metric, given.by, zone, rules.aligned(*span), span)
+        metrics = measure.metrics_of(app, tx, span, given.metric)
+        if given.by or given.group_by:
+            metrics = _grouped(metrics, given.metric, given.group_by)
+            away = archived(tx, given.user, span) if given.group_by else []
+            if away:
+                raise EventsArchived(month=f"{away[0]:%Y-%m}", user=given.user)
+            found = measure.break_down(
+                tx, given.user, span, metrics, app.clock(), app.timezone, given.by, given.group_by
+            )
         else:
-            sums = totals(tx, [given.user], given.metric, span)
-    found = [
-        _total(app, file.metrics[one.metric_type], one, span, given.by)
-        for one in sums
-        if one.metric_type in file.metrics
-    ]
-    if found or given.by:
-        return found
-    return [
-        Total(
-            user=given.user,
-            metric=name,
-            value=0,
-            unit=metric.unit,
-            events=0,
-            period_start=span.start,
-            period_end=span.end,
-            last_at=None,
+            found = measure.measure(tx, [given.user], span, metrics, app.clock())
+    if found or given.by or given.group_by:
+        return [_total(app, metrics[one.metric], one, span, given) for one in found]
+    none = [Figure(user=given.user, metric=name, value=0, events=0, bucket=span.start) for name in metrics]
+    return [_total(app, metrics[one.metric], one, span, given) for one in none]
+
+
+def _grouped(metrics: dict[str, Metric], metric: str | None, group: str | None) -> dict[str, Metric]:
+    """Those that keep the property `group`. Raises InvalidParameter where none does."""
+    found = {name: one for name, one in metrics.items() if group is None or group in one.group_by}
+    if not found:
+        known = sorted({name for one in metrics.values() for name in one.group_by})
+        of = metric or "usage"
+        raise InvalidParameter(
+            f"{of} is grouped by {', '.join(known) or 'nothing'} in this period, not by {group!r}: group_by in usage-metrics.yml",
+            "group_by",
         )
-        for name, metric in file.metrics.items()
-        if given.metric in (None, name)
-    ]
+    return found
 
 
 def given_period(app: App, text: str | None, month: str | None = None) -> Period:
@@ -68,21 +75,29 @@ def always(app: App) -> Period:
     return Period(rules.EARLIEST, app.clock() + rules.AHEAD)
 
 
-def totals(tx: Tx, users: list[str] | None, metric: str | None, span: Period) -> list[Sum]:
-    """Step: exact sums by user and metric in `span`; `users` None is everybody."""
-    return store.totals(tx, users, metric, rules.aligned(*span), *span)
+def figures_of(app: App, tx: Tx, users: list[str] | None, span: Period, metrics: Mapping[str, Metric]) -> list[Figure]:
+    """Step: exact figures by user and metric in `span`, up to now; `users` None is everybody."""
+    return measure.measure(tx, users, span, metrics, app.clock())
 
 
 def months_of(app: App, tx: Tx, user: str) -> list[datetime]:
-    """Step: beginnings of the months, in BILLING_TIMEZONE, in which `user` has usage."""
-    return store.user_months(tx, user, app.timezone.key)
+    """Step: beginnings of the months, in BILLING_TIMEZONE, in which `user` has usage or something holds."""
+    found = store.user_months(tx, user, app.timezone.key)
+    held = [
+        name
+        for name, one in catalog.metered(app).items()
+        if any(v.aggregation == "time_weighted" for v in one.versions)
+    ]
+    if not found or not held or not store.holders(tx, [user], held, app.clock()):
+        return found
+    return [one.start for one in period.months(found[0], app.clock(), app.timezone)]
 
 
-def recount(app: App, tx: Tx, user: str, span: Period) -> list[Sum]:
-    """Step: the sums of `user` in a month, counted anew from the raw events; as they stand where those are archived."""
+def recount(app: App, tx: Tx, user: str, span: Period, metrics: Mapping[str, Metric]) -> list[Figure]:
+    """Step: the figures of `user`, counted anew from the raw events; as they stand where those are archived."""
     if archived(tx, user, span):
-        return totals(tx, [user], None, span)
-    return store.buckets(tx, user, None, "month", app.timezone.key, *span)
+        return measure.measure(tx, [user], span, metrics, app.clock())
+    return measure.recount(tx, [user], span, metrics, app.clock())
 
 
 def archived(tx: Tx, user: str, span: Period) -> list[date]:
@@ -90,9 +105,14 @@ def archived(tx: Tx, user: str, span: Period) -> list[date]:
     months = store.archived_months(tx, span)
     if not months:
         return []
-    here = sum(one.events for one in raw(tx, user, None, span))
-    counted = sum(one.events for one in totals(tx, [user], None, span))
-    return months if here < counted else []
+    counted, stored = counted_and_stored(tx, user, span)
+    return months if stored < counted else []
+
+
+def counted_and_stored(tx: Tx, user: str, span: Period) -> tuple[int, int]:
+    """Step: numbers of events of `user` that are counted in `span`, and that are stored."""
+    totals = store.totals(tx, [user], None, rules.aligned(*span), *span)
+    return sum(one.events for one in totals), sum(one.events for one in store.sums(tx, [user], None, {}, span))
 
 
 def archived_months(tx: Tx, span: Period) -> list[date]:
@@ -105,11 +125,6 @@ def first_events(tx: Tx, user: str, metric: str, span: Period, limit: int) -> li
     return store.first_events(tx, user, metric, *span, limit)
 
 
-def raw(tx: Tx, user: str, metric: str | None, span: Period) -> list[Sum]:
-    """Step: the same for one user from the raw events alone; one sum a metric and UTC year."""
-    return store.buckets(tx, user, metric, "year", "UTC", *span)
-
-
 def months(app: App) -> list[Period]:
     """The months, in BILLING_TIMEZONE, for which there is usage; oldest first."""
     with app.db.reading() as tx:
@@ -117,21 +132,24 @@ def months(app: App) -> list[Period]:
     return [period.containing(start, "month", app.timezone) for start in starts]
 
 
-def _total(app: App, metric: Metric, one: Sum, span: Period, by: str | None) -> Total:
-    bucket = (
-        period.containing(one.bucket, "hour" if by == "hour" else "day", app.timezone) if one.bucket and by else span
-    )
-    # A month of a zone with half hours begins and ends inside an hour.
-    bucket = Period(max(bucket.start, span.start), min(bucket.end, span.end))
-    return Total(
-        user=one.user_id,
-        metric=one.metric_type,
-        value=rules.value_of(metric.aggregation, one.events, int(one.total), one.largest, one.last_value),
-        unit=metric.unit,
+def _total(app: App, metric: Metric, one: Figure, span: Period, given: ShowUsage) -> Total:
+    end = span.end
+    if given.by:
+        end = min(period.containing(one.bucket, "hour" if given.by == "hour" else "day", app.timezone).end, span.end)
+    total = Total(
+        user=one.user,
+        metric=one.metric,
+        value=one.value,
+        unit=figures.unit_of(metric),
         events=one.events,
-        period_start=bucket.start,
-        period_end=bucket.end,
+        period_start=one.bucket,
+        period_end=end,
         last_at=one.last_at,
+    )
+    if given.group_by is None:
+        return total
+    return GroupTotal(
+        **msgspec.structs.asdict(total), group=None if one.group is None else msgspec.json.decode(one.group)
     )
 
 
