@@ -14,6 +14,7 @@ from psycopg.rows import class_row, tuple_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from nself.core.clock import monotonic
+from nself.db.arrays import ArrayDumper
 from nself.db.server import GLANCE, Absence, DatabaseUnavailable, masked
 
 T = TypeVar("T")
@@ -65,6 +66,10 @@ def _told() -> Generator[None]:
         if lost(error):
             raise DatabaseUnavailable(detail=str(error).strip()) from error
         raise
+
+
+def _configure(connection: psycopg.Connection[Any]) -> None:
+    connection.adapters.register_dumper(list, ArrayDumper)
 
 
 class Tx:
@@ -146,6 +151,7 @@ class Database:
             open=False,
             reconnect_timeout=2,
             kwargs={"autocommit": True, "options": options, "application_name": "nself", "connect_timeout": 10},
+            configure=_configure,
             check=ConnectionPool.check_connection,
         )
 

@@ -20,7 +20,7 @@ from nself.core.errors import MissingParameter
 from nself.db.server import DatabaseUnavailable
 from nself.domains.usage.inputs import RecordUsage, ShowCollector, ShowUsage, SkipDamage, UsageEvent
 from nself.domains.usage.model import CollectorStatus, Drained, NothingDamaged
-from nself.domains.usage.service import collector, record, show
+from nself.domains.usage.service import collector, record, spooled, show
 from nself.spool import segments
 from nself.spool.errors import BufferDamaged, BufferFull
 
@@ -263,7 +263,7 @@ def test_a_collector_that_is_killed_between_any_two_lines_counts_once(
     app: App, away: App, clock: Any, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 400)
-    monkeypatch.setattr(collector, "DRAIN_EVENTS", 2)
+    monkeypatch.setattr(spooled, "DRAIN_EVENTS", 2)
     (user,) = people(app)
     record.ingest(app, [event(user, 0)], "http")
     root, conninfo, line, sent = app.project.root, app.db.conninfo, 1, 0
@@ -291,7 +291,7 @@ def test_two_collectors_side_by_side_count_once(
     app: App, away: App, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 1000)
-    monkeypatch.setattr(collector, "DRAIN_EVENTS", 3)
+    monkeypatch.setattr(spooled, "DRAIN_EVENTS", 3)
     (user,) = people(app)
     for at in range(120):
         record.ingest(away, [event(user, 1, key=str(at)), event(user, 1)], "http")

@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from nself.core import period
@@ -191,7 +192,12 @@ def plain_state(one: Decision) -> QuotaState:
 
 def spell(user: str, id: str) -> str:
     """A reservation as the app knows it: it names the user, whose rows lie together."""
-    return f"{PREFIX}{id}_{base64.urlsafe_b64encode(user.encode('utf-8', 'surrogatepass')).decode().rstrip('=')}"
+    return f"{PREFIX}{id}_{_coded(user)}"
+
+
+@lru_cache(maxsize=65_536)
+def _coded(user: str) -> str:
+    return base64.urlsafe_b64encode(user.encode("utf-8", "surrogatepass")).decode().rstrip("=")
 
 
 def read(reservation: str) -> tuple[str, str]:

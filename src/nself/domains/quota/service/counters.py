@@ -29,14 +29,13 @@ class Place(NamedTuple):
 def ready(app: App, tx: Tx, places: Collection[Place]) -> dict[Place, Counter]:
     """Step: the counters that can decide as they stand; places of one counter share it."""
     asked = list(places)
-    rows: dict[Key, list[Counter]] = defaultdict(list)
+    rows: dict[Key, dict[datetime, Counter]] = defaultdict(dict)
     for counter in store.counters(tx, [place.key for place in asked], [place.at for place in asked]):
-        if all(counter.window_start != other.window_start for other in rows[counter.key]):
-            rows[counter.key].append(counter)
+        rows[counter.key].setdefault(counter.window_start, counter)
     metrics, windows = catalog.metrics(app), _Windows(app)
     found: dict[Place, Counter] = {}
     for place in asked:
-        for counter in rows[place.key]:
+        for counter in rows[place.key].values():
             span = windows.of(place.at, counter)
             known = metrics[place.key.metric].aggregation == counter.aggregation
             if known and span == (counter.window_start, counter.window_end):

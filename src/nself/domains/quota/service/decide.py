@@ -7,7 +7,7 @@ refused.
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -18,6 +18,7 @@ from nself.db.connect import Tx
 from nself.db.server import DatabaseUnavailable
 from nself.domains.catalog import service as catalog
 from nself.domains.catalog.model import NoSuchMetric
+from nself.domains.customer import rules as customer_rules
 from nself.domains.customer import service as customer
 from nself.domains.customer.model import NoSuchUser
 from nself.domains.quota import rules, store
@@ -42,7 +43,7 @@ def policy(app: App) -> Policy:
 
 def new_id() -> str:
     """Of a reservation, without its user."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 def decide(app: App, asks: Sequence[Ask]) -> list[Answer]:
@@ -61,7 +62,7 @@ def _wrong(app: App, asks: Sequence[Ask]) -> dict[int, BillingError]:
     for at, ask in wanting:
         if ask.metric not in metrics:
             found[at] = NoSuchMetric(metric=ask.metric[:100])
-        elif ask.user not in known:
+        elif ask.user not in known or not customer_rules.is_name(ask.user):
             found[at] = NoSuchUser(user=ask.user)
     return found
 
@@ -135,6 +136,7 @@ class Group:
     def __init__(self, app: App, tx: Tx, asks: Sequence[Ask], now: datetime) -> None:
         self.app, self.tx, self.asks, self.now = app, tx, asks, now
         self.policy = policy(app)
+        self.expires_at = now + timedelta(seconds=self.policy.lease)
         self.found: dict[int, Answer] = {}
         self.counters: dict[Place, Counter] = {}
         self.granted: list[Reservation] = []
@@ -203,7 +205,7 @@ class Group:
             amount=amount,
             window_start=counter.window_start,
             reserved_at=max(self.now, counter.counted_from),
-            expires_at=self.now + timedelta(seconds=self.policy.lease),
+            expires_at=self.expires_at,
         )
         self.granted.append(reservation)
         counter.held += amount
@@ -220,7 +222,7 @@ class Group:
                 for counter, _, checked in taken
             ]
             touched = store.grant_holds(
-                tx, [one for one, _, _ in taken], [amount for _, amount, _ in taken], most, self.granted[0].expires_at
+                tx, [one for one, _, _ in taken], [amount for _, amount, _ in taken], most, self.expires_at
             )
             assert touched == len(taken), "a counter changed under its lock"
             store.add_reservations(tx, self.granted)
