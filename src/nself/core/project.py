@@ -38,6 +38,11 @@ class Project(NamedTuple):
         return self.state / "spool"
 
     @property
+    def journal(self) -> Path:
+        """What quotas let through while the database was away."""
+        return self.state / "quota-journal"
+
+    @property
     def config(self) -> Path:
         return self.root / "services" / "billing" / "config"
 

@@ -112,6 +112,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("USAGE_ENABLE_BUFFER", "flag", "true", "while the database takes no usage, keep it in .nself/spool on disk and count it when the database is back; false: such requests are answered with 503"),
     Setting("USAGE_BUFFER_SIZE", "integer", "10000", "most events kept there; what would be more is answered with 503 and code buffer_full", minimum=1),
     Setting("QUOTA_ENFORCEMENT_ENABLED", "flag", "true", "false: a quota check allows everything and says so"),
+    Setting("QUOTA_FAIL_MODE", "choice", "closed", "what becomes of quota requests while the database is away: closed = answered with 503, open = let through; what is reserved and committed then is kept in .nself/quota-journal and counted once when the database is back", ("closed", "open")),
     Setting("QUOTA_RESERVATION_TTL", "duration", "5m", "how long a reservation holds its part of a limit without a commit"),
     Setting("QUOTA_WARNING_THRESHOLDS", "text", "50,80,100", "percents of a limit that are told once a period: a row of billing_quota_notices and quota_warning in the log"),
     Setting("BILLING_QUOTA_GRACE_PERIOD", "duration", "0", "how long a hard limit still allows after it was first passed in a period"),

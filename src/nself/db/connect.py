@@ -115,10 +115,16 @@ class Tx:
         with self.connection.cursor() as cursor, cursor.copy(query) as copy:
             copy.write(text)
 
+    @contextmanager
+    def savepoint(self) -> Generator[None]:
+        """What is done inside is undone alone where it raises."""
+        with self.connection.transaction():
+            yield
+
     def copy_new(self, query: bytes, text: bytes) -> bool:
         """`copy`, or False where a unique constraint forbids one of the rows: nothing of it is kept then."""
         try:
-            with self.connection.transaction():
+            with self.savepoint():
                 self.copy(query, text)
         except psycopg.errors.UniqueViolation:
             return False

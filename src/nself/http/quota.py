@@ -12,7 +12,7 @@ from nself.domains.quota import rules
 from nself.domains.quota.inputs import CheckQuota, CommitQuota, ReleaseQuota, ReserveQuota
 from nself.domains.quota.model import Ask, Decision
 from nself.domains.quota.service.ask import as_ask
-from nself.domains.quota.service.decide import decide
+from nself.domains.quota.service.journal import decide_or_fail
 from nself.http import answer
 from nself.http.hot import Coalescer, Headers, Hot, Reply, Told
 
@@ -38,7 +38,7 @@ def quota_routes(app: App) -> list[Hot]:
 
 
 def _decide(app: App, asks: list[Ask]) -> list[Decision | Exception]:
-    return [*decide(app, asks)]
+    return [*decide_or_fail(app, asks)]
 
 
 class QuotaRoute(Hot):

@@ -246,6 +246,9 @@ values (%(user)s, %(metric)s, %(extra)s, %(now)s, %(until)s, %(actor)s, %(reason
 on conflict (user_id, metric_type) do update
 set extra = excluded.extra, granted_at = excluded.granted_at, expires_at = excluded.expires_at, actor = excluded.actor, reason = excluded.reason;
 
+-- name: journal_settled_at
+select drained_at from billing_usage_spools where spool = %(journal)s;
+
 -- name: expired_holders
 select distinct user_id from billing_quota_reservations
 where state = 'held' and expires_at <= %(now)s

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from nself.core import period
 from nself.core.errors import InvalidParameter
 from nself.core.period import Period
@@ -20,6 +22,7 @@ from nself.domains.quota.model import (
 )
 from nself.domains.quota.model import (
     UNLIMITED,
+    Ask,
     Counter,
     Decision,
     NoSuchReservation,
@@ -35,6 +38,8 @@ KEPT = timedelta(days=1)
 """How long an expired or settled reservation is known: it can be committed late, and repeated."""
 MAX_RETRY_AFTER = 3600
 PREFIX = "rsv_"
+JOURNALED = "j"
+AWAY = "the database is away: let through by QUOTA_FAIL_MODE, counted when it is back"
 NOT_ENFORCED = "QUOTA_ENFORCEMENT_ENABLED is false: everything is allowed"
 NO_SUBSCRIPTION = "period billing is the calendar month: there is no subscription"
 
@@ -216,6 +221,29 @@ def read(reservation: str) -> tuple[str, str]:
     ):
         raise NoSuchReservation(reservation=reservation[:100])
     return user, id
+
+
+# ---- Without the database ----
+
+
+def is_journaled(id: str) -> bool:
+    """Whether a reservation was let through without the database. No other id begins so: they are hexadecimal."""
+    return id.startswith(JOURNALED)
+
+
+def journaled(ask: Ask) -> Ask:
+    """As it is kept: a reservation gets a name that tells where it is, and another one than a try that may have succeeded."""
+    if ask.kind != "reserve" or is_journaled(ask.id):
+        return ask
+    return msgspec.structs.replace(ask, id=f"{JOURNALED}{ask.id}")
+
+
+def uncounted(ask: Ask, now: datetime, reservation: str | None) -> Decision:
+    """Let through; nobody knows the figures."""
+    return Decision(
+        user=ask.user, metric=ask.metric, allowed=True, limit=UNLIMITED, used=0, held=0, remaining=UNLIMITED, percent="0.0",
+        state="ok", mode="soft", period="month", source="none", resets_at=now, note=AWAY, reservation=reservation,
+    )  # fmt: skip
 
 
 # ---- Overage ----

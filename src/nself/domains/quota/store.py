@@ -254,6 +254,10 @@ def put_override(tx: Tx, user: str, one: Override, now: datetime, actor: str, re
     )  # fmt: skip
 
 
+def journal_settled_at(tx: Tx, journal: str) -> datetime | None:
+    return tx.value(SQL["journal_settled_at"], journal=journal)
+
+
 def expired_holders(tx: Tx, now: datetime, limit: int) -> list[str]:
     """Users with a hold that is over."""
     return tx.values(SQL["expired_holders"], now=now, limit=limit)

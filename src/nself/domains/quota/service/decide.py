@@ -22,7 +22,17 @@ from nself.domains.customer import rules as customer_rules
 from nself.domains.customer import service as customer
 from nself.domains.customer.model import NoSuchUser
 from nself.domains.quota import rules, store
-from nself.domains.quota.model import Ask, Counter, Decision, Key, Notice, Policy, Reservation
+from nself.domains.quota.model import (
+    Ask,
+    Counter,
+    Decision,
+    JournalUnsettled,
+    Key,
+    NoSuchReservation,
+    Notice,
+    Policy,
+    Reservation,
+)
 from nself.domains.quota.service import counters
 from nself.domains.quota.service.counters import Place
 from nself.domains.quota.service.settle import Settling, settle
@@ -46,15 +56,27 @@ def new_id() -> str:
     return os.urandom(16).hex()
 
 
-def decide(app: App, asks: Sequence[Ask]) -> list[Answer]:
-    """One answer or error for each, after the commit. Raises DatabaseUnavailable."""
-    wrong = _wrong(app, asks)
-    right = [ask for at, ask in enumerate(asks) if at not in wrong]
+def decide(app: App, asks: Sequence[Ask], *, pending: bool = False) -> list[Answer]:
+    """One answer or error for each, after the commit. Raises DatabaseUnavailable.
+
+    `pending`: the journal held what is not entered yet before this was called.
+    """
+    refused = wrong(app, asks)
+    right = [ask for at, ask in enumerate(asks) if at not in refused]
     found = iter(_decided(app, right) if right else ())
-    return [wrong[at] if at in wrong else next(found) for at in range(len(asks))]
+    answers = [refused[at] if at in refused else next(found) for at in range(len(asks))]
+    if not pending:
+        return answers
+    return [
+        JournalUnsettled(reservation=rules.spell(ask.user, ask.id)[:100])
+        if isinstance(answer, NoSuchReservation) and rules.is_journaled(ask.id)
+        else answer
+        for ask, answer in zip(asks, answers, strict=True)
+    ]
 
 
-def _wrong(app: App, asks: Sequence[Ask]) -> dict[int, BillingError]:
+def wrong(app: App, asks: Sequence[Ask]) -> dict[int, BillingError]:
+    """What cannot be decided, and why."""
     metrics = catalog.metrics(app)
     wanting = [(at, ask) for at, ask in enumerate(asks) if ask.kind not in ("commit", "release")]
     known = customer.known_users(app, {ask.user for _, ask in wanting}) if wanting else set[str]()
@@ -133,9 +155,9 @@ def tell_refusal(counter: Counter, ask: Ask) -> None:
 class Group:
     """The asks of one transaction."""
 
-    def __init__(self, app: App, tx: Tx, asks: Sequence[Ask], now: datetime) -> None:
+    def __init__(self, app: App, tx: Tx, asks: Sequence[Ask], now: datetime, rule: Policy | None = None) -> None:
         self.app, self.tx, self.asks, self.now = app, tx, asks, now
-        self.policy = policy(app)
+        self.policy = rule or policy(app)
         self.expires_at = now + timedelta(seconds=self.policy.lease)
         self.found: dict[int, Answer] = {}
         self.counters: dict[Place, Counter] = {}
