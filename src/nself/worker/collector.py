@@ -35,8 +35,11 @@ class Collector:
                 job.ensure(self.app)
                 self.scheduled = True
             done = job.run_due(self.app)
-            journal.settle(self.app)
-            self.pulse.drained(collector.drain(self.app).events, self.app.clock())
+            try:
+                events = collector.drain(self.app).events
+            finally:  # one that is damaged does not keep the other
+                journal.settle(self.app)
+            self.pulse.drained(events, self.app.clock())
         except BillingError as error:
             self.pulse.failed(error, self.app.clock())
             raise

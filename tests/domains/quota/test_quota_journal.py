@@ -174,8 +174,9 @@ def test_a_journal_that_is_damaged_waits_until_it_is_skipped(
     reserve(away, user, 2)
     path = app.project.journal / "0000000001.seg"
     path.write_bytes(path.read_bytes()[:-2] + b"xx")
-    with pytest.raises(BufferDamaged):
+    with pytest.raises(BufferDamaged, match="quota journal") as caught:
         journal.settle(app)
+    assert caught.value.hint[0] == "nself billing quota journal-skip"
     assert journal.skip(app, SkipJournal(segment=1, confirm=True)).result == "set aside"
     assert journal.settle(app) == Settled(asks=1)
     assert figures(app, user) == (0, 2)

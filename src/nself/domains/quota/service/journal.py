@@ -30,6 +30,12 @@ from nself.spool.segments import Record, Waiting
 SOURCE = "quota-journal"
 
 
+class JournalDamaged(BufferDamaged):
+    code, guide = "quota_journal_damaged", "5.1"
+    text = "Segment {segment} of the quota journal cannot be read at byte {offset}: {detail}; what lies behind it waits"
+    hints = ("nself billing quota journal-skip", "nself billing quota journal")
+
+
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """A record of the journal: requests that were let through together, and when."""
 
@@ -111,18 +117,26 @@ def _append(app: App, asks: list[Ask], now: datetime) -> None:
 def settle(app: App) -> Settled:
     """Enter what was let through, in order and whatever the limits say: it happened. Any number of processes may do so at once.
 
-    Raises BufferDamaged where a record cannot be read, DatabaseUnavailable.
+    Raises JournalDamaged where a record cannot be read, DatabaseUnavailable.
     """
     asks = refused = 0
-    for answers in spooled.drained(app, app.journal, partial(_part, app)):
-        for ask, answer in answers:
-            asks += 1
-            if isinstance(answer, BillingError):
-                refused += 1
-                log.error("quota_journal_refused", kind=ask.kind, user=ask.user, value=ask.value, code=answer.code)
+    try:
+        for answers in spooled.drained(app, app.journal, partial(_part, app)):
+            asks += len(answers)
+            refused += _tell_refused(answers)
+    except BufferDamaged as error:
+        raise JournalDamaged(**error.fields) from None
     if asks:
         log.info("quota_journal_settled", requests=asks, refused=refused)
     return Settled(asks=asks, refused=refused)
+
+
+def _tell_refused(answers: Sequence[tuple[Ask, Answer]]) -> int:
+    """Their number."""
+    refused = [(ask, answer) for ask, answer in answers if isinstance(answer, BillingError)]
+    for ask, error in refused:
+        log.error("quota_journal_refused", kind=ask.kind, user=ask.user, value=ask.value, code=error.code)
+    return len(refused)
 
 
 def _part(app: App, records: Sequence[Record]) -> Part[list[tuple[Ask, Answer]]]:
