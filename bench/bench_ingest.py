@@ -99,6 +99,19 @@ async def send_all(
     return time.perf_counter() - began, sorted(times)
 
 
+def cpu(http: psutil.Process, postgres: psutil.Process) -> tuple[float, float]:
+    """Seconds of the service and of the database with its ended processes."""
+    mine, server = http.cpu_times(), postgres.cpu_times()
+    spent = server.user + server.system + server.children_user + server.children_system
+    for child in postgres.children(recursive=True):
+        try:
+            times = child.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        spent += times.user + times.system
+    return mine.user + mine.system, spent
+
+
 class Figures(NamedTuple):
     rate: float
     python: float
@@ -128,26 +141,14 @@ class Bench:
         )
         return [f"{head}{len(body)}\r\n\r\n{body}".encode() for body in bodies]
 
-    def cpu(self) -> tuple[float, float]:
-        """Seconds of the service and of the database with its ended processes."""
-        mine, server = self.http.cpu_times(), self.postgres.cpu_times()
-        spent = server.user + server.system + server.children_user + server.children_system
-        for child in self.postgres.children(recursive=True):
-            try:
-                times = child.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            spent += times.user + times.system
-        return mine.user + mine.system, spent
-
     def run(self, draw: Draw, count: int, size: int, connections: int) -> Figures:
         """Send, then count what is in the database."""
         uvloop.run(send_all(self.made.port, self.requests(draw, 20, size), connections))  # warm
         self.stored += 20 * size
         requests = self.requests(draw, count, size)
-        before = self.cpu()
+        before = cpu(self.http, self.postgres)
         took, times = uvloop.run(send_all(self.made.port, requests, connections))
-        after = self.cpu()
+        after = cpu(self.http, self.postgres)
         events = count * size
         self.stored += events
         self.verify()

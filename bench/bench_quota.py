@@ -11,12 +11,11 @@ import json
 import os
 import threading
 import time
-from typing import NamedTuple
 
 import psutil
 import psycopg
 import uvloop
-from bench_ingest import conninfo, send_all
+from bench_ingest import Figures, conninfo, cpu, send_all
 from common import Project, project, report
 
 from nself.app import App
@@ -74,14 +73,6 @@ def grouped(app: App, kind: str, group: int, users: int) -> tuple[float, float]:
     return count / sum(times), sorted(times)[len(times) // 2] * 1000
 
 
-class Figures(NamedTuple):
-    rate: float
-    python: float
-    postgres: float
-    p50: float
-    p99: float
-
-
 class Service:
     """The running HTTP service and its database."""
 
@@ -90,19 +81,11 @@ class Service:
         self.http, self.postgres = psutil.Process(pids["http"]), psutil.Process(pids["postgres"])
         self.port, self.key, self.where = made.port, made.key("quota"), where
 
-    def cpu(self) -> tuple[float, float]:
-        """Seconds of the service and of the database."""
-        mine, spent = self.http.cpu_times(), 0.0
-        for one in (self.postgres, *self.postgres.children(recursive=True)):
-            times = one.cpu_times()
-            spent += times.user + times.system
-        return mine.user + mine.system, spent
-
     def run(self, requests: list[bytes], connections: int, wanted: bytes) -> Figures:
         count = len(requests)
-        before = self.cpu()
+        before = cpu(self.http, self.postgres)
         took, times = uvloop.run(send_all(self.port, requests, connections, wanted))
-        after = self.cpu()
+        after = cpu(self.http, self.postgres)
         python, postgres = (1e6 * (b - a) / count for a, b in zip(before, after, strict=True))
         return Figures(
             count / took, python, postgres, 1000 * times[len(times) // 2], 1000 * times[int(len(times) * 0.99)]
@@ -131,11 +114,11 @@ def main() -> None:
     rows: list[tuple[str, str, str]] = []
     with project("USAGE_AGGREGATION_INTERVAL=1h", "QUOTA_RESERVATION_TTL=1h") as made:
         where = conninfo(made)
+        made.nself("billing", "quota", "set", "--plan", "free", "--metric", "api_calls", "--limit", str(MOST))
         with psycopg.connect(where, autocommit=True) as connection:
             connection.execute(
                 "insert into auth.users (id) select 'user' || n from generate_series(0, %s) n", (QUOTAS,)
             )
-        made.nself("billing", "quota", "set", "--plan", "free", "--metric", "api_calls", "--limit", str(MOST))
         plain = peer(where)
         rows.append((f"UPDATE … RETURNING, a row and a commit each, {PEERS} clients", f"{plain:,.0f}/s", "the peer of this run"))  # fmt: skip
         app = App(
