@@ -1,0 +1,1 @@
+"""What an app puts before and beside itself to work with `nself billing`."""
