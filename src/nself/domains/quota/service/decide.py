@@ -21,6 +21,7 @@ from nself.domains.catalog.model import NoSuchMetric
 from nself.domains.customer import rules as customer_rules
 from nself.domains.customer import service as customer
 from nself.domains.customer.model import NoSuchUser
+from nself.domains.notification.service import outbox
 from nself.domains.quota import rules, store
 from nself.domains.quota.model import (
     Ask,
@@ -257,12 +258,21 @@ class Group:
         if levels:
             noted = [(changed[key], level) for key, found in levels.items() for level in found]
             self.notices = store.add_notices(self.tx, noted, self.now)
+            self._post(noted)
         rows = [
             (changed[key], self.exceeded[key].exceeded_at if key in self.exceeded else None, max(levels.get(key, [0])))
             for key in {*levels, *self.exceeded}
         ]
         if rows:
             store.note_counters(self.tx, rows)
+
+    def _post(self, noted: Sequence[tuple[Counter, int]]) -> None:
+        """Mail and webhooks for the thresholds that nobody was told of before, in this transaction."""
+        fresh = {(one.user, one.metric, one.threshold) for one in self.notices}
+        passed = [(one, level) for one, level in noted if (one.user, one.metric, level) in fresh]
+        emails = customer.emails(self.tx, sorted({one.user for one, _ in passed})) if passed else {}
+        notes = [rules.told(one, level, emails.get(one.user)) for one, level in passed]
+        outbox.post(self.app, self.tx, notes, self.now)
 
     def tell(self) -> None:
         """After the commit: the log's lines are of what happened."""
