@@ -51,10 +51,10 @@ def even(chance: random.Random) -> dict[str, object]:
 
 
 class Client(asyncio.Protocol):
-    """One keep-alive connection that sends its share of `requests`, one after another."""
+    """One keep-alive connection that sends its share of `requests`, one after another; `wanted` is in each answer."""
 
-    def __init__(self, requests: list[bytes], times: list[float], done: asyncio.Future[None]) -> None:
-        self.requests, self.times, self.done, self.answer = requests, times, done, b""
+    def __init__(self, requests: list[bytes], times: list[float], done: asyncio.Future[None], wanted: bytes) -> None:
+        self.requests, self.times, self.done, self.wanted, self.answer = requests, times, done, wanted, b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
@@ -76,7 +76,7 @@ class Client(asyncio.Protocol):
         if len(body) < length:
             return
         assert head.startswith(b"HTTP/1.1 200"), self.answer
-        assert b'"duplicate":0,"rejected":[]' in body, self.answer
+        assert self.wanted in body, self.answer
         self.answer = b""
         self.times.append(time.perf_counter() - self.began)
         self.send()
@@ -86,15 +86,30 @@ class Client(asyncio.Protocol):
             self.done.set_exception(error or ConnectionError("closed by the service"))
 
 
-async def send_all(port: int, requests: list[bytes], connections: int) -> tuple[float, list[float]]:
+async def send_all(
+    port: int, requests: list[bytes], connections: int, wanted: bytes = b'"duplicate":0,"rejected":[]'
+) -> tuple[float, list[float]]:
     """Seconds in all, and sorted those of each request."""
     loop, times = asyncio.get_running_loop(), list[float]()
     began = time.perf_counter()
     ends = [loop.create_future() for _ in range(connections)]
     for end in ends:
-        await loop.create_connection(lambda end=end: Client(requests, times, end), "127.0.0.1", port)
+        await loop.create_connection(lambda end=end: Client(requests, times, end, wanted), "127.0.0.1", port)
     await asyncio.gather(*ends)
     return time.perf_counter() - began, sorted(times)
+
+
+def cpu(http: psutil.Process, postgres: psutil.Process) -> tuple[float, float]:
+    """Seconds of the service and of the database with its ended processes."""
+    mine, server = http.cpu_times(), postgres.cpu_times()
+    spent = server.user + server.system + server.children_user + server.children_system
+    for child in postgres.children(recursive=True):
+        try:
+            times = child.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        spent += times.user + times.system
+    return mine.user + mine.system, spent
 
 
 class Figures(NamedTuple):
@@ -126,26 +141,14 @@ class Bench:
         )
         return [f"{head}{len(body)}\r\n\r\n{body}".encode() for body in bodies]
 
-    def cpu(self) -> tuple[float, float]:
-        """Seconds of the service and of the database with its ended processes."""
-        mine, server = self.http.cpu_times(), self.postgres.cpu_times()
-        spent = server.user + server.system + server.children_user + server.children_system
-        for child in self.postgres.children(recursive=True):
-            try:
-                times = child.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            spent += times.user + times.system
-        return mine.user + mine.system, spent
-
     def run(self, draw: Draw, count: int, size: int, connections: int) -> Figures:
         """Send, then count what is in the database."""
         uvloop.run(send_all(self.made.port, self.requests(draw, 20, size), connections))  # warm
         self.stored += 20 * size
         requests = self.requests(draw, count, size)
-        before = self.cpu()
+        before = cpu(self.http, self.postgres)
         took, times = uvloop.run(send_all(self.made.port, requests, connections))
-        after = self.cpu()
+        after = cpu(self.http, self.postgres)
         events = count * size
         self.stored += events
         self.verify()

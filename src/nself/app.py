@@ -145,6 +145,13 @@ class App:
         return connect(self.settings)
 
     @cached_property
+    def journal(self) -> Spool:
+        """What quotas let through while the database was away, on disk."""
+        from nself.spool.segments import Spool
+
+        return Spool(self.project.journal)
+
+    @cached_property
     def stripe(self) -> Stripe:
         """The gateway. Raises Denied before any I/O when key, mode and host do not agree."""
         from nself.db.connect import outside_transaction

@@ -10,8 +10,8 @@ from nself.core.entrypoint import Row
 
 # From bottom to top: a domain may import those before it, never those after it.
 DOMAINS = (
-    "setting", "connection", "database", "api_key", "job", "uptime", "stack", "customer", "catalog", "usage", "quota", "invoice", "overage", "archive",
-    "repair", "gap", "webhook",
+    "setting", "connection", "database", "api_key", "job", "uptime", "notification", "stack", "customer", "catalog", "usage", "quota", "invoice", "overage",
+    "archive", "repair", "gap", "webhook",
     "sandbox",
 )  # fmt: skip
 GROUPS = {
@@ -25,6 +25,7 @@ GROUPS = {
     "billing invoice": "Invoices and their lines",
     "billing webhook": "Events from Stripe",
     "billing jobs": "Scheduled work",
+    "billing notification": "Mail and webhooks of our own",
     "cache": "What is kept to answer faster",
     "billing stripe": "The connection to Stripe",
     "billing sandbox": "The local stand-in for Stripe, and the demonstration",

@@ -62,7 +62,7 @@ def run(commits: Commits, requests: list[list[bytes]], behind: int = ingest.COMM
         found = await asyncio.gather(*waiting, return_exceptions=True)
         await asyncio.gather(*first)
         assert await asyncio.wait_for(service.commit([b"after"]), 10) == Intake(accepted=1, duplicate=0, rejected=[])
-        for committer in service.committers:
+        for committer in service.commits.workers:
             committer.cancel()
         return found
 

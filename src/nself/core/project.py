@@ -43,6 +43,11 @@ class Project(NamedTuple):
         return self.state / "beats"
 
     @property
+    def journal(self) -> Path:
+        """What quotas let through while the database was away."""
+        return self.state / "quota-journal"
+
+    @property
     def config(self) -> Path:
         return self.root / "services" / "billing" / "config"
 

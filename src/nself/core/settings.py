@@ -125,8 +125,9 @@ DECLARED: tuple[Setting, ...] = (
     Setting("ARCHIVE_S3_TIMEOUT", "duration", "60s", "longest wait for one answer of the store"),
     Setting("DB_LOCK_TIMEOUT", "duration", "3s", "longest wait for a lock that emptying an archived month takes"),
     Setting("QUOTA_ENFORCEMENT_ENABLED", "flag", "true", "false: a quota check allows everything and says so"),
+    Setting("QUOTA_FAIL_MODE", "choice", "closed", "what becomes of quota requests while the database is away: closed = answered with 503, open = let through; what is reserved and committed then is kept in .nself/quota-journal and counted once when the database is back", ("closed", "open")),
     Setting("QUOTA_RESERVATION_TTL", "duration", "5m", "how long a reservation holds its part of a limit without a commit"),
-    Setting("QUOTA_WARNING_THRESHOLDS", "text", "50,80,100", "percents of a limit that are told once a period: a row of billing_quota_notices and quota_warning in the log"),
+    Setting("QUOTA_WARNING_THRESHOLDS", "text", "50,80,100", "percents of a limit that are told once a period: by mail (MAIL_ENABLED), by webhook (NOTIFY_WEBHOOK_URL) and in the log"),
     Setting("BILLING_QUOTA_GRACE_PERIOD", "duration", "0", "how long a hard limit still allows after it was first passed in a period"),
     # Webhooks
     Setting("BILLING_WEBHOOK_SIGNATURE_TOLERANCE", "duration", "300", "largest difference between a signature's time and ours"),
@@ -139,8 +140,15 @@ DECLARED: tuple[Setting, ...] = (
     _later("WEBHOOK_TRACK_VERSIONS", "flag", "true", "an older version never replaces a newer one; off only in test mode"),
     _later("WEBHOOK_USE_LOCKS", "flag", "true", "lock an object while it changes; off only in test mode"),
     # Mail and PDF
-    _later("MAIL_ENABLED", "flag", "false", "send mail at all"),
-    _later("MAIL_FROM", "text", "", "sender of all mail"),
+    Setting("MAIL_ENABLED", "flag", "false", "send mail at all"),
+    Setting("MAIL_FROM", "text", "", "sender of all mail"),
+    Setting("SMTP_HOST", "text", "127.0.0.1", "mail server that takes our mail"),
+    Setting("SMTP_PORT", "integer", "587", "its port", minimum=1, maximum=65535),
+    Setting("SMTP_SECURITY", "choice", "starttls", "how the connection is secured: starttls, tls from the first byte on, or none", ("starttls", "tls", "none")),
+    Setting("SMTP_USER", "text", "", "login at the mail server; empty = none"),
+    Setting("SMTP_PASSWORD", "secret", "", "its password"),
+    Setting("NOTIFY_WEBHOOK_URL", "text", "", "where events of our own are sent (quota.threshold, quota.exceeded); empty = nowhere"),
+    Setting("NOTIFY_WEBHOOK_SECRET", "secret", "", "signs them (Nself-Signature, as Stripe-Signature); several, comma separated, while one is being replaced"),
     _later("PDF_MEMORY_LIMIT", "size", "512M", "memory of one PDF job"),
 )  # fmt: skip
 BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in DECLARED}

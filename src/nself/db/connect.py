@@ -14,6 +14,7 @@ from psycopg.rows import class_row, tuple_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from nself.core.clock import monotonic
+from nself.db.arrays import ArrayDumper
 from nself.db.server import GLANCE, Absence, DatabaseUnavailable, masked
 
 T = TypeVar("T")
@@ -67,6 +68,10 @@ def _told() -> Generator[None]:
         raise
 
 
+def _configure(connection: psycopg.Connection[Any]) -> None:
+    connection.adapters.register_dumper(list, ArrayDumper)
+
+
 class Tx:
     """One connection, speaking named queries and frozen row types. Rows: `row` is called with column names."""
 
@@ -110,10 +115,16 @@ class Tx:
         with self.connection.cursor() as cursor, cursor.copy(query) as copy:
             copy.write(text)
 
+    @contextmanager
+    def savepoint(self) -> Generator[None]:
+        """What is done inside is undone alone where it raises."""
+        with self.connection.transaction():
+            yield
+
     def copy_new(self, query: bytes, text: bytes) -> bool:
         """`copy`, or False where a unique constraint forbids one of the rows: nothing of it is kept then."""
         try:
-            with self.connection.transaction():
+            with self.savepoint():
                 self.copy(query, text)
         except psycopg.errors.UniqueViolation:
             return False
@@ -146,6 +157,7 @@ class Database:
             open=False,
             reconnect_timeout=2,
             kwargs={"autocommit": True, "options": options, "application_name": "nself", "connect_timeout": 10},
+            configure=_configure,
             check=ConnectionPool.check_connection,
         )
 

@@ -126,6 +126,23 @@ create table billing_metric_periods (
     pinned_at timestamp with time zone not null
 );
 
+create table billing_notifications (
+    id text not null,
+    kind text not null,
+    channel text not null,
+    recipient text not null,
+    livemode boolean not null,
+    data text not null,
+    state text not null,
+    created_at timestamp with time zone not null,
+    due_at timestamp with time zone not null,
+    attempts integer not null default 0,
+    token bigint not null default 0,
+    lease_until timestamp with time zone,
+    sent_at timestamp with time zone,
+    last_error text
+);
+
 create table billing_overage_updates (
     id bigint not null generated always as identity,
     user_id text not null,
@@ -467,6 +484,9 @@ alter table billing_invoices add constraint billing_invoices_pkey PRIMARY KEY (i
 alter table billing_jobs add constraint billing_jobs_pkey PRIMARY KEY (id);
 alter table billing_jobs add constraint billing_jobs_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'cleared'::text])));
 alter table billing_metric_periods add constraint billing_metric_periods_pkey PRIMARY KEY (period_start, metric_type);
+alter table billing_notifications add constraint billing_notifications_channel_check CHECK ((channel = ANY (ARRAY['mail'::text, 'webhook'::text])));
+alter table billing_notifications add constraint billing_notifications_pkey PRIMARY KEY (id);
+alter table billing_notifications add constraint billing_notifications_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text])));
 alter table billing_overage_updates add constraint billing_overage_updates_pkey PRIMARY KEY (id);
 alter table billing_plan_quotas add constraint billing_plan_quotas_limit_value_check CHECK ((limit_value >= '-1'::integer));
 alter table billing_plan_quotas add constraint billing_plan_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));
@@ -520,6 +540,8 @@ CREATE INDEX billing_intents_operation ON billing.billing_intents USING btree (o
 CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree (operation, livemode, step) WHERE (state <> 'failed'::text);
 CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (customer_id, created_at);
 CREATE UNIQUE INDEX billing_jobs_one ON billing.billing_jobs USING btree (type) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
+CREATE INDEX billing_notifications_due ON billing.billing_notifications USING btree (due_at) WHERE (state = 'queued'::text);
+CREATE INDEX billing_notifications_newest ON billing.billing_notifications USING btree (created_at);
 CREATE INDEX billing_overage_updates_newest ON billing.billing_overage_updates USING btree (user_id, livemode, metric_type, period_start, period_end, id);
 CREATE INDEX billing_quota_reservations_held ON billing.billing_quota_reservations USING btree (user_id, metric_type, expires_at) WHERE (state = 'held'::text);
 CREATE INDEX billing_service_runs_service ON billing.billing_service_runs USING btree (service, last_seen_at);

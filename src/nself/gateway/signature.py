@@ -52,10 +52,10 @@ def _digest(secret: str, at: str, payload: bytes) -> bytes:
     return hmac.new(secret.encode(), at.encode() + b"." + payload, hashlib.sha256).hexdigest().encode()
 
 
-def sign(payload: bytes, secret: str, at: datetime) -> str:
-    """The header that Stripe sends with `payload` at the aware instant `at`."""
+def sign(payload: bytes, secret: str, at: datetime, *others: str) -> str:
+    """The header that Stripe sends with `payload` at the aware instant `at`; `others` while a secret is being replaced."""
     seconds = str(int(at.timestamp()))
-    return f"t={seconds},v1={_digest(secret, seconds, payload).decode()}"
+    return f"t={seconds}," + ",".join(f"v1={_digest(one, seconds, payload).decode()}" for one in (secret, *others))
 
 
 def verify(payload: bytes, header: str | None, secrets: Iterable[str], now: datetime, tolerance: float) -> datetime:

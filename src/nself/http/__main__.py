@@ -10,8 +10,7 @@ import uvicorn
 from nself import log
 from nself.app import App
 from nself.domains.uptime.service.heart import Heart
-from nself.http.application import application
-from nself.http.ingest import Ingest
+from nself.http.application import application, hot_routes
 from nself.http.protocol import protocol
 from nself.process.paths import log_folder
 from nself.registry import Registry
@@ -28,15 +27,15 @@ def main() -> None:
     log.configure("http", settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, settings))
     host, port = settings.text("BILLING_HOST"), settings.integer("BILLING_PORT")
     log.info("service_started", host=host, port=port, mode=settings.text("STRIPE_MODE"))
-    ingest = Ingest(app)
-    served = application(app, ingest, Heart(app, "http"))
+    hot = hot_routes(app)
+    served = application(app, hot, Heart(app, "http"))
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 20, 100)
     uvicorn.run(
         served,
-        http=protocol(ingest),
+        http=protocol(hot),
         host=host,
         port=port,
         log_config=None,

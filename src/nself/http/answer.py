@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from itertools import count
+from typing import TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -23,6 +24,7 @@ from nself.db.connect import unavailable
 
 RETRY_SECONDS = 5
 SHOWN = 255  # characters of a wrong value that are repeated
+S = TypeVar("S", bound=msgspec.Struct)
 _process, _number = os.urandom(8).hex(), count(1)
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -76,6 +78,31 @@ def failure(error: Exception, request_id: str) -> Response:
     if error.status == 503:
         headers["Retry-After"] = str(RETRY_SECONDS)
     return body(error.body(request_id), request_id, error.status, headers)
+
+
+def as_json(body: bytes) -> object:
+    """Raises NotJson."""
+    try:
+        return msgspec.json.decode(body or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotJson(detail=error) from None
+
+
+def as_input(given: object, struct: type[S], *, strict: bool) -> S:
+    """`strict`: a text is no number. Raises what is wrong with the input."""
+    try:
+        made = msgspec.convert(given, struct, strict=strict)
+    except msgspec.ValidationError as error:
+        raise explained(error, given) from None
+    return without_nul(made)
+
+
+def without_nul(made: S) -> S:
+    """PostgreSQL has no such text. Raises InvalidParameter."""
+    for name, value in msgspec.structs.asdict(made).items():
+        if isinstance(value, str) and "\0" in value:
+            raise InvalidParameter(f"Invalid {name}: it holds a NUL", name)
+    return made
 
 
 def explained(error: msgspec.ValidationError, given: object) -> BillingError:

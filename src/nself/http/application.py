@@ -1,12 +1,11 @@
-"""The ASGI application: ingest and webhooks by their own handlers, everything else from the domains' rows."""
+"""The ASGI application: hot routes and webhooks by their own handlers, everything else from the domains' rows."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from math import ceil
 from typing import Any, cast
 
 import msgspec
@@ -20,11 +19,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from nself import log
 from nself.app import App
 from nself.core.entrypoint import Route
-from nself.core.errors import InvalidParameter, NotFound, Unavailable
+from nself.core.errors import NotFound, Unavailable
 from nself.domains.api_key import service as api_key
 from nself.domains.uptime.service.heart import Heart
 from nself.http import answer, docs
-from nself.http.ingest import INGEST_PATH, Ingest
+from nself.http.hot import Hot
+from nself.http.ingest import Ingest
+from nself.http.quota import quota_routes
 from nself.http.webhook import WEBHOOK_PATHS, webhook
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -43,8 +44,12 @@ class TookTooLong(Unavailable):
     hints = ("nself env set API_TIMEOUT=60s", "nself restart billing")
 
 
-def application(app: App, ingest: Ingest | None = None, heart: Heart | None = None) -> ASGIApp:
-    """One app, many requests at once; use cases run in threads. `ingest` where its owner serves it on a short way too.
+def hot_routes(app: App) -> list[Hot]:
+    return [Ingest(app), *quota_routes(app)]
+
+
+def application(app: App, hot: Iterable[Hot] | None = None, heart: Heart | None = None) -> ASGIApp:
+    """One app, many requests at once; use cases run in threads. `hot` where its owner serves them on a short way too.
 
     `heart` beats from the start of the service to the last answer.
     """
@@ -71,11 +76,11 @@ def application(app: App, ingest: Ingest | None = None, heart: Heart | None = No
     frame = Starlette(
         routes=routes, exception_handlers={404: _unknown, 405: _unknown}, lifespan=partial(_lifespan, app, heart)
     )
-    ingest = ingest or Ingest(app)
+    by_path = {one.path: one for one in hot or hot_routes(app)}
 
     async def entry(scope: Scope, receive: Receive, send: Send) -> None:
-        hot = scope["type"] == "http" and scope["path"] == INGEST_PATH and scope["method"] == "POST"
-        await (ingest if hot else frame)(scope, receive, send)
+        found = by_path.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        await (found or frame)(scope, receive, send)
 
     return entry
 
@@ -118,31 +123,11 @@ def _run(app: App, row: Route, request: Request, raw: bytes, request_id: str) ->
     struct = cast("type[msgspec.Struct]", app.registry.resolve(row.input))
     given = _given(struct, request, raw)
     result = cast("Callable[[App, Any], object]", app.registry.resolve(row.use))(app, given)
-    if row.refusal and not getattr(result, row.refusal):
-        return answer.body(result, request_id, 429, _retry_after(app, result))
     return answer.body(result, request_id)
-
-
-def _retry_after(app: App, result: object) -> dict[str, str]:
-    """Seconds until the limit begins anew."""
-    resets_at = getattr(result, "resets_at", None)
-    return {"Retry-After": str(max(1, ceil((resets_at - app.clock()).total_seconds())))} if resets_at else {}
 
 
 def _given(struct: type[msgspec.Struct], request: Request, raw: bytes) -> msgspec.Struct:
     """The input: the JSON body of a POST, strictly typed; else path and query, whose values are text."""
     strict = request.method == "POST"
     given: object = {**request.path_params, **request.query_params}
-    if strict:
-        try:
-            given = msgspec.json.decode(raw or b"{}")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise answer.NotJson(detail=error) from None
-    try:
-        made = msgspec.convert(given, struct, strict=strict)
-    except msgspec.ValidationError as error:
-        raise answer.explained(error, given) from None
-    for name, value in msgspec.structs.asdict(made).items():
-        if isinstance(value, str) and "\0" in value:  # PostgreSQL has no such text
-            raise InvalidParameter(f"Invalid {name}: it holds a NUL", name)
-    return made
+    return answer.as_input(answer.as_json(raw) if strict else given, struct, strict=strict)

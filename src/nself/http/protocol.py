@@ -1,46 +1,52 @@
-"""uvicorn's own protocol with a short way for the ingest route, which saves the ASGI frame: half of a request's CPU.
+"""uvicorn's own protocol with a short way for the hot routes, which saves the ASGI frame: half of a request's CPU.
 
-Only the plain case is taken: a POST to exactly that path on an idle connection. What is pipelined, expects
-`100-continue`, upgrades or meets a sender that does not read its answers goes the ASGI way to the same `Ingest`.
+Only the plain case is taken: a POST to exactly such a path on an idle connection. What is pipelined, expects
+`100-continue`, upgrades or meets a sender that does not read its answers goes the ASGI way to the same `Hot`.
 Parsing, limits of time, keep-alive and shutdown stay uvicorn's.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from nself.domains.api_key import service as api_key
-from nself.domains.usage.model import Intake
 from nself.http import answer
-from nself.http.ingest import INGEST_PATH, Ingest, authorization
+from nself.http.hot import Hot, Reply, authorization
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
-URL = INGEST_PATH.encode()
-_encode = msgspec.json.Encoder().encode
 _no_waiter = asyncio.Event()
 
 
 class Exchange:
     """One request and its answer. Has what HttpToolsProtocol asks of its `cycle`, and of a task at shutdown."""
 
-    __slots__ = ("body", "disconnected", "headers", "keep_alive", "message_event", "protocol", "response_complete")
+    __slots__ = (
+        "body",
+        "disconnected",
+        "headers",
+        "hot",
+        "keep_alive",
+        "message_event",
+        "protocol",
+        "response_complete",
+    )
 
-    def __init__(self, protocol: Protocol, headers: list[tuple[bytes, bytes]], keep_alive: bool) -> None:
-        self.protocol, self.headers, self.keep_alive = protocol, headers, keep_alive
+    def __init__(self, protocol: Protocol, hot: Hot, headers: list[tuple[bytes, bytes]], keep_alive: bool) -> None:
+        self.protocol, self.hot, self.headers, self.keep_alive = protocol, hot, headers, keep_alive
         self.body = bytearray()
         self.disconnected = self.response_complete = False
         self.message_event = _no_waiter
 
     def take(self, part: bytes) -> None:
         self.body += part
-        limit = self.protocol.ingest.max_body
+        limit = self.hot.max_body
         if len(self.body) > limit:
             self.body.clear()
             self.fail(answer.BodyTooLarge(limit=limit))
@@ -49,7 +55,7 @@ class Exchange:
         """The body is there."""
         header = authorization(self.headers)
         try:
-            if self.protocol.ingest.allowed(self.protocol.place(header)):
+            if self.hot.allowed(self.protocol.place(self.hot, header)):
                 return self.submit()
         except Exception as error:  # the boundary: nothing may leave without an answer
             return self.fail(error)
@@ -59,25 +65,21 @@ class Exchange:
 
     async def _allow(self, header: str | None) -> None:
         try:
-            await self.protocol.ingest.allow(header)
+            await self.hot.allow(header)
             self.submit()
         except Exception as error:  # the boundary, as above
             self.fail(error)
 
     def submit(self) -> None:
-        ingest = self.protocol.ingest
-        sent = ingest.read(bytes(self.body), self.headers)
-        self.body.clear()
         # Until it is answered the service does not close the database, as for a task of its own.
         self.protocol.tasks.add(cast("Any", self))
-        ingest.submit(sent.events, sent.written, self.done)
+        self.hot.begin(bytes(self.body), self.headers, self.told)
+        self.body.clear()
 
-    def done(self, result: Intake | Exception) -> None:
+    def told(self, result: Reply | Exception) -> None:
         if isinstance(result, Exception):
             return self.fail(result)
-        body = _encode(result)
-        head = b"request-id: %b\r\ncontent-length: %d\r\ncontent-type: application/json\r\n"
-        return self.answer(200, head % (answer.new_request_id().encode(), len(body)), body)
+        return self.answer(result.status, b"".join([b"%b: %b\r\n" % one for one in result.head()]), result.body)
 
     def fail(self, error: Exception) -> None:
         response: Response = answer.failure(error, answer.new_request_id())
@@ -104,17 +106,17 @@ class Exchange:
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
-    ingest: Ingest
-    """Of the application that is served; set by `protocol`."""
+    hot: Mapping[bytes, Hot]
+    """By path: those of the application that is served; set by `protocol`."""
 
     running: RequestResponseCycle | None = None
     known: tuple[str | None, api_key.Place | None] = (None, None)
     """The last header `Authorization` and its place: reading it costs more than reading the event."""
 
-    def place(self, header: str | None) -> api_key.Place | None:
+    def place(self, hot: Hot, header: str | None) -> api_key.Place | None:
         """Raises Unauthorized."""
         if self.known[1] is None or self.known[0] != header:
-            self.known = (header, self.ingest.place(header))
+            self.known = (header, hot.place(header))
         return self.known[1]
 
     def on_message_begin(self) -> None:
@@ -123,13 +125,14 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         idle = self.cycle is None or self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
-        plain = self.url == URL and not self.expect_100_continue and not self.flow.write_paused
+        hot = self.hot.get(self.url)
+        plain = not self.expect_100_continue and not self.flow.write_paused
         parser = self.parser
         assert parser
-        if not (plain and idle and parser.get_method() == b"POST" and not parser.should_upgrade()):
+        if not (hot and plain and idle and parser.get_method() == b"POST" and not parser.should_upgrade()):
             return self._as_asgi()
         keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
-        self.cycle = cast("Any", Exchange(self, self.headers, keep_alive))
+        self.cycle = cast("Any", Exchange(self, hot, self.headers, keep_alive))
         return None
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -165,11 +168,11 @@ class Protocol(HttpToolsProtocol):
             cycle.complete()
 
 
-def protocol(ingest: Ingest) -> type[Protocol]:
-    """The protocol class of a server whose ingest route is `ingest`."""
+def protocol(hot: Iterable[Hot]) -> type[Protocol]:
+    """The protocol class of a server with such routes."""
 
     class Serving(Protocol):
         pass
 
-    Serving.ingest = ingest
+    Serving.hot = {one.path.encode(): one for one in hot}
     return Serving

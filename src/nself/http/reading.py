@@ -5,7 +5,7 @@ A whole array is decoded at once; only where that fails each event is looked at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -18,12 +18,11 @@ from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.rules import UNREADABLE
 from nself.domains.usage.service.record import Given, Written
 from nself.http import answer
+from nself.http.hot import Headers
 
 NDJSON = "application/x-ndjson"
 CLOUD_EVENT = "application/cloudevents+json"
 CLOUD_EVENTS = "application/cloudevents-batch+json"
-Headers = Iterable[tuple[bytes, bytes]]
-"""Names in lower case."""
 _array = msgspec.json.Decoder(list[msgspec.Raw])
 _one = msgspec.json.Decoder(msgspec.Raw)
 _typed_array = msgspec.json.Decoder(list[UsageEvent])

@@ -1,14 +1,18 @@
-"""`python -m nself.worker`: processes webhooks and finishes intents."""
+"""`python -m nself.worker`: processes webhooks, finishes intents, sends mail and webhooks of our own."""
 
 from __future__ import annotations
+
+from functools import partial
 
 from nself import log
 from nself.app import App
 from nself.domains.connection.service import intents
+from nself.domains.notification.service import outbox
 from nself.domains.uptime.service.heart import Heart
 from nself.domains.webhook.service import process
 from nself.process.paths import log_folder
 from nself.registry import Registry
+from nself.worker.beside import Beside
 from nself.worker.loop import Loop
 
 IDLE_SECONDS = 0.1
@@ -18,8 +22,15 @@ def main() -> None:
     app = App.find(None, Registry())
     log.configure("worker", app.settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, app.settings))
     log.info("service_started", mode=app.settings.text("STRIPE_MODE"))
+    told = Beside(partial(outbox.send_due, app), IDLE_SECONDS * 10)
+
+    def step() -> int:
+        told.step()
+        return process.process_due(app) + intents.perform_due(app)
+
     with Heart(app, "worker"):
-        Loop(IDLE_SECONDS).run(lambda: process.process_due(app) + intents.perform_due(app))
+        Loop(IDLE_SECONDS).run(step)
+    told.close()
     app.close()
     log.info("service_stopped")
 

@@ -1,4 +1,4 @@
-"""`python -m nself.worker.collector`: the usage-collector counts what is on disk and does scheduled work.
+"""`python -m nself.worker.collector`: the usage-collector counts what is on disk, enters what quotas let through, does scheduled work.
 
 Aggregation, quota resets and sweeps are jobs (`nself billing jobs list`); draining needs no schedule.
 """
@@ -12,6 +12,7 @@ from nself import log
 from nself.app import App
 from nself.core.errors import BillingError
 from nself.domains.job import service as job
+from nself.domains.quota.service import journal
 from nself.domains.uptime.service.heart import Heart
 from nself.domains.usage.service import collector
 from nself.process.paths import log_folder
@@ -36,7 +37,11 @@ class Collector:
                 job.ensure(self.app)
                 self.scheduled = True
             done = job.run_due(self.app)
-            self.pulse.drained(collector.drain(self.app).events, self.app.clock())
+            try:
+                events = collector.drain(self.app).events
+            finally:  # one that is damaged does not keep the other
+                journal.settle(self.app)
+            self.pulse.drained(events, self.app.clock())
         except BillingError as error:
             self.pulse.failed(error, self.app.clock())
             raise

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
 
+from killing import run_and_kill
 from metering import METRICS, app_on, fresh, law, people
 from nself.app import App
 from nself.core.errors import MissingParameter
@@ -21,7 +19,7 @@ from nself.db.server import DatabaseUnavailable
 from nself.domains.usage.errors import NothingDamaged
 from nself.domains.usage.inputs import RecordUsage, ShowCollector, ShowUsage, SkipDamage, UsageEvent
 from nself.domains.usage.model import CollectorStatus, Drained
-from nself.domains.usage.service import collector, record, show
+from nself.domains.usage.service import collector, record, show, spooled
 from nself.spool import segments
 from nself.spool.errors import BufferDamaged, BufferFull
 
@@ -225,46 +223,12 @@ def test_a_record_of_another_version_is_damage_too(app: App, away: App) -> None:
     assert app.spool.idle() or collector.drain(app) == Drained()
 
 
-def lines(files: set[str], stop_at: int) -> Callable[[FrameType, str, Any], Any]:
-    """A tracer that kills this process before the line number `stop_at` of those that run in `files`."""
-    count = 0
-
-    def trace(frame: FrameType, what: str, _: Any) -> Any:
-        nonlocal count
-        if os.path.basename(frame.f_code.co_filename) not in files or "nself" not in frame.f_code.co_filename:
-            return None
-        if what == "line":
-            count += 1
-            if count == stop_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return trace
-
-    return trace
-
-
-def run_and_kill(line: int, work: Callable[[], object]) -> bool:
-    """Whether `work`, in a process of its own, was killed before its `line`-th line; else it ended."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            sys.settrace(lines({"collector.py", "segments.py", "record.py"}, line))
-            work()
-            code = 0
-        finally:
-            sys.settrace(None)
-            os._exit(code)
-    _, how = os.waitpid(child, 0)
-    assert how in (0, signal.SIGKILL), how
-    return how != 0
-
-
 @pytest.mark.parametrize("step", [41, pytest.param(3, marks=pytest.mark.long)])
 def test_a_collector_that_is_killed_between_any_two_lines_counts_once(
     app: App, away: App, clock: Any, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 400)
-    monkeypatch.setattr(collector, "DRAIN_EVENTS", 2)
+    monkeypatch.setattr(spooled, "DRAIN_EVENTS", 2)
     (user,) = people(app)
     record.ingest(app, [event(user, 0)], "http")
     root, conninfo, line, sent = app.project.root, app.db.conninfo, 1, 0
@@ -278,7 +242,7 @@ def test_a_collector_that_is_killed_between_any_two_lines_counts_once(
             with app_on(root, conninfo, clock) as mine:
                 collector.drain(mine)
 
-        finished = not run_and_kill(line, work)
+        finished = not run_and_kill({"collector.py", "spooled.py", "segments.py", "record.py"}, line, work)
         assert law(app).accepted >= sent
         collector.drain(app)
         assert total(app, user) == (sent, sent + 1), line
@@ -292,7 +256,7 @@ def test_two_collectors_side_by_side_count_once(
     app: App, away: App, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 1000)
-    monkeypatch.setattr(collector, "DRAIN_EVENTS", 3)
+    monkeypatch.setattr(spooled, "DRAIN_EVENTS", 3)
     (user,) = people(app)
     for at in range(120):
         record.ingest(away, [event(user, 1, key=str(at)), event(user, 1)], "http")

@@ -3,6 +3,9 @@
 -- name: known_users
 select id from auth.users where id = any(%(users)s::text[]);
 
+-- name: emails
+select id as user, email from auth.users where id = any(%(users)s::text[]) and email <> '';
+
 -- name: add_users
 insert into auth.users (id, email)
 select id, email from unnest(%(users)s::text[], %(emails)s::text[]) as given (id, email)

@@ -34,6 +34,11 @@ _known: dict[str, dict[str, float]] = {}
 """Until when a user of a database is known to exist."""
 
 
+def emails(tx: Tx, users: Sequence[str]) -> dict[str, str]:
+    """Step: the addresses of those who have one."""
+    return store.emails(tx, users)
+
+
 def known_users(app: App, users: set[str]) -> set[str]:
     """Those of `users` that exist. A hit is remembered for half a minute, a miss never."""
     now, known = monotonic(), _known.setdefault(app.db.conninfo, {})

@@ -21,6 +21,11 @@ class Link(msgspec.Struct, frozen=True):
     id: str
 
 
+class Address(msgspec.Struct, frozen=True):
+    user: str
+    email: str
+
+
 class Deleted(msgspec.Struct, frozen=True):
     user: str
     count: int
@@ -28,6 +33,11 @@ class Deleted(msgspec.Struct, frozen=True):
 
 def known_users(tx: Tx, users: Sequence[str]) -> list[str]:
     return tx.values(SQL["known_users"], users=list(users))
+
+
+def emails(tx: Tx, users: Sequence[str]) -> dict[str, str]:
+    """Of those who have one."""
+    return {one.user: one.email for one in tx.all(SQL["emails"], Address, users=list(users))}
 
 
 def add_users(tx: Tx, users: Sequence[str], emails: Sequence[str | None]) -> int:

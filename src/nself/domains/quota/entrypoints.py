@@ -124,6 +124,20 @@ ROWS: tuple[Row, ...] = (
         example="nself billing quota unblock --user user123",
     ),
     Command(
+        path="billing quota journal",
+        use="quota.service.journal:status",
+        input="quota.inputs:ShowJournal",
+        help="Show what is let through while the database is away, and what of it waits to be counted.",
+        example="nself billing quota journal",
+    ),
+    Command(
+        path="billing quota journal-skip",
+        use="quota.service.journal:skip",
+        input="quota.inputs:SkipJournal",
+        help="Set the bytes of the quota journal aside that cannot be read, and go on behind them.",
+        example="nself billing quota journal-skip --segment 7 --confirm",
+    ),
+    Command(
         path="cache clear",
         use="quota.service.cache:clear",
         input="quota.inputs:ClearCache",

@@ -116,6 +116,15 @@ class ScheduleReset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     at: Annotated[str | None, Meta(description="When the job runs next; now where it is left out.")] = None
 
 
+class ShowJournal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing."""
+
+
+class SkipJournal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    segment: Annotated[int | None, Meta(description="The damaged segment; needed with --confirm.")] = None
+    confirm: Annotated[bool, Meta(description="Do it; else only say what would be skipped.")] = False
+
+
 class ResetQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     user: User
     metric: Metric = None

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from nself.core.errors import Conflict, Denied, Invalid, NotFound
+from nself.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
 
 Mode = Literal["hard", "soft", "overage"]
 Window = Literal["hour", "day", "week", "month", "year", "billing"]
@@ -379,6 +379,12 @@ class NoSuchReservation(NotFound):
 class ReservationSettled(Conflict):
     code, param = "reservation_settled", "reservation"
     text = "{reservation} was {state} already{detail}"
+
+
+class JournalUnsettled(Unavailable):
+    code, param = "quota_journal_unsettled", "reservation"
+    text = "{reservation} was let through while the database was away and is not entered yet; ask again"
+    hints = ("nself billing quota journal", "nself restart usage-collector")
 
 
 class NothingToClear(Invalid):

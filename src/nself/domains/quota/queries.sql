@@ -125,14 +125,9 @@ where
     and (given.most is null or counter.used + counter.held + given.amount <= given.most);
 
 -- name: add_reservations
-insert into billing_quota_reservations (
-    user_id, reservation_id, metric_type, value, amount, window_start, reserved_at, expires_at, state
-)
-select user_id, reservation_id, metric_type, value, amount, window_start, reserved_at, expires_at, 'held'
-from unnest(
-    %(users)s::text[], %(ids)s::text[], %(metrics)s::text[], %(given)s::bigint[], %(amounts)s::bigint[], %(starts)s::timestamptz[],
-    %(reserved)s::timestamptz[], %(expire)s::timestamptz[]
-) as given (user_id, reservation_id, metric_type, value, amount, window_start, reserved_at, expires_at);
+-- CSV without a quote that could occur: nothing is escaped.
+copy billing_quota_reservations (user_id, reservation_id, metric_type, value, amount, window_start, reserved_at, expires_at, state)
+from stdin (format csv, delimiter e'\t', quote e'\x01');
 
 -- name: reservations
 select
@@ -256,6 +251,9 @@ insert into billing_quota_overrides (user_id, metric_type, extra, granted_at, ex
 values (%(user)s, %(metric)s, %(extra)s, %(now)s, %(until)s, %(actor)s, %(reason)s)
 on conflict (user_id, metric_type) do update
 set extra = excluded.extra, granted_at = excluded.granted_at, expires_at = excluded.expires_at, actor = excluded.actor, reason = excluded.reason;
+
+-- name: journal_settled_at
+select drained_at from billing_usage_spools where spool = %(journal)s;
 
 -- name: expired_holders
 select distinct user_id from billing_quota_reservations

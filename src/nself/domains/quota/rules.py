@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from nself.core import period
 from nself.core.errors import InvalidParameter
 from nself.core.period import Period
+from nself.domains.notification.model import Note
 from nself.domains.quota.model import (
     LONG_AGO as LONG_AGO,
 )
@@ -21,6 +23,7 @@ from nself.domains.quota.model import (
 )
 from nself.domains.quota.model import (
     UNLIMITED,
+    Ask,
     Counter,
     Decision,
     NoSuchReservation,
@@ -36,6 +39,8 @@ KEPT = timedelta(days=1)
 """How long an expired or settled reservation is known: it can be committed late, and repeated."""
 MAX_RETRY_AFTER = 3600
 PREFIX = "rsv_"
+JOURNALED = "j"
+AWAY = "the database is away: let through by QUOTA_FAIL_MODE, counted when it is back"
 NOT_ENFORCED = "QUOTA_ENFORCEMENT_ENABLED is false: everything is allowed"
 NO_SUBSCRIPTION = "period billing is the calendar month: there is no subscription"
 
@@ -88,6 +93,27 @@ def crossed(counter: Counter, levels: Sequence[int]) -> list[int]:
         return []
     share = counter.used * 100 // counter.limit
     return [level for level in levels if counter.warned < level <= share]
+
+
+def told(counter: Counter, level: int, email: str | None) -> Note:
+    """What is said of a threshold of `level` percent that was passed."""
+    then = {"hard": "Further requests are refused until then.", "overage": "What is used above the limit is charged."}
+    lines = [
+        f"{counter.user} has used {counter.used} of {counter.limit} {counter.metric}, which is {level} % or more.",
+        f"The limit begins anew at {counter.window_end:%Y-%m-%d %H:%M} UTC.",
+        then.get(counter.mode, "") if level >= 100 else "",
+    ]
+    return Note(
+        kind="quota.exceeded" if level >= 100 else "quota.threshold",
+        email=email,
+        subject=f"{level} % of the {counter.metric} quota is used",
+        text="\n".join(line for line in lines if line) + "\n",
+        data={
+            "object": "quota", "user": counter.user, "metric": counter.metric, "threshold": level, "used": counter.used,
+            "limit": counter.limit, "mode": counter.mode, "period": counter.period,
+            "period_start": int(counter.window_start.timestamp()), "resets_at": int(counter.window_end.timestamp()),
+        },
+    )  # fmt: skip
 
 
 # ---- Decisions ----
@@ -199,7 +225,12 @@ def plain_state(one: Decision) -> QuotaState:
 
 def spell(user: str, id: str) -> str:
     """A reservation as the app knows it: it names the user, whose rows lie together."""
-    return f"{PREFIX}{id}_{base64.urlsafe_b64encode(user.encode('utf-8', 'surrogatepass')).decode().rstrip('=')}"
+    return f"{PREFIX}{id}_{_coded(user)}"
+
+
+@lru_cache(maxsize=65_536)
+def _coded(user: str) -> str:
+    return base64.urlsafe_b64encode(user.encode("utf-8", "surrogatepass")).decode().rstrip("=")
 
 
 def read(reservation: str) -> tuple[str, str]:
@@ -218,6 +249,29 @@ def read(reservation: str) -> tuple[str, str]:
     ):
         raise NoSuchReservation(reservation=reservation[:100])
     return user, id
+
+
+# ---- Without the database ----
+
+
+def is_journaled(id: str) -> bool:
+    """Whether a reservation was let through without the database. No other id begins so: they are hexadecimal."""
+    return id.startswith(JOURNALED)
+
+
+def journaled(ask: Ask) -> Ask:
+    """As it is kept: a reservation gets a name that tells where it is, and another one than a try that may have succeeded."""
+    if ask.kind != "reserve" or is_journaled(ask.id):
+        return ask
+    return msgspec.structs.replace(ask, id=f"{JOURNALED}{ask.id}")
+
+
+def uncounted(ask: Ask, now: datetime, reservation: str | None) -> Decision:
+    """Let through; nobody knows the figures."""
+    return Decision(
+        user=ask.user, metric=ask.metric, allowed=True, limit=UNLIMITED, used=0, held=0, remaining=UNLIMITED, percent="0.0",
+        state="ok", mode="soft", period="month", source="none", resets_at=now, note=AWAY, reservation=reservation,
+    )  # fmt: skip
 
 
 # ---- Overage ----

@@ -116,17 +116,16 @@ def grant_holds(
 
 
 def add_reservations(tx: Tx, made: Sequence[Reservation]) -> None:
-    tx.run(
-        SQL["add_reservations"],
-        users=[one.user for one in made],
-        ids=[one.id for one in made],
-        metrics=[one.metric for one in made],
-        given=[one.value for one in made],
-        amounts=[one.amount for one in made],
-        starts=[one.window_start for one in made],
-        reserved=[one.reserved_at for one in made],
-        expire=[one.expires_at for one in made],
-    )
+    """COPY's lines as they are: names are printable (queries.sql)."""
+    spans = {one: "\t".join(map(str, one)) for one in {_span(one) for one in made}}
+    lines = [
+        f"{one.user}\t{one.id}\t{one.metric}\t{one.value}\t{one.amount}\t{spans[_span(one)]}\theld\n" for one in made
+    ]
+    tx.copy(SQL["add_reservations"], "".join(lines).encode())
+
+
+def _span(one: Reservation) -> tuple[datetime, datetime, datetime]:
+    return one.window_start, one.reserved_at, one.expires_at
 
 
 def reservations(tx: Tx, users: Sequence[str], ids: Sequence[str]) -> list[Reservation]:
@@ -258,6 +257,10 @@ def put_override(tx: Tx, user: str, one: Override, now: datetime, actor: str, re
         SQL["put_override"],
         user=user, metric=one.metric, extra=one.extra, now=now, until=one.expires_at, actor=actor, reason=reason,
     )  # fmt: skip
+
+
+def journal_settled_at(tx: Tx, journal: str) -> datetime | None:
+    return tx.value(SQL["journal_settled_at"], journal=journal)
 
 
 def expired_holders(tx: Tx, now: datetime, limit: int) -> list[str]:

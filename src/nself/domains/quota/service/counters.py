@@ -31,14 +31,13 @@ def ready(app: App, tx: Tx, places: Collection[Place], built: bool = False) -> d
     What is used of a metric that holds over time grows by itself, so its counter is only good when it was just `built`.
     """
     asked = list(places)
-    rows: dict[Key, list[Counter]] = defaultdict(list)
+    rows: dict[Key, dict[datetime, Counter]] = defaultdict(dict)
     for counter in store.counters(tx, [place.key for place in asked], [place.at for place in asked]):
-        if all(counter.window_start != other.window_start for other in rows[counter.key]):
-            rows[counter.key].append(counter)
+        rows[counter.key].setdefault(counter.window_start, counter)
     windows = _Windows(app)
     found: dict[Place, Counter] = {}
     for place in asked:
-        for counter in rows[place.key]:
+        for counter in rows[place.key].values():
             span = windows.of(place.at, counter)
             known = windows.aggregation(place.key.metric, counter.window_start) == counter.aggregation
             if (

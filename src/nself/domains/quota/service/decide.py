@@ -7,7 +7,7 @@ refused.
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -18,10 +18,22 @@ from nself.db.connect import Tx
 from nself.db.server import DatabaseUnavailable
 from nself.domains.catalog import service as catalog
 from nself.domains.catalog.model import NoSuchMetric
+from nself.domains.customer import rules as customer_rules
 from nself.domains.customer import service as customer
 from nself.domains.customer.model import NoSuchUser
+from nself.domains.notification.service import outbox
 from nself.domains.quota import rules, store
-from nself.domains.quota.model import Ask, Counter, Decision, Key, Notice, Policy, Reservation
+from nself.domains.quota.model import (
+    Ask,
+    Counter,
+    Decision,
+    JournalUnsettled,
+    Key,
+    NoSuchReservation,
+    Notice,
+    Policy,
+    Reservation,
+)
 from nself.domains.quota.service import counters
 from nself.domains.quota.service.counters import Place
 from nself.domains.quota.service.settle import Settling, settle
@@ -44,18 +56,30 @@ def policy(app: App) -> Policy:
 
 def new_id() -> str:
     """Of a reservation, without its user."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
-def decide(app: App, asks: Sequence[Ask]) -> list[Answer]:
-    """One answer or error for each, after the commit. Raises DatabaseUnavailable."""
-    wrong = _wrong(app, asks)
-    right = [ask for at, ask in enumerate(asks) if at not in wrong]
+def decide(app: App, asks: Sequence[Ask], *, pending: bool = False) -> list[Answer]:
+    """One answer or error for each, after the commit. Raises DatabaseUnavailable.
+
+    `pending`: the journal held what is not entered yet before this was called.
+    """
+    refused = wrong(app, asks)
+    right = [ask for at, ask in enumerate(asks) if at not in refused]
     found = iter(_decided(app, right) if right else ())
-    return [wrong[at] if at in wrong else next(found) for at in range(len(asks))]
+    answers = [refused[at] if at in refused else next(found) for at in range(len(asks))]
+    if not pending:
+        return answers
+    return [
+        JournalUnsettled(reservation=rules.spell(ask.user, ask.id)[:100])
+        if isinstance(answer, NoSuchReservation) and rules.is_journaled(ask.id)
+        else answer
+        for ask, answer in zip(asks, answers, strict=True)
+    ]
 
 
-def _wrong(app: App, asks: Sequence[Ask]) -> dict[int, BillingError]:
+def wrong(app: App, asks: Sequence[Ask]) -> dict[int, BillingError]:
+    """What cannot be decided, and why."""
     metrics = catalog.metered(app)
     wanting = [(at, ask) for at, ask in enumerate(asks) if ask.kind not in ("commit", "release")]
     known = customer.known_users(app, {ask.user for _, ask in wanting}) if wanting else set[str]()
@@ -63,7 +87,7 @@ def _wrong(app: App, asks: Sequence[Ask]) -> dict[int, BillingError]:
     for at, ask in wanting:
         if ask.metric not in metrics:
             found[at] = NoSuchMetric(metric=ask.metric[:100])
-        elif ask.user not in known:
+        elif ask.user not in known or not customer_rules.is_name(ask.user):
             found[at] = NoSuchUser(user=ask.user)
     return found
 
@@ -134,9 +158,10 @@ def tell_refusal(counter: Counter, ask: Ask) -> None:
 class Group:
     """The asks of one transaction."""
 
-    def __init__(self, app: App, tx: Tx, asks: Sequence[Ask], now: datetime) -> None:
+    def __init__(self, app: App, tx: Tx, asks: Sequence[Ask], now: datetime, rule: Policy | None = None) -> None:
         self.app, self.tx, self.asks, self.now = app, tx, asks, now
-        self.policy = policy(app)
+        self.policy = rule or policy(app)
+        self.expires_at = now + timedelta(seconds=self.policy.lease)
         self.found: dict[int, Answer] = {}
         self.counters: dict[Place, Counter] = {}
         self.granted: list[Reservation] = []
@@ -219,7 +244,7 @@ class Group:
             amount=amount,
             window_start=counter.window_start,
             reserved_at=max(self.now, counter.counted_from),
-            expires_at=self.now + timedelta(seconds=self.policy.lease),
+            expires_at=self.expires_at,
         )
         self.granted.append(reservation)
         counter.held += amount
@@ -236,7 +261,7 @@ class Group:
                 for counter, _, checked in taken
             ]
             touched = store.grant_holds(
-                tx, [one for one, _, _ in taken], [amount for _, amount, _ in taken], most, self.granted[0].expires_at
+                tx, [one for one, _, _ in taken], [amount for _, amount, _ in taken], most, self.expires_at
             )
             assert touched == len(taken), "a counter changed under its lock"
             store.add_reservations(tx, self.granted)
@@ -249,12 +274,21 @@ class Group:
         if levels:
             noted = [(changed[key], level) for key, found in levels.items() for level in found]
             self.notices = store.add_notices(self.tx, noted, self.now)
+            self._post(noted)
         rows = [
             (changed[key], self.exceeded[key].exceeded_at if key in self.exceeded else None, max(levels.get(key, [0])))
             for key in {*levels, *self.exceeded}
         ]
         if rows:
             store.note_counters(self.tx, rows)
+
+    def _post(self, noted: Sequence[tuple[Counter, int]]) -> None:
+        """Mail and webhooks for the thresholds that nobody was told of before, in this transaction."""
+        fresh = {(one.user, one.metric, one.threshold) for one in self.notices}
+        passed = [(one, level) for one, level in noted if (one.user, one.metric, level) in fresh]
+        emails = customer.emails(self.tx, sorted({one.user for one, _ in passed})) if passed else {}
+        notes = [rules.told(one, level, emails.get(one.user)) for one, level in passed]
+        outbox.post(self.app, self.tx, notes, self.now)
 
     def tell(self) -> None:
         """After the commit: the log's lines are of what happened."""

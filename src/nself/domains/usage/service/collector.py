@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from functools import partial
 
 import msgspec
 
@@ -16,17 +16,15 @@ from nself.domains.usage import store
 from nself.domains.usage.errors import NothingDamaged
 from nself.domains.usage.inputs import ShowCollector, SkipDamage
 from nself.domains.usage.model import CollectorStatus, Drained, Problem, Row, Skipped
-from nself.domains.usage.service import buffer, record
+from nself.domains.usage.service import buffer, record, spooled
 from nself.domains.usage.service.buffer import Kept, Reason
-from nself.domains.usage.service.record import Given, Outcome
+from nself.domains.usage.service.record import Given
+from nself.domains.usage.service.spooled import Part
 from nself.spool import beat
 from nself.spool.beat import Beat
 from nself.spool.errors import BufferDamaged, BufferFull
-from nself.spool.segments import Place, Record, Waiting
+from nself.spool.segments import Place, Record, Spool, Waiting
 
-DRAIN_EVENTS = 10_000
-"""Most events of one transaction, where one record has not more."""
-MAX_CHUNKS = 100_000
 LOOK = 10_000
 """Events that are read at once in search of one."""
 
@@ -39,54 +37,20 @@ class Refused(BillingError):
         self.code = reason.code
 
 
-class Chunk(NamedTuple):
-    """What one transaction drains; `end` is the place behind it."""
-
-    source: str
-    events: list[Given]
-    rows: list[tuple[int, Row]]
-    refused: dict[int, BillingError]
-    end: Place
-
-
 def drain(app: App) -> Drained:
     """Count what is on disk, in order, and remove it from there. Any number of collectors may do so at once.
 
     Raises BufferDamaged where a record cannot be read, DatabaseUnavailable.
     """
     total = Drained()
-    if app.spool.idle():
-        return total
-    app.spool.seal()
-    place = _place(app)
-    for _ in range(MAX_CHUNKS):
-        try:
-            found, end = app.spool.read(place, DRAIN_EVENTS)
-        except BufferDamaged:
-            if (moved := _place(app)) == place:
-                raise
-            place = moved
-            continue
-        if found:
-            chunk = _chunk(app, found)
-            place, outcome = _count(app, place, chunk)
-            total = _add(total, chunk, outcome)
-        elif end != place:
-            place = _advance(app, place, end)
-        app.spool.remove_before(place.segment)
-        if not found:
-            break
+    for one in spooled.drained(app, app.spool, partial(_part, app)):
+        total = _add(total, one)
     if total.events:
         log.info("usage_drained", **msgspec.structs.asdict(total))
     return total
 
 
-def _place(app: App) -> Place:
-    with app.db.reading() as tx:
-        return store.spool_place(tx, app.spool.id) or app.spool.first()
-
-
-def _chunk(app: App, records: Sequence[Record]) -> Chunk:
+def _part(app: App, records: Sequence[Record]) -> Part[Drained]:
     """The records of one source at the beginning of `records`. Raises BufferDamaged where the first cannot be read."""
     source, end = "", records[0].end
     events, rows, refused = list[Given](), list[tuple[int, Row]](), dict[int, BillingError]()
@@ -99,7 +63,16 @@ def _chunk(app: App, records: Sequence[Record]) -> Chunk:
         events += given
         rows += [(start + at, row) for at, row in known]
         refused |= {start + at: error for at, error in strange.items()}
-    return Chunk(source, events, rows, refused, end)
+    record.ensure_months(app, rows)
+    now = app.clock()
+
+    def work(tx: Tx) -> Drained:
+        outcome = record.store_rows(tx, events, rows, refused, source, now)
+        duplicate, rejected = len(outcome.duplicates), len(outcome.refused)
+        counted = len(events) - duplicate - rejected
+        return Drained(events=len(events), counted=counted, duplicate=duplicate, rejected=rejected)
+
+    return Part(end, len(events), work)
 
 
 def _readable(records: Sequence[Record]) -> Iterator[tuple[Kept, Place]]:
@@ -112,52 +85,25 @@ def _readable(records: Sequence[Record]) -> Iterator[tuple[Kept, Place]]:
             raise BufferDamaged(segment=one.start.segment, offset=one.start.offset, detail=error) from None
 
 
-def _count(app: App, place: Place, chunk: Chunk) -> tuple[Place, Outcome | None]:
-    """One transaction: the events and the place behind them. Where another collector was faster: where it stands."""
-    spool, now = app.spool.id, app.clock()
-    record.ensure_months(app, chunk.rows)
-
-    def work(tx: Tx) -> tuple[Place, Outcome | None]:
-        stored = store.lock_spool(tx, spool, place)
-        if stored != place:
-            return stored, None
-        outcome = record.store_rows(tx, chunk.events, chunk.rows, chunk.refused, chunk.source, now)
-        store.advance_spool(tx, spool, chunk.end, len(chunk.events), now)
-        return chunk.end, outcome
-
-    return app.db.transact(work)
-
-
-def _add(total: Drained, chunk: Chunk, outcome: Outcome | None) -> Drained:
-    if outcome is None:
-        return total
-    events, duplicate, rejected = len(chunk.events), len(outcome.duplicates), len(outcome.refused)
+def _add(total: Drained, one: Drained) -> Drained:
     return Drained(
-        events=total.events + events,
-        counted=total.counted + events - duplicate - rejected,
-        duplicate=total.duplicate + duplicate,
-        rejected=total.rejected + rejected,
+        events=total.events + one.events,
+        counted=total.counted + one.counted,
+        duplicate=total.duplicate + one.duplicate,
+        rejected=total.rejected + one.rejected,
     )
 
 
-def _advance(app: App, place: Place, end: Place) -> Place:
-    """Past segments in which nothing is left."""
-    spool, now = app.spool.id, app.clock()
-
-    def work(tx: Tx) -> Place:
-        stored = store.lock_spool(tx, spool, place)
-        if stored == place:
-            store.advance_spool(tx, spool, end, 0, now)
-        return end if stored == place else stored
-
-    return app.db.transact(work)
-
-
 def skip(app: App, given: SkipDamage) -> Skipped:
-    """Set unreadable bytes aside and go on behind them; what was in them is noted as rejected.
+    """Set unreadable bytes of the usage buffer aside and go on behind them; what was in them is noted as rejected.
 
     Raises NothingDamaged, MissingParameter where `confirm` comes without the segment that is meant.
     """
+    return skip_damage(app, app.spool, drain, "buffer", given)
+
+
+def skip_damage(app: App, spool: Spool, drain: Callable[[App], object], source: str, given: SkipDamage) -> Skipped:
+    """The same for any spool, which `drain` drains."""
     if given.confirm and given.segment is None:
         raise MissingParameter("segment")
     what = "Everything" if given.segment is None else f"Segment {given.segment}"
@@ -176,9 +122,10 @@ def skip(app: App, given: SkipDamage) -> Skipped:
         None,
     )
     if given.confirm:
-        path, end, events = app.spool.set_aside(place)
-        copy, stood = str(path), _place(app)
-        skipped = app.db.transact(lambda tx: _note_skip(app, tx, stood, end, damage, copy, events or 1))
+        path, end, events = spool.set_aside(place)
+        copy, stood = str(path), spooled.place(app, spool)
+        note = partial(_note_skip, app, spool, source, stood, end, damage, copy, events or 1)
+        skipped = app.db.transact(note)
         result = "set aside" if skipped else "somebody else was faster; nothing was skipped"
     return Skipped(
         segment=place.segment,
@@ -190,15 +137,17 @@ def skip(app: App, given: SkipDamage) -> Skipped:
     )
 
 
-def _note_skip(app: App, tx: Tx, stood: Place, end: Place, damage: BufferDamaged, copy: str, events: int) -> bool:
+def _note_skip(
+    app: App, spool: Spool, source: str, stood: Place, end: Place, damage: BufferDamaged, copy: str, events: int, tx: Tx
+) -> bool:
     """Step: move on, and note what was accepted and can never be counted."""
     now = app.clock()
-    if store.lock_spool(tx, app.spool.id, stood) != stood:
+    if store.lock_spool(tx, spool.id, stood) != stood:
         return False
-    store.advance_spool(tx, app.spool.id, end, 0, now)
+    store.advance_spool(tx, spool.id, end, 0, now)
     texts = [f"event {at} of {events} in {copy}" for at in range(1, events + 1)]
-    store.add_rejected(tx, "buffer", now, texts, [damage.code] * events, [damage.message] * events)
-    store.add_intake(tx, "buffer", events, 0, now)
+    store.add_rejected(tx, source, now, texts, [damage.code] * events, [damage.message] * events)
+    store.add_intake(tx, source, events, 0, now)
     log.error("buffer_skipped", segment=damage.fields["segment"], kept_in=copy, events=events)
     return True
 
@@ -211,7 +160,7 @@ def forget(app: App) -> None:
 
 def holds(app: App, key: str) -> bool:
     """Whether an event with `key` waits on disk."""
-    place = _place(app)
+    place = spooled.place(app, app.spool)
     while True:
         records, end = app.spool.read(place, LOOK)
         if not records:
@@ -224,7 +173,7 @@ def holds(app: App, key: str) -> bool:
 
 def waiting(app: App) -> Waiting:
     """What is on disk and not yet in the database."""
-    return Waiting() if app.spool.idle() else app.spool.waiting(_place(app))
+    return spooled.waiting(app, app.spool)
 
 
 def status(app: App, given: ShowCollector) -> CollectorStatus:

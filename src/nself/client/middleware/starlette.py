@@ -1,0 +1,95 @@
+"""Quotas before an ASGI app: Starlette, FastAPI and any other.
+
+app.add_middleware(QuotaMiddleware, url="http://127.0.0.1:8080", key="nsk_…", user=lambda scope: …, metric="api_calls")
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import anyio
+from anyio import to_thread
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nself.client.middleware.rule import Hold, Refusal, Rule, below_500
+from nself.client.middleware.transport import CONNECTIONS, Gate
+
+
+class QuotaMiddleware:
+    """Pure ASGI; what is not HTTP passes. Options as `Rule`; `user` gets the scope and may be a coroutine function.
+
+    `timeout`: seconds a request of the service may take. `scope["nself.quota"]` is the request's `Hold`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        url: str,
+        key: str,
+        user: Callable[[Scope], Any],
+        metric: str | Callable[[Scope], str],
+        cost: int | Callable[[Scope], int] = 1,
+        mode: Literal["reserve", "check"] = "reserve",
+        fail: Literal["open", "closed"] = "open",
+        timeout: float = 1.0,
+        counts: Callable[[int], bool] = below_500,
+    ) -> None:
+        self.app = app
+        self.rule: Rule[Scope] = Rule(user, metric, cost, mode, fail, counts)
+        self.gate = Gate(url, key, timeout)
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        user = self.rule.user(scope)
+        user = await user if inspect.isawaitable(user) else user
+        if user is None:
+            return await self.app(scope, receive, send)
+        found = await self._run(
+            partial(self.gate.decide, self.rule.mode, str(user), self.rule.metric(scope), self.rule.cost(scope))
+        )
+        if refused := self.rule.refusal(found):
+            return await _answer(refused, send)
+        if not (found and found.reservation):
+            return await self.app(scope, receive, send)
+        return await self._held(Hold(found.reservation), scope, receive, send)
+
+    async def _held(self, hold: Hold, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the app and end the hold by what it answered; an answer that was broken off is a failure."""
+        scope["nself.quota"] = hold
+        status, whole = 500, False
+
+        async def watched(message: Message) -> None:
+            nonlocal status, whole
+            await send(message)
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            elif message["type"] == "http.response.body":
+                whole = not message.get("more_body", False)
+
+        try:
+            await self.app(scope, receive, watched)
+        finally:
+            counted = self.rule.counts(status if whole else 500)
+            with anyio.CancelScope(shield=True):
+                await self._run(
+                    partial(self.gate.end, "commit", hold.reservation, hold.value)
+                    if counted
+                    else partial(self.gate.end, "release", hold.reservation)
+                )
+
+    async def _run(self, work: Callable[[], Any]) -> Any:
+        self._limiter = self._limiter or anyio.CapacityLimiter(CONNECTIONS)
+        return await to_thread.run_sync(work, limiter=self._limiter)
+
+
+async def _answer(refused: Refusal, send: Send) -> None:
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(refused.body)), **refused.headers}
+    encoded = [(name.lower().encode(), text.encode()) for name, text in headers.items()]
+    await send({"type": "http.response.start", "status": refused.status, "headers": encoded})
+    await send({"type": "http.response.body", "body": refused.body})

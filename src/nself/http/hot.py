@@ -1,0 +1,197 @@
+"""Routes for many small requests: bare ASGI, or past it (protocol.py), and one piece of work for all that wait together.
+
+A framework's frame costs more than the work (performance.md, section C). There is no timer: whatever came in while the
+last piece of work was under way goes into the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
+from typing import Generic, NamedTuple, TypeVar
+
+from anyio import to_thread
+from starlette.types import Message, Receive, Scope, Send
+
+from nself import log
+from nself.app import App
+from nself.domains.api_key import service as api_key
+from nself.http import answer
+
+T = TypeVar("T")
+R = TypeVar("R")
+Headers = Iterable[tuple[bytes, bytes]]
+"""Names in lower case."""
+
+
+class Reply(NamedTuple):
+    """An answer in JSON; `headers` beside those that every answer has."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def head(self) -> list[tuple[bytes, bytes]]:
+        """All headers, with an id of the request."""
+        return [
+            (b"request-id", answer.new_request_id().encode()),
+            (b"content-length", str(len(self.body)).encode()),
+            (b"content-type", b"application/json"),
+            *self.headers,
+        ]
+
+
+Told = Callable[[Reply | Exception], None]
+
+
+class Hot:
+    """The ASGI application of one such route. `scope` is what its callers' keys must be allowed."""
+
+    scope: str
+
+    def __init__(self, app: App, path: str) -> None:
+        self.app, self.path = app, path
+
+    def begin(self, body: bytes, headers: Headers, told: Told) -> None:
+        """Have a request of an allowed caller answered: `told` is called in the event loop. Raises what is wrong with it."""
+        raise NotImplementedError
+
+    @cached_property
+    def max_body(self) -> int:
+        return self.app.settings.bytes("API_MAX_BODY")
+
+    def place(self, header: str | None) -> api_key.Place | None:
+        """Where a proof of `header` is remembered, once the database was opened. Raises Unauthorized."""
+        return api_key.place(self.app, header) if "db" in vars(self.app) else None
+
+    def allowed(self, place: api_key.Place | None) -> bool:
+        """Whether the caller was proven a moment ago. Raises InsufficientPermissions."""
+        return place is not None and api_key.remembered_at(place, self.scope) is not None
+
+    async def allow(self, header: str | None) -> None:
+        """Raises Unauthorized, InsufficientPermissions; a thread only where the database must be asked."""
+        if not self.allowed(self.place(header)):
+            await to_thread.run_sync(self.prove, header)
+
+    def prove(self, header: str | None) -> None:
+        """Ask the database. Raises Unauthorized, InsufficientPermissions, DatabaseUnavailable."""
+        api_key.allow(self.app, header, self.scope)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            body = await _body(receive, self.max_body)
+            await self.allow(authorization(scope["headers"]))
+            future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+            self.begin(body, scope["headers"], partial(resolve, future))
+            found = await future
+            status, head, text = found.status, found.head(), found.body
+        except Exception as error:  # the boundary: nothing may leave without an answer
+            response = answer.failure(error, answer.new_request_id())
+            status, head, text = response.status_code, response.raw_headers, bytes(response.body)
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.body", "body": text})
+
+
+class Waiting(Generic[T, R]):
+    """One request's part of the work and who waits for what becomes of it."""
+
+    __slots__ = ("done", "item")
+
+    def __init__(self, item: T, done: Callable[[R | Exception], None]) -> None:
+        self.item, self.done = item, done
+
+
+class Coalescer(Generic[T, R]):
+    """`work` gets up to `most` units of what waits, at least one item, in a thread; it answers each item in their order.
+
+    What it raises is told to all where it was foreseen; else the items are tried each by itself, so that only its sender fails.
+    """
+
+    def __init__(
+        self, work: Callable[[list[T]], list[R | Exception]], *, at_once: int, most: int, units: Callable[[T], int]
+    ) -> None:
+        """`at_once`: pieces of work under way; while one waits for the disk the next is prepared."""
+        self.work, self.at_once, self.most, self.units = work, at_once, most, units
+        self.queue: list[Waiting[T, R]] = []
+        self.wake = asyncio.Event()
+        self.workers: list[asyncio.Task[None]] = []
+
+    def submit(self, item: T, done: Callable[[R | Exception], None]) -> None:
+        """`done` is called in the event loop with what became of `item`, or why nothing did."""
+        if not self.workers:
+            self.workers = [asyncio.create_task(self._run()) for _ in range(self.at_once)]
+        self.queue.append(Waiting(item, done))
+        self.wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self.wake.wait()
+            group = self._take()
+            if group:
+                await to_thread.run_sync(self._work, group, asyncio.get_running_loop())
+
+    def _take(self) -> list[Waiting[T, R]]:
+        count, size = 0, 0
+        for waiting in self.queue:
+            units = self.units(waiting.item)
+            if count and size + units > self.most:
+                break
+            count, size = count + 1, size + units
+        group, self.queue = self.queue[:count], self.queue[count:]
+        if not self.queue:
+            self.wake.clear()
+        return group
+
+    def _work(self, group: list[Waiting[T, R]], loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            found = self.work([waiting.item for waiting in group])
+        except Exception as error:
+            known = answer.foreseen(error)
+            if not known and len(group) > 1:
+                log.failure("group_split", requests=len(group))
+                for waiting in group:
+                    self._work([waiting], loop)
+                return
+            found = [known or error] * len(group)
+        loop.call_soon_threadsafe(_settle, list(zip(group, found, strict=True)))
+
+
+def _settle(settled: list[tuple[Waiting[T, R], R | Exception]]) -> None:
+    for waiting, result in settled:
+        try:
+            waiting.done(result)
+        except Exception:  # one answer that cannot be given must not keep the others
+            log.failure("answer_failed")
+
+
+def resolve(future: asyncio.Future[R], result: R | Exception) -> None:
+    if future.done():
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+
+
+def authorization(headers: Headers) -> str | None:
+    """The value of the last header of that name."""
+    found = None
+    for name, value in headers:
+        if name == b"authorization":
+            found = value
+    return found.decode("latin-1") or None if found else None
+
+
+async def _body(receive: Receive, limit: int) -> bytes:
+    parts, size, more = list[bytes](), 0, True
+    while more:
+        message: Message = await receive()
+        if message["type"] == "http.disconnect":
+            raise answer.NotJson(detail="the sender went away in the middle of the body")
+        part = message.get("body", b"")
+        size, more = size + len(part), message.get("more_body", False)
+        if size > limit:
+            raise answer.BodyTooLarge(limit=limit)
+        parts.append(part)
+    return b"".join(parts)

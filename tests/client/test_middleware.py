@@ -1,0 +1,266 @@
+"""The middleware against the service itself: FastAPI and Django, sync and async; what they count, refuse and let through."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "django_site")
+
+import django
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
+from django.test import override_settings
+
+from metering import METRICS, app_on, database_on, people
+from nself.app import App
+from nself.client.middleware import transport
+from nself.client.middleware.starlette import QuotaMiddleware
+from nself.client.middleware.transport import Gate
+from nself.domains.quota.inputs import SetQuota
+from nself.domains.quota.service import limits
+from nself.domains.quota.service.ask import states
+from ports import free_port
+from serving import Service, new_key, serving, until
+
+django.setup()
+Send = Callable[..., httpx.Response]
+
+
+@pytest.fixture(scope="module")
+def app(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    folder = tmp_path_factory.mktemp("middleware") / "project"
+    with database_on(server, template) as conninfo, app_on(folder, conninfo, metrics=METRICS) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def service(app: App) -> Iterator[Service]:
+    with serving(app.project.root, app.db.conninfo) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def key(app: App) -> str:
+    return new_key(app, "quota")
+
+
+def url(service: Service) -> str:
+    return f"http://127.0.0.1:{service.port}"
+
+
+def limited(app: App, most: int) -> str:
+    (user,) = people(app)
+    limits.set_quota(app, SetQuota(user=user, metric="calls", limit=most))
+    return user
+
+
+def figures(app: App, user: str) -> tuple[int, int]:
+    (found,) = states(app, user, "calls", 0, "look")
+    return found.used, found.held
+
+
+def fastapi_site(**options: Any) -> FastAPI:
+    site = FastAPI()
+
+    @site.get("/ok")
+    async def ok() -> dict[str, bool]:
+        return {"ok": True}
+
+    @site.get("/status/{status}")
+    async def status(status: int) -> JSONResponse:
+        return JSONResponse({}, status)
+
+    @site.get("/raise")
+    async def broken() -> None:
+        raise ValueError("broken")
+
+    @site.get("/cost/{value}")
+    async def cost(value: int, request: Request) -> dict[str, bool]:
+        request.scope["nself.quota"].value = value
+        return {"ok": True}
+
+    @site.get("/stream")
+    async def stream() -> StreamingResponse:
+        async def parts() -> Any:
+            yield b"a"
+            raise ValueError("broken off")
+
+        return StreamingResponse(parts())
+
+    options = {"user": of_header, "metric": "calls", **options}
+    site.add_middleware(QuotaMiddleware, **options)
+    return site
+
+
+def of_header(scope: Any) -> str | None:
+    found = dict(scope["headers"]).get(b"x-user")
+    return found.decode() if found else None
+
+
+def asgi(site: Any) -> Send:
+    """Ask an ASGI app in this process."""
+
+    def send(path: str, user: str | None = None, **headers: str) -> httpx.Response:
+        async def run() -> httpx.Response:
+            carrier = httpx.ASGITransport(site, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=carrier, base_url="http://site") as client:
+                return await client.get(path, headers=headers | ({"X-User": user} if user else {}))
+
+        return asyncio.run(run())
+
+    return send
+
+
+def wsgi(site: Any) -> Send:
+    def send(path: str, user: str | None = None) -> httpx.Response:
+        with httpx.Client(
+            transport=httpx.WSGITransport(site, raise_app_exceptions=False), base_url="http://site"
+        ) as client:
+            return client.get(path, headers={"X-User": user} if user else {})
+
+    return send
+
+
+@pytest.fixture(params=["fastapi", "django wsgi", "django asgi"])
+def site(request: pytest.FixtureRequest) -> Iterator[Callable[..., Send]]:
+    """Makes a site of each kind: `site(url=, key=, …)`."""
+    overrides: list[Any] = []
+
+    def make(**options: Any) -> Send:
+        if request.param == "fastapi":
+            return asgi(fastapi_site(**options))
+        names = {name.upper(): value for name, value in options.items()}
+        override = override_settings(NSELF_QUOTA={"USER": "django_site.of_header", "METRIC": "calls", **names})
+        override.enable()
+        overrides.append(override)
+        return asgi(ASGIHandler()) if request.param == "django asgi" else wsgi(WSGIHandler())
+
+    yield make
+    for override in overrides:
+        override.disable()
+
+
+def test_what_is_answered_counts_and_what_fails_does_not(
+    app: App, service: Service, key: str, site: Callable[..., Send]
+) -> None:
+    user, send = limited(app, 4), site(url=url(service), key=key)
+    assert send("/ok", user).json() == {"ok": True}
+    assert send("/status/404", user).status_code == 404
+    assert send("/status/503", user).status_code == 503
+    assert send("/raise", user).status_code == 500
+    assert figures(app, user) == (2, 0)
+    assert send("/ok").status_code == 200  # nobody's
+    assert send("/ok", user).status_code == send("/ok", user).status_code == 200
+    refused = send("/ok", user)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["type"]) == (429, "quota_exceeded", "rate_limit_error")
+    assert (error["metric"], error["limit"], error["used"], error["remaining"]) == ("calls", 4, 4, 0)
+    assert error["message"] == "Quota exceeded: 4 of 4 calls are used"
+    assert 1 <= int(refused.headers["retry-after"]) <= 3600
+    assert (refused.headers["x-ratelimit-limit"], refused.headers["x-ratelimit-remaining"]) == ("4", "0")
+    assert int(refused.headers["x-ratelimit-reset"]) > time.time()
+    assert refused.headers["content-type"] == "application/json"
+    assert figures(app, user) == (4, 0)
+
+
+def test_cost_and_what_counts_are_chosen(app: App, service: Service, key: str, site: Callable[..., Send]) -> None:
+    user = limited(app, 100)
+    send = site(url=url(service), key=key, cost=lambda request: 7, counts=lambda status: status == 200)
+    assert send("/ok", user).status_code == 200
+    assert send("/status/404", user).status_code == 404
+    assert figures(app, user) == (7, 0)
+    assert send("/cost/3", user).status_code == 200  # known only afterwards
+    assert figures(app, user) == (10, 0)
+
+
+def test_a_check_takes_nothing(app: App, service: Service, key: str, site: Callable[..., Send]) -> None:
+    user, none = limited(app, 1), limited(app, 0)
+    send = site(url=url(service), key=key, mode="check")
+    assert [send("/ok", one).status_code for one in (user, user, none)] == [200, 200, 429]
+    assert figures(app, user) == (0, 0)
+
+
+@pytest.mark.parametrize("fail", ["open", "closed"])
+def test_a_service_that_is_away_by_the_fail_mode(key: str, site: Callable[..., Send], fail: str) -> None:
+    send = site(url=f"http://127.0.0.1:{free_port()}", key=key, fail=fail, timeout=0.5)
+    answer = send("/ok", "anybody")
+    if fail == "open":
+        assert answer.json() == {"ok": True}
+    else:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "quota_undecided")
+        assert answer.headers["retry-after"]
+
+
+def test_who_cannot_be_decided_about_is_told_in_the_log(
+    service: Service, key: str, site: Callable[..., Send], caplog: pytest.LogCaptureFixture
+) -> None:
+    send = site(url=url(service), key=key, fail="closed")
+    assert send("/ok", "a stranger").status_code == 503
+    assert "no_such_user" in caplog.text
+
+
+def test_a_service_that_does_not_answer_in_time(key: str, site: Callable[..., Send]) -> None:
+    import socket
+
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        send = site(url=f"http://127.0.0.1:{silent.getsockname()[1]}", key=key, timeout=0.3)
+        began = time.monotonic()
+        assert send("/ok", "anybody").status_code == 200
+        assert time.monotonic() - began < 5
+
+
+def test_an_answer_that_is_broken_off_is_given_back(app: App, service: Service, key: str) -> None:
+    user = limited(app, 10)
+    asgi(fastapi_site(url=url(service), key=key))("/stream", user)
+    assert figures(app, user) == (0, 0)
+
+
+def test_an_end_is_told_again_until_it_is_heard(
+    app: App, service: Service, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "PAUSE", 0.05)
+    user = limited(app, 10)
+    gate = Gate(url(service), key, 2.0)
+    made = [gate.decide("reserve", user, "calls", 1) for _ in range(3)]
+    service.kill()
+    for one, what in zip(made, ("commit", "commit", "release"), strict=True):
+        assert one and one.reservation
+        gate.end(what, one.reservation)
+    assert figures(app, user) == (0, 3)
+    service.start()
+    until(lambda: figures(app, user) == (2, 0))
+
+
+def test_many_at_once_never_pass_the_limit(app: App, service: Service, key: str) -> None:
+    user = limited(app, 20)
+    inner = fastapi_site(url=url(service), key=key, timeout=20)
+
+    async def run() -> list[int]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(inner), base_url="http://site") as client:
+            found = await asyncio.gather(*(client.get("/ok", headers={"X-User": user}) for _ in range(60)))
+        return [one.status_code for one in found]
+
+    codes = asyncio.run(run())
+    assert (codes.count(200), codes.count(429)) == (20, 40)
+    assert figures(app, user) == (20, 0)
+
+
+def test_options_that_make_no_sense_are_told_at_the_start() -> None:
+    with pytest.raises(ValueError, match="fail is open or closed"):
+        QuotaMiddleware(lambda *_: None, url="http://x", key="k", user=of_header, metric="m", fail="shut")  # type: ignore[arg-type]
+    from django.core.exceptions import ImproperlyConfigured
+
+    for wrong in ({}, {"URL": "http://x", "KEY": "k"}, {"URL": "u", "KEY": "k", "METRIC": "m", "COLOUR": "red"}):
+        with override_settings(NSELF_QUOTA=wrong), pytest.raises(ImproperlyConfigured, match="NSELF_QUOTA"):
+            WSGIHandler()
