@@ -15,6 +15,7 @@ import pytest
 from nself.core.project import Project
 from nself.domains.sandbox import rules
 from nself.process.table import DEFAULT
+from nself.spool.segments import Spool
 from ports import free_port
 from stripe_openapi import validate_traffic
 
@@ -112,8 +113,10 @@ def test_what_waits_in_the_buffer_is_forgotten_and_never_counted(project: Whole)
         DATABASE_URL=f"postgresql://nobody@127.0.0.1:{free_port()}/none",
     )  # fmt: skip
     assert any(path.stat().st_size for path in spool.glob("*.seg"))
+    journal = Spool(Project(project.root).journal)
+    journal.append(b"unreadable: it would stay", 1, 0, 10)
     project.run(*RESET)
-    assert not any(path.stat().st_size for path in spool.glob("*.seg"))
+    assert not any(path.stat().st_size for path in spool.glob("*.seg")) and journal.idle()
     assert picture(project)["quota"][0][2] == rules.GUIDE_NOW["api_calls"]
 
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, cast
 from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 
+from nself.core.clock import monotonic
+
 logger = logging.getLogger("nself.client")
 CONNECTIONS = 32
 MOST_OPEN = 10_000
@@ -72,7 +74,7 @@ class Gate:
     def end(self, what: str, reservation: str, value: int | None = None) -> None:
         """Commit or release; where that fails it is told again in the background, for an hour, as long as the process lives."""
         body = {"reservation": reservation} | ({} if value is None else {"value": value})
-        end = End(what, body, time.monotonic() + GIVE_UP)
+        end = End(what, body, monotonic() + GIVE_UP)
         if self._told(end):
             return
         with self._lock:
@@ -104,7 +106,7 @@ class Gate:
                     return
                 end = self._open[0]
             done = self._told(end)
-            if not done and time.monotonic() > end.until:
+            if not done and monotonic() > end.until:
                 logger.error("quota %s is lost: the service was away for an hour: %s", end.what, end.body)
                 done = True
             pause = 0.0 if done else min(LONGEST_PAUSE, max(PAUSE, pause * 2))

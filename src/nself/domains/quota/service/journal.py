@@ -213,6 +213,12 @@ def status(app: App, given: ShowJournal) -> JournalStatus:
     )
 
 
+def forget(app: App) -> None:
+    """What waits is gone: for a sandbox that begins anew. Raises BufferUnwritable."""
+    if app.project.journal.is_dir():
+        app.journal.forget()
+
+
 def skip(app: App, given: SkipJournal) -> Skipped:
     """Set unreadable bytes of the journal aside and go on behind them. Raises NothingDamaged, MissingParameter."""
     damage = SkipDamage(segment=given.segment, confirm=given.confirm)

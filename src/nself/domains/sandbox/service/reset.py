@@ -19,6 +19,7 @@ from nself.domains.connection.service import mirror
 from nself.domains.customer import service as customer
 from nself.domains.database import service as database
 from nself.domains.quota.inputs import SetQuota
+from nself.domains.quota.service import journal
 from nself.domains.quota.service import limits as quota
 from nself.domains.sandbox import rules, store
 from nself.domains.sandbox.inputs import ResetSandbox
@@ -69,6 +70,7 @@ def _reset(app: App, given: ResetSandbox) -> ResetDone:
     stack.stop(app, StopServices(services=["billing"]))
     _sandbox_runs(app)
     collector.forget(app)
+    journal.forget(app)
     emptied = database.empty(app, KEPT_TABLES)
     store.admin(app.settings.integer("STRIPE_MOCK_PORT"), "POST", "reset", {})
     loaded = _load_guide(app) if guide else {}
