@@ -136,6 +136,8 @@ class Model:
 
     def held(self, mine: list[Event], start: datetime, end: datetime) -> dict[Any, int]:
         """region -> value x seconds: between two moments at which something changes the latest value holds."""
+        if end <= start:
+            return {}
         moments = sorted({second(start), second(end), *(second(one.at) for one in mine if start <= one.at < end)})
         found: dict[Any, int] = {}
         for begin, after in pairwise(moments):
