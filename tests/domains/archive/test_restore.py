@@ -13,7 +13,7 @@ from history import answers, archive_all, bring_back, event, kept, populate, raw
 
 from metering import METRICS, app_on, fresh, law, people, status
 from nself.app import App
-from nself.bucket.errors import ObjectDamaged, ObjectMissing
+from nself.bucket.errors import BucketNotSet, ObjectDamaged, ObjectMissing
 from nself.core.clock import Clock
 from nself.core.errors import InvalidParameter
 from nself.domains.archive.model import NothingArchived, PeriodClosed
@@ -181,6 +181,19 @@ def test_a_database_made_anew_takes_archives_by_their_owners_name(
             assert answers(anew, users) == before
             law(anew)
         connection.execute(f"drop database {name} with (force)".encode())
+
+
+def test_without_an_archive_a_look_says_so_and_a_restore_is_refused(app: App, open_app: Any) -> None:
+    (user,) = people(app)
+    looked = bring_back(app, user=user, date=DAY, execute=False)
+    assert looked.result == "nothing is archived" and looked.notes[0] == f"Nothing of {DAY} is in the archive"
+    with pytest.raises(NothingArchived):
+        bring_back(app, user=user, date=DAY)
+    without = open_app(ARCHIVE_S3_BUCKET="")
+    looked = bring_back(without, user=user, date=DAY, execute=False)
+    assert looked.result == "nothing is archived" and "nself env set ARCHIVE_S3_BUCKET" in looked.notes[1]
+    with pytest.raises(BucketNotSet):
+        bring_back(without, user=user, date=DAY)
 
 
 def one(found: dict[str, bytes], end: str) -> str:

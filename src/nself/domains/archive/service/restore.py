@@ -12,7 +12,9 @@ from typing import NamedTuple
 from nself import log
 from nself.app import App
 from nself.bucket import parquet
+from nself.bucket.errors import BucketNotSet
 from nself.core import period
+from nself.core.errors import BillingError
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.domains.archive import rules, store
@@ -78,12 +80,22 @@ def restore(app: App, given: RestoreUsage) -> Restored:
     span = rules.given_day(given.date, given.month, app.timezone)
     if given.user:
         customer.require_user(app, given.user)
-    found = _archives(app, given, span)
+    try:
+        found = _archives(app, given, span)
+    except (BucketNotSet, NothingArchived) as error:
+        if given.execute:
+            raise
+        return _result(given, span, [], Tally(), Seen(Tally(), Counter(), _hints(error)))
     seen = _look(app, found, given.user, span)
     if seen.closed and given.execute and not given.closed:
         raise PeriodClosed(events=seen.closed.total(), months=", ".join(sorted(seen.closed)))
     tally = _bring_back(app, found, given, span) if given.execute else seen.tally
     return _result(given, span, found, tally, seen)
+
+
+def _hints(error: BillingError) -> list[str]:
+    """Looking is no failure where there is nothing to be found."""
+    return [error.message, *(f"try: {hint}" for hint in error.hint)]
 
 
 def _archives(app: App, given: RestoreUsage, span: Period) -> list[Found]:
@@ -244,7 +256,7 @@ def _result(given: RestoreUsage, span: Period, found: Sequence[Found], tally: Ta
         notes.append(f"nothing was done; to do it: {_again(given, bool(seen.closed))}")
     words = "restored" if given.execute else "would be restored"
     return Restored(
-        result=words if todo else "nothing is missing",
+        result="nothing is archived" if not found else words if todo else "nothing is missing",
         start=span.start,
         end=span.end,
         archives=len(found),
