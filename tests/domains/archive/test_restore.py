@@ -16,7 +16,7 @@ from nself.app import App
 from nself.bucket.errors import BucketNotSet, ObjectDamaged, ObjectMissing
 from nself.core.clock import Clock
 from nself.core.errors import InvalidParameter
-from nself.domains.archive.model import NothingArchived, PeriodClosed
+from nself.domains.archive.model import MonthsInvoiced, NothingArchived
 from nself.domains.archive.service import files, restore
 from nself.domains.customer.model import NoSuchUser
 from nself.domains.invoice.service import assess
@@ -117,12 +117,12 @@ def test_lost_usage_of_a_month_that_was_invoiced_needs_a_word(
             """ '{"model": "flat", "currency": "usd", "tiers": [{"amount": "0.01"}]}', 0, 5, 'x')""",
             {"start": start},
         )
-        assert assess.months_of(older, tx, users[0]) == {start}
-    assert bring_back(older, month="2025-11", execute=False).of_closed_months == 40
-    with pytest.raises(PeriodClosed, match=r"40 of the missing events lie in months that were invoiced \(2025-11\)"):
+        assert [one.start for one in assess.invoiced_periods(older, tx, users[0])] == [start]
+    assert bring_back(older, month="2025-11", execute=False).of_invoiced_months == 40
+    with pytest.raises(MonthsInvoiced, match=r"40 of the missing events lie in months that were invoiced \(2025-11\)"):
         bring_back(older, month="2025-11")
     assert len(raw(older)) == 120
-    assert bring_back(older, month="2025-11", closed=True).counted == 120
+    assert bring_back(older, month="2025-11", invoiced=True).counted == 120
 
 
 def test_events_of_strangers_and_reused_keys_are_left_out(app: App, older: App) -> None:
