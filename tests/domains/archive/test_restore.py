@@ -35,7 +35,7 @@ def test_a_users_day_comes_back_and_is_counted_once(app: App) -> None:
     archive_all(app)
     planned = bring_back(app, user=users[0], date=DAY, execute=False)
     assert (planned.result, planned.events, planned.put_back) == ("would be restored", len(wanted), len(wanted))
-    assert f"--date {DAY} --execute" in planned.remarks()[0] and raw(app) == []
+    assert f"--date {DAY} --execute" in planned.notes[0] and raw(app) == []
     done = bring_back(app, user=users[0], date=DAY)
     assert (done.result, done.present, done.put_back, done.counted) == ("restored", 0, len(wanted), 0)
     assert raw(app) == wanted and answers(app, users) == before

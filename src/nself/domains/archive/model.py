@@ -162,9 +162,6 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     notes: list[str]
 
-    def remarks(self) -> list[str]:
-        return self.notes
-
 
 class Rows(list[Any]):
     """Rows to print, and what is to be said of them on stderr."""
