@@ -166,7 +166,7 @@ def test_a_month_whose_events_and_rollups_differ_is_refused(app: App) -> None:
     )
     found = archive_all(app)
     assert [row.action for row in found] == ["refused"]
-    assert found[0].note == "119 events are stored and 120 were counted: nself billing usage status"
+    assert found[0].note == "119 events are stored and 120 were counted or taken out: nself billing usage status"
     sql(
         app,
         "update billing_usage_rollups set events = events - 1, total = total - %s where hour = '2025-11-01' and user_id = %s returning 1",
