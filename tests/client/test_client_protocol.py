@@ -20,7 +20,7 @@ from nself.client.model import MAX_NAME, MAX_VALUE
 from nself.client.protocol import Answer, Later, Refused, Request, Settled
 from nself.client.segments import Queue
 from nself.core.clock import monotonic
-from nself.domains.usage import model as usage
+from nself.domains.usage import errors as usage
 from serving import until
 
 USAGE = Request(protocol.USAGE, b"[]")

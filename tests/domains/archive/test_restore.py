@@ -16,7 +16,7 @@ from nself.app import App
 from nself.bucket.errors import BucketNotSet, ObjectDamaged, ObjectMissing
 from nself.core.clock import Clock
 from nself.core.errors import InvalidParameter
-from nself.domains.archive.model import NothingArchived, PeriodClosed
+from nself.domains.archive.model import MonthsInvoiced, NothingArchived
 from nself.domains.archive.service import files, restore
 from nself.domains.customer.model import NoSuchUser
 from nself.domains.invoice.service import assess
@@ -35,7 +35,7 @@ def test_a_users_day_comes_back_and_is_counted_once(app: App) -> None:
     archive_all(app)
     planned = bring_back(app, user=users[0], date=DAY, execute=False)
     assert (planned.result, planned.events, planned.put_back) == ("would be restored", len(wanted), len(wanted))
-    assert f"--date {DAY} --execute" in planned.remarks()[0] and raw(app) == []
+    assert f"--date {DAY} --execute" in planned.notes[0] and raw(app) == []
     done = bring_back(app, user=users[0], date=DAY)
     assert (done.result, done.present, done.put_back, done.counted) == ("restored", 0, len(wanted), 0)
     assert raw(app) == wanted and answers(app, users) == before
@@ -117,12 +117,12 @@ def test_lost_usage_of_a_month_that_was_invoiced_needs_a_word(
             """ '{"model": "flat", "currency": "usd", "tiers": [{"amount": "0.01"}]}', 0, 5, 'x')""",
             {"start": start},
         )
-        assert assess.months_of(older, tx, users[0]) == {start}
-    assert bring_back(older, month="2025-11", execute=False).of_closed_months == 40
-    with pytest.raises(PeriodClosed, match=r"40 of the missing events lie in months that were invoiced \(2025-11\)"):
+        assert [one.start for one in assess.invoiced_periods(older, tx, users[0])] == [start]
+    assert bring_back(older, month="2025-11", execute=False).of_invoiced_months == 40
+    with pytest.raises(MonthsInvoiced, match=r"40 of the missing events lie in months that were invoiced \(2025-11\)"):
         bring_back(older, month="2025-11")
     assert len(raw(older)) == 120
-    assert bring_back(older, month="2025-11", closed=True).counted == 120
+    assert bring_back(older, month="2025-11", invoiced=True).counted == 120
 
 
 def test_events_of_strangers_and_reused_keys_are_left_out(app: App, older: App) -> None:

@@ -13,6 +13,7 @@ from nself.app import App
 from nself.bucket import errors
 from nself.core.errors import BillingError
 from nself.domains.archive.model import ArchiveDiffers
+from nself.domains.archive.service import files
 from object_store import Answer, Gate, Request, Store, moto
 from serving import free_port
 
@@ -92,9 +93,11 @@ def test_a_store_that_fails_once_is_asked_again(app: App, gate: Gate, method: st
     assert [row.action for row in archive_all(app)] == ["archived"] and failed
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_a_store_without_room(app: App, gate: Gate, number: int) -> None:
-    """For the object, and for the manifest."""
+@pytest.mark.parametrize("number", [1, 2, 4, 6, 7])
+def test_a_store_without_room(app: App, gate: Gate, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For an object, while PostgreSQL still sends the next ones, and for the manifest."""
+    monkeypatch.setattr(files, "PIECE_ROWS", 20)
+    monkeypatch.setattr(files, "CHUNK_ROWS", 7)
     puts: list[Request] = []
 
     def full(request: Request) -> Answer | None:

@@ -19,7 +19,7 @@ from nself.domains.quota.service import journal, limits
 from nself.domains.quota.service.ask import states
 from nself.domains.quota.service.decide import Answer, decide, new_id
 from nself.domains.quota.service.journal import Settled, decide_or_fail
-from nself.domains.usage.model import NothingDamaged
+from nself.domains.usage.errors import NothingDamaged
 from nself.spool import segments
 from nself.spool.errors import BufferDamaged, BufferFull
 

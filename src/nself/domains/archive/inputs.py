@@ -45,10 +45,10 @@ class RestoreUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             description="Take archives of another database, which `usage archives` names: after this one was made anew."
         ),
     ] = None
-    closed: Annotated[
+    invoiced: Annotated[
         bool,
         Meta(
-            description="Count missing events also in months that were invoiced; the next invoice bills the difference."
+            description="Count what was lost also where it is invoiced already: the next invoice bills the difference."
         ),
     ] = False
     execute: Annotated[bool, Meta(description="Do it; else only say what would be done.")] = False

@@ -158,12 +158,9 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     present: int
     put_back: int
     counted: int
-    of_closed_months: int
+    of_invoiced_months: int
     refused: int
     notes: list[str]
-
-    def remarks(self) -> list[str]:
-        return self.notes
 
 
 class Rows(list[Any]):
@@ -217,7 +214,7 @@ class NothingArchived(NotFound):
     hints = ("nself billing usage archives",)
 
 
-class PeriodClosed(Conflict):
-    code, guide = "period_closed", "2.4"
-    text = "{events} of the missing events lie in months that were invoiced ({months}); nothing was restored. With --closed they are counted, and the next invoice bills the difference"
+class MonthsInvoiced(Conflict):
+    code, guide = "months_invoiced", "2.4"
+    text = "{events} of the missing events lie in months that were invoiced ({months}); nothing was restored. With --invoiced they are counted, and the next invoice bills the difference"
     hints = ("nself billing usage archives",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
@@ -57,8 +57,8 @@ def metered(tx: Tx, span: Period) -> list[Metered]:
     return [Metered(metric=one.metric, events=one.events, total=one.total) for one in found]
 
 
-def export(tx: Tx, span: Period, rows: int) -> Iterator[bytes]:
-    """Lines of COLUMNS, as many as `rows` at once."""
+def export(tx: Tx, span: Period, rows: int) -> Generator[bytes]:
+    """Lines of COLUMNS, as many as `rows` at once; to be closed, since the connection is taken until the end."""
     with tx.connection.cursor() as cursor, cursor.copy(SQL["export"], {"start": span.start, "end": span.end}) as copy:
         lines = iter(copy)
         while block := b"".join(islice(lines, rows)):

@@ -68,4 +68,4 @@ class ImportDiffers(Conflict):
 class EventsArchived(Conflict):
     code, guide, param = "usage_archived", "2.4", "key"
     text = "Raw events of {month} are in the archive, and this needs them; nothing was changed"
-    hints = ("nself billing usage restore --user {user} --date {month}-01",)
+    hints = ("nself billing usage restore --month {month} --execute",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import date
 from typing import Any
 
@@ -43,7 +44,10 @@ def write(app: App, tx: Tx, owner: str, month: date, folder: str) -> tuple[Manif
     Raises KeysMissing, ArchiveDiffers and the bucket's errors; then the folder is no archive.
     """
     span = rules.span(month)
-    pieces = list(_send(app, month, folder, store.export(tx, span, CHUNK_ROWS)))
+    with closing(
+        store.export(tx, span, CHUNK_ROWS)
+    ) as blocks:  # or the transaction waits for the COPY that it would end
+        pieces = list(_send(app, month, folder, blocks))
     for piece in pieces:
         _compare(app, folder, piece)
     manifest = Manifest(

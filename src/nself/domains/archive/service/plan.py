@@ -34,14 +34,15 @@ def partitions(app: App, before: date) -> list[Partition]:
 
 
 def look(app: App, month: date, uninvoiced: bool) -> Look:
-    """`uninvoiced`: overage that is not billed is no reason."""
+    """`uninvoiced`: overage that is not billed is no reason. Nor is what waits to be folded: that is done first."""
     span = rules.span(month)
     with app.db.snapshot() as tx:
         store.without_limit(tx)
         counts = store.month_counts(tx, month, span)
         leaving = store.leaving(tx, span, staying(app, tx, month)) if counts.raw_events else 0
+    folded = counts._replace(counted=counts.counted + counts.pending, pending=0)
     unbilled = _unbilled(app, month) if leaving and not uninvoiced else []
-    return Look(counts, leaving, rules.obstacles(month, counts, unbilled, app.clock(), app.timezone))
+    return Look(counts, leaving, rules.obstacles(month, folded, unbilled, app.clock(), app.timezone))
 
 
 def _unbilled(app: App, month: date) -> list[str]:

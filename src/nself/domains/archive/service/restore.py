@@ -13,13 +13,12 @@ from nself import log
 from nself.app import App
 from nself.bucket import parquet
 from nself.bucket.errors import BucketNotSet
-from nself.core import period
 from nself.core.errors import BillingError
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.domains.archive import rules, store
 from nself.domains.archive.inputs import RestoreUsage
-from nself.domains.archive.model import Event, Manifest, MonthBusy, NothingArchived, PeriodClosed, Restored
+from nself.domains.archive.model import Event, Manifest, MonthBusy, MonthsInvoiced, NothingArchived, Restored
 from nself.domains.archive.service import files
 from nself.domains.customer import service as customer
 from nself.domains.invoice.service import assess
@@ -65,15 +64,15 @@ class Tally(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What looking at all of it found: closed months with their numbers of lost events, and what is to be said."""
+    """What looking at all of it found: invoiced months with their numbers of lost events, and what is to be said."""
 
     tally: Tally
-    closed: Counter[str]
+    invoiced: Counter[str]
     notes: list[str]
 
 
 def restore(app: App, given: RestoreUsage) -> Restored:
-    """Raises InvalidParameter, NoSuchUser, NothingArchived, PeriodClosed, MonthBusy, ObjectDamaged and the bucket's errors.
+    """Raises InvalidParameter, NoSuchUser, NothingArchived, MonthsInvoiced, MonthBusy, ObjectDamaged and the bucket's errors.
 
     A run that is killed is simply run again: what it brought back is found.
     """
@@ -87,8 +86,8 @@ def restore(app: App, given: RestoreUsage) -> Restored:
             raise
         return _result(given, span, [], Tally(), Seen(Tally(), Counter(), _hints(error)))
     seen = _look(app, found, given.user, span)
-    if seen.closed and given.execute and not given.closed:
-        raise PeriodClosed(events=seen.closed.total(), months=", ".join(sorted(seen.closed)))
+    if seen.invoiced and given.execute and not given.invoiced:
+        raise MonthsInvoiced(events=seen.invoiced.total(), months=", ".join(sorted(seen.invoiced)))
     tally = _bring_back(app, found, given, span) if given.execute else seen.tally
     return _result(given, span, found, tally, seen)
 
@@ -162,7 +161,7 @@ def _look(app: App, found: Sequence[Found], user: str | None, span: Period) -> S
         users = _users(app, batch)
         with app.db.reading() as tx:
             sort = _sorted(tx, batch, users)
-            seen.closed.update(_closed(app, tx, sort.lost))
+            seen.invoiced.update(_invoiced(app, tx, sort.lost))
         tally = Tally(
             len(batch), len(sort.present), len(sort.away), len(sort.lost), len(sort.strangers) + len(sort.reused)
         )
@@ -170,14 +169,12 @@ def _look(app: App, found: Sequence[Found], user: str | None, span: Period) -> S
     return seen
 
 
-def _closed(app: App, tx: Tx, lost: Sequence[Event]) -> Iterator[str]:
+def _invoiced(app: App, tx: Tx, lost: Sequence[Event]) -> Iterator[str]:
     """Step: for each lost event of a month that was invoiced to its user, the month."""
     for user, events in groupby(lost, lambda event: str(event["user_id"])):
-        starts = assess.months_of(app, tx, user)
+        periods = assess.invoiced_periods(app, tx, user)
         for event in events:
-            start = period.containing(event["created_at"], "month", app.timezone).start
-            if start in starts:
-                yield assess.month(app, start)
+            yield from (assess.month(app, one.start) for one in periods if one.start <= event["created_at"] < one.end)
 
 
 def _reasons(sort: Sorted) -> list[str]:
@@ -247,13 +244,13 @@ def _event(row: Row) -> UsageEvent:
 
 def _result(given: RestoreUsage, span: Period, found: Sequence[Found], tally: Tally, seen: Seen) -> Restored:
     notes = list(seen.notes)
-    if seen.closed:
+    if seen.invoiced:
         notes.append(
-            f"missing events of {', '.join(sorted(seen.closed))} were invoiced already: the next invoice bills the difference"
+            f"missing events of {', '.join(sorted(seen.invoiced))} were invoiced already: the next invoice bills the difference"
         )
     todo = tally.put_back + tally.counted
     if todo and not given.execute:
-        notes.append(f"nothing was done; to do it: {_again(given, bool(seen.closed))}")
+        notes.append(f"nothing was done; to do it: {_again(given, bool(seen.invoiced))}")
     words = "restored" if given.execute else "would be restored"
     return Restored(
         result="nothing is archived" if not found else words if todo else "nothing is missing",
@@ -264,14 +261,14 @@ def _result(given: RestoreUsage, span: Period, found: Sequence[Found], tally: Ta
         present=tally.present,
         put_back=tally.put_back,
         counted=tally.counted,
-        of_closed_months=seen.closed.total(),
+        of_invoiced_months=seen.invoiced.total(),
         refused=tally.refused,
         notes=notes,
     )
 
 
-def _again(given: RestoreUsage, closed: bool) -> str:
+def _again(given: RestoreUsage, invoiced: bool) -> str:
     words = ["nself billing usage restore"]
     for name, value in (("user", given.user), ("date", given.date), ("month", given.month), ("owner", given.owner)):
         words += [f"--{name} {shlex.quote(value)}"] if value else []
-    return " ".join([*words, *(["--closed"] if closed else []), "--execute"])
+    return " ".join([*words, *(["--invoiced"] if invoiced else []), "--execute"])

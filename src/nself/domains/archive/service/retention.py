@@ -11,6 +11,7 @@ from nself.domains.archive import rules, store
 from nself.domains.archive.inputs import ListArchives
 from nself.domains.archive.model import Archive, ArchivedMonth, Rows, ShownArchive
 from nself.domains.archive.service import archive, files, plan
+from nself.domains.usage.service import aggregate
 
 UTC_ZONE = period.zone("UTC")
 
@@ -24,6 +25,7 @@ def scheduled(app: App) -> str:
     if app.settings.flag("BILLING_USAGE_RETENTION_ARCHIVE"):
         rows = archive.months(app, limit, False)
     else:
+        aggregate.aggregate(app)
         rows = [row for one in plan.partitions(app, limit) if (row := archive.drop_for_good(app, one.month))]
     return "; ".join(_told(row) for row in rows) or f"nothing is older than {rules.name(limit)}"
 
