@@ -26,8 +26,8 @@ from nself.domains.gap import rules
 from nself.domains.gap.inputs import ReconstructUsage
 from nself.domains.gap.model import Entry, EventsGone, NoLogGiven, PeriodInvoiced, Reconstructed
 from nself.domains.gap.service.reconstruct import reconstruct
+from nself.domains.usage.errors import NoSuchFile
 from nself.domains.usage.inputs import AggregateUsage, ImportUsage, RecordUsage, UsageEvent
-from nself.domains.usage.model import NoSuchFile
 from nself.domains.usage.service import aggregate, import_file, record
 from nself.process.paths import log_folder
 
