@@ -18,7 +18,7 @@ from nself.core.errors import BillingError
 from nself.domains.usage.errors import ImportDiffers, UnreadableImport
 from nself.domains.usage.inputs import AggregateUsage, ImportUsage, ShowUsage
 from nself.domains.usage.model import Imported
-from nself.domains.usage.service import aggregate, import_file, show
+from nself.domains.usage.service import aggregate, import_file, measure, show
 
 LINE = '{host} - - [{day:02}/Feb/2026:10:00:{second:02} +0000] "GET /{path} HTTP/1.1" 200 {size} "-" "curl"'
 
@@ -69,8 +69,9 @@ def totals(app: App) -> tuple[Counter[str], Counter[str]]:
     """Lines and bytes by user in May 2015."""
     found = {"api_calls": Counter[str](), "bandwidth": Counter[str]()}
     with app.db.reading() as tx:
-        for one in show.totals(tx, None, None, show.given_period(app, "2015-05")):
-            found[one.metric_type][one.user_id] = int(one.total)
+        span = show.given_period(app, "2015-05")
+        for one in show.figures_of(app, tx, None, span, measure.metrics_of(app, tx, span, None)):
+            found[one.metric][one.user] = one.value
     # A client that was sent nothing has no bandwidth event; the independent reader counts it as zero.
     for user in found["api_calls"]:
         found["bandwidth"].setdefault(user, 0)
