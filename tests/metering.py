@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -71,6 +72,30 @@ def law(app: App) -> Conservation:
     assert found.raw_events + found.archived == counted + found.deduplicated + found.voided and found.balanced, found
     assert sum(reason.events for reason in found.rejected_by_reason) == found.rejected, found
     return found
+
+
+def invoice_month(app: App, user: str, month: str) -> None:
+    """The UTC month, 2026-01, as it is once the overage of `calls` was planned: 1500 of 1000 for 5.00 USD."""
+    start = datetime.fromisoformat(f"{month}-01T00:00Z")
+    given = {
+        "user": user,
+        "operation": f"{user} {month}",
+        "start": start,
+        "end": (start + timedelta(days=32)).replace(day=1),
+    }
+    with app.db.transaction() as tx:
+        tx.connection.execute(
+            "insert into billing_invoice_plans (user_id, period_start, period_end, revision, operation, customer_id, currency,"
+            " total_minor, livemode, planned_at)"
+            " values (%(user)s, %(start)s, %(end)s, 1, %(operation)s, 'cus_1', 'usd', 500, false, now())",
+            given,
+        )
+        tx.connection.execute(
+            "insert into billing_invoice_plan_lines (operation, line, metric_type, period_start, period_end, used, limit_value,"
+            " overage, price, billed_before_minor, amount_minor, description) values (%(operation)s, 'calls', 'calls', %(start)s,"
+            """ %(end)s, 1500, 1000, 500, '{"model": "flat", "currency": "usd", "tiers": [{"amount": "0.01"}]}', 0, 500, 'calls')""",
+            given,
+        )
 
 
 @contextmanager

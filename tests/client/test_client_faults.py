@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from client.conftest import LIMITS, Make
+from client.conftest import Make
 from metering import people
 from nself.app import App
 from nself.client import Client
 from nself.client import client as module
 from serving import Service, serving, until
+from serving_fixtures import LIMITS
 
 SCRIPT = Path(__file__).with_name("sender_process.py")
 FAST = {"linger": 0.005, "batch_events": 20}

@@ -22,9 +22,9 @@ from django.test import override_settings
 
 from metering import METRICS, app_on, database_on, people
 from nself.app import App
-from nself.client.middleware import transport
+from nself.client.middleware import gate as gates
+from nself.client.middleware.gate import Gate
 from nself.client.middleware.starlette import QuotaMiddleware
-from nself.client.middleware.transport import Gate
 from nself.domains.quota.inputs import SetQuota
 from nself.domains.quota.service import limits
 from nself.domains.quota.service.ask import states
@@ -229,7 +229,7 @@ def test_an_answer_that_is_broken_off_is_given_back(app: App, service: Service, 
 def test_an_end_is_told_again_until_it_is_heard(
     app: App, service: Service, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "PAUSE", 0.05)
+    monkeypatch.setattr(gates, "PAUSE", 0.05)
     user = limited(app, 10)
     gate = Gate(url(service), key, 2.0)
     made = [gate.decide("reserve", user, "calls", 1) for _ in range(3)]

@@ -6,33 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from metering import METRICS, app_on, database_on, law
 from nself.app import App
-from serving import Client, Service, new_key, serving
+from serving import Client, Service, new_key
+from serving_fixtures import app, project, service
 
-LIMITS = {"API_MAX_BODY": "1M", "USAGE_MAX_BATCH": "500", "BILLING_DB_POOL_TIMEOUT": "2s"}
-
-
-@pytest.fixture(scope="session")
-def project(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The project that the service serves, seen from the test's own process."""
-    folder = tmp_path_factory.mktemp("http") / "project"
-    with database_on(server, template) as conninfo, app_on(folder, conninfo, metrics=METRICS, **LIMITS) as made:
-        yield made
-
-
-@pytest.fixture(scope="session")
-def service(project: App) -> Iterator[Service]:
-    with serving(project.project.root, project.db.conninfo, **LIMITS) as running:
-        yield running
-        assert "Traceback" not in running.log.read_text(), running.log
-
-
-@pytest.fixture
-def app(project: App) -> Iterator[App]:
-    """At the end of each test the law holds."""
-    yield project
-    law(project)
+__all__ = ["app", "client", "key", "project", "service"]
 
 
 @pytest.fixture(scope="session")

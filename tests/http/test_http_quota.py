@@ -14,8 +14,9 @@ import pytest
 from metering import people
 from nself.app import App
 from nself.db.server import DatabaseUnavailable
+from nself.domains.quota.errors import NoSuchReservation
 from nself.domains.quota.inputs import SetQuota
-from nself.domains.quota.model import Ask, Decision, NoSuchReservation
+from nself.domains.quota.model import Ask, Decision
 from nself.domains.quota.service import limits
 from nself.domains.quota.service.ask import states
 from nself.domains.quota.service.decide import Answer

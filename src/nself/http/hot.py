@@ -7,6 +7,7 @@ last piece of work was under way goes into the next one.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from typing import Generic, NamedTuple, TypeVar
@@ -45,7 +46,7 @@ class Reply(NamedTuple):
 Told = Callable[[Reply | Exception], None]
 
 
-class Hot:
+class Hot(ABC):
     """The ASGI application of one such route. `scope` is what its callers' keys must be allowed."""
 
     scope: str
@@ -53,9 +54,9 @@ class Hot:
     def __init__(self, app: App, path: str) -> None:
         self.app, self.path = app, path
 
+    @abstractmethod
     def begin(self, body: bytes, headers: Headers, told: Told) -> None:
         """Have a request of an allowed caller answered: `told` is called in the event loop. Raises what is wrong with it."""
-        raise NotImplementedError
 
     @cached_property
     def max_body(self) -> int:

@@ -23,8 +23,9 @@ from nself.domains.archive.model import KeysMissing, LockTimeout, MonthBusy
 from nself.domains.archive.service import archive, files, partitions, plan
 from nself.domains.quota.inputs import SetQuota
 from nself.domains.quota.service import limits
-from nself.domains.usage.inputs import CompareUsage
-from nself.domains.usage.service import aggregate, inspect
+from nself.domains.usage.errors import EventsArchived
+from nself.domains.usage.inputs import CompareUsage, ShowUsage
+from nself.domains.usage.service import aggregate, inspect, show
 from object_store import Gate, Request, Store, column
 
 
@@ -318,3 +319,40 @@ def test_db_partition_archives_what_is_older(app: App) -> None:
     assert shown["2025-10"] == shown["2025-11"] == (0, "archived") and shown["2026-04"] == (0, "keep")
     again = partitions.partition(app, given)
     assert {row.action for row in again} == {"keep"} and "nothing to do" in again.remarks()[0]
+
+
+def test_events_of_metrics_that_are_no_sum_of_hours_stay(app: App) -> None:
+    """Distinct values, and what holds over time, are told from events: their figures are the same afterwards."""
+    (app.project.config / "usage-metrics.yml").write_text(
+        """\
+metrics:
+  calls: {unit: request, aggregation: sum, group_by: [region]}
+  people: {unit: person, aggregation: unique, field: account}
+  disk: {unit: byte, aggregation: time_weighted}
+"""
+    )
+    (user,) = people(app)
+    send(
+        app,
+        *(event(user, f"2025-11-0{day}T10:10:00Z", f"calls {day}", 2, region=day % 2) for day in range(1, 9)),
+        *(
+            event(user, f"2025-11-0{day}T10:20:00Z", f"people {day}", 1, "people", account=day % 3)
+            for day in range(1, 9)
+        ),
+        *(event(user, f"2025-11-0{day}T10:30:00Z", f"disk {day}", day, "disk") for day in range(1, 9)),
+    )
+
+    def figures(**more: Any) -> dict[Any, int]:
+        found = show.show(app, ShowUsage(user=user, period="2025-11", **more))
+        return {(one.metric, one.period_start, getattr(one, "group", None)): one.value for one in found}
+
+    before, days, groups = figures(), figures(by="day"), figures(metric="calls", group_by="region")
+    assert before["people", datetime(2025, 11, 1, tzinfo=UTC), None] == 3 and len(groups) == 2
+    (row,) = archive_all(app)
+    assert (row.action, row.note) == ("archived", "16 events stay that answers need one by one")
+    assert (figures(), figures(by="day")) == (before, days)
+    with pytest.raises(EventsArchived, match="2025-11"):
+        figures(metric="calls", group_by="region")
+    assert archive_all(app) == []
+    assert bring_back(app, month="2025-11").put_back == 8
+    assert (figures(), figures(metric="calls", group_by="region")) == (before, groups)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from history import answers, archive_all, bring_back, event, kept, populate, raw, send
 
-from metering import METRICS, app_on, fresh, law, people, status
+from metering import METRICS, app_on, fresh, invoice_month, law, people, status
 from nself.app import App
 from nself.bucket.errors import BucketNotSet, ObjectDamaged, ObjectMissing
 from nself.core.clock import Clock
@@ -19,7 +19,6 @@ from nself.core.errors import InvalidParameter
 from nself.domains.archive.model import MonthsInvoiced, NothingArchived
 from nself.domains.archive.service import files, restore
 from nself.domains.customer.model import NoSuchUser
-from nself.domains.invoice.service import assess
 from nself.domains.usage.service import aggregate
 from object_store import Store
 
@@ -102,22 +101,7 @@ def test_lost_usage_of_a_month_that_was_invoiced_needs_a_word(
     app: App, older: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     users = sorted({row[0] for row in raw(older)})
-    start = raw(older)[0][1].replace(month=11, day=1, hour=0, minute=0, second=0, microsecond=0)
-    with older.db.transaction() as tx:
-        tx.connection.execute(
-            "insert into billing_invoice_plans (user_id, period_start, period_end, revision, operation, customer_id, currency,"
-            " total_minor, livemode, planned_at) values (%(user)s, %(start)s, %(start)s + interval '30 days', 1, 'op', 'cus', 'usd', 5,"
-            " false, now())",
-            {"user": users[0], "start": start},
-        )
-        tx.connection.execute(
-            "insert into billing_invoice_plan_lines (operation, line, metric_type, period_start, period_end, used, limit_value, overage,"
-            " events, price, billed_before_minor, amount_minor, description) values ('op', 'calls', 'calls', %(start)s,"
-            " %(start)s + interval '30 days', 5, 0, 5, 5,"
-            """ '{"model": "flat", "currency": "usd", "tiers": [{"amount": "0.01"}]}', 0, 5, 'x')""",
-            {"start": start},
-        )
-        assert [one.start for one in assess.invoiced_periods(older, tx, users[0])] == [start]
+    invoice_month(older, users[0], "2025-11")
     assert bring_back(older, month="2025-11", execute=False).of_invoiced_months == 40
     with pytest.raises(MonthsInvoiced, match=r"40 of the missing events lie in months that were invoiced \(2025-11\)"):
         bring_back(older, month="2025-11")

@@ -11,10 +11,9 @@ from zoneinfo import ZoneInfo
 
 import click
 import msgspec
-import psycopg
 import pytest
 
-from metering import app_on, people, sample
+from metering import app_on, invoice_month, people, sample
 from nself.app import App
 from nself.cli import tree
 from nself.core.errors import InvalidParameter
@@ -231,12 +230,7 @@ def test_services_refusals_and_rejections_are_told_as_causes(app: App, user: str
 
 def test_a_gap_in_an_invoiced_month_says_so(app: App, user: str, clock: Any) -> None:
     clock.now = BEGIN + 25 * DAY
-    with psycopg.connect(app.db.conninfo, autocommit=True) as link:
-        link.execute(
-            "insert into billing.billing_invoice_plans (user_id, period_start, period_end, revision, operation, customer_id,"
-            " currency, total_minor, livemode, planned_at) values (%s, '2026-01-01Z', '2026-02-01Z', 1, %s, 'cus_1', 'usd', 1, false, now())",
-            (user, user),
-        )
+    invoice_month(app, user, "2026-01")
     assert [one.invoiced for one in gaps(app, user, **JANUARY)] == [True]
 
 

@@ -17,15 +17,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering import app_on, fresh, law, people, sample, steady
+from metering import app_on, fresh, invoice_month, law, people, sample, steady
 from nself import log
 from nself.app import App
 from nself.core.errors import MissingParameter
 from nself.domains.customer.model import NoSuchUser
 from nself.domains.gap import rules
 from nself.domains.gap.inputs import ReconstructUsage
-from nself.domains.gap.model import Entry, EventsGone, NoLogGiven, PeriodInvoiced, Reconstructed
+from nself.domains.gap.model import Entry, EventsGone, NoLogGiven, Reconstructed
 from nself.domains.gap.service.reconstruct import reconstruct
+from nself.domains.repair.model import PeriodInvoiced
 from nself.domains.usage.errors import NoSuchFile
 from nself.domains.usage.inputs import AggregateUsage, ImportUsage, RecordUsage, UsageEvent
 from nself.domains.usage.service import aggregate, import_file, record
@@ -288,18 +289,13 @@ def test_a_period_that_is_invoiced_is_refused_until_it_is_said(app: App, tmp_pat
     (user,) = people(app)
     path = tmp_path / "access.log"
     path.write_text(line(user, 1, None))
-    with psycopg.connect(app.db.conninfo, autocommit=True) as link:
-        link.execute(
-            "insert into billing.billing_invoice_plans (user_id, period_start, period_end, revision, operation, customer_id,"
-            " currency, total_minor, livemode, planned_at) values (%s, '2026-01-01Z', '2026-02-01Z', 1, %s, 'cus_1', 'usd', 1, false, now())",
-            (user, user),
-        )
+    invoice_month(app, user, "2026-01")
     shown = again(app, user, path)
-    assert shown.invoiced and "--allow-invoiced" in shown.result
+    assert shown.invoiced and "--invoiced" in shown.result
     with pytest.raises(PeriodInvoiced):
         again(app, user, path, execute=True)
     assert stored(app, user) == {}
-    assert again(app, user, path, execute=True, allow_invoiced=True, reason="lost").recorded == 1
+    assert again(app, user, path, execute=True, invoiced=True, reason="lost").recorded == 1
     assert not again(app, user, path, execute=True).missing  # nothing is missing: nothing to refuse
 
 

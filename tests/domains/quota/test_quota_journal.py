@@ -13,8 +13,9 @@ from metering import app_on, fresh, law, people
 from nself.app import App
 from nself.db.server import DatabaseUnavailable
 from nself.domains.quota import rules
+from nself.domains.quota.errors import JournalUnsettled, NoSuchReservation
 from nself.domains.quota.inputs import SetQuota, ShowJournal, SkipJournal
-from nself.domains.quota.model import Ask, Decision, JournalUnsettled, NoSuchReservation
+from nself.domains.quota.model import Ask, Decision
 from nself.domains.quota.service import journal, limits
 from nself.domains.quota.service.ask import states
 from nself.domains.quota.service.decide import Answer, decide, new_id

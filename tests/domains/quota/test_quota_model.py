@@ -14,6 +14,7 @@ from quota_model import LEASE, Model
 
 from metering import people, steady
 from nself.app import App
+from nself.domains.quota.errors import ReservationSettled
 from nself.domains.quota.inputs import (
     BlockUser,
     ClearCache,
@@ -24,7 +25,6 @@ from nself.domains.quota.inputs import (
     SetQuota,
     UnblockUser,
 )
-from nself.domains.quota.model import ReservationSettled
 from nself.domains.quota.service import ask, block, cache, limits, reset, show
 from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.service import aggregate, record

@@ -10,7 +10,7 @@ from typing import Protocol
 import psycopg
 import pytest
 
-from metering import people, status
+from metering import invoice_month, people, status
 from nself.app import App
 from nself.core.errors import BillingError, MissingParameter
 from nself.domains.customer import service as customer
@@ -45,22 +45,6 @@ def send(app: App, user: str, value: int = 1, metric: str = "calls", **more: obj
 
 def used(app: App, user: str, metric: str = "calls", month: str | None = None) -> int:
     return sum(one.value for one in show.show(app, ShowUsage(user=user, metric=metric, period=month)))
-
-
-def invoiced(app: App, user: str, month: int = 1) -> None:
-    """January 2026 as it is after its overage was planned."""
-    start, end = datetime(2026, month, 1, tzinfo=UTC), datetime(2026, month + 1, 1, tzinfo=UTC)
-    with app.db.transaction() as tx:
-        tx.connection.execute(
-            "insert into billing_invoice_plans values (%s, %s, %s, 1, %s, 'cus_1', 'usd', 500, false, null, now())",
-            (user, start, end, f"op-{user}"),
-        )
-        tx.connection.execute(
-            "insert into billing_invoice_plan_lines (operation, metric_type, used, limit_value, overage, billed_before_minor, amount_minor,"
-            " description, line, period_start, period_end, price)"
-            " values (%s, 'calls', 1500, 1000, 500, 0, 500, 'calls', 'calls', %s, %s, '{}')",
-            (f"op-{user}", start, end),
-        )  # fmt: skip
 
 
 def test_an_event_is_explained_wherever_it_went(app: App, user: str) -> None:
@@ -98,7 +82,7 @@ def test_two_users_may_have_one_key(app: App, user: str) -> None:
 
 def test_an_explanation_names_the_line_that_bills_the_event(app: App, user: str) -> None:
     send(app, user, 3, key="billed", at="2026-01-15")
-    invoiced(app, user)
+    invoice_month(app, user, "2026-01")
     (line,) = explain.explain(app, ExplainEvent(key="billed", user=user)).billed
     assert (line.period, line.used, line.limit, line.amount_minor, line.status) == (
         "2026-01", 1500, 1000, 500, "on its way",
@@ -212,7 +196,7 @@ def test_an_invoiced_period_is_not_touched_unless_it_is_asked_for(app: App, user
         send(app, user, 5, at="2026-01-15T10:00:00Z")
     send(app, user, 5, at="2026-01-15T10:00:00Z", key="k")
     aggregate.aggregate(app)
-    invoiced(app, user)
+    invoice_month(app, user, "2026-01")
     if what == "recalculate":
         with app.db.transaction() as tx:
             tx.connection.execute("delete from billing_usage_rollups where user_id = %s", (user,))
@@ -244,7 +228,7 @@ def test_a_replay_leaves_events_of_invoiced_periods_where_they_are(app: App) -> 
     name = people(app)[0] + "-late"
     send(app, name, 4, at="2026-01-10")
     customer.create_users(app, {name: None})
-    invoiced(app, name)
+    invoice_month(app, name, "2026-01")
     done = replay.replay(app, ReplayRejected(execute=True))
     assert [one.result for one in done.events if one.user == name] == ["period_invoiced"]
     assert used(app, name, month="2026-01") == 0

@@ -18,8 +18,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string  # pyright: ignore[reportUnknownVariableType]
 
+from nself.client.middleware.gate import Decided, Gate
 from nself.client.middleware.rule import Hold, Refusal, Rule
-from nself.client.middleware.transport import Decided, Gate
 
 NAMES = {"USER": "user", "METRIC": "metric", "COST": "cost", "MODE": "mode", "FAIL": "fail", "COUNTS": "counts"}
 Respond = Callable[[HttpRequest], Any]

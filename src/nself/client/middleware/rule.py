@@ -8,7 +8,7 @@ from datetime import datetime
 from math import ceil
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from nself.client.middleware.transport import Decided
+from nself.client.middleware.gate import Decided
 
 Request = TypeVar("Request")
 RETRY_SECONDS = 5

@@ -14,8 +14,9 @@ import anyio
 from anyio import to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nself.client.middleware.gate import Gate
 from nself.client.middleware.rule import Hold, Refusal, Rule, below_500
-from nself.client.middleware.transport import CONNECTIONS, Gate
+from nself.client.transport import CONNECTIONS
 
 
 class QuotaMiddleware:

@@ -31,7 +31,7 @@ class ReconstructUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     count_metric: Annotated[str, Meta(description="Web logs: metric that counts one for each line.")] = "api_calls"
     bytes_metric: Annotated[str, Meta(description="Web logs: metric that sums the bytes sent.")] = "bandwidth"
     execute: Annotated[bool, Meta(description="Record what is missing; else only show it.")] = False
-    allow_invoiced: Annotated[
-        bool, Meta(description="Also in a period that is invoiced; the difference stands on the next invoice.")
+    invoiced: Annotated[
+        bool, Meta(description="Also where it is invoiced already: the next invoice bills or credits the difference.")
     ] = False
     reason: Annotated[str | None, Meta(description="Why, for the audit; needed in live mode with --execute.")] = None

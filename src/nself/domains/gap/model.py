@@ -143,12 +143,6 @@ class NoLogGiven(Invalid):
     hints = ("nself billing usage reconstruct --help",)
 
 
-class PeriodInvoiced(Conflict):
-    code, guide = "period_invoiced", "2.4"
-    text = "{start} to {end} of {user} is invoiced; nothing was recorded. With --allow-invoiced {missing} missing events are, and the next invoice bills the difference"
-    hints = ("nself billing overage audit --user {user}", "nself billing invoice list --user {user}")
-
-
 class EventsGone(Conflict):
     code, guide = "events_not_stored", "2.4"
     text = "{gone} events of {user} in this time are counted but not stored any more; without them nobody can say what is missing"

@@ -95,13 +95,6 @@ where
     and (%(user)s::text is null or user_id = %(user)s)
 order by operation;
 
--- name: planned_periods
--- In either mode: what was billed in one of them was billed for the same usage.
-select distinct period_start as start, period_end as end
-from billing_invoice_plans
-where user_id = %(user)s
-order by 1;
-
 -- name: plan
 select user_id as user, currency, invoice_id as invoice
 from billing_invoice_plans

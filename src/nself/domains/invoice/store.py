@@ -115,10 +115,6 @@ def operations(tx: Tx, span: Period, livemode: bool, user: str | None) -> list[s
     return tx.values(SQL["operations"], start=span.start, end=span.end, livemode=livemode, user=user)
 
 
-def planned_periods(tx: Tx, user: str) -> list[Period]:
-    return tx.all(SQL["planned_periods"], Period, user=user)
-
-
 def plan(tx: Tx, operation: str) -> StoredPlan:
     return tx.one(SQL["plan"], StoredPlan, operation=operation)
 

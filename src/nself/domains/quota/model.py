@@ -7,8 +7,6 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from nself.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
-
 Mode = Literal["hard", "soft", "overage"]
 Window = Literal["hour", "day", "week", "month", "year", "billing"]
 """`billing` is the period of the user's subscription; the calendar month until there are subscriptions."""
@@ -360,40 +358,31 @@ class Row(NamedTuple):
     window_start: datetime
 
 
-class NoSuchPlan(NotFound):
-    code, param = "no_such_plan", "plan"
-    text = "No such plan: {plan} (free, starter, pro or enterprise)"
+class Journaled(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of the journal: requests that were let through together, and when."""
+
+    at: datetime
+    asks: list[Ask]
 
 
-class WhoseQuota(Invalid):
-    code, guide = "parameter_missing", "5.1"
-    text = "Give either --user or --plan"
-    hints = ("nself billing quota set --user user123 --metric api_calls --limit 1000 --period month",)
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a journal's requests."""
+
+    asks: int = 0
+    refused: int = 0
 
 
-class NoSuchReservation(NotFound):
-    code, param = "no_such_reservation", "reservation"
-    text = "No such reservation: {reservation}"
+class JournalStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `quota journal`: requests that were let through while the database was away and wait to be entered.
 
+    `waiting_*` is exact where `database` is "answers"; else what was settled of the oldest segment counts too.
+    """
 
-class ReservationSettled(Conflict):
-    code, param = "reservation_settled", "reservation"
-    text = "{reservation} was {state} already{detail}"
-
-
-class JournalUnsettled(Unavailable):
-    code, param = "quota_journal_unsettled", "reservation"
-    text = "{reservation} was let through while the database was away and is not entered yet; ask again"
-    hints = ("nself billing quota journal", "nself restart usage-collector")
-
-
-class NothingToClear(Invalid):
-    code, param = "parameter_invalid", "pattern"
-    text = "Invalid pattern: {pattern!r} (billing:quota:USER, billing:*, or --ttl-expired)"
-    hints = ("nself cache clear billing:quota:user123",)
-
-
-class ProtectedCache(Denied):
-    code, guide, param = "protected_cache", "10.6", "pattern"
-    text = "{pattern} is not cleared in live mode: without it a repeated request could charge twice"
-    hints = ("nself cache clear 'billing:quota:*'",)
+    fail_mode: str
+    database: str
+    waiting_requests: int
+    waiting_bytes: int
+    capacity: int
+    oldest_at: datetime | None
+    oldest_age_seconds: int | None
+    last_settled_at: datetime | None

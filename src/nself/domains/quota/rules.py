@@ -15,23 +15,14 @@ from nself.core import period
 from nself.core.errors import InvalidParameter
 from nself.core.period import Period
 from nself.domains.notification.model import Note
+from nself.domains.quota.errors import NoSuchReservation
 from nself.domains.quota.model import (
     LONG_AGO as LONG_AGO,
 )
 from nself.domains.quota.model import (
     NEVER as NEVER,
 )
-from nself.domains.quota.model import (
-    UNLIMITED,
-    Ask,
-    Counter,
-    Decision,
-    NoSuchReservation,
-    Policy,
-    QuotaState,
-    Verdict,
-    Window,
-)
+from nself.domains.quota.model import UNLIMITED, Ask, Counter, Decision, Policy, QuotaState, Verdict, Window
 from nself.domains.usage import figures
 
 WARN_PERCENT = (50, 80)

@@ -1,7 +1,7 @@
 -- Statements of repair. Adjustments are distributed by user_id: each statement carries it, but those that look for a key.
 
 -- name: events
--- Events of the instants or keys that were asked for, with what they count.
+-- The events of a key, with what they count.
 select
     event.user_id as user, event.metric_type as metric, event.created_at as at, event.value, event.idempotency_key as key,
     event.source, event.recorded_at, nullif(event.properties, '') as properties,
@@ -30,8 +30,11 @@ from (
 where at - before <= %(within)s or after - at <= %(within)s;
 
 -- name: users_of_key
--- Looks through all users' keys: for a person's question, not for the way that usage takes.
-select user_id from billing_usage_keys where idempotency_key = %(key)s order by user_id limit 20;
+-- Without a user it looks through all keys: for a person's question, not for the way that usage takes.
+select user_id from billing_usage_keys
+where idempotency_key = %(key)s and (%(user)s::text is null or user_id = %(user)s)
+order by user_id
+limit 20;
 
 -- name: supersede
 update billing_usage_adjustments set superseded_at = %(now)s

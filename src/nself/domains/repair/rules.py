@@ -41,7 +41,7 @@ def holding(at: datetime, periods: Iterable[Period]) -> Period | None:
 
 
 def hour(at: datetime) -> datetime:
-    """Rollups' hours begin where UTC's do, and zones are whole minutes apart from it."""
+    """The beginning of the rollup that holds an instant in UTC."""
     return at.replace(minute=0, second=0, microsecond=0)
 
 

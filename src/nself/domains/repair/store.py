@@ -25,8 +25,9 @@ def alike(
     return tx.all(SQL["alike"], StoredEvent, user=user, metric=metric, start=start, end=end, within=within)
 
 
-def users_of_key(tx: Tx, key: str) -> list[str]:
-    return tx.values(SQL["users_of_key"], key=key)
+def users_of_key(tx: Tx, key: str, user: str | None) -> list[str]:
+    """Those of whom the key is known, or `user` alone where it is."""
+    return tx.values(SQL["users_of_key"], key=key, user=user)
 
 
 def adjust(tx: Tx, user: str, made: Sequence[Adjustment], reason: str | None, actor: str, now: datetime) -> None:

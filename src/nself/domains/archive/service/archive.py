@@ -105,7 +105,7 @@ def _archive(app: App, one: Partition, seen: Look) -> ArchivedMonth:
             objects=archive.objects,
             archived_bytes=archive.bytes,
             location=app.bucket.location(archive.location),
-            note=f"{kept} events stay, of hours that answers need in parts" if kept else "",
+            note=f"{kept} events stay that answers need one by one" if kept else "",
         )
     return _row(one, seen, "refused", "usage of this month keeps coming in; try again later")
 

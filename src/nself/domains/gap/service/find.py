@@ -20,7 +20,7 @@ from nself.domains.gap import rules, store
 from nself.domains.gap.inputs import FindGaps
 from nself.domains.gap.model import Cause, Gap, Minute, Rejected, Silence
 from nself.domains.gap.service.events import require_events
-from nself.domains.invoice.service import steps as invoice
+from nself.domains.invoice.service import assess
 from nself.domains.uptime.model import DATABASE, Downtime, Refusal
 from nself.domains.uptime.rules import within
 from nself.domains.uptime.service import heart
@@ -53,7 +53,7 @@ def find(app: App, given: FindGaps) -> list[Gap]:
         minutes = store.minutes(tx, given.user, given.metric, before)
         causes = _causes(app, tx, before, now)
         lost = _rejected(app, given, store.rejected(tx, given.user, span.start))
-        invoiced = invoice.planned_periods(tx, given.user)
+        invoiced = assess.invoiced_periods(app, tx, given.user)
     found = _Found(app, given.user, span, causes, lost, invoiced)
     for metric, some in groupby(minutes, key=lambda one: one.metric):
         found.look(metric, list(some))

@@ -19,14 +19,13 @@ from nself.domains.gap.model import (
     Entry,
     ImportedFile,
     NoLogGiven,
-    PeriodInvoiced,
     Reconstructed,
     Reconstruction,
     Source,
 )
 from nself.domains.gap.service.events import require_events
 from nself.domains.invoice.service import assess
-from nself.domains.invoice.service import steps as invoice
+from nself.domains.repair.model import PeriodInvoiced
 from nself.domains.stack import service as stack
 from nself.domains.stack.model import NoLog
 from nself.domains.usage.inputs import ImportUsage, UsageEvent
@@ -71,7 +70,7 @@ def reconstruct(app: App, given: ReconstructUsage) -> Reconstructed:
     logged = _logged(app, given, Period(span.start - MARGIN, span.end + MARGIN))
     if not given.execute:
         with app.db.snapshot() as tx:
-            found = _compare(tx, given.user, span, logged.rows)
+            found = _compare(app, tx, given.user, span, logged.rows)
         return _told(given, span, logged.sources, found, 0)
     record.ensure_months_of(app, [datetime.fromisoformat(row.at) for row in logged.rows])
     found, recorded = app.db.transact(lambda tx: _record(app, tx, given, span, logged))
@@ -91,10 +90,9 @@ def _record(app: App, tx: Tx, given: ReconstructUsage, span: Period, logged: Log
     """Step: compare and record what is missing, while nobody else does so for this user or plans an invoice."""
     store.lock_user(tx, given.user)
     assess.lock(tx, [given.user])
-    found, now = _compare(tx, given.user, span, logged.rows), app.clock()
-    if found.invoiced and not given.allow_invoiced:
-        start, end = (f"{at:%Y-%m-%dT%H:%MZ}" for at in found.invoiced)
-        raise PeriodInvoiced(start=start, end=end, user=given.user, missing=len(found.missing))
+    found, now = _compare(app, tx, given.user, span, logged.rows), app.clock()
+    if found.invoiced and not given.invoiced:
+        raise PeriodInvoiced(period=assess.month(app, found.invoiced.start), user=given.user)
     recorded = 0
     if found.missing:
         events = [_event(row) for row in found.missing]
@@ -123,13 +121,13 @@ def _event(row: Row) -> UsageEvent:
     return UsageEvent(user=row.user, metric=row.metric, value=row.value, at=row.at, key=row.key)
 
 
-def _compare(tx: Tx, user: str, span: Period, rows: list[Row]) -> Compared:
+def _compare(app: App, tx: Tx, user: str, span: Period, rows: list[Row]) -> Compared:
     """Step: which of `rows` are not stored. Those just outside of `span` take part, so that none inside takes their place."""
     require_events(tx, user, span)
     stored = store.stored(tx, user, Period(span.start - MARGIN, span.end + MARGIN))
     entries = [_entry(row) for row in rows]
     missing = [at for at in rules.unmatched(entries, stored) if _inside(entries[at], span)]
-    planned = invoice.planned_periods(tx, user) if missing else []
+    planned = assess.invoiced_periods(app, tx, user) if missing else []
     instants = [rules.EPOCH + timedelta(seconds=entries[at].second) for at in missing]
     invoiced = next((one for one in planned if any(one.start <= at < one.end for at in instants)), None)
     return Compared(
@@ -251,5 +249,5 @@ def _result(found: Compared, recorded: int) -> str:
     if recorded:
         return "recorded"
     if found.invoiced:
-        return "nothing was changed: the period is invoiced; --execute --allow-invoiced records what is missing, the next invoice bills the difference"
+        return "nothing was changed: the period is invoiced; --execute --invoiced records what is missing, the next invoice bills the difference"
     return "nothing was changed; --execute records what is missing"

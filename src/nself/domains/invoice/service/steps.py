@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from nself import log
-from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.domains.connection.model import Intent, Snapshot, Wish
 from nself.domains.connection.rules import marked, part, with_mark
@@ -157,8 +156,3 @@ def apply(tx: Tx, snapshot: Snapshot, number: int) -> bool:
     if part(snapshot, "lines").get("has_more"):
         return False
     return store.upsert(tx, snapshot, number) or store.is_deleted(tx, snapshot["id"])
-
-
-def planned_periods(tx: Tx, user: str) -> list[Period]:
-    """Step: the periods that are invoiced to `user`, or on their way to be; in order."""
-    return store.planned_periods(tx, user)

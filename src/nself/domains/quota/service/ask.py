@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from nself.app import App
 from nself.core.errors import BillingError
 from nself.domains.catalog import rules as catalog_rules
@@ -53,7 +55,7 @@ def _one(app: App, ask: Ask) -> Decision:
     return answer
 
 
-def states(app: App, user: str, metric: str | None, value: int, kind: str) -> list[Decision]:
+def states(app: App, user: str, metric: str | None, value: int, kind: Literal["look", "check"]) -> list[Decision]:
     """Each limit of a user. Raises NoSuchUser, NoSuchMetric."""
     file = catalog.metric_file(app)
     if metric is not None:
@@ -63,7 +65,7 @@ def states(app: App, user: str, metric: str | None, value: int, kind: str) -> li
     if metric is None:
         with app.db.reading() as tx:
             metrics = [limit.metric for limit in effective_limits(tx, [user]) if limit.metric in file.metrics]
-    answers = decide(app, [Ask(kind=kind, user=user, metric=one or "", value=value) for one in metrics])  # type: ignore[arg-type]
+    answers = decide(app, [Ask(kind=kind, user=user, metric=one or "", value=value) for one in metrics])
     for answer in answers:
         if isinstance(answer, BillingError):
             raise answer

@@ -8,8 +8,9 @@ from nself import log
 from nself.app import App
 from nself.db.connect import Tx
 from nself.domains.quota import store
+from nself.domains.quota.errors import NothingToClear, ProtectedCache
 from nself.domains.quota.inputs import ClearCache
-from nself.domains.quota.model import ClearedCache, NothingToClear, ProtectedCache
+from nself.domains.quota.model import ClearedCache
 from nself.domains.usage.service import aggregate
 
 QUOTA, IDEMPOTENCY = "billing:quota:", "billing:idempotency:"

@@ -23,17 +23,8 @@ from nself.domains.customer import service as customer
 from nself.domains.customer.model import NoSuchUser
 from nself.domains.notification.service import outbox
 from nself.domains.quota import rules, store
-from nself.domains.quota.model import (
-    Ask,
-    Counter,
-    Decision,
-    JournalUnsettled,
-    Key,
-    NoSuchReservation,
-    Notice,
-    Policy,
-    Reservation,
-)
+from nself.domains.quota.errors import JournalUnsettled, NoSuchReservation
+from nself.domains.quota.model import Ask, Counter, Decision, Key, Notice, Policy, Reservation
 from nself.domains.quota.service import counters
 from nself.domains.quota.service.counters import Place
 from nself.domains.quota.service.settle import Settling, settle

@@ -17,8 +17,9 @@ from nself.db.connect import Tx, unavailable
 from nself.domains.catalog import service as catalog
 from nself.domains.catalog.model import NoSuchMetric
 from nself.domains.quota import rules, store
+from nself.domains.quota.errors import JournalDamaged
 from nself.domains.quota.inputs import ShowJournal, SkipJournal
-from nself.domains.quota.model import Ask, Decision
+from nself.domains.quota.model import Ask, Decision, Journaled, JournalStatus, Settled
 from nself.domains.quota.service.decide import Answer, Group, decide, policy, wrong
 from nself.domains.usage.inputs import SkipDamage
 from nself.domains.usage.model import Skipped
@@ -30,44 +31,8 @@ from nself.spool.segments import Record, Waiting
 SOURCE = "quota-journal"
 
 
-class JournalDamaged(BufferDamaged):
-    code, guide = "quota_journal_damaged", "5.1"
-    text = "Segment {segment} of the quota journal cannot be read at byte {offset}: {detail}; what lies behind it waits"
-    hints = ("nself billing quota journal-skip", "nself billing quota journal")
-
-
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """A record of the journal: requests that were let through together, and when."""
-
-    at: datetime
-    asks: list[Ask]
-
-
-class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a journal's requests."""
-
-    asks: int = 0
-    refused: int = 0
-
-
-class JournalStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of `quota journal`: requests that were let through while the database was away and wait to be entered.
-
-    `waiting_*` is exact where `database` is "answers"; else what was settled of the oldest segment counts too.
-    """
-
-    fail_mode: str
-    database: str
-    waiting_requests: int
-    waiting_bytes: int
-    capacity: int
-    oldest_at: datetime | None
-    oldest_age_seconds: int | None
-    last_settled_at: datetime | None
-
-
 _encode = msgspec.json.Encoder().encode
-_read = msgspec.json.Decoder(Kept).decode
+_read = msgspec.json.Decoder(Journaled).decode
 
 
 def decide_or_fail(app: App, asks: Sequence[Ask]) -> list[Answer]:
@@ -108,7 +73,7 @@ def _append(app: App, asks: list[Ask], now: datetime) -> None:
     """Raises BufferFull, BufferUnwritable."""
     most = app.settings.integer("USAGE_BUFFER_SIZE")
     try:
-        app.journal.append(_encode(Kept(at=now, asks=asks)), len(asks), int(now.timestamp() * 1000), most)
+        app.journal.append(_encode(Journaled(at=now, asks=asks)), len(asks), int(now.timestamp() * 1000), most)
     except Unavailable as error:
         log.error(error.code, source=SOURCE, requests=len(asks), error=error.message)
         raise
@@ -140,7 +105,7 @@ def _tell_refused(answers: Sequence[tuple[Ask, Answer]]) -> int:
 
 
 def _part(app: App, records: Sequence[Record]) -> Part[list[tuple[Ask, Answer]]]:
-    kept, end = list[Kept](), records[0].end
+    kept, end = list[Journaled](), records[0].end
     for one in records:
         try:
             kept.append(_read(one.payload))

@@ -11,8 +11,9 @@ from nself.domains.catalog import rules as catalog_rules
 from nself.domains.catalog import service as catalog
 from nself.domains.customer import service as customer
 from nself.domains.quota import store
+from nself.domains.quota.errors import NoSuchPlan, WhoseQuota
 from nself.domains.quota.inputs import SetQuota
-from nself.domains.quota.model import PLANS, WINDOWS, Limit, NoSuchPlan, SetResult, WhoseQuota
+from nself.domains.quota.model import PLANS, WINDOWS, Limit, SetResult
 from nself.domains.quota.rules import NO_SUBSCRIPTION
 from nself.domains.usage.service import aggregate
 

@@ -14,17 +14,8 @@ from nself.db.connect import Tx
 from nself.domains.catalog import service as catalog
 from nself.domains.catalog.model import NoSuchMetric
 from nself.domains.quota import rules, store
-from nself.domains.quota.model import (
-    Ask,
-    Counter,
-    Decision,
-    Key,
-    NoSuchReservation,
-    Policy,
-    Reservation,
-    ReservationSettled,
-    Verdict,
-)
+from nself.domains.quota.errors import NoSuchReservation, ReservationSettled
+from nself.domains.quota.model import Ask, Counter, Decision, Key, Policy, Reservation, Verdict
 from nself.domains.quota.service.counters import Place
 from nself.domains.usage import figures
 from nself.domains.usage import rules as usage_rules

@@ -59,14 +59,14 @@ def _reasons(found: list[RejectedEvent]) -> list[RejectedAs]:
 
 
 def _stored(app: App, tx: Tx, key: str, user: str | None) -> Explained:
-    users = [user] if user is not None else store.users_of_key(tx, key)
+    users = store.users_of_key(tx, key, user)
     events, reasons = store.events(tx, users, key), _reasons(store.rejected_with(tx, key))
     if len(events) > 1:
         named = [event.user for event in events]
         raise SeveralUsers(count=len(named), key=key, users=", ".join(named), first=named[0])
     if events:
         return _event(app, tx, events[0], reasons)
-    if user in store.users_of_key(tx, key) if user is not None else users:
+    if users:
         return Explained(result=ARCHIVED, user=users[0], key=key, rejected=reasons)
     if collector.holds(app, key):
         return Explained(result="buffered: on disk, counted when the database takes it", key=key, rejected=reasons)

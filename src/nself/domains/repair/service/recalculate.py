@@ -38,5 +38,7 @@ def recalculate(app: App, given: RecalculateUsage) -> Recalculated:
 
     done = steps.attempt(app, given.execute, given.reason, work)
     if done.executed:
-        log.info("usage_recalculated", user=given.user, hours=len(done.hours))
+        log.info(
+            "usage_recalculated", user=given.user, hours=len(done.hours), actor=app.operator(), reason=given.reason
+        )
     return done

@@ -16,8 +16,6 @@ from nself.domains.repair import rules, store
 from nself.domains.repair.inputs import ReplayRejected
 from nself.domains.repair.model import NoSuchRejected, PeriodInvoiced, Replay, Replayed
 from nself.domains.repair.service import steps
-from nself.domains.usage import rules as usage_rules
-from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.model import RejectedEvent, Row
 from nself.domains.usage.service import record
 
@@ -48,7 +46,14 @@ def replay(app: App, given: ReplayRejected) -> Replay:
         events=events,
     )
     if given.execute:
-        log.info("usage_replayed", counted=done.counted, duplicate=done.duplicate, still_rejected=done.still_rejected)
+        log.info(
+            "usage_replayed",
+            counted=done.counted,
+            duplicate=done.duplicate,
+            still_rejected=done.still_rejected,
+            actor=app.operator(),
+            reason=given.reason,
+        )
     return done
 
 
@@ -78,22 +83,13 @@ def _examined(app: App, found: Sequence[RejectedEvent]) -> tuple[list[Ready], di
     rows: list[tuple[int, Row]] = []
     refused: dict[int, BillingError | str] = {}
     for one in found:
-        given, why = record.examine(app, [_read(one.event)], one.rejected_at, f"rejected:{one.id}")
+        given, why = record.examine(app, [one.event.encode()], one.rejected_at, f"rejected:{one.id}")
         rows += [(one.id, row) for _, row in given]
         if why:
             refused[one.id] = why[0]
     known, strangers = record.without_strangers(app, rows, {})
     by_id = {one.id: one for one in found}
     return [Ready(by_id[at], row) for at, row in known], refused | strangers
-
-
-def _read(text: str) -> UsageEvent | BillingError:
-    """An event as it came: ours, or a CloudEvent."""
-    try:
-        body = text.encode()
-        return usage_rules.cloud_event(body, {}) if '"specversion"' in text else usage_rules.decode(body)
-    except BillingError as error:
-        return error
 
 
 def _invoiced(app: App, tx: Tx, ready: Sequence[Ready]) -> dict[int, BillingError | str]:

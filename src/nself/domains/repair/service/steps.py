@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -31,10 +32,6 @@ Formulas = Mapping[Period, Mapping[str, Metric]]
 class _Rehearsed(Exception):
     """Rolls back what was only tried."""
 
-    def __init__(self, result: object) -> None:
-        super().__init__("rehearsed")
-        self.result = result
-
 
 def attempt(app: App, execute: bool, reason: str | None, work: Callable[[Tx], T]) -> T:
     """The result of `work`, which stays only with `execute`. Raises MissingParameter for a reason in live mode."""
@@ -50,13 +47,11 @@ def _rehearse(app: App, work: Callable[[Tx], T]) -> T:
 
     def tried(tx: Tx) -> None:
         found.append(work(tx))
-        raise _Rehearsed(found)
+        raise _Rehearsed
 
-    try:
+    with suppress(_Rehearsed):
         app.db.transact(tried)
-    except _Rehearsed:
-        return found[-1]
-    raise AssertionError("a rehearsal was committed")
+    return found[-1]
 
 
 def lock(tx: Tx, user: str) -> None:

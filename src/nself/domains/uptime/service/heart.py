@@ -135,7 +135,7 @@ class Heart:
             self._notice_return(now, server)
             for _, note in gone:
                 if note:
-                    store.tell(tx, self._judged(note))
+                    store.tell(tx, _judged(note, self.run.boot))
             store.tell(tx, self.note)
             before = None if self.registered else store.previous(tx, self.run)
             if book:
@@ -171,11 +171,12 @@ class Heart:
             if anew and "started anew" not in self.away.detail:
                 self.away.detail += "; PostgreSQL was started anew"
 
-    def _judged(self, note: Note) -> Note:
-        """What a dead process left, with the end that it could not tell."""
-        if note.run.ended is None:
-            note.run.ended = "killed" if note.run.boot == self.run.boot else "machine"
-        return note
+
+def _judged(note: Note, boot: str) -> Note:
+    """What a dead process left, with the end that it could not tell; `boot` is the machine's present one."""
+    if note.run.ended is None:
+        note.run.ended = "killed" if note.run.boot == boot else "machine"
+    return note
 
 
 def _how(app: App, service: str) -> Ended:
@@ -214,7 +215,6 @@ def adopt(app: App) -> None:
     boot = store.boot()
     for path, note in gone:
         if note:
-            note.run.ended = note.run.ended or ("killed" if note.run.boot == boot else "machine")
             with app.db.transaction() as tx:
-                store.tell(tx, note)
+                store.tell(tx, _judged(note, boot))
         store.forget(path)

@@ -10,13 +10,12 @@ import time
 from collections import deque
 from typing import Any, NamedTuple, cast
 
-from urllib3 import PoolManager
-from urllib3.exceptions import HTTPError
-
+from nself.client import protocol
+from nself.client.errors import ServiceUnreachable
+from nself.client.transport import Transport
 from nself.core.clock import monotonic
 
 logger = logging.getLogger("nself.client")
-CONNECTIONS = 32
 MOST_OPEN = 10_000
 """Ends that are kept in memory to be sent again."""
 PAUSE, LONGEST_PAUSE = 0.5, 30.0
@@ -49,14 +48,14 @@ class Gate:
     """The quota routes of the service at `url`, for one API key with the scope `quota`. `timeout`: seconds a request may take."""
 
     def __init__(self, url: str, key: str, timeout: float) -> None:
-        self.url, self.timeout = url.rstrip("/"), timeout
-        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self.timeout = timeout
+        self._transport = Transport(url.rstrip("/"), key)
         self._lock = threading.Lock()
         self._forget()
 
     def _forget(self) -> None:
         self._pid = os.getpid()
-        self._pool = PoolManager(maxsize=CONNECTIONS, retries=False)
+        self._transport.forget()
         self._open: deque[End] = deque()
         self._sender: threading.Thread | None = None
 
@@ -67,7 +66,7 @@ class Gate:
             return None
         status, fields, headers = found
         if status in (200, 429) and "allowed" in fields:
-            return Decided(status == 200, fields, headers.get("Retry-After"))
+            return Decided(status == 200, fields, headers.get("retry-after"))
         logger.error("quota %s of %s was answered with %s: %s", what, metric, status, fields.get("error", fields))
         return None
 
@@ -119,16 +118,9 @@ class Gate:
         if self._pid != os.getpid():
             self._forget()
         try:
-            answer = self._pool.request(
-                "POST",
-                f"{self.url}/api/v1/quota/{what}",
-                body=json.dumps(body).encode(),
-                headers=self._headers,
-                redirect=False,
-                timeout=self.timeout,
-            )
-            fields: Any = json.loads(answer.data)
-        except (HTTPError, OSError, ValueError) as error:
-            logger.warning("quota %s: %s does not answer: %s", what, self.url, error)
+            answer = self._transport.send(protocol.question(what, **body), self.timeout)
+            fields: Any = json.loads(answer.body)
+        except (ServiceUnreachable, ValueError) as error:
+            logger.warning("quota %s: %s does not answer: %s", what, self._transport.url, error)
             return None
         return (answer.status, cast("dict[str, Any]", fields), answer.headers) if isinstance(fields, dict) else None
