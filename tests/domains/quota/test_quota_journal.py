@@ -13,14 +13,13 @@ from metering import app_on, fresh, law, people
 from nself.app import App
 from nself.db.server import DatabaseUnavailable
 from nself.domains.quota import rules
-from nself.domains.quota.errors import JournalUnsettled, NoSuchReservation
+from nself.domains.quota.errors import JournalSound, JournalUnsettled, NoSuchReservation
 from nself.domains.quota.inputs import SetQuota, ShowJournal, SkipJournal
 from nself.domains.quota.model import Ask, Decision
 from nself.domains.quota.service import journal, limits
 from nself.domains.quota.service.ask import states
 from nself.domains.quota.service.decide import Answer, decide, new_id
 from nself.domains.quota.service.journal import Settled, decide_or_fail
-from nself.domains.usage.errors import NothingDamaged
 from nself.spool import segments
 from nself.spool.errors import BufferDamaged, BufferFull
 
@@ -181,7 +180,7 @@ def test_a_journal_that_is_damaged_waits_until_it_is_skipped(
     assert journal.skip(app, SkipJournal(segment=1, confirm=True)).result == "set aside"
     assert journal.settle(app) == Settled(asks=1)
     assert figures(app, user) == (0, 2)
-    with pytest.raises(NothingDamaged):
+    with pytest.raises(JournalSound, match="of the quota journal is not damaged"):
         journal.skip(app, SkipJournal())
 
 

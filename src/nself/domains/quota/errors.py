@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nself.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
+from nself.domains.usage.errors import NothingDamaged
 from nself.spool.errors import BufferDamaged
 
 
@@ -49,3 +50,9 @@ class JournalDamaged(BufferDamaged):
     code, guide = "quota_journal_damaged", "5.1"
     text = "Segment {segment} of the quota journal cannot be read at byte {offset}: {detail}; what lies behind it waits"
     hints = ("nself billing quota journal-skip", "nself billing quota journal")
+
+
+class JournalSound(NothingDamaged):
+    code, guide = "quota_journal_sound", "5.1"
+    text = "{what} of the quota journal is not damaged; nothing was skipped"
+    hints = ("nself billing quota journal",)

@@ -17,10 +17,11 @@ from nself.db.connect import Tx, unavailable
 from nself.domains.catalog import service as catalog
 from nself.domains.catalog.model import NoSuchMetric
 from nself.domains.quota import rules, store
-from nself.domains.quota.errors import JournalDamaged
+from nself.domains.quota.errors import JournalDamaged, JournalSound
 from nself.domains.quota.inputs import ShowJournal, SkipJournal
 from nself.domains.quota.model import Ask, Decision, Journaled, JournalStatus, Settled
 from nself.domains.quota.service.decide import Answer, Group, decide, policy, wrong
+from nself.domains.usage.errors import NothingDamaged
 from nself.domains.usage.inputs import SkipDamage
 from nself.domains.usage.model import Skipped
 from nself.domains.usage.service import collector, record, spooled
@@ -185,6 +186,9 @@ def forget(app: App) -> None:
 
 
 def skip(app: App, given: SkipJournal) -> Skipped:
-    """Set unreadable bytes of the journal aside and go on behind them. Raises NothingDamaged, MissingParameter."""
+    """Set unreadable bytes of the journal aside and go on behind them. Raises JournalSound, MissingParameter."""
     damage = SkipDamage(segment=given.segment, confirm=given.confirm)
-    return collector.skip_damage(app, app.journal, settle, SOURCE, damage)
+    try:
+        return collector.skip_damage(app, app.journal, settle, SOURCE, damage)
+    except NothingDamaged as error:
+        raise JournalSound(**error.fields) from None
