@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from nself import config, log
@@ -33,10 +33,13 @@ STRIPE_MODE=test
 GITIGNORE = ("/.nself/", "/.secrets", "/.env.local")
 
 
+Kind = TypeVar("Kind", bound=entrypoint.Row)
+
+
 class Registry(Protocol):
     """What the app needs to know of the table of all domains' entry points; injected from `nself.registry`."""
 
-    def rows(self, kind: type[entrypoint.Row]) -> tuple[entrypoint.Row, ...]: ...
+    def rows(self, kind: type[Kind]) -> tuple[Kind, ...]: ...
 
     def resolve(self, reference: str) -> object: ...
 

@@ -38,7 +38,7 @@ class Route(NamedTuple):
 class Intent(NamedTuple):
     """A recorded wish to call Stripe.
 
-    `call(stripe, params, key) -> snapshot` runs outside any transaction, `settle(tx, intent, snapshot)` in the one
+    `call(stripe, params, key) -> snapshot` runs outside any transaction, `settle(tx, intent, picture) -> bool` in the one
     that records the outcome, `find(stripe, intent) -> snapshot or None` looks a lost outcome up at Stripe.
     """
 
@@ -49,11 +49,20 @@ class Intent(NamedTuple):
 
 
 class Mirror(NamedTuple):
-    """Stripe's objects of `kind` are fetched with `fetch(stripe, id)` and stored with `apply(tx, snapshot)`."""
+    """Stripe's objects of `kind` (of `nself.gateway.kinds`) are stored with `apply(tx, picture) -> bool`."""
 
     kind: str
-    fetch: str
     apply: str
+
+
+class Reaction(NamedTuple):
+    """`use(app, tx, change)` runs in the transaction that stored a changed object of `kind`.
+
+    Its effects are rows with a key made of the object and what became of it, so that they come once.
+    """
+
+    kind: str
+    use: str
 
 
 class Scheduled(NamedTuple):
@@ -67,4 +76,4 @@ class Scheduled(NamedTuple):
     """It may take hours: it is done beside the others, which do not wait for it."""
 
 
-Row = Command | Route | Intent | Mirror | Scheduled
+Row = Command | Route | Intent | Mirror | Reaction | Scheduled

@@ -21,17 +21,20 @@ create table billing_call_budget (
 create table billing_customers (
     customer_id text not null,
     user_id text,
-    email text,
-    name text,
     livemode boolean not null,
     deleted boolean not null default false,
-    currency text,
-    balance_minor bigint not null default 0,
-    default_payment_method text,
     snapshot jsonb not null,
     snapshot_number bigint not null,
     created_at timestamp with time zone not null,
-    synced_at timestamp with time zone not null
+    synced_at timestamp with time zone not null,
+    email text default (snapshot ->> 'email'::text),
+    name text default (snapshot ->> 'name'::text),
+    currency text default (snapshot ->> 'currency'::text),
+    balance_minor bigint not null default COALESCE(((snapshot ->> 'balance'::text))::bigint, (0)::bigint),
+    default_payment_method text default ((snapshot -> 'invoice_settings'::text) ->> 'default_payment_method'::text),
+    source text not null default 'earlier version'::text,
+    api_version text,
+    digest text not null default ''::text
 );
 
 create table billing_intents (
@@ -89,19 +92,22 @@ create table billing_invoice_plans (
 
 create table billing_invoices (
     invoice_id text not null,
-    customer_id text not null,
-    number text,
-    status text not null,
-    currency text not null,
-    total_minor bigint not null,
-    amount_due_minor bigint not null,
-    amount_paid_minor bigint not null,
     livemode boolean not null,
     deleted boolean not null default false,
     snapshot jsonb not null,
     snapshot_number bigint not null,
     created_at timestamp with time zone not null,
-    synced_at timestamp with time zone not null
+    synced_at timestamp with time zone not null,
+    customer_id text default (snapshot ->> 'customer'::text),
+    number text default (snapshot ->> 'number'::text),
+    status text default (snapshot ->> 'status'::text),
+    currency text default (snapshot ->> 'currency'::text),
+    total_minor bigint not null default COALESCE(((snapshot ->> 'total'::text))::bigint, (0)::bigint),
+    amount_due_minor bigint not null default COALESCE(((snapshot ->> 'amount_due'::text))::bigint, (0)::bigint),
+    amount_paid_minor bigint not null default COALESCE(((snapshot ->> 'amount_paid'::text))::bigint, (0)::bigint),
+    source text not null default 'earlier version'::text,
+    api_version text,
+    digest text not null default ''::text
 );
 
 create table billing_jobs (
@@ -142,6 +148,35 @@ create table billing_notifications (
     sent_at timestamp with time zone,
     last_error text
 );
+
+create table billing_object_changes (
+    id bigint not null generated always as identity,
+    kind text not null,
+    object_id text not null,
+    livemode boolean not null,
+    what text not null,
+    source text not null,
+    cause text,
+    snapshot_number bigint not null,
+    changes jsonb not null,
+    changed_at timestamp with time zone not null
+);
+
+create table billing_objects (
+    kind text not null,
+    object_id text not null,
+    livemode boolean not null,
+    deleted boolean not null default false,
+    customer_id text default (snapshot ->> 'customer'::text),
+    status text default (snapshot ->> 'status'::text),
+    snapshot jsonb not null,
+    snapshot_number bigint not null,
+    source text not null,
+    api_version text,
+    digest text not null,
+    created_at timestamp with time zone not null,
+    synced_at timestamp with time zone not null
+) -- partitioned;
 
 create table billing_overage_updates (
     id bigint not null generated always as identity,
@@ -487,6 +522,9 @@ alter table billing_metric_periods add constraint billing_metric_periods_pkey PR
 alter table billing_notifications add constraint billing_notifications_channel_check CHECK ((channel = ANY (ARRAY['mail'::text, 'webhook'::text])));
 alter table billing_notifications add constraint billing_notifications_pkey PRIMARY KEY (id);
 alter table billing_notifications add constraint billing_notifications_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text])));
+alter table billing_object_changes add constraint billing_object_changes_pkey PRIMARY KEY (id);
+alter table billing_object_changes add constraint billing_object_changes_what_check CHECK ((what = ANY (ARRAY['created'::text, 'updated'::text, 'deleted'::text])));
+alter table billing_objects add constraint billing_objects_pkey PRIMARY KEY (kind, object_id);
 alter table billing_overage_updates add constraint billing_overage_updates_pkey PRIMARY KEY (id);
 alter table billing_plan_quotas add constraint billing_plan_quotas_limit_value_check CHECK ((limit_value >= '-1'::integer));
 alter table billing_plan_quotas add constraint billing_plan_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));
@@ -534,7 +572,10 @@ alter table billing_webhook_events add constraint billing_webhook_events_status_
 alter table billing_webhook_objects add constraint billing_webhook_objects_pkey PRIMARY KEY (object_id);
 
 CREATE INDEX billing_api_keys_created ON billing.billing_api_keys USING btree (created_at, key_id);
+CREATE INDEX billing_charges_customer_id_created_at_idx ON billing.billing_charges USING btree (customer_id, created_at);
+CREATE INDEX billing_credit_notes_customer_id_created_at_idx ON billing.billing_credit_notes USING btree (customer_id, created_at);
 CREATE UNIQUE INDEX billing_customers_user ON billing.billing_customers USING btree (user_id, livemode) WHERE (NOT deleted);
+CREATE INDEX billing_disputes_customer_id_created_at_idx ON billing.billing_disputes USING btree (customer_id, created_at);
 CREATE INDEX billing_intents_due ON billing.billing_intents USING btree (next_at) WHERE (state = 'pending'::text);
 CREATE INDEX billing_intents_operation ON billing.billing_intents USING btree (operation, id);
 CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree (operation, livemode, step) WHERE (state <> 'failed'::text);
@@ -542,14 +583,69 @@ CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (
 CREATE UNIQUE INDEX billing_jobs_one ON billing.billing_jobs USING btree (type) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_notifications_due ON billing.billing_notifications USING btree (due_at) WHERE (state = 'queued'::text);
 CREATE INDEX billing_notifications_newest ON billing.billing_notifications USING btree (created_at);
+CREATE INDEX billing_object_changes_object ON billing.billing_object_changes USING btree (object_id, id);
+CREATE INDEX billing_objects_customer ON ONLY billing.billing_objects USING btree (customer_id, created_at);
 CREATE INDEX billing_overage_updates_newest ON billing.billing_overage_updates USING btree (user_id, livemode, metric_type, period_start, period_end, id);
+CREATE INDEX billing_payment_methods_customer_id_created_at_idx ON billing.billing_payment_methods USING btree (customer_id, created_at);
+CREATE INDEX billing_payments_customer_id_created_at_idx ON billing.billing_payments USING btree (customer_id, created_at);
+CREATE INDEX billing_prices_customer_id_created_at_idx ON billing.billing_prices USING btree (customer_id, created_at);
+CREATE INDEX billing_products_customer_id_created_at_idx ON billing.billing_products USING btree (customer_id, created_at);
 CREATE INDEX billing_quota_reservations_held ON billing.billing_quota_reservations USING btree (user_id, metric_type, expires_at) WHERE (state = 'held'::text);
+CREATE INDEX billing_refunds_customer_id_created_at_idx ON billing.billing_refunds USING btree (customer_id, created_at);
 CREATE INDEX billing_service_runs_service ON billing.billing_service_runs USING btree (service, last_seen_at);
+CREATE INDEX billing_subscriptions_customer_id_created_at_idx ON billing.billing_subscriptions USING btree (customer_id, created_at);
+CREATE INDEX billing_tax_rates_customer_id_created_at_idx ON billing.billing_tax_rates USING btree (customer_id, created_at);
 CREATE UNIQUE INDEX billing_usage_adjustments_standing ON billing.billing_usage_adjustments USING btree (user_id, idempotency_key) WHERE (superseded_at IS NULL);
 CREATE UNIQUE INDEX billing_usage_archives_one ON billing.billing_usage_archives USING btree (month) WHERE (state = ANY (ARRAY['writing'::text, 'verified'::text]));
 CREATE INDEX billing_webhook_events_open ON billing.billing_webhook_events USING btree (object_id, id) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
 CREATE UNIQUE INDEX billing_webhook_events_once ON billing.billing_webhook_events USING btree (event_id) WHERE (status <> 'duplicate'::text);
 CREATE INDEX billing_webhook_objects_due ON billing.billing_webhook_objects USING btree (next_at) WHERE (next_at IS NOT NULL);
+
+create view billing_mirror as
+ SELECT 'customer'::text AS kind,
+    billing_customers.customer_id AS object_id,
+    billing_customers.livemode,
+    billing_customers.deleted,
+    billing_customers.customer_id,
+    NULL::text AS status,
+    billing_customers.snapshot,
+    billing_customers.snapshot_number,
+    billing_customers.source,
+    billing_customers.api_version,
+    billing_customers.digest,
+    billing_customers.created_at,
+    billing_customers.synced_at
+   FROM billing_customers
+UNION ALL
+ SELECT 'invoice'::text AS kind,
+    billing_invoices.invoice_id AS object_id,
+    billing_invoices.livemode,
+    billing_invoices.deleted,
+    billing_invoices.customer_id,
+    billing_invoices.status,
+    billing_invoices.snapshot,
+    billing_invoices.snapshot_number,
+    billing_invoices.source,
+    billing_invoices.api_version,
+    billing_invoices.digest,
+    billing_invoices.created_at,
+    billing_invoices.synced_at
+   FROM billing_invoices
+UNION ALL
+ SELECT billing_objects.kind,
+    billing_objects.object_id,
+    billing_objects.livemode,
+    billing_objects.deleted,
+    billing_objects.customer_id,
+    billing_objects.status,
+    billing_objects.snapshot,
+    billing_objects.snapshot_number,
+    billing_objects.source,
+    billing_objects.api_version,
+    billing_objects.digest,
+    billing_objects.created_at,
+    billing_objects.synced_at
+   FROM billing_objects;
 
 create view billing_usage_counted as
  SELECT event.user_id,

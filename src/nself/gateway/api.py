@@ -12,14 +12,22 @@ after MAX_OBJECTS rather than leave some out; take fewer with `itertools.islice`
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from nself.gateway.budget import Counters
 
 Snapshot = dict[str, Any]
 Params = Mapping[str, Any]
+STRIPE_VERSION = "2026-05-27.dahlia"
 MAX_OBJECTS = 100_000
 PAGE = 100
+
+
+class Page(NamedTuple):
+    """Part of a list, newest first. `more`: Stripe has others after the last of `objects`."""
+
+    objects: list[Snapshot]
+    more: bool
 
 
 class Stripe(Protocol):
@@ -36,6 +44,20 @@ class Stripe(Protocol):
     def account(self) -> Snapshot: ...
     def retrieve(self, collection: str, id: str) -> Snapshot:
         """Any object, for people to look at: `customers`, `checkout/sessions`, as in Stripe's paths."""
+        ...
+
+    def fetch(self, kind: str, id: str) -> Snapshot:
+        """An object of one of `nself.gateway.kinds`, with all of its nested list."""
+        ...
+
+    def page(
+        self, kind: str, *, after: str | None = None, since: int | None = None, until: int | None = None,
+        customer: str | None = None, limit: int = PAGE,
+    ) -> Page:  # fmt: skip
+        """One call: at most `limit` objects of one of `nself.gateway.kinds`, each with all of its nested list.
+
+        Those after object `after` in Stripe's order; created from `since` (Unix seconds) and before `until`.
+        """
         ...
 
     def create_customer(self, params: Params, key: str) -> Snapshot: ...
@@ -59,7 +81,7 @@ class Stripe(Protocol):
 
     def create_invoice(self, params: Params, key: str) -> Snapshot: ...
     def invoice(self, id: str) -> Snapshot:
-        """With all its lines. Every other call that gives an invoice holds only its first ten."""
+        """With all its lines. Calls that change an invoice answer with its first ten only."""
         ...
 
     def invoices(self, **filters: Any) -> Iterator[Snapshot]: ...

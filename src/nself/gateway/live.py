@@ -21,7 +21,7 @@ from nself import log
 from nself.core.clock import monotonic
 from nself.core.settings import Settings
 from nself.gateway import guard, retry
-from nself.gateway.api import MAX_OBJECTS, PAGE, Params, Snapshot, Stripe
+from nself.gateway.api import MAX_OBJECTS, PAGE, STRIPE_VERSION, Page, Params, Snapshot, Stripe
 from nself.gateway.budget import Budget, Counters, Lease, limit
 from nself.gateway.errors import (
     KeyRefused,
@@ -33,9 +33,9 @@ from nself.gateway.errors import (
     from_answer,
     unreadable,
 )
+from nself.gateway.kinds import KINDS, Kind
 from nself.gateway.network import explain
 
-STRIPE_VERSION = "2026-05-27.dahlia"
 CONNECT_TIMEOUT = 5.0
 CONNECTIONS = 32
 stripe.enable_telemetry = False
@@ -218,6 +218,39 @@ class Live:
             # Stripe keeps no answers to deletions: the attempt whose answer was lost had succeeded.
             return {"id": id, "object": kind, "deleted": True}
 
+    # Any kind that is mirrored
+
+    def fetch(self, kind: str, id: str) -> Snapshot:
+        found = KINDS[kind]
+        expand = {"expand": list(found.expand)} if found.expand else None
+        return self._whole(found, self._call("get", f"/v1/{found.collection}/{guard.object_id(kind, id)}", expand))
+
+    def page(
+        self, kind: str, *, after: str | None = None, since: int | None = None, until: int | None = None,
+        customer: str | None = None, limit: int = PAGE,
+    ) -> Page:  # fmt: skip
+        found = KINDS[kind]
+        params: dict[str, Any] = {"limit": limit, **dict(found.filters)}
+        params |= {"expand": [f"data.{field}" for field in found.expand]} if found.expand else {}
+        params |= {"starting_after": after} if after else {}
+        params |= {"customer": customer} if customer else {}
+        created = {name: at for name, at in (("gte", since), ("lt", until)) if at is not None}
+        params |= {"created": created} if created else {}
+        answer = self._call("get", f"/v1/{found.collection}", params)
+        if answer["object"] != "list":
+            raise unreadable(200, changing=False)
+        objects = cast("list[Snapshot]", answer["data"])
+        return Page([self._whole(found, one) for one in objects], bool(answer.get("has_more")) and bool(objects))
+
+    def _whole(self, kind: Kind, snapshot: Snapshot) -> Snapshot:
+        """With all of its nested list, which Stripe cuts after ten."""
+        nested = cast("dict[str, Any]", snapshot.get(kind.nested) or {})
+        if nested.get("has_more"):
+            path, _, query = kind.rest.format(id=guard.object_id(kind.collection, snapshot["id"])).partition("?")
+            nested["data"] = list(self._pages(path, dict([query.split("=")]) if query else {}))
+            nested["has_more"] = False
+        return snapshot
+
     # Account, customers and how they pay
 
     def account(self) -> Snapshot:
@@ -265,13 +298,7 @@ class Live:
         return self._call("post", "/v1/invoices", params, key)
 
     def invoice(self, id: str) -> Snapshot:
-        path = f"/v1/invoices/{guard.object_id('invoice', id)}"
-        invoice = self._call("get", path)
-        lines = cast("dict[str, Any]", invoice.get("lines") or {})
-        if lines.get("has_more"):
-            lines["data"] = list(self._pages(f"{path}/lines", {}))
-            lines["has_more"] = False
-        return invoice
+        return self.fetch("invoice", id)
 
     def invoices(self, **filters: Any) -> Iterator[Snapshot]:
         return self._pages("/v1/invoices", filters)

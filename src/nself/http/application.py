@@ -53,7 +53,7 @@ def application(app: App, hot: Iterable[Hot] | None = None, heart: Heart | None 
 
     `heart` beats from the start of the service to the last answer.
     """
-    rows = cast("tuple[Route, ...]", app.registry.rows(Route))
+    rows = app.registry.rows(Route)
     document = docs.openapi(rows, app.registry)
     for row in rows:  # before there are threads: msgspec crashes where two look into a type for the first time at once
         msgspec.json.Decoder(cast("type[msgspec.Struct]", app.registry.resolve(row.input)))

@@ -21,6 +21,7 @@ from nself.db.connect import Tx
 from nself.domains.customer import store as customer_store
 from nself.domains.customer.inputs import ListCustomers
 from nself.domains.customer.service import list_customers
+from nself.domains.mirror.model import Picture
 from nself.domains.webhook import store
 from nself.domains.webhook.inputs import ListEvents
 from nself.domains.webhook.service import process, show
@@ -154,7 +155,7 @@ def test_an_older_picture_that_is_stored_later_is_fetched_again(bench: Bench):
         bench.work(app)
 
     deliver(app, first)
-    process.process_due(fragile(bench, Pause("after customer", overtake)))
+    process.process_due(fragile(bench, Pause("after fetch", overtake)))
     assert [one.name for one in list_customers(app, ListCustomers())] == ["newer"]
     bench.check_quiet()
 
@@ -242,8 +243,8 @@ def test_an_event_that_breaks_the_code_is_seen_given_up_and_holds_nothing_up(
     others = [new_customer(bench, number) for number in range(3)]
     bench.deliver(app)
 
-    def apply(tx: Any, snapshot: dict[str, Any], user: str | None, number: int) -> bool:
-        return bool(1 / 0) if snapshot["id"] == broken else upsert(tx, snapshot, user, number)
+    def apply(tx: Any, picture: Picture, user: str | None) -> bool:
+        return bool(1 / 0) if picture.snapshot["id"] == broken else upsert(tx, picture, user)
 
     upsert = customer_store.upsert
     monkeypatch.setattr(customer_store, "upsert", apply)
@@ -281,7 +282,7 @@ def test_what_a_killed_worker_held_is_taken_over_when_its_lease_ends(bench: Benc
         raise Crash
 
     with pytest.raises(Crash):
-        process.process_due(fragile(bench, Pause("after customer", killed)))
+        process.process_due(fragile(bench, Pause("after fetch", killed)))
     assert process.process_due(app) == 0
     assert [status for _, status in bench.events()] == ["received"]
     ((left,),) = bench.sql("select extract(epoch from lease_until - now())::float8 from billing_webhook_objects")
@@ -299,7 +300,7 @@ def test_an_event_that_comes_while_its_object_is_processed_is_not_forgotten(benc
         rename(bench, customer, "late")
         bench.deliver(app)
 
-    process.process_due(fragile(bench, Pause("after customer", meanwhile)))
+    process.process_due(fragile(bench, Pause("after fetch", meanwhile)))
     assert [status for _, status in bench.events()] == ["processed", "received"]
     bench.work(app)
     assert [one.name for one in list_customers(app, ListCustomers())] == ["late"]
@@ -321,7 +322,7 @@ def test_an_event_that_is_being_stored_while_its_object_is_released_is_not_forgo
             store.receive(Tx(link), event, "received", NOW)
             pool.submit(lambda: (until(lambda: bench.sql(waiting)), link.commit()))
 
-        process.process_due(fragile(bench, Pause("after customer", half_stored)))
+        process.process_due(fragile(bench, Pause("after fetch", half_stored)))
     assert [status for _, status in bench.events()] == ["processed", "received"]
     bench.work(app)
     bench.check_quiet()

@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from nself.core.errors import Conflict, Unavailable
-
-Snapshot = dict[str, Any]
+from nself.domains.mirror.model import Snapshot as Snapshot
 
 
 class Intent(msgspec.Struct, frozen=True):

@@ -99,6 +99,3 @@ on conflict (livemode, second) do update set
     last_grant = greatest(0, least(%(want)s::integer, %(limit)s::integer - budget.granted)),
     granted = budget.granted + greatest(0, least(%(want)s::integer, %(limit)s::integer - budget.granted))
 returning last_grant;
-
--- name: draw_snapshot_number
-select nextval('billing.snapshot_numbers');

@@ -62,7 +62,3 @@ def list_intents(tx: Tx, state: str | None, limit: int) -> list[ListedIntent]:
 
 def lease_calls(tx: Tx, livemode: bool, want: int, limit: int) -> int:
     return int(tx.value(SQL["lease_calls"], livemode=livemode, want=want, limit=limit))
-
-
-def draw_snapshot_number(tx: Tx) -> int:
-    return int(tx.value(SQL["draw_snapshot_number"]))

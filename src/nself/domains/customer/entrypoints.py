@@ -38,5 +38,5 @@ ROWS: tuple[Row, ...] = (
         settle="customer.service:settle_create",
         find="customer.service:find_created",
     ),
-    Mirror(kind="customer", fetch="customer.service:fetch", apply="customer.service:apply"),
+    Mirror(kind="customer", apply="customer.service:apply"),
 )

@@ -49,8 +49,7 @@ limit %(limit)s offset %(offset)s;
 -- Stripe owns everything but user_id, which is written once, by us. A user has one customer: a second one that bears
 -- the same user's name, made by hand or by another program, belongs to nobody.
 insert into billing_customers as mirror (
-    customer_id, user_id, email, name, livemode, currency, balance_minor, default_payment_method, snapshot, snapshot_number,
-    created_at, synced_at
+    customer_id, user_id, livemode, snapshot, snapshot_number, source, api_version, digest, created_at, synced_at
 )
 values (
     %(id)s,
@@ -58,23 +57,24 @@ values (
         select from billing_customers other
         where other.user_id = %(user)s and other.livemode = %(livemode)s and not other.deleted and other.customer_id <> %(id)s
     ) then %(user)s::text end,
-    %(email)s, %(name)s, %(livemode)s, %(currency)s, %(balance)s, %(default_payment_method)s, %(snapshot)s,
-    %(number)s, to_timestamp(%(created)s), now()
+    %(livemode)s, %(snapshot)s, %(number)s, %(source)s, %(api_version)s, md5(%(snapshot)s::jsonb::text),
+    to_timestamp(%(created)s), now()
 )
 on conflict (customer_id) do update set
-    user_id = coalesce(mirror.user_id, excluded.user_id),
-    email = excluded.email, name = excluded.name, currency = excluded.currency, balance_minor = excluded.balance_minor,
-    default_payment_method = excluded.default_payment_method, snapshot = excluded.snapshot,
-    snapshot_number = excluded.snapshot_number, synced_at = now()
+    user_id = coalesce(mirror.user_id, excluded.user_id), snapshot = excluded.snapshot, digest = excluded.digest,
+    snapshot_number = excluded.snapshot_number, source = excluded.source, api_version = excluded.api_version, synced_at = now()
 where mirror.snapshot_number <= excluded.snapshot_number;
 
 -- name: mark_deleted
 -- Deletion is final at Stripe: no number can be higher. One that was never seen alive leaves its mark too, so that an
 -- older picture of it that comes later does not bring it to life.
 insert into billing_customers as mirror (
-    customer_id, user_id, livemode, deleted, snapshot, snapshot_number, created_at, synced_at
+    customer_id, user_id, livemode, deleted, snapshot, snapshot_number, source, api_version, digest, created_at, synced_at
 )
-values (%(id)s, %(user)s, %(livemode)s, true, %(snapshot)s, %(number)s, now(), now())
+values (
+    %(id)s, %(user)s, %(livemode)s, true, %(snapshot)s, %(number)s, %(source)s, %(api_version)s,
+    md5(%(snapshot)s::jsonb::text), now(), now()
+)
 on conflict (customer_id) do update set
-    user_id = coalesce(mirror.user_id, excluded.user_id), deleted = true,
+    user_id = coalesce(mirror.user_id, excluded.user_id), deleted = true, source = excluded.source,
     snapshot_number = greatest(mirror.snapshot_number, excluded.snapshot_number), synced_at = now();

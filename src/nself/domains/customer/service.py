@@ -24,6 +24,7 @@ from nself.domains.customer.model import (
     NoSuchUser,
     OtherCustomer,
 )
+from nself.domains.mirror.model import Picture
 from nself.gateway.api import Stripe
 
 KNOWN_SECONDS = 30
@@ -143,26 +144,22 @@ def find_created(stripe: Stripe, intent: Intent) -> Snapshot | None:
     return with_mark(stripe.customers(email=intent.params["email"]), intent)
 
 
-def settle_create(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:
+def settle_create(tx: Tx, intent: Intent, picture: Picture) -> bool:
     user = user_of(intent.params)
-    log.info("customer_create", customer=snapshot["id"], user=user)
-    return _store(tx, snapshot, user, number)
+    log.info("customer_create", customer=picture.snapshot["id"], user=user)
+    return _store(tx, picture, user)
 
 
-def fetch(stripe: Stripe, customer: str) -> Snapshot:
-    return stripe.customer(customer)
+def apply(tx: Tx, picture: Picture) -> bool:
+    """Step: store a picture; the user it belongs to is the one that we wrote into its metadata."""
+    return _store(tx, picture, user_of(picture.snapshot))
 
 
-def apply(tx: Tx, snapshot: Snapshot, number: int) -> bool:
-    """Step: store a snapshot; the user it belongs to is the one that we wrote into its metadata."""
-    return _store(tx, snapshot, user_of(snapshot), number)
-
-
-def _store(tx: Tx, snapshot: Snapshot, user: str | None, number: int) -> bool:
-    if snapshot.get("deleted"):
-        store.mark_deleted(tx, snapshot, user, number)
+def _store(tx: Tx, picture: Picture, user: str | None) -> bool:
+    if picture.snapshot.get("deleted"):
+        store.mark_deleted(tx, picture, user)
         return True
-    return store.upsert(tx, snapshot, user, number)
+    return store.upsert(tx, picture, user)
 
 
 def show(app: App, given: ShowCustomer) -> Customer:

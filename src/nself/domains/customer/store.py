@@ -10,8 +10,8 @@ from psycopg.types.json import Jsonb
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.connection.rules import part
 from nself.domains.customer.model import Customer
+from nself.domains.mirror.model import Picture
 
 SQL = beside(__file__)
 
@@ -68,33 +68,23 @@ def list_customers(tx: Tx, user: str | None, livemode: bool, limit: int, offset:
     return tx.all(SQL["list"], Customer, user=user, livemode=livemode, limit=limit, offset=offset)
 
 
-def upsert(tx: Tx, snapshot: dict[str, Any], user: str | None, number: int) -> bool:
-    """False where the stored snapshot has a higher number."""
-    return (
-        tx.run(
-            SQL["upsert"],
-            id=snapshot["id"],
-            user=user,
-            email=snapshot.get("email"),
-            name=snapshot.get("name"),
-            livemode=snapshot["livemode"],
-            currency=snapshot.get("currency"),
-            balance=snapshot.get("balance") or 0,
-            default_payment_method=part(snapshot, "invoice_settings").get("default_payment_method"),
-            snapshot=Jsonb(snapshot),
-            number=number,
-            created=snapshot["created"],
-        )
-        == 1
-    )
+def upsert(tx: Tx, picture: Picture, user: str | None) -> bool:
+    """False where the stored picture has a higher number."""
+    return tx.run(SQL["upsert"], **_columns(picture, user), created=picture.snapshot["created"]) == 1
 
 
-def mark_deleted(tx: Tx, snapshot: dict[str, Any], user: str | None, number: int) -> None:
-    tx.run(
-        SQL["mark_deleted"],
-        id=snapshot["id"],
-        user=user,
-        livemode=snapshot["livemode"],
-        snapshot=Jsonb(snapshot),
-        number=number,
-    )
+def mark_deleted(tx: Tx, picture: Picture, user: str | None) -> None:
+    tx.run(SQL["mark_deleted"], **_columns(picture, user))
+
+
+def _columns(picture: Picture, user: str | None) -> dict[str, Any]:
+    snapshot = picture.snapshot
+    return {
+        "id": snapshot["id"],
+        "user": user,
+        "livemode": snapshot["livemode"],
+        "snapshot": Jsonb(snapshot),
+        "number": picture.number,
+        "source": picture.source,
+        "api_version": picture.api_version,
+    }

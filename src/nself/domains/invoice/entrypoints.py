@@ -63,5 +63,5 @@ ROWS: tuple[Row, ...] = (
         settle="invoice.service.steps:settle_pay",
         find="invoice.service.steps:find_paid",
     ),
-    Mirror(kind="invoice", fetch="invoice.service.steps:fetch", apply="invoice.service.steps:apply"),
+    Mirror(kind="invoice", apply="invoice.service.steps:apply"),
 )

@@ -150,18 +150,15 @@ where plan.operation = any(%(operations)s::text[]) and invoice.status in ('paid'
 
 -- name: upsert
 insert into billing_invoices as mirror (
-    invoice_id, customer_id, number, status, currency, total_minor, amount_due_minor, amount_paid_minor, livemode, snapshot,
-    snapshot_number, created_at, synced_at
+    invoice_id, livemode, snapshot, snapshot_number, source, api_version, digest, created_at, synced_at
 )
 values (
-    %(id)s, %(customer)s, %(number)s, %(status)s, %(currency)s, %(total)s, %(amount_due)s, %(amount_paid)s, %(livemode)s,
-    %(snapshot)s, %(snapshot_number)s, to_timestamp(%(created)s), now()
+    %(id)s, %(livemode)s, %(snapshot)s, %(snapshot_number)s, %(source)s, %(api_version)s, md5(%(snapshot)s::jsonb::text),
+    to_timestamp(%(created)s), now()
 )
 on conflict (invoice_id) do update set
-    customer_id = excluded.customer_id, number = excluded.number, status = excluded.status, currency = excluded.currency,
-    total_minor = excluded.total_minor, amount_due_minor = excluded.amount_due_minor,
-    amount_paid_minor = excluded.amount_paid_minor, snapshot = excluded.snapshot, snapshot_number = excluded.snapshot_number,
-    synced_at = now()
+    snapshot = excluded.snapshot, digest = excluded.digest, snapshot_number = excluded.snapshot_number,
+    source = excluded.source, api_version = excluded.api_version, synced_at = now()
 where mirror.snapshot_number <= excluded.snapshot_number and not mirror.deleted;
 
 -- name: is_deleted
@@ -170,7 +167,7 @@ select deleted from billing_invoices where invoice_id = %(id)s;
 -- name: mark_deleted
 -- Only drafts can be deleted at Stripe, and deletion is final.
 update billing_invoices
-set deleted = true, snapshot_number = greatest(snapshot_number, %(snapshot_number)s), synced_at = now()
+set deleted = true, snapshot_number = greatest(snapshot_number, %(snapshot_number)s), source = %(source)s, synced_at = now()
 where invoice_id = %(id)s;
 
 -- name: by_id

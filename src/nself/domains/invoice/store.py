@@ -26,6 +26,7 @@ from nself.domains.invoice.model import (
     StoredPlan,
     Summary,
 )
+from nself.domains.mirror.model import Picture
 
 SQL = beside(__file__)
 T = TypeVar("T", bound=msgspec.Struct)
@@ -148,22 +149,18 @@ def closed(tx: Tx, operations: Sequence[str]) -> set[str]:
     return set(tx.values(SQL["closed"], operations=list(operations)))
 
 
-def upsert(tx: Tx, snapshot: dict[str, Any], number: int) -> bool:
-    """False where the stored snapshot has a higher number, or the invoice was deleted."""
+def upsert(tx: Tx, picture: Picture) -> bool:
+    """False where the stored picture has a higher number, or the invoice was deleted."""
+    snapshot = picture.snapshot
     return (
         tx.run(
             SQL["upsert"],
             id=snapshot["id"],
-            customer=snapshot["customer"],
-            number=snapshot.get("number"),
-            status=snapshot["status"],
-            currency=snapshot["currency"],
-            total=snapshot["total"],
-            amount_due=snapshot["amount_due"],
-            amount_paid=snapshot["amount_paid"],
             livemode=snapshot["livemode"],
             snapshot=Jsonb(snapshot),
-            snapshot_number=number,
+            snapshot_number=picture.number,
+            source=picture.source,
+            api_version=picture.api_version,
             created=snapshot["created"],
         )
         == 1
@@ -174,8 +171,8 @@ def is_deleted(tx: Tx, invoice: str) -> bool:
     return bool(tx.value(SQL["is_deleted"], id=invoice))
 
 
-def mark_deleted(tx: Tx, invoice: str, number: int) -> None:
-    tx.run(SQL["mark_deleted"], id=invoice, snapshot_number=number)
+def mark_deleted(tx: Tx, invoice: str, picture: Picture) -> None:
+    tx.run(SQL["mark_deleted"], id=invoice, snapshot_number=picture.number, source=picture.source)
 
 
 def by_id(tx: Tx, invoice: str) -> Invoice | None:

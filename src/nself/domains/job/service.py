@@ -32,7 +32,7 @@ WORKER = f"{socket.gethostname()}:{os.getpid()}"
 
 
 def kinds(app: App) -> dict[str, Scheduled]:
-    return {row.type: row for row in cast("tuple[Scheduled, ...]", app.registry.rows(Scheduled))}
+    return {row.type: row for row in app.registry.rows(Scheduled)}
 
 
 def interval(app: App, row: Scheduled) -> timedelta:

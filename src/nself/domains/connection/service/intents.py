@@ -34,9 +34,9 @@ from nself.domains.connection.model import (
     StillPending,
     Wish,
 )
-from nself.domains.connection.service import mirror
-from nself.domains.connection.service.mirror import Picture
-from nself.gateway.api import Stripe
+from nself.domains.mirror import service as mirror
+from nself.domains.mirror.model import Picture
+from nself.gateway.api import STRIPE_VERSION, Stripe
 from nself.gateway.errors import IdempotencyMismatch, StripeFailure
 
 KEY_LIFETIME = 23 * 3600
@@ -48,8 +48,8 @@ PATIENCE = 20
 """Seconds for which a command goes on with operations that make no progress."""
 
 Call = Callable[[Stripe, Snapshot, str], Snapshot]
-Settle = Callable[[Tx, Intent, Snapshot, int], bool]
-"""Gets a picture of the object with its number; false where the mirror holds a later one: the object is fetched again."""
+Settle = Callable[[Tx, Intent, Picture], bool]
+"""False where the mirror holds a later one: the object is fetched again."""
 Find = Callable[[Stripe, Intent], Snapshot | None]
 
 
@@ -141,8 +141,7 @@ def perform(app: App, intent: Intent) -> None:
 
 
 def _row(app: App, kind: str) -> entrypoint.Intent:
-    rows = cast("tuple[entrypoint.Intent, ...]", app.registry.rows(entrypoint.Intent))
-    return next(row for row in rows if row.kind == kind)
+    return next(row for row in app.registry.rows(entrypoint.Intent) if row.kind == kind)
 
 
 def _outcome(app: App, row: entrypoint.Intent, intent: Intent) -> Picture | None:
@@ -150,12 +149,11 @@ def _outcome(app: App, row: entrypoint.Intent, intent: Intent) -> Picture | None
 
     To a key that it knows Stripe gives its first answer again, which may be an old picture of the object.
     """
-    with app.db.reading() as tx:
-        number = store.draw_snapshot_number(tx)
+    number, source = mirror.draw(app), f"intent {intent.operation} {intent.kind}"
     snapshot = _call(app, row, intent)
     if snapshot and intent.attempts > 1 and mirror.mirrored(app, snapshot["object"]):
-        return mirror.fetch(app, snapshot["object"], snapshot["id"])
-    return Picture(snapshot, number) if snapshot else None
+        return mirror.fetch(app, snapshot["object"], snapshot["id"], source)
+    return Picture({"livemode": app.stripe.live, **snapshot}, number, source, STRIPE_VERSION) if snapshot else None
 
 
 def _call(app: App, row: entrypoint.Intent, intent: Intent) -> Snapshot | None:
@@ -178,7 +176,11 @@ def _settle(app: App, row: entrypoint.Intent, intent: Intent, picture: Picture) 
     settle, object_id = cast(Settle, app.registry.resolve(row.settle)), cast("str | None", picture.snapshot.get("id"))
 
     def work(tx: Tx, picture: Picture) -> None:
-        if store.settle(tx, intent, object_id) and not settle(tx, intent, *picture):
+        if not store.settle(tx, intent, object_id):
+            return
+        if mirror.mirrored(app, picture.snapshot["object"]):
+            mirror.witness(app, tx, picture, lambda: settle(tx, intent, picture))
+        elif not settle(tx, intent, picture):
             raise mirror.Overtaken
 
     mirror.in_order(app, picture, work)

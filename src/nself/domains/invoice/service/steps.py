@@ -11,6 +11,7 @@ from nself.domains.connection.rules import marked, part, with_mark
 from nself.domains.connection.service import intents
 from nself.domains.invoice import store
 from nself.domains.invoice.model import Plan, StoredLine, StoredPlan
+from nself.domains.mirror.model import Picture
 from nself.gateway.api import Stripe
 
 BEFORE_PAYMENT = ["invoice.create", "invoice.add_line", "invoice.finalize"]
@@ -78,12 +79,13 @@ def find_created(stripe: Stripe, intent: Intent) -> Snapshot | None:
     return with_mark(stripe.invoices(customer=intent.params["customer"]), intent)
 
 
-def settle_create(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:
+def settle_create(tx: Tx, intent: Intent, picture: Picture) -> bool:
+    snapshot = picture.snapshot
     store.set_invoice(tx, intent.operation, snapshot["id"])
     names = [one.line for one in store.plan_lines(tx, intent.operation)]
     _plan_next_line(tx, intent, snapshot["id"], intent.params["customer"], names)
     log.info("invoice_generation", operation=intent.operation, invoice=snapshot["id"])
-    return apply(tx, snapshot, number)
+    return apply(tx, picture)
 
 
 # add_line
@@ -97,7 +99,7 @@ def find_line(stripe: Stripe, intent: Intent) -> Snapshot | None:
     return with_mark(stripe.invoice_items(invoice=intent.params["item"]["invoice"]), intent)
 
 
-def settle_add_line(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:
+def settle_add_line(tx: Tx, intent: Intent, picture: Picture) -> bool:
     item = intent.params["item"]
     _plan_next_line(tx, intent, item["invoice"], item["customer"], intent.params["rest"])
     return True
@@ -115,11 +117,11 @@ def find_finalized(stripe: Stripe, intent: Intent) -> Snapshot | None:
     return None if found["status"] == "draft" else found
 
 
-def settle_finalize(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:
+def settle_finalize(tx: Tx, intent: Intent, picture: Picture) -> bool:
     """Below the minimum charge Stripe marks it paid at once and moves the amount to the customer's balance."""
-    if snapshot.get("status") == "open":
-        _next(tx, intent, "invoice.pay", {"invoice": snapshot["id"]})
-    return apply(tx, snapshot, number)
+    if picture.snapshot.get("status") == "open":
+        _next(tx, intent, "invoice.pay", {"invoice": picture.snapshot["id"]})
+    return apply(tx, picture)
 
 
 # pay
@@ -134,25 +136,22 @@ def find_paid(stripe: Stripe, intent: Intent) -> Snapshot | None:
     return found if found["status"] == "paid" else None
 
 
-def settle_pay(tx: Tx, intent: Intent, snapshot: Snapshot, number: int) -> bool:
-    return apply(tx, snapshot, number)
+def settle_pay(tx: Tx, intent: Intent, picture: Picture) -> bool:
+    return apply(tx, picture)
 
 
 # mirror
 
 
-def fetch(stripe: Stripe, invoice: str) -> Snapshot:
-    return stripe.invoice(invoice)
-
-
-def apply(tx: Tx, snapshot: Snapshot, number: int) -> bool:
+def apply(tx: Tx, picture: Picture) -> bool:
     """Step: store a snapshot. A deletion is final: a later snapshot of a deleted draft is an older picture.
 
     False also for a snapshot that holds only the first of its lines; `fetch` brings them all.
     """
+    snapshot = picture.snapshot
     if snapshot.get("deleted"):
-        store.mark_deleted(tx, snapshot["id"], number)
+        store.mark_deleted(tx, snapshot["id"], picture)
         return True
     if part(snapshot, "lines").get("has_more"):
         return False
-    return store.upsert(tx, snapshot, number) or store.is_deleted(tx, snapshot["id"])
+    return store.upsert(tx, picture) or store.is_deleted(tx, snapshot["id"])

@@ -15,9 +15,9 @@ import msgspec
 from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
-from nself.domains.connection.service import mirror
 from nself.domains.customer import service as customer
 from nself.domains.database import service as database
+from nself.domains.mirror import service as mirror
 from nself.domains.quota.inputs import SetQuota
 from nself.domains.quota.service import journal
 from nself.domains.quota.service import limits as quota
@@ -105,7 +105,7 @@ def _load_guide(app: App) -> dict[str, int]:
     load.load_at_start(app)
     customer.create_users(app, {rules.GUIDE_USER: rules.GUIDE_EMAIL})
     for one in (*app.stripe.customers(), *app.stripe.invoices()):
-        mirror.refresh(app, one["object"], one["id"])
+        mirror.refresh(app, one["object"], one["id"], "fixtures")
     metric, limit = rules.GUIDE_QUOTA
     quota.set_quota(app, SetQuota(user=rules.GUIDE_USER, metric=metric, limit=limit, mode="overage"))
     record.ingest(app, list(rules.guide_usage(app.clock())), "guide")

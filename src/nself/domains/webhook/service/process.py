@@ -16,7 +16,8 @@ from nself.app import App
 from nself.core.clock import monotonic
 from nself.core.errors import BillingError, Denied, Unavailable
 from nself.db.connect import Tx
-from nself.domains.connection.service import intents, mirror
+from nself.domains.connection.service import intents
+from nself.domains.mirror import service as mirror
 from nself.domains.webhook import store
 from nself.domains.webhook.model import Claimed, Waiting
 
@@ -24,6 +25,8 @@ THREADS = 16
 """As many objects are claimed at once, so that each is fetched right after its claim."""
 MAX_ATTEMPTS = 12
 LONGEST_WAIT = 3600
+MAX_NAMED = 5
+"""Events that are named as the source of a change."""
 
 
 class _LeaseLost(Exception):
@@ -52,7 +55,8 @@ def process(app: App, claimed: Claimed) -> None:
     try:
         if status == "processed":
             kind = events[-1].object_kind
-            mirror.refresh(app, kind, claimed.object_id, also=lambda tx: _finish(app, tx, claimed, events, status))
+            source = "webhook " + " ".join(event.event_id for event in events[-MAX_NAMED:])
+            mirror.refresh(app, kind, claimed.object_id, source, lambda tx: _finish(app, tx, claimed, events, status))
         else:
             app.db.transact(lambda tx: _finish(app, tx, claimed, events, status))
     except _LeaseLost:

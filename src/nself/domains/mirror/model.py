@@ -1,0 +1,70 @@
+"""Nouns of the mirror: Stripe's objects as they were last seen."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+Snapshot = dict[str, Any]
+
+
+class Picture(NamedTuple):
+    """An object as Stripe had it after `number` was drawn. `source` says what made us look: `webhook evt_…`, `intent`, `sync 12`."""
+
+    snapshot: Snapshot
+    number: int
+    source: str
+    api_version: str | None = None
+    cause: str | None = None
+    """Why a synchronisation found a difference."""
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A row of the mirror. `intact` is false where somebody else than us wrote it."""
+
+    kind: str
+    id: str
+    livemode: bool
+    deleted: bool
+    snapshot: Snapshot
+    number: int
+    source: str
+    api_version: str | None
+    intact: bool
+    synced_at: datetime
+
+
+class FieldChange(msgspec.Struct, frozen=True):
+    """One field of an object; `field` is its path: `items.si_1.quantity`. None where it is not there."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What a picture changed. `before` is None where the object was not known; `after` may be `{"deleted": true}`."""
+
+    kind: str
+    id: str
+    livemode: bool
+    what: Literal["created", "updated", "deleted"]
+    before: Snapshot | None
+    after: Snapshot
+    fields: list[FieldChange]
+    picture: Picture
+
+
+class ListedChange(msgspec.Struct, frozen=True):
+    """A row of the record of changes."""
+
+    id: int
+    kind: str
+    object: str
+    what: str
+    source: str
+    cause: str | None
+    changes: list[dict[str, Any]]
+    changed_at: datetime

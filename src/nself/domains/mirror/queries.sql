@@ -1,0 +1,52 @@
+-- Statements of the mirror.
+
+-- name: draw_snapshot_number
+select nextval('billing.snapshot_numbers');
+
+-- name: lock_objects
+-- Until the end of the transaction nobody else stores these objects; in one order, so that two do not wait crosswise.
+select pg_advisory_xact_lock(hashtextextended(name, 0))
+from unnest(%(names)s::text[]) as name
+order by name;
+
+-- name: stored
+select
+    kind, object_id as id, livemode, deleted, snapshot, snapshot_number as number, source, api_version,
+    digest = '' or digest = md5(snapshot::text) as intact, synced_at
+from billing_mirror
+where kind = %(kind)s and object_id = any(%(ids)s::text[]);
+
+-- name: keep
+-- False where the stored picture has a higher number. A deletion is final: no number can be higher.
+insert into billing_objects as mirror (
+    kind, object_id, livemode, deleted, snapshot, snapshot_number, source, api_version, digest, created_at, synced_at
+)
+values (
+    %(kind)s, %(id)s, %(livemode)s, %(deleted)s, %(snapshot)s, %(number)s, %(source)s, %(api_version)s,
+    md5(%(snapshot)s::jsonb::text), coalesce(to_timestamp(%(created)s), now()), now()
+)
+on conflict (kind, object_id) do update set
+    deleted = mirror.deleted or excluded.deleted,
+    snapshot = case when mirror.deleted or excluded.deleted then mirror.snapshot else excluded.snapshot end,
+    digest = case when mirror.deleted or excluded.deleted then mirror.digest else excluded.digest end,
+    snapshot_number = greatest(mirror.snapshot_number, excluded.snapshot_number),
+    source = excluded.source, api_version = excluded.api_version, synced_at = now()
+where mirror.snapshot_number <= excluded.snapshot_number or excluded.deleted or mirror.deleted;
+
+-- name: record_change
+insert into billing_object_changes (kind, object_id, livemode, what, source, cause, snapshot_number, changes, changed_at)
+values (
+    %(kind)s, %(id)s, %(livemode)s, %(what)s, %(source)s, %(cause)s, %(number)s, %(changes)s, %(now)s
+);
+
+-- name: changes
+-- Oldest first; of the newest ones where there are more than the limit.
+select id, kind, object, what, source, cause, changes, changed_at
+from (
+    select id, kind, object_id as object, what, source, cause, changes, changed_at
+    from billing_object_changes
+    where object_id = %(id)s
+    order by billing_object_changes.id desc
+    limit %(limit)s
+) newest
+order by id;

@@ -1,0 +1,149 @@
+"""Fetching an object and storing it, each picture with the number that was drawn before its fetch.
+
+Two fetches may overtake each other, and Stripe's times have whole seconds; the numbers say which fetch began
+later. One that arrives out of order may still be the newer picture, so it is neither applied nor dropped:
+the object is fetched again. What a picture changed is recorded with it, and higher domains react to the change
+in the same transaction, so that an effect follows from what changed and not from how often we were told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from nself import log
+from nself.app import App
+from nself.core import entrypoint
+from nself.db.connect import Tx
+from nself.domains.mirror import rules, store
+from nself.domains.mirror.model import Change, ListedChange, Picture, Snapshot, Stored
+from nself.gateway.api import STRIPE_VERSION
+from nself.gateway.errors import NoSuchObject
+from nself.gateway.kinds import KINDS
+
+MAX_FETCHES = 20
+
+Apply = Callable[[Tx, Picture], bool]
+"""Stores a picture; false where the stored one has a higher number."""
+React = Callable[[App, Tx, Change], None]
+
+
+class Overtaken(Exception):
+    """The mirror holds a picture with a higher number: nothing was written."""
+
+
+def mirrored(app: App, kind: str) -> bool:
+    """Whether objects of `kind` have a local table."""
+    return any(row.kind == kind for row in _rows(app))
+
+
+def _rows(app: App) -> tuple[entrypoint.Mirror, ...]:
+    return app.registry.rows(entrypoint.Mirror)
+
+
+def refresh(
+    app: App, kind: str, object_id: str, source: str, also: Callable[[Tx], None] = lambda _: None, cause: str | None = None
+) -> Change | None:  # fmt: skip
+    """Fetch the object and store it; `also` runs in the same transaction. What changed. Raises the gateway's errors."""
+    found: list[Change | None] = [None]
+
+    def work(tx: Tx, picture: Picture) -> None:
+        found[0] = accept(app, tx, picture)
+        also(tx)
+
+    in_order(app, fetch(app, kind, object_id, source, cause), work)
+    return found[0]
+
+
+def in_order(app: App, picture: Picture, work: Callable[[Tx, Picture], None]) -> None:
+    """Run `work` in a transaction, again with a later picture of the object as long as it raises Overtaken."""
+    for _ in range(MAX_FETCHES):
+        try:
+            return app.db.transact(lambda tx, picture=picture: work(tx, picture))
+        except Overtaken:
+            log.debug("snapshot_out_of_order", object=picture.snapshot["id"], number=picture.number)
+        picture = fetch(app, picture.snapshot["object"], picture.snapshot["id"], picture.source, picture.cause)
+    raise AssertionError(f"{picture.snapshot['id']}: {MAX_FETCHES} fetches in a row were overtaken")
+
+
+def draw(app: App) -> int:
+    """The number of pictures that are asked for from now on."""
+    with app.db.reading() as tx:
+        return store.draw_snapshot_number(tx)
+
+
+def fetch(app: App, kind: str, object_id: str, source: str, cause: str | None = None) -> Picture:
+    """The object as Stripe has it now; one that is gone is `deleted`. Raises the gateway's errors."""
+    number = draw(app)
+    try:
+        snapshot = app.stripe.fetch(kind, object_id)
+    except NoSuchObject:
+        snapshot: Snapshot = {"id": object_id, "object": kind, "deleted": True}
+    return Picture({"livemode": app.stripe.live, **snapshot}, number, source, STRIPE_VERSION, cause)
+
+
+def accept(app: App, tx: Tx, picture: Picture) -> Change | None:
+    """Step: store a picture, record what it changed and have it reacted to. Raises Overtaken."""
+    apply = cast(Apply, app.registry.resolve(_row(app, picture.snapshot["object"]).apply))
+    return witness(app, tx, picture, lambda: apply(tx, picture))
+
+
+def witness(app: App, tx: Tx, picture: Picture, act: Callable[[], bool]) -> Change | None:
+    """Step: `act` stores the picture of a mirrored kind; record what that changed. Raises Overtaken where it is false."""
+    kind, id = cast("str", picture.snapshot["object"]), cast("str", picture.snapshot["id"])
+    store.lock_objects(tx, kind, [id])
+    before = store.stored(tx, kind, [id]).get(id)
+    if not act():
+        raise Overtaken
+    change = compare(before, picture)
+    if change:
+        store.record_change(tx, change, app.clock())
+        _react(app, tx, change)
+    return change
+
+
+def compare(before: Stored | None, picture: Picture) -> Change | None:
+    """What a picture changes, or None. Nothing follows the deletion of an object."""
+    after, gone = picture.snapshot, bool(picture.snapshot.get("deleted"))
+    if before is not None and before.deleted:
+        return None
+    fields = [] if before is None or gone else rules.differences(before.snapshot, after)
+    what = "deleted" if gone else "created" if before is None else "updated"
+    if what == "updated" and not fields:
+        return None
+    return Change(
+        kind=after["object"],
+        id=after["id"],
+        livemode=after["livemode"],
+        what=what,
+        before=before.snapshot if before else None,
+        after=after,
+        fields=fields,
+        picture=picture,
+    )
+
+
+def _react(app: App, tx: Tx, change: Change) -> None:
+    for row in app.registry.rows(entrypoint.Reaction):
+        if row.kind == change.kind:
+            cast(React, app.registry.resolve(row.use))(app, tx, change)
+
+
+def keep(tx: Tx, picture: Picture) -> bool:
+    """Step: store a picture of a kind that has no columns of its own. False also where part of its nested list is missing."""
+    nested = cast("Snapshot", picture.snapshot.get(KINDS[picture.snapshot["object"]].nested) or {})
+    return not nested.get("has_more") and store.keep(tx, picture)
+
+
+def stored(tx: Tx, kind: str, ids: list[str]) -> dict[str, Stored]:
+    """Step: what is known of objects, by id; deleted ones too."""
+    return store.stored(tx, kind, ids)
+
+
+def changes(tx: Tx, object_id: str, limit: int) -> list[ListedChange]:
+    """Step: what was changed here on an object, oldest first."""
+    return store.changes(tx, object_id, limit)
+
+
+def _row(app: App, kind: str) -> entrypoint.Mirror:
+    return next(row for row in _rows(app) if row.kind == kind)

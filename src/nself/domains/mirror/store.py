@@ -1,0 +1,67 @@
+"""One function a query of the mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from nself.db.connect import Tx
+from nself.db.queries import beside
+from nself.domains.mirror.model import Change, ListedChange, Picture, Stored
+
+SQL = beside(__file__)
+
+
+def draw_snapshot_number(tx: Tx) -> int:
+    return int(tx.value(SQL["draw_snapshot_number"]))
+
+
+def lock_objects(tx: Tx, kind: str, ids: Sequence[str]) -> None:
+    tx.values(SQL["lock_objects"], names=[f"{kind} {id}" for id in ids])
+
+
+def stored(tx: Tx, kind: str, ids: Sequence[str]) -> dict[str, Stored]:
+    """By id, those that are known; deleted ones too."""
+    return {one.id: one for one in tx.all(SQL["stored"], Stored, kind=kind, ids=list(ids))}
+
+
+def keep(tx: Tx, picture: Picture) -> bool:
+    """False where the stored picture has a higher number."""
+    snapshot = picture.snapshot
+    return (
+        tx.run(
+            SQL["keep"],
+            kind=snapshot["object"],
+            id=snapshot["id"],
+            livemode=snapshot["livemode"],
+            deleted=bool(snapshot.get("deleted")),
+            snapshot=Jsonb(snapshot),
+            number=picture.number,
+            source=picture.source,
+            api_version=picture.api_version,
+            created=snapshot.get("created"),
+        )
+        == 1
+    )
+
+
+def record_change(tx: Tx, change: Change, now: datetime) -> None:
+    tx.run(
+        SQL["record_change"],
+        kind=change.kind,
+        id=change.id,
+        livemode=change.livemode,
+        what=change.what,
+        source=change.picture.source,
+        cause=change.picture.cause,
+        number=change.picture.number,
+        changes=Jsonb(msgspec.to_builtins(change.fields)),
+        now=now,
+    )
+
+
+def changes(tx: Tx, id: str, limit: int) -> list[ListedChange]:
+    return tx.all(SQL["changes"], ListedChange, id=id, limit=limit)
