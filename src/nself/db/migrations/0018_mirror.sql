@@ -1,3 +1,5 @@
+-- squawk-ignore-file adding-field-with-default, ban-drop-column, require-concurrent-index-deletion
+-- A row a customer and invoice: rewritten in a moment.
 -- Local to the coordinator: Stripe's objects, mirrored whole. What is looked for is generated from the snapshot, so that it
 -- cannot say anything else (docs/decisions/0019).
 alter table billing_customers
