@@ -11,7 +11,7 @@ from nself.core.entrypoint import Row
 # From bottom to top: a domain may import those before it, never those after it.
 DOMAINS = (
     "setting", "mirror", "connection", "database", "api_key", "job", "uptime", "notification", "stack", "customer", "catalog", "usage", "quota", "invoice", "overage",
-    "archive", "repair", "gap", "webhook",
+    "archive", "repair", "gap", "webhook", "sync",
     "sandbox",
 )  # fmt: skip
 GROUPS = {
@@ -25,6 +25,8 @@ GROUPS = {
     "billing invoice": "Invoices and their lines",
     "billing webhook": "Events from Stripe",
     "billing jobs": "Scheduled work",
+    "billing sync": "The mirror here and the objects at Stripe",
+    "billing reconcile": "Comparing everything with Stripe",
     "billing notification": "Mail and webhooks of our own",
     "cache": "What is kept to answer faster",
     "billing stripe": "The connection to Stripe",

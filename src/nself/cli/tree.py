@@ -30,10 +30,9 @@ class Group(click.Group):
         return sorted({*self.leaves, *self.groups})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in self.groups:
-            return self.groups[cmd_name]
-        row = self.leaves.get(cmd_name)
-        return leaf(row, self.registry, cmd_name) if row else None
+        group, row = self.groups.get(cmd_name), self.leaves.get(cmd_name)
+        command = leaf(row, self.registry, cmd_name) if row else None
+        return WithChildren(command, group) if command and group else group or command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         lines = [
@@ -43,6 +42,22 @@ class Group(click.Group):
         if lines:
             with formatter.section("Commands"):
                 formatter.write_dl(lines)
+
+
+class WithChildren(click.Command):
+    """A command that is a group as well (`reconcile`, `reconcile status`): the first word decides."""
+
+    def __init__(self, command: click.Command, group: Group) -> None:
+        names = ", ".join(group.list_commands(click.Context(group)))
+        command.help = f"{command.help}\n\nAlso commands of their own, with --help: {names}."
+        super().__init__(command.name, params=command.params, help=command.help, short_help=command.short_help)
+        self.command, self.group = command, group
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        chosen = self.group if args and args[0] in self.group.list_commands(click.Context(self.group)) else self.command
+        return chosen.make_context(info_name, args, parent, **extra)
 
 
 def leaf(row: Command, registry: Registry, name: str) -> click.Command:

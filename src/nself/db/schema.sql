@@ -18,6 +18,17 @@ create table billing_call_budget (
     last_grant integer not null
 );
 
+create table billing_customer_links (
+    id bigint not null generated always as identity,
+    customer_id text not null,
+    user_id text not null,
+    before_user_id text,
+    livemode boolean not null,
+    actor text not null,
+    reason text,
+    linked_at timestamp with time zone not null
+);
+
 create table billing_customers (
     customer_id text not null,
     user_id text,
@@ -308,6 +319,47 @@ create table billing_service_runs (
     ended text
 );
 
+create table billing_sync_differences (
+    run_id bigint not null,
+    kind text not null,
+    object_id text not null,
+    cause text not null,
+    detail text not null,
+    action text not null,
+    money boolean not null,
+    changes jsonb not null,
+    state text not null,
+    error text,
+    found_at timestamp with time zone not null,
+    healed_at timestamp with time zone
+);
+
+create table billing_sync_runs (
+    id bigint not null generated always as identity,
+    purpose text not null,
+    livemode boolean not null,
+    heal boolean not null,
+    kinds text[] not null,
+    created_from timestamp with time zone,
+    created_to timestamp with time zone,
+    batch_size integer not null,
+    state text not null default 'running'::text,
+    kind_number integer not null default 1,
+    page_after text,
+    page_bound timestamp with time zone,
+    pages bigint not null default 0,
+    checked bigint not null default 0,
+    totals jsonb not null default '{}'::jsonb,
+    actor text not null,
+    worker text not null,
+    fence bigint not null default 1,
+    lease_until timestamp with time zone not null,
+    started_at timestamp with time zone not null,
+    moved_at timestamp with time zone not null,
+    finished_at timestamp with time zone,
+    error text
+);
+
 create table billing_usage (
     user_id text not null,
     metric_type text not null,
@@ -489,7 +541,11 @@ create table billing_webhook_events (
     attempts integer not null default 0,
     error text,
     received_at timestamp with time zone not null,
-    processed_at timestamp with time zone
+    processed_at timestamp with time zone,
+    source text not null default 'delivery'::text,
+    claimed_at timestamp with time zone,
+    fetch_ms integer,
+    took_ms integer
 );
 
 create table billing_webhook_objects (
@@ -499,11 +555,32 @@ create table billing_webhook_objects (
     fence bigint not null default 0
 );
 
+create table billing_webhook_polls (
+    livemode boolean not null,
+    seen_at timestamp with time zone not null,
+    page_after text,
+    page_newest timestamp with time zone,
+    polled_at timestamp with time zone,
+    missed bigint not null default 0,
+    missed_at timestamp with time zone
+);
+
+create table billing_webhook_refusals (
+    id bigint not null generated always as identity,
+    code text not null,
+    reason text not null,
+    skew integer,
+    event_id text,
+    times bigint not null,
+    refused_at timestamp with time zone not null
+);
+
 alter table billing_api_keys add constraint billing_api_keys_key_id_check CHECK ((key_id ~ '^[0-9A-Za-z]{8}$'::text));
 alter table billing_api_keys add constraint billing_api_keys_pkey PRIMARY KEY (key_id);
 alter table billing_api_keys add constraint billing_api_keys_scopes_check CHECK ((cardinality(scopes) > 0));
 alter table billing_api_keys add constraint billing_api_keys_secret_hash_check CHECK ((octet_length(secret_hash) = 32));
 alter table billing_call_budget add constraint billing_call_budget_pkey PRIMARY KEY (livemode, second);
+alter table billing_customer_links add constraint billing_customer_links_pkey PRIMARY KEY (id);
 alter table billing_customers add constraint billing_customers_pkey PRIMARY KEY (customer_id);
 alter table billing_intents add constraint billing_intents_idempotency_key_key UNIQUE (idempotency_key);
 alter table billing_intents add constraint billing_intents_pkey PRIMARY KEY (id);
@@ -546,6 +623,13 @@ alter table billing_service_interruptions add constraint billing_service_interru
 alter table billing_service_interruptions add constraint billing_service_interruptions_pkey PRIMARY KEY (run, began_at, kind);
 alter table billing_service_runs add constraint billing_service_runs_ended_check CHECK ((ended = ANY (ARRAY['stopped'::text, 'restarted'::text, 'terminated'::text, 'killed'::text, 'machine'::text])));
 alter table billing_service_runs add constraint billing_service_runs_pkey PRIMARY KEY (run);
+alter table billing_sync_differences add constraint billing_sync_differences_action_check CHECK ((action = ANY (ARRAY['import'::text, 'update'::text, 'mark deleted'::text, 'none'::text])));
+alter table billing_sync_differences add constraint billing_sync_differences_pkey PRIMARY KEY (run_id, kind, object_id);
+alter table billing_sync_differences add constraint billing_sync_differences_run_id_fkey FOREIGN KEY (run_id) REFERENCES billing_sync_runs(id);
+alter table billing_sync_differences add constraint billing_sync_differences_state_check CHECK ((state = ANY (ARRAY['open'::text, 'healed'::text, 'refused'::text])));
+alter table billing_sync_runs add constraint billing_sync_runs_pkey PRIMARY KEY (id);
+alter table billing_sync_runs add constraint billing_sync_runs_purpose_check CHECK ((purpose = ANY (ARRAY['reconcile'::text, 'sync'::text, 'compare'::text, 'auto'::text])));
+alter table billing_sync_runs add constraint billing_sync_runs_state_check CHECK ((state = ANY (ARRAY['running'::text, 'done'::text, 'stopped'::text])));
 alter table billing_usage add constraint billing_usage_pkey PRIMARY KEY (user_id, created_at, idempotency_key);
 alter table billing_usage add constraint billing_usage_value_check CHECK ((value >= 0));
 alter table billing_usage_adjustments add constraint billing_usage_adjustments_kind_check CHECK ((kind = ANY (ARRAY['void'::text, 'duplicate'::text, 'correct'::text])));
@@ -568,8 +652,12 @@ alter table billing_usage_rejected add constraint billing_usage_rejected_pkey PR
 alter table billing_usage_rollups add constraint billing_usage_rollups_pkey PRIMARY KEY (user_id, metric_type, hour);
 alter table billing_usage_spools add constraint billing_usage_spools_pkey PRIMARY KEY (spool);
 alter table billing_webhook_events add constraint billing_webhook_events_pkey PRIMARY KEY (id);
+alter table billing_webhook_events add constraint billing_webhook_events_source_check CHECK ((source = ANY (ARRAY['delivery'::text, 'poll'::text])));
 alter table billing_webhook_events add constraint billing_webhook_events_status_check CHECK ((status = ANY (ARRAY['received'::text, 'processed'::text, 'failed'::text, 'failed_permanent'::text, 'duplicate'::text, 'ignored'::text, 'parked'::text])));
 alter table billing_webhook_objects add constraint billing_webhook_objects_pkey PRIMARY KEY (object_id);
+alter table billing_webhook_polls add constraint billing_webhook_polls_check CHECK (((page_after IS NULL) = (page_newest IS NULL)));
+alter table billing_webhook_polls add constraint billing_webhook_polls_pkey PRIMARY KEY (livemode);
+alter table billing_webhook_refusals add constraint billing_webhook_refusals_pkey PRIMARY KEY (id);
 
 CREATE INDEX billing_api_keys_created ON billing.billing_api_keys USING btree (created_at, key_id);
 CREATE INDEX billing_charges_customer_id_created_at_idx ON billing.billing_charges USING btree (customer_id, created_at);
@@ -594,10 +682,15 @@ CREATE INDEX billing_quota_reservations_held ON billing.billing_quota_reservatio
 CREATE INDEX billing_refunds_customer_id_created_at_idx ON billing.billing_refunds USING btree (customer_id, created_at);
 CREATE INDEX billing_service_runs_service ON billing.billing_service_runs USING btree (service, last_seen_at);
 CREATE INDEX billing_subscriptions_customer_id_created_at_idx ON billing.billing_subscriptions USING btree (customer_id, created_at);
+CREATE INDEX billing_sync_differences_object ON billing.billing_sync_differences USING btree (object_id, run_id);
+CREATE INDEX billing_sync_runs_newest ON billing.billing_sync_runs USING btree (purpose, id);
 CREATE INDEX billing_tax_rates_customer_id_created_at_idx ON billing.billing_tax_rates USING btree (customer_id, created_at);
 CREATE UNIQUE INDEX billing_usage_adjustments_standing ON billing.billing_usage_adjustments USING btree (user_id, idempotency_key) WHERE (superseded_at IS NULL);
 CREATE UNIQUE INDEX billing_usage_archives_one ON billing.billing_usage_archives USING btree (month) WHERE (state = ANY (ARRAY['writing'::text, 'verified'::text]));
+CREATE INDEX billing_webhook_events_failed ON billing.billing_webhook_events USING btree (id) WHERE (status = ANY (ARRAY['failed'::text, 'failed_permanent'::text, 'parked'::text]));
+CREATE INDEX billing_webhook_events_object ON billing.billing_webhook_events USING btree (object_id, id);
 CREATE INDEX billing_webhook_events_open ON billing.billing_webhook_events USING btree (object_id, id) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
+CREATE INDEX billing_webhook_events_received ON billing.billing_webhook_events USING btree (received_at);
 CREATE UNIQUE INDEX billing_webhook_events_once ON billing.billing_webhook_events USING btree (event_id) WHERE (status <> 'duplicate'::text);
 CREATE INDEX billing_webhook_objects_due ON billing.billing_webhook_objects USING btree (next_at) WHERE (next_at IS NOT NULL);
 

@@ -1,22 +1,8 @@
-"""Ways into customers: Stripe's customers and the users they belong to."""
+"""Ways into customers: Stripe's customers and the users they belong to. What compares them with Stripe is in `sync`."""
 
 from nself.core.entrypoint import Command, Intent, Mirror, Route, Row
 
 ROWS: tuple[Row, ...] = (
-    Command(
-        path="billing customer create",
-        use="customer.service:create",
-        input="customer.inputs:CreateCustomer",
-        help="Create the Stripe customer of a user; says so when it stands already.",
-        example="nself billing customer create --user user123 --email user@example.com",
-    ),
-    Command(
-        path="billing customer show",
-        use="customer.service:show",
-        input="customer.inputs:ShowCustomer",
-        help="Show a customer.",
-        example="nself billing customer show cus_123",
-    ),
     Command(
         path="billing customer list",
         use="customer.service:list_customers",

@@ -12,7 +12,10 @@ class CreateCustomer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     user: Annotated[
         str, Meta(description="The app's user; made known here if it is new.", min_length=1, max_length=255)
     ]
-    email: Annotated[str, Meta(description="Where Stripe sends invoices.", max_length=512)]
+    email: Annotated[str | None, Meta(description="Where Stripe sends invoices.", max_length=512)] = None
+    stripe_customer: Annotated[
+        str | None, Meta(description="A customer that is at Stripe (cus_…): imported and linked instead of made.")
+    ] = None
     name: Annotated[str, Meta(description="Name on invoices.", max_length=256)] | None = None
     payment_method: (
         Annotated[
@@ -28,6 +31,7 @@ class CreateCustomer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 class ShowCustomer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     customer: Annotated[str, Meta(description="Stripe's id.", extra={"positional": True, "metavar": "CUSTOMER"})]
+    compare: Annotated[bool, Meta(description="Against Stripe, field by field.")] = False
 
 
 class ListCustomers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -23,6 +23,11 @@ select user_id as user, customer_id as id
 from billing_customers
 where user_id = any(%(users)s::text[]) and livemode = %(livemode)s and not deleted;
 
+-- name: users_of
+select user_id as user, customer_id as id
+from billing_customers
+where customer_id = any(%(customers)s::text[]) and user_id is not null;
+
 -- name: deleted_of_users
 select user_id as user, count(*) as count
 from billing_customers

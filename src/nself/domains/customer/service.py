@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
-from nself.core.errors import InvalidParameter
+from nself.core.errors import InvalidParameter, MissingParameter
 from nself.db.connect import Tx
 from nself.domains.connection.model import Intent, OperationFailed, Snapshot, Wish, operation_name
 from nself.domains.connection.rules import marked, user_of, with_mark
@@ -77,6 +77,8 @@ def create(app: App, given: CreateCustomer) -> CreatedCustomer:
     """
     if not rules.is_name(given.user):
         raise InvalidParameter(f"Invalid user: {given.user[:40]!r}", "user")
+    if given.email is None:
+        raise MissingParameter("email")
     if not EMAIL.fullmatch(given.email):
         raise BadEmail(email=given.email)
     livemode = app.settings.live
@@ -165,10 +167,20 @@ def _store(tx: Tx, picture: Picture, user: str | None) -> bool:
 def show(app: App, given: ShowCustomer) -> Customer:
     """Raises NoSuchCustomer."""
     with app.db.reading() as tx:
-        found = store.by_id(tx, given.customer)
+        return require_customer(tx, given.customer)
+
+
+def require_customer(tx: Tx, customer: str) -> Customer:
+    """Step. Raises NoSuchCustomer."""
+    found = store.by_id(tx, customer)
     if found is None:
-        raise NoSuchCustomer(customer=given.customer)
+        raise NoSuchCustomer(customer=customer)
     return found
+
+
+def users_of(tx: Tx, customers: Sequence[str]) -> dict[str, str]:
+    """Step: customer id -> user, for those that belong to one."""
+    return store.users_of(tx, customers)
 
 
 def list_customers(app: App, given: ListCustomers) -> list[Customer]:

@@ -53,6 +53,11 @@ def of_users(tx: Tx, users: Sequence[str], livemode: bool) -> dict[str, str]:
     return {link.user: link.id for link in tx.all(SQL["of_users"], Link, users=list(users), livemode=livemode)}
 
 
+def users_of(tx: Tx, customers: Sequence[str]) -> dict[str, str]:
+    """Customer id -> user."""
+    return {link.id: link.user for link in tx.all(SQL["users_of"], Link, customers=list(customers))}
+
+
 def deleted_of_users(tx: Tx, users: Sequence[str], livemode: bool) -> dict[str, int]:
     """User -> number of deleted customers, for those who have any."""
     return {

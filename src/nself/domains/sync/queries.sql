@@ -1,0 +1,269 @@
+-- Statements of synchronisation. Leases are measured by the database's own clock.
+
+-- name: add_run
+insert into billing_sync_runs (
+    purpose, livemode, heal, kinds, created_from, created_to, batch_size, actor, worker, lease_until, started_at, moved_at
+)
+values (
+    %(purpose)s, %(livemode)s, %(heal)s, %(kinds)s, %(created_from)s, %(created_to)s, %(batch_size)s, %(actor)s, %(worker)s,
+    now() + %(lease)s::interval, %(now)s, %(now)s
+)
+returning id;
+
+-- name: run
+select
+    id, purpose, livemode, heal, kinds, created_from, created_to, batch_size, state, kind_number, page_after, page_bound, pages,
+    checked, totals, actor, worker, fence, lease_until > now() as leased, started_at, moved_at, finished_at, error
+from billing_sync_runs
+where id = %(id)s;
+
+-- name: newest_run
+-- Of these purposes and states.
+select id
+from billing_sync_runs
+where purpose = any(%(purposes)s::text[]) and state = any(%(states)s::text[]) and livemode = %(livemode)s
+order by id desc
+limit 1;
+
+-- name: lock_purpose
+-- Two that begin a run of one purpose come one after the other.
+select pg_advisory_xact_lock(hashtextextended('sync ' || %(purpose)s::text, 0));
+
+-- name: take_run
+-- Whoever had it can record nothing any more.
+update billing_sync_runs
+set
+    state = 'running', worker = %(worker)s, fence = fence + 1, lease_until = now() + %(lease)s::interval, moved_at = %(now)s,
+    error = null, finished_at = null
+where id = %(id)s and fence = %(fence)s;
+
+-- name: give_up
+update billing_sync_runs
+set state = 'stopped', finished_at = %(now)s, error = 'another run of the same kind was begun', fence = fence + 1
+where purpose = %(purpose)s and livemode = %(livemode)s and state in ('running', 'stopped') and id <> %(id)s;
+
+-- name: move_run
+update billing_sync_runs
+set
+    kind_number = %(kind_number)s, page_after = %(page_after)s, page_bound = %(page_bound)s, pages = pages + %(pages)s,
+    checked = checked + %(checked)s, totals = %(totals)s, moved_at = %(now)s, lease_until = now() + %(lease)s::interval
+where id = %(id)s and fence = %(fence)s and state = 'running';
+
+-- name: end_run
+update billing_sync_runs
+set state = %(state)s, finished_at = %(now)s, error = %(error)s, lease_until = now()
+where id = %(id)s and fence = %(fence)s;
+
+-- name: rest_run
+-- It goes on later, by whoever comes first.
+update billing_sync_runs set lease_until = now() where id = %(id)s and fence = %(fence)s;
+
+-- name: ever_complete
+select exists (
+    select from billing_sync_runs
+    where state = 'done' and heal and livemode = %(livemode)s and created_from is null and created_to is null
+        and kinds @> %(kinds)s::text[]
+);
+
+-- name: newest_complete
+-- The last run that compared all objects of all kinds.
+select id from billing_sync_runs
+where
+    state = 'done' and livemode = %(livemode)s and created_from is null and created_to is null and kinds @> %(kinds)s::text[]
+order by finished_at desc
+limit 1;
+
+-- name: not_listed
+-- Objects that must be among those that Stripe lists, made after `bound` and up to `before`, and were not.
+select object_id
+from billing_mirror
+where
+    kind = %(kind)s and livemode = %(livemode)s and not deleted and not object_id = any(%(listed)s::text[])
+    and (%(bound)s::timestamptz is null or created_at > %(bound)s)
+    and (%(before)s::timestamptz is null or created_at <= %(before)s)
+    and (%(created_from)s::timestamptz is null or created_at >= %(created_from)s)
+    and (%(created_to)s::timestamptz is null or created_at < %(created_to)s)
+    and (%(customer)s::text is null or customer_id = %(customer)s);
+
+-- name: next_customers
+select customer_id
+from billing_customers
+where
+    livemode = %(livemode)s and not deleted and (%(after)s::text is null or customer_id > %(after)s)
+    and (%(created_from)s::timestamptz is null or created_at >= %(created_from)s)
+    and (%(created_to)s::timestamptz is null or created_at < %(created_to)s)
+order by customer_id
+limit %(limit)s;
+
+-- name: evidence
+select
+    given.id,
+    (
+        select event.event_id || ': ' || coalesce(event.error, event.status) from billing_webhook_events event
+        where event.object_id = given.id and event.status in ('failed', 'failed_permanent', 'parked')
+        order by event.id desc limit 1
+    ) as failed,
+    (
+        select event.event_id from billing_webhook_events event
+        where event.object_id = given.id and event.source = 'poll' and event.status = 'received'
+        order by event.id desc limit 1
+    ) as missed,
+    (
+        select event.event_id from billing_webhook_events event
+        where event.object_id = given.id and event.status = 'received'
+        order by event.id desc limit 1
+    ) as waiting,
+    (
+        select max(event.processed_at) from billing_webhook_events event
+        where event.object_id = given.id and event.status = 'processed'
+    ) as processed_at,
+    exists (select from billing_object_changes change where change.object_id = given.id)
+    or exists (
+        select from billing_webhook_events event where event.object_id = given.id and event.status = 'processed'
+    ) as known
+from unnest(%(ids)s::text[]) as given (id);
+
+-- name: add_difference
+insert into billing_sync_differences (
+    run_id, kind, object_id, cause, detail, action, money, changes, state, error, found_at, healed_at
+)
+values (
+    %(run)s, %(kind)s, %(id)s, %(cause)s, %(detail)s, %(action)s, %(money)s, %(changes)s, %(state)s, %(error)s, %(now)s,
+    %(healed_at)s
+)
+on conflict (run_id, kind, object_id) do update set
+    cause = excluded.cause, detail = excluded.detail, action = excluded.action, money = excluded.money, changes = excluded.changes,
+    state = excluded.state, error = excluded.error, healed_at = excluded.healed_at;
+
+-- name: differences
+select
+    run_id as run, kind, object_id as object, cause, detail, action, money, state, changes, error, found_at, healed_at
+from billing_sync_differences
+where run_id = %(run)s and (%(cause)s::text is null or cause = %(cause)s)
+order by kind, object_id
+limit %(limit)s;
+
+-- name: difference_counts
+select cause, state, count(*) as count
+from billing_sync_differences
+where run_id = %(run)s
+group by cause, state;
+
+-- name: healed_since
+select cause, count(*) as count
+from billing_sync_differences
+where state = 'healed' and healed_at >= %(since)s
+group by cause;
+
+-- name: sums_here
+-- Of what was compared, in minor units.
+select kind || ' ' || field || ' ' || coalesce(snapshot ->> 'currency', 'None') as name, sum(coalesce((snapshot ->> field)::bigint, 0))::bigint as minor
+from billing_mirror, unnest(%(fields)s::text[]) as field
+where
+    kind = %(kind)s and livemode = %(livemode)s and not deleted and status is distinct from 'draft'
+    and (%(created_from)s::timestamptz is null or created_at >= %(created_from)s)
+    and (%(created_to)s::timestamptz is null or created_at < %(created_to)s)
+group by 1;
+
+-- name: mirrored
+select kind, count(*) as count
+from billing_mirror
+where
+    livemode = %(livemode)s and not deleted
+    and (%(created_from)s::timestamptz is null or created_at >= %(created_from)s)
+    and (%(created_to)s::timestamptz is null or created_at < %(created_to)s)
+group by kind;
+
+-- name: events_open
+select
+    count(*) filter (where status = 'received') as waiting, count(*) filter (where status <> 'received') as failed
+from billing_webhook_events
+where status in ('received', 'failed', 'failed_permanent');
+
+-- name: event_states
+-- What the events of an object said it was, by the time that Stripe gave them.
+select event_id as event, type, event_created_at as at, payload::jsonb -> 'data' -> 'object' as snapshot
+from billing_webhook_events
+where object_id = %(id)s and status <> 'duplicate'
+order by event_created_at, id;
+
+-- name: objects_of_customer
+select kind, object_id as id
+from billing_mirror
+where customer_id = %(customer)s and not deleted and kind <> 'customer'
+order by kind, object_id;
+
+-- name: tampered
+select kind, object_id as object, synced_at
+from billing_mirror
+where digest <> '' and digest <> md5(snapshot::text) and livemode = %(livemode)s
+order by kind, object_id
+limit %(limit)s;
+
+-- name: other_mode
+select kind, object_id as object, synced_at
+from billing_mirror
+where livemode <> %(livemode)s
+order by kind, object_id
+limit %(limit)s;
+
+-- name: without_customer
+-- Objects of a customer that is not here, or is gone while they live on.
+select object.kind, object.object_id as object, object.customer_id as customer, customer.deleted is not null as gone
+from billing_mirror object
+left join billing_customers customer on customer.customer_id = object.customer_id
+where
+    object.livemode = %(livemode)s and not object.deleted and object.customer_id is not null and object.kind <> 'customer'
+    and (
+        customer.customer_id is null
+        or customer.deleted and object.kind = 'subscription' and object.status not in ('canceled', 'incomplete_expired')
+    )
+order by object.kind, object.object_id
+limit %(limit)s;
+
+-- name: without_user
+select customer_id as object, email as customer
+from billing_customers
+where livemode = %(livemode)s and not deleted and user_id is null
+order by created_at desc, customer_id
+limit %(limit)s;
+
+-- name: claimed_twice
+-- Customers that bear a user's name although the user has another one.
+select mirror.customer_id as object, mirror.snapshot -> 'metadata' ->> 'nself_user' as customer
+from billing_customers mirror
+where
+    mirror.livemode = %(livemode)s and not mirror.deleted and mirror.user_id is null
+    and mirror.snapshot -> 'metadata' ->> 'nself_user' is not null
+order by mirror.customer_id
+limit %(limit)s;
+
+-- name: failed_objects
+select object_kind as kind, object_id as object, max(event_id || ': ' || coalesce(error, status)) as customer
+from billing_webhook_events
+where status in ('failed', 'failed_permanent') and livemode = %(livemode)s
+group by object_kind, object_id
+order by object_id
+limit %(limit)s;
+
+-- name: link
+-- Locked in one order, so that two who link crosswise come one after the other.
+with locked as (
+    select customer_id from billing_customers
+    where livemode = %(livemode)s and (customer_id = %(customer)s or (user_id = %(user)s and not deleted))
+    order by customer_id
+    for update
+),
+taken as (
+    update billing_customers set user_id = null
+    where customer_id in (select customer_id from locked) and customer_id <> %(customer)s
+    returning customer_id
+)
+select count(*) from locked left join taken using (customer_id);
+
+-- name: give
+update billing_customers set user_id = %(user)s where customer_id = %(customer)s;
+
+-- name: record_link
+insert into billing_customer_links (customer_id, user_id, before_user_id, livemode, actor, reason, linked_at)
+values (%(customer)s, %(user)s, %(before)s, %(livemode)s, %(actor)s, %(reason)s, %(now)s);

@@ -1,0 +1,94 @@
+"""Pure: why an object is not here what it is at Stripe, and what is to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from nself.domains.mirror.model import Change, FieldChange, Picture, Snapshot, Stored
+from nself.domains.sync.model import Action, Cause, Evidence, Finding
+
+MONEY = frozenset(
+    {
+        "amount", "amount_captured", "amount_due", "amount_overpaid", "amount_paid", "amount_received", "amount_refunded",
+        "amount_remaining", "balance", "credit_balance", "ending_balance", "starting_balance", "subtotal",
+        "subtotal_excluding_tax", "total", "total_excluding_tax", "unit_amount", "unit_amount_decimal",
+    }
+)  # fmt: skip
+"""Fields that tell money."""
+FIXED = frozenset({"invoice", "payment_intent", "charge", "refund", "credit_note"})
+"""Kinds whose amounts nobody can change by hand."""
+SUMMED = {"invoice": ("total", "amount_paid"), "payment_intent": ("amount_received",), "refund": ("amount",)}
+"""Amounts whose sums here and at Stripe are compared at the end of a run."""
+
+
+def finding(before: Stored | None, change: Change, evidence: Evidence, complete: bool) -> Finding:
+    """Why `change` was needed. `complete`: everything of Stripe's was read at least once."""
+    money = any(_is_money(one) for one in change.fields)
+    cause, detail = _cause(before, change, evidence, complete, money)
+    actions: dict[str, Action] = {"created": "import", "updated": "update", "deleted": "mark deleted"}
+    return Finding(
+        kind=change.kind,
+        id=change.id,
+        cause=cause,
+        detail=detail,
+        action=actions[change.what],
+        money=money,
+        changes=[msgspec.to_builtins(one) for one in change.fields],
+        picture=change.picture,
+    )
+
+
+def _cause(before: Stored | None, change: Change, evidence: Evidence, complete: bool, money: bool) -> tuple[Cause, str]:
+    if before is not None and before.livemode != change.livemode:
+        return "mode mixed", f"here it is of {'live' if before.livemode else 'test'} mode"
+    if evidence.failed:
+        return "event failed", evidence.failed
+    if evidence.missed:
+        return "event missing", f"{evidence.missed} never arrived; it was found in Stripe's list"
+    if evidence.waiting:
+        return "event waiting", f"{evidence.waiting} is still to be processed"
+    if before is None:
+        if evidence.known:
+            return "deleted locally", "it was stored here before; its row is gone"
+        if not complete:
+            return "not imported yet", "the first synchronisation had not come to it"
+        return "event missing", "no event of it ever arrived"
+    if not before.intact:
+        return "local write lost", "its row is not what was written from Stripe's answer"
+    if evidence.processed_at and evidence.processed_at > before.synced_at:
+        return "local write lost", "an event was processed after the row was last written"
+    if change.what == "deleted":
+        return "deleted at Stripe", "no event told of it"
+    if money and change.kind in FIXED:
+        return "money total differs", "nobody can change these amounts by hand"
+    return "changed by hand", "no event tells of it: changed in the Dashboard, or by Stripe itself"
+
+
+def _is_money(change: FieldChange) -> bool:
+    return change.field.rpartition(".")[2] in MONEY
+
+
+def add_totals(totals: dict[str, Any], kind: str, objects: Iterable[Snapshot]) -> dict[str, Any]:
+    """`totals` with the amounts of `objects` added: `{"invoice total usd": minor units}`."""
+    found = dict(totals)
+    for one in objects:
+        for name, amount in amounts(kind, one):
+            found[name] = found.get(name, 0) + amount
+    return found
+
+
+def amounts(kind: str, snapshot: Snapshot) -> list[tuple[str, int]]:
+    """What an object adds to the totals. Drafts may still change and are left out."""
+    if snapshot.get("deleted") or snapshot.get("status") == "draft":
+        return []
+    return [
+        (f"{kind} {field} {snapshot.get('currency')}", int(snapshot.get(field) or 0)) for field in SUMMED.get(kind, ())
+    ]
+
+
+def gone(kind: str, id: str, livemode: bool, number: int, source: str) -> Picture:
+    """The picture of an object that Stripe does not have."""
+    return Picture({"id": id, "object": kind, "deleted": True, "livemode": livemode}, number, source)

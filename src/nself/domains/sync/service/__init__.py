@@ -1,0 +1,1 @@
+"""Use cases and steps of synchronisation, one module a concern."""

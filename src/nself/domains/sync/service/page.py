@@ -1,0 +1,195 @@
+"""One page of a run: read it at Stripe, compare it with the mirror, say why they differ, and heal in one transaction.
+
+Pages come newest first, and the objects here that were made in the same stretch of time must be among them. One that
+is not is fetched by itself, so that an object that appears or goes meanwhile costs a call and no mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from nself import log
+from nself.app import App
+from nself.db.connect import Tx, unavailable
+from nself.domains.mirror import service as mirror
+from nself.domains.mirror.model import Picture
+from nself.domains.sync import rules, store
+from nself.domains.sync.model import Finding, Run
+from nself.gateway.api import STRIPE_VERSION
+from nself.gateway.errors import NoSuchObject
+from nself.gateway.kinds import KINDS
+
+LEASE = timedelta(seconds=120)
+"""Longer than a page takes, with all retries of its calls."""
+CUSTOMERS = 10
+"""Of kinds that Stripe lists by customer, as many at once."""
+MAX_PAGES_A_CUSTOMER = 100
+
+
+class TakenOver(Exception):
+    """Somebody else goes on with the run."""
+
+
+class Reader:
+    """Reads one run. `seen` are the objects of the last pages that were made in the second where the next page begins."""
+
+    def __init__(self, app: App, run: Run) -> None:
+        self.app, self.run, self.source = app, run, f"sync {run.id}"
+        self.seen: set[str] = set()
+        with app.db.reading() as tx:
+            self.complete = store.ever_complete(tx, run.livemode, [run.kind])
+
+    def step(self) -> bool:
+        """One page; false where nothing was left. Raises the gateway's errors, the database's and TakenOver."""
+        if self.run.kind_number > len(self.run.kinds):
+            return False
+        moved = self._customers() if KINDS[self.run.kind].of_customer else self._page()
+        if moved.kind_number != self.run.kind_number:
+            self.seen.clear()
+            if moved.kind_number <= len(moved.kinds):
+                with self.app.db.reading() as tx:
+                    self.complete = store.ever_complete(tx, moved.livemode, [moved.kind])
+        self.run = moved
+        return True
+
+    # Kinds that Stripe lists as a whole
+
+    def _page(self) -> Run:
+        run, since, until = self.run, self.run.created_from, self.run.created_to
+        number = mirror.draw(self.app)
+        kind, limit = run.kind, run.batch_size
+        try:
+            page = self.app.stripe.page(
+                kind, after=run.page_after, since=_seconds(since), until=_seconds(until), limit=limit
+            )
+        except NoSuchObject:
+            # The last object that was read is gone: begin again in the second it was made.
+            again = run.page_bound + timedelta(seconds=1) if run.page_bound else until
+            page = self.app.stripe.page(kind, since=_seconds(since), until=_seconds(again), limit=limit)
+        listed = [one["id"] for one in page.objects]
+        made = [datetime.fromtimestamp(one["created"], UTC) for one in page.objects]
+        bound = min([*made, *([run.page_bound] if run.page_bound else [])]) if page.more else None
+        with self.app.db.reading() as tx:
+            missing = store.not_listed(tx, run, [*listed, *self.seen], bound, run.page_bound)
+        self.seen = {id for id, at in zip(listed, made, strict=True) if at == bound} | (
+            self.seen if bound == run.page_bound else set()
+        )
+        pictures = [
+            Picture({"livemode": run.livemode, **one}, number, self.source, STRIPE_VERSION) for one in page.objects
+        ]
+        return self._done(pictures, missing, page.more, listed[-1] if listed else None, bound)
+
+    # Kinds that Stripe lists by customer
+
+    def _customers(self) -> Run:
+        with self.app.db.reading() as tx:
+            customers = store.next_customers(tx, self.run, CUSTOMERS)
+        pictures, missing = list[Picture](), list[str]()
+        for customer in customers:
+            found = self._of_customer(customer)
+            with self.app.db.reading() as tx:
+                listed = [one.snapshot["id"] for one in found]
+                missing += store.not_listed(tx, self.run, listed, None, None, customer)
+            pictures += found
+        return self._done(pictures, missing, bool(customers), customers[-1] if customers else None, None)
+
+    def _of_customer(self, customer: str) -> list[Picture]:
+        return of_customer(self.app, self.run.kind, customer, self.source)
+
+    # What is common to both
+
+    def _done(
+        self, pictures: list[Picture], missing: Sequence[str], more: bool, after: str | None, bound: datetime | None
+    ) -> Run:
+        run, size = self.run, self.run.batch_size
+        for start in range(0, len(missing), size):
+            single = [mirror.fetch(self.app, run.kind, id, self.source) for id in missing[start : start + size]]
+            self._settle(single, run, pages=0)
+        totals = rules.add_totals(run.totals, run.kind, [one.snapshot for one in pictures])
+        number = run.kind_number if more else run.kind_number + 1
+        moved = msgspec.structs.replace(
+            run, kind_number=number, page_after=after if more else None, page_bound=bound, totals=totals
+        )
+        return self._settle(pictures, moved, pages=1)
+
+    def _settle(self, pictures: list[Picture], moved: Run, pages: int) -> Run:
+        """Compare, heal where the run heals, and move on, in one transaction."""
+        run, app = self.run, self.app
+        overtaken = list[Finding]()
+
+        def work(tx: Tx) -> list[Finding]:
+            found = findings(tx, run.kind, pictures, self.complete)
+            overtaken.clear()
+            if run.heal:
+                heal(app, tx, run.id, found, overtaken.append)
+            else:
+                store.add_differences(tx, run.id, found, "open", app.clock())
+            if not store.move_run(tx, moved, pages, len(pictures), LEASE, app.clock()):
+                raise TakenOver
+            return found
+
+        found = app.db.transact(work)
+        for one in overtaken:  # somebody stored a later picture meanwhile; whether it is the latest, a fetch tells
+            mirror.refresh(app, one.kind, one.id, self.source, cause=one.cause)
+        for one in found:
+            log.info(
+                "sync", run=run.id, purpose=run.purpose, kind=one.kind, object=one.id, cause=one.cause, action=one.action,
+                healed=run.heal, fields=[change["field"] for change in one.changes][:20],
+            )  # fmt: skip
+        return moved
+
+
+def of_customer(app: App, kind: str, customer: str, source: str) -> list[Picture]:
+    """All objects of a kind that Stripe lists for a customer. Raises the gateway's errors."""
+    number, found, after = mirror.draw(app), list[Picture](), None
+    for _ in range(MAX_PAGES_A_CUSTOMER):
+        try:
+            page = app.stripe.page(kind, customer=customer, after=after)
+        except NoSuchObject:  # the customer is gone, and so are they
+            return found
+        found += [Picture({"livemode": app.stripe.live, **one}, number, source, STRIPE_VERSION) for one in page.objects]
+        if not page.more:
+            return found
+        after = page.objects[-1]["id"]
+    raise AssertionError(f"{customer} has more than {MAX_PAGES_A_CUSTOMER} pages of {kind}")
+
+
+def findings(tx: Tx, kind: str, pictures: Sequence[Picture], complete: bool) -> list[Finding]:
+    """Step: those of `pictures` that are not what is stored, and why. What was stored later than they were asked for is newer."""
+    stored = mirror.stored(tx, kind, [one.snapshot["id"] for one in pictures])
+    changes = [
+        (before, change)
+        for picture in pictures
+        for before in [stored.get(picture.snapshot["id"])]
+        if before is None or before.number <= picture.number or not before.intact
+        for change in [mirror.compare(before, picture)]
+        if change
+    ]
+    evidence = store.evidence(tx, [change.id for _, change in changes])
+    return [rules.finding(before, change, evidence[change.id], complete) for before, change in changes]
+
+
+def heal(app: App, tx: Tx, run: int, found: Sequence[Finding], overtaken: Callable[[Finding], None]) -> None:
+    """Step: store what was found; what the database refuses is told and holds nothing up."""
+    healed, now = list[Finding](), app.clock()
+    for one in found:
+        assert one.picture
+        try:
+            with tx.savepoint():
+                mirror.accept(app, tx, one.picture._replace(cause=one.cause))
+            healed.append(one)
+        except mirror.Overtaken:
+            overtaken(one)
+        except Exception as error:
+            if unavailable(error):
+                raise
+            log.failure("sync_refused", kind=one.kind, object=one.id)
+            store.add_differences(tx, run, [one], "refused", now, log.redact(f"{type(error).__name__}: {error}"[:500]))
+    store.add_differences(tx, run, healed, "healed", now)
+
+
+def _seconds(at: datetime | None) -> int | None:
+    return int(at.timestamp()) if at else None
