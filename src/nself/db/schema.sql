@@ -489,7 +489,11 @@ create table billing_webhook_events (
     attempts integer not null default 0,
     error text,
     received_at timestamp with time zone not null,
-    processed_at timestamp with time zone
+    processed_at timestamp with time zone,
+    source text not null default 'delivery'::text,
+    claimed_at timestamp with time zone,
+    fetch_ms integer,
+    took_ms integer
 );
 
 create table billing_webhook_objects (
@@ -497,6 +501,26 @@ create table billing_webhook_objects (
     next_at timestamp with time zone,
     lease_until timestamp with time zone,
     fence bigint not null default 0
+);
+
+create table billing_webhook_polls (
+    livemode boolean not null,
+    seen_at timestamp with time zone not null,
+    page_after text,
+    page_newest timestamp with time zone,
+    polled_at timestamp with time zone,
+    missed bigint not null default 0,
+    missed_at timestamp with time zone
+);
+
+create table billing_webhook_refusals (
+    id bigint not null generated always as identity,
+    code text not null,
+    reason text not null,
+    skew integer,
+    event_id text,
+    times bigint not null,
+    refused_at timestamp with time zone not null
 );
 
 alter table billing_api_keys add constraint billing_api_keys_key_id_check CHECK ((key_id ~ '^[0-9A-Za-z]{8}$'::text));
@@ -568,8 +592,12 @@ alter table billing_usage_rejected add constraint billing_usage_rejected_pkey PR
 alter table billing_usage_rollups add constraint billing_usage_rollups_pkey PRIMARY KEY (user_id, metric_type, hour);
 alter table billing_usage_spools add constraint billing_usage_spools_pkey PRIMARY KEY (spool);
 alter table billing_webhook_events add constraint billing_webhook_events_pkey PRIMARY KEY (id);
+alter table billing_webhook_events add constraint billing_webhook_events_source_check CHECK ((source = ANY (ARRAY['delivery'::text, 'poll'::text])));
 alter table billing_webhook_events add constraint billing_webhook_events_status_check CHECK ((status = ANY (ARRAY['received'::text, 'processed'::text, 'failed'::text, 'failed_permanent'::text, 'duplicate'::text, 'ignored'::text, 'parked'::text])));
 alter table billing_webhook_objects add constraint billing_webhook_objects_pkey PRIMARY KEY (object_id);
+alter table billing_webhook_polls add constraint billing_webhook_polls_check CHECK (((page_after IS NULL) = (page_newest IS NULL)));
+alter table billing_webhook_polls add constraint billing_webhook_polls_pkey PRIMARY KEY (livemode);
+alter table billing_webhook_refusals add constraint billing_webhook_refusals_pkey PRIMARY KEY (id);
 
 CREATE INDEX billing_api_keys_created ON billing.billing_api_keys USING btree (created_at, key_id);
 CREATE INDEX billing_charges_customer_id_created_at_idx ON billing.billing_charges USING btree (customer_id, created_at);
@@ -597,7 +625,10 @@ CREATE INDEX billing_subscriptions_customer_id_created_at_idx ON billing.billing
 CREATE INDEX billing_tax_rates_customer_id_created_at_idx ON billing.billing_tax_rates USING btree (customer_id, created_at);
 CREATE UNIQUE INDEX billing_usage_adjustments_standing ON billing.billing_usage_adjustments USING btree (user_id, idempotency_key) WHERE (superseded_at IS NULL);
 CREATE UNIQUE INDEX billing_usage_archives_one ON billing.billing_usage_archives USING btree (month) WHERE (state = ANY (ARRAY['writing'::text, 'verified'::text]));
+CREATE INDEX billing_webhook_events_failed ON billing.billing_webhook_events USING btree (id) WHERE (status = ANY (ARRAY['failed'::text, 'failed_permanent'::text, 'parked'::text]));
+CREATE INDEX billing_webhook_events_object ON billing.billing_webhook_events USING btree (object_id, id);
 CREATE INDEX billing_webhook_events_open ON billing.billing_webhook_events USING btree (object_id, id) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
+CREATE INDEX billing_webhook_events_received ON billing.billing_webhook_events USING btree (received_at);
 CREATE UNIQUE INDEX billing_webhook_events_once ON billing.billing_webhook_events USING btree (event_id) WHERE (status <> 'duplicate'::text);
 CREATE INDEX billing_webhook_objects_due ON billing.billing_webhook_objects USING btree (next_at) WHERE (next_at IS NOT NULL);
 

@@ -2,20 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-
-import msgspec
+from typing import Any
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.webhook.model import Claimed, Delivery, ListedEvent, Status, Waiting
+from nself.domains.webhook.model import Claimed, Delivery, Kept, ListedEvent, Refusal, Status, Waiting
 
 SQL = beside(__file__)
 
 
-def receive(tx: Tx, delivery: Delivery, status: str, now: datetime) -> bool:
-    """Whether the event was new."""
-    return bool(tx.value(SQL["receive"], **msgspec.structs.asdict(delivery), status=status, now=now))
+def receive(
+    tx: Tx, events: Sequence[Delivery], copies: Mapping[str, int], live: bool, again: bool, now: datetime
+) -> list[Kept]:
+    """Each event once, in order of their ids. `again`: one that was done with is to be processed anew."""
+    return tx.all(
+        SQL["receive"],
+        Kept,
+        **_columns(events, live),
+        copies=[copies[one.event_id] for one in events],
+        again=again,
+        now=now,
+    )
+
+
+def _columns(events: Sequence[Delivery], live: bool) -> dict[str, list[Any]]:
+    """Of another mode than ours: kept, not processed."""
+    return {
+        "event_ids": [one.event_id for one in events],
+        "types": [one.type for one in events],
+        "object_ids": [one.object_id for one in events],
+        "object_kinds": [one.object_kind for one in events],
+        "livemodes": [one.livemode for one in events],
+        "api_versions": [one.api_version or "" for one in events],
+        "created": [one.event_created_at for one in events],
+        "payloads": [one.payload for one in events],
+        "statuses": ["received" if one.livemode == live else "parked" for one in events],
+    }
+
+
+def refuse(tx: Tx, refused: Sequence[Refusal], kept: int) -> None:
+    """And forget all but the newest `kept`."""
+    tx.run(
+        SQL["refuse"],
+        codes=[one.code for one in refused],
+        reasons=[one.reason for one in refused],
+        skews=[one.skew for one in refused],
+        event_ids=[one.event_id or "" for one in refused],
+        times=[one.times for one in refused],
+        refused_at=[one.refused_at for one in refused],
+    )
+    tx.run(SQL["forget_refusals"], kept=kept)
 
 
 def claim_objects(tx: Tx, limit: int, lease: timedelta) -> list[Claimed]:
