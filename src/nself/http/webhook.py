@@ -12,7 +12,7 @@ from nself import log
 from nself.app import App
 from nself.core.errors import BillingError
 from nself.domains.webhook.model import Delivery, Received, Refusal
-from nself.domains.webhook.service import receive, refuse
+from nself.domains.webhook.service import process, receive, refuse, switches
 from nself.http import answer
 from nself.http.hot import Coalescer, Headers, Hot, Reply, Told
 
@@ -22,6 +22,7 @@ ROW_BYTES = 1000
 """What an event costs beside its body."""
 COMMITS = 2
 """Under way at once."""
+OBJECTS = 100
 REFUSALS = 1000
 """That wait to be written down: what is more stands in the log alone."""
 _encode = msgspec.json.Encoder().encode
@@ -38,7 +39,8 @@ def webhook_routes(app: App) -> list[Hot]:
         partial(_keep, app), at_once=COMMITS, most=GROUP_BYTES, units=lambda one: ROW_BYTES + len(one.payload)
     )
     refusals: Coalescer[Refusal, None] = Coalescer(partial(_refuse, app), at_once=1, most=REFUSALS, units=lambda _: 1)
-    return [WebhookRoute(app, path, deliveries, refusals) for path in WEBHOOK_PATHS]
+    objects: Coalescer[str, None] = Coalescer(partial(_process, app), at_once=1, most=OBJECTS, units=lambda _: 1)
+    return [WebhookRoute(app, path, deliveries, refusals, objects) for path in WEBHOOK_PATHS]
 
 
 def _keep(app: App, given: list[Delivery]) -> list[Received | Exception]:
@@ -53,16 +55,31 @@ def _refuse(app: App, given: list[Refusal]) -> list[None | Exception]:
     return [None] * len(given)
 
 
+def _process(app: App, objects: list[str]) -> list[None | Exception]:
+    """Without the queue (WEBHOOK_USE_QUEUE=false). What goes wrong is left to the worker."""
+    try:
+        process.process_now(app, objects)
+    except BillingError as error:
+        log.warning("work_paused", code=error.code, error=error.message)
+    return [None] * len(objects)
+
+
 class WebhookRoute(Hot):
     """Open to everybody: the signature is the proof."""
 
     scope = ""
 
     def __init__(
-        self, app: App, path: str, deliveries: Coalescer[Delivery, Received], refusals: Coalescer[Refusal, None]
+        self,
+        app: App,
+        path: str,
+        deliveries: Coalescer[Delivery, Received],
+        refusals: Coalescer[Refusal, None],
+        objects: Coalescer[str, None],
     ) -> None:
         super().__init__(app, path)
-        self.deliveries, self.refusals = deliveries, refusals
+        self.deliveries, self.refusals, self.objects = deliveries, refusals, objects
+        self.queued = switches.on(app, "WEBHOOK_USE_QUEUE")
 
     @cached_property
     def max_body(self) -> int:
@@ -85,7 +102,12 @@ class WebhookRoute(Hot):
         except BillingError as error:
             self._refused(body, error)
             raise
-        self.deliveries.submit(given, partial(_reply, told))
+        self.deliveries.submit(given, partial(self._reply, told, given.object_id))
+
+    def _reply(self, told: Told, object_id: str, result: Received | Exception) -> None:
+        told(result if isinstance(result, Exception) else Reply(200, _encode(result)))
+        if not self.queued and not isinstance(result, Exception):
+            self.objects.submit(object_id, _nobody_waits)
 
     def too_large(self) -> Exception:
         error = answer.BodyTooLarge(limit=self.max_body)
@@ -100,10 +122,6 @@ class WebhookRoute(Hot):
 
 def _nobody_waits(_: None | Exception) -> None:
     pass
-
-
-def _reply(told: Told, result: Received | Exception) -> None:
-    told(result if isinstance(result, Exception) else Reply(200, _encode(result)))
 
 
 def _signature(headers: Headers) -> str | None:

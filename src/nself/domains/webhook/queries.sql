@@ -53,19 +53,29 @@ delete from billing_webhook_refusals
 where id <= (select id from billing_webhook_refusals order by id desc offset %(kept)s limit 1);
 
 -- name: claim_objects
+-- The wake-up is used up: what comes meanwhile makes the object due anew, and a worker that dies leaves it due after its lease.
 with due as (
     select object_id
     from billing_webhook_objects
-    where next_at <= now() and (lease_until is null or lease_until < now())
+    where
+        next_at <= now() and (lease_until is null or lease_until < now() or %(free)s::boolean)
+        and (%(only)s::text[] is null or object_id = any(%(only)s::text[]))
     order by next_at
     limit %(limit)s
     for update skip locked
 )
 update billing_webhook_objects object
-set lease_until = now() + %(lease)s::interval, fence = fence + 1
+set lease_until = now() + %(lease)s::interval, next_at = now() + %(lease)s::interval, fence = fence + 1
 from due
 where object.object_id = due.object_id
 returning object.object_id, object.fence;
+
+-- name: held_objects
+select object_id, fence
+from billing_webhook_objects
+where
+    next_at <= now() and lease_until >= now() and (%(only)s::text[] is null or object_id = any(%(only)s::text[]))
+limit %(limit)s;
 
 -- name: waiting
 select id, event_id, type, object_kind, livemode, attempts
@@ -78,14 +88,26 @@ order by id;
 select fence from billing_webhook_objects where object_id = %(object_id)s for update;
 
 -- name: finish_events
-update billing_webhook_events
-set status = %(status)s, attempts = attempts + 1, processed_at = %(now)s, error = null
-where id = any(%(ids)s::bigint[]);
+with locked as (
+    select id from billing_webhook_events where id = any(%(ids)s::bigint[]) order by event_id for update
+)
+update billing_webhook_events event
+set
+    status = %(status)s, attempts = attempts + 1, processed_at = %(now)s, error = null, claimed_at = %(claimed_at)s,
+    fetch_ms = %(fetch_ms)s, took_ms = %(took_ms)s
+from locked
+where event.id = locked.id;
 
 -- name: fail_events
-update billing_webhook_events
-set status = case when %(permanent)s::boolean then 'failed_permanent' else 'failed' end, attempts = attempts + 1, error = %(error)s
-where id = any(%(ids)s::bigint[]);
+with locked as (
+    select id from billing_webhook_events where id = any(%(ids)s::bigint[]) order by event_id for update
+)
+update billing_webhook_events event
+set
+    status = case when %(permanent)s::boolean then 'failed_permanent' else 'failed' end, attempts = attempts + 1,
+    error = %(error)s, claimed_at = %(claimed_at)s, fetch_ms = %(fetch_ms)s, took_ms = %(took_ms)s
+from locked
+where event.id = locked.id;
 
 -- name: release_object
 update billing_webhook_objects object

@@ -56,8 +56,18 @@ def refuse(tx: Tx, refused: Sequence[Refusal], kept: int) -> None:
     tx.run(SQL["forget_refusals"], kept=kept)
 
 
-def claim_objects(tx: Tx, limit: int, lease: timedelta) -> list[Claimed]:
-    return tx.all(SQL["claim_objects"], Claimed, limit=limit, lease=lease)
+def claim_objects(
+    tx: Tx, limit: int, lease: timedelta, only: Sequence[str] | None, free: bool
+) -> list[Claimed]:  # fmt: skip
+    """Due ones; `only` these; `free`: also those that another worker has."""
+    return tx.all(
+        SQL["claim_objects"], Claimed, limit=limit, lease=lease, only=list(only) if only is not None else None, free=free
+    )
+
+
+def held_objects(tx: Tx, limit: int, only: Sequence[str] | None) -> list[Claimed]:
+    """Those with something new that another worker has."""
+    return tx.all(SQL["held_objects"], Claimed, limit=limit, only=list(only) if only is not None else None)
 
 
 def waiting(tx: Tx, object_id: str) -> list[Waiting]:
@@ -70,12 +80,32 @@ def lock_object(tx: Tx, object_id: str) -> int:
     return int(tx.value(SQL["lock_object"], object_id=object_id))
 
 
-def finish_events(tx: Tx, ids: list[int], status: str, now: datetime) -> None:
-    tx.run(SQL["finish_events"], ids=ids, status=status, now=now)
+def finish_events(
+    tx: Tx, ids: list[int], status: str, claimed_at: datetime, fetch_ms: int, took_ms: int, now: datetime
+) -> None:
+    tx.run(
+        SQL["finish_events"],
+        ids=ids,
+        status=status,
+        claimed_at=claimed_at,
+        fetch_ms=fetch_ms,
+        took_ms=took_ms,
+        now=now,
+    )
 
 
-def fail_events(tx: Tx, ids: list[int], error: str, permanent: bool) -> None:
-    tx.run(SQL["fail_events"], ids=ids, error=error, permanent=permanent)
+def fail_events(
+    tx: Tx, ids: list[int], error: str, permanent: bool, claimed_at: datetime, fetch_ms: int, took_ms: int
+) -> None:
+    tx.run(
+        SQL["fail_events"],
+        ids=ids,
+        error=error,
+        permanent=permanent,
+        claimed_at=claimed_at,
+        fetch_ms=fetch_ms,
+        took_ms=took_ms,
+    )
 
 
 def release_object(tx: Tx, object_id: str, wait: timedelta) -> None:

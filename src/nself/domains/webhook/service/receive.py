@@ -14,7 +14,7 @@ from nself.core.errors import BillingError
 from nself.domains.webhook import store
 from nself.domains.webhook.errors import UnreadableWebhook
 from nself.domains.webhook.model import Delivery, Received, Refusal
-from nself.domains.webhook.service import switches
+from nself.domains.webhook.service import process, switches
 from nself.domains.webhook.service.secrets import Secrets
 from nself.gateway import signature
 from nself.gateway.signature import InvalidSignature, SignatureTooFar
@@ -106,6 +106,8 @@ def keep(app: App, given: Sequence[Delivery]) -> list[Received]:
     kept = app.db.transact(lambda tx: store.receive(tx, events, copies, live, again, now))
     fresh = {one.event_id for one in kept if one.fresh}
     statuses = {one.event_id: one.status for one in kept}
+    if not switches.on(app, "WEBHOOK_ASYNC_PROCESSING"):
+        process.process_now(app, sorted({one.object_id for one in events}))
     return [_told(one, fresh, statuses) for one in given]
 
 
