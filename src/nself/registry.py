@@ -25,6 +25,7 @@ GROUPS = {
     "billing invoice": "Invoices and their lines",
     "billing webhook": "Events from Stripe",
     "billing jobs": "Scheduled work",
+    "billing subscription": "Subscriptions at Stripe",
     "billing sync": "The mirror here and the objects at Stripe",
     "billing reconcile": "Comparing everything with Stripe",
     "billing notification": "Mail and webhooks of our own",

@@ -31,8 +31,21 @@ class Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         group, row = self.groups.get(cmd_name), self.leaves.get(cmd_name)
-        command = leaf(row, self.registry, cmd_name) if row else None
-        return WithChildren(command, group) if command and group else group or command
+        if row is None:
+            return group
+        command = leaf(row, self.registry, cmd_name)
+        if group:
+            names = ", ".join(group.list_commands(ctx))
+            command.help = f"{command.help}\n\n\b\nIt has commands of its own: {names}."
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """What is a command and a group as well (`reconcile`, `reconcile status`): the next word decides."""
+        name, command, rest = super().resolve_command(ctx, args)
+        group = self.groups.get(name or "")
+        return name, group if group and rest and rest[0] in group.list_commands(ctx) else command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         lines = [
@@ -42,22 +55,6 @@ class Group(click.Group):
         if lines:
             with formatter.section("Commands"):
                 formatter.write_dl(lines)
-
-
-class WithChildren(click.Command):
-    """A command that is a group as well (`reconcile`, `reconcile status`): the first word decides."""
-
-    def __init__(self, command: click.Command, group: Group) -> None:
-        names = ", ".join(group.list_commands(click.Context(group)))
-        command.help = f"{command.help}\n\nAlso commands of their own, with --help: {names}."
-        super().__init__(command.name, params=command.params, help=command.help, short_help=command.short_help)
-        self.command, self.group = command, group
-
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
-    ) -> click.Context:
-        chosen = self.group if args and args[0] in self.group.list_commands(click.Context(self.group)) else self.command
-        return chosen.make_context(info_name, args, parent, **extra)
 
 
 def leaf(row: Command, registry: Registry, name: str) -> click.Command:

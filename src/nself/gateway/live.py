@@ -56,6 +56,13 @@ def _lower(headers: Mapping[str, str] | None) -> dict[str, str]:
     return {name.lower(): value for name, value in (headers or {}).items()}
 
 
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Waits no longer than who calls has time."""
+
+    def send(self, request: requests.PreparedRequest, *, timeout: Any = None, **options: Any) -> requests.Response:
+        return super().send(request, timeout=tuple(retry.limited(one) for one in timeout), **options)
+
+
 def _session(settings: Settings, access: guard.Access) -> requests.Session:
     """Shared by all threads; no .netrc (it would replace the key), no redirects, no cookies."""
     session = requests.Session()
@@ -66,7 +73,7 @@ def _session(settings: Settings, access: guard.Access) -> requests.Session:
     exempt = requests.utils.should_bypass_proxies(access.base, settings.text("NO_PROXY") or None)
     if proxy and not access.loopback and not exempt:
         session.proxies = {"http": proxy, "https": proxy}
-    adapter = requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS)
+    adapter = _Adapter(pool_maxsize=CONNECTIONS)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -144,11 +151,12 @@ class Live:
     def _send(self, method: Method, path: str, params: Params, key: str | None) -> Answer:
         changing = method != "get"
         options = {"idempotency_key": key} if key else {}
+        timeout = retry.limited(self._policy.timeout)
         try:
             # Untyped in the SDK. It gives Stripe's own JSON, which the typed methods turn into objects.
             answer = cast("Any", self._client).raw_request(method, path, **params, **options)
         except stripe.APIConnectionError as error:
-            raise explain(error.__cause__, self._access, self._policy.timeout, changing=changing) from error
+            raise explain(error.__cause__, self._access, timeout, changing=changing) from error
         except stripe.StripeError as error:
             status, body = error.http_status or 0, cast("object", error.json_body)
             if status < 400:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple, TypeVar
 
 from nself.core.clock import monotonic as monotonic_clock
@@ -13,6 +15,25 @@ from nself.gateway.errors import StripeFailure
 
 T = TypeVar("T")
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
+SHORTEST = 0.001
+"""Seconds: no time at all means no limit to those below."""
+_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+
+@contextmanager
+def within(seconds: float) -> Generator[None]:
+    """All calls that are made meanwhile in this thread or task have so long together; then they have timed out."""
+    token = _deadline.set(monotonic_clock() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def limited(seconds: float) -> float:
+    """`seconds`, or what is left of the time that `within` gives."""
+    deadline = _deadline.get()
+    return seconds if deadline is None else max(SHORTEST, min(seconds, deadline - monotonic_clock()))
 
 
 class Policy(NamedTuple):
@@ -58,7 +79,7 @@ def run(
     What is raised speaks for all attempts: `outcome_unknown` stays set when an earlier attempt of a
     `changing` call may have been carried out and the last answer says nothing about it.
     """
-    until = monotonic() + 2 * policy.timeout
+    until = monotonic() + limited(2 * policy.timeout)
     unknown = False
     for number in range(1, policy.retries + 2):
         try:

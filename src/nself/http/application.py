@@ -26,7 +26,7 @@ from nself.http import answer, docs
 from nself.http.hot import Hot
 from nself.http.ingest import Ingest
 from nself.http.quota import quota_routes
-from nself.http.webhook import WEBHOOK_PATHS, webhook
+from nself.http.webhook import WEBHOOK_PATHS, standing, webhook_routes
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -45,7 +45,7 @@ class TookTooLong(Unavailable):
 
 
 def hot_routes(app: App) -> list[Hot]:
-    return [Ingest(app), *quota_routes(app)]
+    return [Ingest(app), *quota_routes(app), *webhook_routes(app)]
 
 
 def application(app: App, hot: Iterable[Hot] | None = None, heart: Heart | None = None) -> ASGIApp:
@@ -71,7 +71,7 @@ def application(app: App, hot: Iterable[Hot] | None = None, heart: Heart | None 
         return answer.body({"status": "ok", "mode": app.settings.text("STRIPE_MODE")}, answer.new_request_id())
 
     routes = [HttpRoute(row.path, _endpoint(app, row), methods=[row.method]) for row in rows]
-    routes += [HttpRoute(path, webhook(app), methods=["POST", "HEAD"]) for path in WEBHOOK_PATHS]
+    routes += [HttpRoute(path, standing, methods=["HEAD"]) for path in WEBHOOK_PATHS]
     routes += [HttpRoute("/openapi.json", openapi), HttpRoute("/docs", page), HttpRoute("/health", health)]
     frame = Starlette(
         routes=routes, exception_handlers={404: _unknown, 405: _unknown}, lifespan=partial(_lifespan, app, heart)

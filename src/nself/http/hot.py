@@ -62,6 +62,10 @@ class Hot(ABC):
     def max_body(self) -> int:
         return self.app.settings.bytes("API_MAX_BODY")
 
+    def too_large(self) -> Exception:
+        """What a request with a larger body is told; none of it is kept."""
+        return answer.BodyTooLarge(limit=self.max_body)
+
     def place(self, header: str | None) -> api_key.Place | None:
         """Where a proof of `header` is remembered, once the database was opened. Raises Unauthorized."""
         return api_key.place(self.app, header) if "db" in vars(self.app) else None
@@ -82,6 +86,8 @@ class Hot(ABC):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             body = await _body(receive, self.max_body)
+            if body is None:
+                raise self.too_large()
             await self.allow(authorization(scope["headers"]))
             future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
             self.begin(body, scope["headers"], partial(resolve, future))
@@ -184,7 +190,8 @@ def authorization(headers: Headers) -> str | None:
     return found.decode("latin-1") or None if found else None
 
 
-async def _body(receive: Receive, limit: int) -> bytes:
+async def _body(receive: Receive, limit: int) -> bytes | None:
+    """None where it is larger than `limit`."""
     parts, size, more = list[bytes](), 0, True
     while more:
         message: Message = await receive()
@@ -193,6 +200,6 @@ async def _body(receive: Receive, limit: int) -> bytes:
         part = message.get("body", b"")
         size, more = size + len(part), message.get("more_body", False)
         if size > limit:
-            raise answer.BodyTooLarge(limit=limit)
+            return None
         parts.append(part)
     return b"".join(parts)

@@ -46,10 +46,9 @@ class Exchange:
 
     def take(self, part: bytes) -> None:
         self.body += part
-        limit = self.hot.max_body
-        if len(self.body) > limit:
+        if len(self.body) > self.hot.max_body:
             self.body.clear()
-            self.fail(answer.BodyTooLarge(limit=limit))
+            self.fail(self.hot.too_large())
 
     def complete(self) -> None:
         """The body is there."""

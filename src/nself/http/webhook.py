@@ -1,32 +1,132 @@
-"""The route that Stripe calls: raw bytes in, acknowledged after one durable insert."""
+"""The routes that Stripe calls: raw bytes in, acknowledged after one durable insert of all that wait together."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from functools import cached_property, partial
 
-from anyio import to_thread
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from nself import log
 from nself.app import App
-from nself.domains.webhook.service.receive import receive
+from nself.core.errors import BillingError
+from nself.domains.webhook.model import Delivery, Received, Refusal
+from nself.domains.webhook.service import process, receive, refuse, switches
 from nself.http import answer
+from nself.http.hot import Coalescer, Headers, Hot, Reply, Told
 
 WEBHOOK_PATHS = ("/webhooks/stripe", "/api/webhooks/stripe")
+GROUP_BYTES = 4 * 2**20
+ROW_BYTES = 1000
+"""What an event costs beside its body."""
+COMMITS = 2
+"""Under way at once."""
+OBJECTS = 100
+REFUSALS = 1000
+"""That wait to be written down: what is more stands in the log alone."""
+_encode = msgspec.json.Encoder().encode
 
 
-def webhook(app: App) -> Callable[[Request], Awaitable[Response]]:
-    """HEAD is answered, so that `curl -I` shows that the route stands."""
+async def standing(request: Request) -> Response:
+    """HEAD: `curl -I` shows that the route stands."""
+    return Response(status_code=200, headers={"Request-Id": answer.new_request_id()})
 
-    async def run(request: Request) -> Response:
-        request_id = answer.new_request_id()
-        if request.method == "HEAD":
-            return Response(status_code=200, headers={"Request-Id": request_id})
+
+def webhook_routes(app: App) -> list[Hot]:
+    """With one queue."""
+    deliveries: Coalescer[Delivery, Received] = Coalescer(
+        partial(_keep, app), at_once=COMMITS, most=GROUP_BYTES, units=lambda one: ROW_BYTES + len(one.payload)
+    )
+    refusals: Coalescer[Refusal, None] = Coalescer(partial(_refuse, app), at_once=1, most=REFUSALS, units=lambda _: 1)
+    objects: Coalescer[str, None] = Coalescer(partial(_process, app), at_once=1, most=OBJECTS, units=lambda _: 1)
+    return [WebhookRoute(app, path, deliveries, refusals, objects) for path in WEBHOOK_PATHS]
+
+
+def _keep(app: App, given: list[Delivery]) -> list[Received | Exception]:
+    return [*receive.keep(app, given)]
+
+
+def _refuse(app: App, given: list[Refusal]) -> list[None | Exception]:
+    try:
+        refuse.record(app, given)
+    except BillingError as error:
+        log.debug("webhook_refusals_unrecorded", refusals=len(given), error=error.message)
+    return [None] * len(given)
+
+
+def _process(app: App, objects: list[str]) -> list[None | Exception]:
+    """Without the queue (WEBHOOK_USE_QUEUE=false). What goes wrong is left to the worker."""
+    try:
+        process.process_now(app, objects)
+    except BillingError as error:
+        log.warning("work_paused", code=error.code, error=error.message)
+    return [None] * len(objects)
+
+
+class WebhookRoute(Hot):
+    """Open to everybody: the signature is the proof."""
+
+    scope = ""
+
+    def __init__(
+        self,
+        app: App,
+        path: str,
+        deliveries: Coalescer[Delivery, Received],
+        refusals: Coalescer[Refusal, None],
+        objects: Coalescer[str, None],
+    ) -> None:
+        super().__init__(app, path)
+        self.deliveries, self.refusals, self.objects = deliveries, refusals, objects
+        self.queued = switches.on(app, "WEBHOOK_USE_QUEUE")
+
+    @cached_property
+    def max_body(self) -> int:
+        return self.app.settings.bytes("WEBHOOK_MAX_BODY")
+
+    @cached_property
+    def receiver(self) -> receive.Receiver:
+        return receive.Receiver(self.app)
+
+    def place(self, header: str | None) -> None:
+        """Stripe has no API key of ours."""
+
+    def allowed(self, place: object) -> bool:
+        return True
+
+    def begin(self, body: bytes, headers: Headers, told: Told) -> None:
+        """Raises the signature's errors, UnreadableWebhook."""
         try:
-            body = await answer.read_body(request, app.settings.bytes("WEBHOOK_MAX_BODY"))
-            header = request.headers.get("stripe-signature")
-            return answer.body(await to_thread.run_sync(receive, app, body, header), request_id)
-        except Exception as error:  # the boundary: Stripe sends the event again after anything but 2xx
-            return answer.failure(error, request_id)
+            given = self.receiver.verified(body, _signature(headers))
+        except BillingError as error:
+            self._refused(body, error)
+            raise
+        self.deliveries.submit(given, partial(self._reply, told, given.object_id))
 
-    return run
+    def _reply(self, told: Told, object_id: str, result: Received | Exception) -> None:
+        told(result if isinstance(result, Exception) else Reply(200, _encode(result)))
+        if not self.queued and not isinstance(result, Exception):
+            self.objects.submit(object_id, _nobody_waits)
+
+    def too_large(self) -> Exception:
+        error = answer.BodyTooLarge(limit=self.max_body)
+        self._refused(b"", error)
+        return error
+
+    def _refused(self, body: bytes, error: BillingError) -> None:
+        found = receive.refused(self.app, body, error)
+        if len(self.refusals.queue) < REFUSALS:
+            self.refusals.submit(found, _nobody_waits)
+
+
+def _nobody_waits(_: None | Exception) -> None:
+    pass
+
+
+def _signature(headers: Headers) -> str | None:
+    found = None
+    for name, value in headers:
+        if name == b"stripe-signature":
+            found = value.decode("latin-1")
+    return found

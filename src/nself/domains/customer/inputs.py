@@ -12,7 +12,7 @@ class CreateCustomer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     user: Annotated[
         str, Meta(description="The app's user; made known here if it is new.", min_length=1, max_length=255)
     ]
-    email: Annotated[str | None, Meta(description="Where Stripe sends invoices.", max_length=512)] = None
+    email: Annotated[str, Meta(description="Where Stripe sends invoices.", max_length=512)] | None = None
     stripe_customer: Annotated[
         str | None, Meta(description="A customer that is at Stripe (cus_…): imported and linked instead of made.")
     ] = None

@@ -75,6 +75,6 @@ class LinkCustomer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         str, Meta(description="The app's user; made known here if it is new.", min_length=1, max_length=255)
     ]
     force: Annotated[bool, Meta(description="Also where the customer or the user is linked otherwise.")] = False
-    reason: Annotated[str | None, Meta(description="Why, for who asks later; needed with --force.", max_length=500)] = (
-        None
-    )
+    reason: (
+        Annotated[str, Meta(description="Why, for who asks later; needed with --force.", max_length=500)] | None
+    ) = None

@@ -83,8 +83,13 @@ class Run(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """The one that is read now."""
-        return self.kinds[self.kind_number - 1]
+        """The one that is read now; the last one where all were."""
+        return self.kinds[min(self.kind_number, len(self.kinds)) - 1]
+
+    @property
+    def over(self) -> bool:
+        """Whether all kinds were read to their end."""
+        return self.kind_number > len(self.kinds)
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):

@@ -70,7 +70,7 @@ select exists (
 select id from billing_sync_runs
 where
     state = 'done' and livemode = %(livemode)s and created_from is null and created_to is null and kinds @> %(kinds)s::text[]
-order by finished_at desc
+order by finished_at desc, id desc
 limit 1;
 
 -- name: not_listed
@@ -150,14 +150,16 @@ where run_id = %(run)s
 group by cause, state;
 
 -- name: healed_since
-select cause, count(*) as count
+select cause as name, count(*) as count
 from billing_sync_differences
 where state = 'healed' and healed_at >= %(since)s
 group by cause;
 
 -- name: sums_here
 -- Of what was compared, in minor units.
-select kind || ' ' || field || ' ' || coalesce(snapshot ->> 'currency', 'None') as name, sum(coalesce((snapshot ->> field)::bigint, 0))::bigint as minor
+select
+    kind || ' ' || field || ' ' || coalesce(snapshot ->> 'currency', 'None') as name,
+    sum(coalesce((snapshot ->> field)::bigint, 0))::bigint as count
 from billing_mirror, unnest(%(fields)s::text[]) as field
 where
     kind = %(kind)s and livemode = %(livemode)s and not deleted and status is distinct from 'draft'
@@ -166,7 +168,7 @@ where
 group by 1;
 
 -- name: mirrored
-select kind, count(*) as count
+select kind as name, count(*) as count
 from billing_mirror
 where
     livemode = %(livemode)s and not deleted
@@ -245,6 +247,9 @@ where status in ('failed', 'failed_permanent') and livemode = %(livemode)s
 group by object_kind, object_id
 order by object_id
 limit %(limit)s;
+
+-- name: lock_user
+select pg_advisory_xact_lock(hashtextextended('link ' || %(user)s::text, 0));
 
 -- name: link
 -- Locked in one order, so that two who link crosswise come one after the other.

@@ -159,30 +159,23 @@ def difference_counts(tx: Tx, run: int) -> list[Tally]:
 
 
 def healed_since(tx: Tx, since: datetime) -> dict[str, int]:
-    return dict(tx.all(SQL["healed_since"], lambda cause, count: (cause, count), since=since))
+    """By cause."""
+    return _counts(tx.all(SQL["healed_since"], Count, since=since))
 
 
 def sums_here(tx: Tx, run: Run, kind: str, fields: Sequence[str]) -> dict[str, int]:
-    return dict(
-        tx.all(
-            SQL["sums_here"],
-            lambda name, minor: (name, minor),
-            kind=kind, fields=list(fields), livemode=run.livemode, created_from=run.created_from, created_to=run.created_to,
-        )
-    )  # fmt: skip
+    """By kind, field and currency, in minor units."""
+    span = {"created_from": run.created_from, "created_to": run.created_to}
+    return _counts(tx.all(SQL["sums_here"], Count, kind=kind, fields=list(fields), livemode=run.livemode, **span))
 
 
 def mirrored(tx: Tx, livemode: bool, created_from: datetime | None, created_to: datetime | None) -> dict[str, int]:
     """Objects that are here, by kind."""
-    return dict(
-        tx.all(
-            SQL["mirrored"],
-            lambda kind, count: (kind, count),
-            livemode=livemode,
-            created_from=created_from,
-            created_to=created_to,
-        )
-    )
+    return _counts(tx.all(SQL["mirrored"], Count, livemode=livemode, created_from=created_from, created_to=created_to))
+
+
+def _counts(found: Sequence[Count]) -> dict[str, int]:
+    return {one.name: one.count for one in found}
 
 
 def events_open(tx: Tx) -> OpenEvents:
@@ -219,6 +212,11 @@ def claimed_twice(tx: Tx, livemode: bool, limit: int) -> list[Odd]:
 
 def failed_objects(tx: Tx, livemode: bool, limit: int) -> list[Odd]:
     return tx.all(SQL["failed_objects"], Odd, livemode=livemode, limit=limit)
+
+
+def lock_user(tx: Tx, user: str) -> None:
+    """Until the end of the transaction nobody else gives the user a customer by hand."""
+    tx.value(SQL["lock_user"], user=user)
 
 
 def link(tx: Tx, customer: str, user: str, livemode: bool) -> None:

@@ -6,8 +6,6 @@ from datetime import datetime
 
 import msgspec
 
-from nself.core.errors import Invalid, Unavailable
-
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """A verified event as it is stored. `object_id` is the type where the event's object has no id."""
@@ -20,6 +18,25 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     api_version: str | None
     event_created_at: datetime
     payload: str
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What became of a delivery: `fresh` where it was the first sign of its event."""
+
+    event_id: str
+    status: str
+    fresh: bool
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that was not taken. `skew`: seconds that our clock is ahead; `event_id`: what an unproven body claims."""
+
+    code: str
+    reason: str
+    skew: int | None
+    event_id: str | None
+    times: int
+    refused_at: datetime
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,15 +128,3 @@ class SignatureTest(msgspec.Struct, frozen=True, kw_only=True):
         return [
             "whether Stripe signs with the same secret shows in its deliveries only: nself logs billing --grep 'webhook signature'"
         ]
-
-
-class ReceiverAway(Unavailable):
-    code, guide = "receiver_away", "6.1"
-    text = "{url} does not answer: {detail}"
-    hints = ("nself status http", "nself restart billing")
-
-
-class UnreadableWebhook(Invalid):
-    code, guide = "webhook_unreadable", "6.1"
-    text = "Invalid webhook body: {detail}"
-    hints = ("nself billing webhook events --status failed",)

@@ -43,7 +43,7 @@ def _next(app: App) -> Run:
         return runs.take(app, tx, store.run(tx, id)) if id is not None else None
 
     waiting = app.db.transact(work)
-    size = app.settings.integer("STRIPE_BATCH_SIZE")
+    size = min(100, app.settings.integer("STRIPE_BATCH_SIZE"))
     return waiting or runs.begin(app, Start(purpose="auto", heal=True, kinds=list(KINDS), batch_size=size))
 
 
@@ -54,7 +54,7 @@ def _for_a_while(app: App, reader: Reader) -> str:
     allowed, id = max(50, int(budget.limit(app.settings) * interval) // SHARE), reader.run.id
     try:
         while reader.step():
-            if app.stripe.counters().calls - before >= allowed or monotonic() >= until:
+            if not reader.run.over and (app.stripe.counters().calls - before >= allowed or monotonic() >= until):
                 app.db.transact(lambda tx: store.rest_run(tx, reader.run))
                 return f"run {id} rests at {reader.run.kind}: {_told(app, id)}"
     except TakenOver:

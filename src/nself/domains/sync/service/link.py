@@ -36,6 +36,7 @@ def link(app: App, given: LinkCustomer) -> Linked:
     customer.create_users(app, {given.user: None})
 
     def work(tx: Tx) -> Linked:
+        store.lock_user(tx, given.user)
         wanted, standing = customer.require_customer(tx, given.customer), customer.customers_of(tx, [given.user], live)
         if wanted.user == given.user:
             return Linked(

@@ -41,7 +41,7 @@ def count(app: App, given: Nothing) -> list[Counted]:
     """Objects here by kind, the calls that comparing them takes, and the seconds at the rate that is allowed."""
     with app.db.reading() as tx:
         here = store.mirrored(tx, app.settings.live, None, None)
-    size, rate = app.settings.integer("STRIPE_BATCH_SIZE"), budget.limit(app.settings)
+    size, rate = min(100, app.settings.integer("STRIPE_BATCH_SIZE")), budget.limit(app.settings)
 
     def calls(kind: str) -> int:
         if KINDS[kind].of_customer:

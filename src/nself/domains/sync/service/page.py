@@ -44,14 +44,13 @@ class Reader:
 
     def step(self) -> bool:
         """One page; false where nothing was left. Raises the gateway's errors, the database's and TakenOver."""
-        if self.run.kind_number > len(self.run.kinds):
+        if self.run.over:
             return False
         moved = self._customers() if KINDS[self.run.kind].of_customer else self._page()
         if moved.kind_number != self.run.kind_number:
             self.seen.clear()
-            if moved.kind_number <= len(moved.kinds):
-                with self.app.db.reading() as tx:
-                    self.complete = store.ever_complete(tx, moved.livemode, [moved.kind])
+            with self.app.db.reading() as tx:
+                self.complete = store.ever_complete(tx, moved.livemode, [moved.kind])
         self.run = moved
         return True
 

@@ -50,7 +50,10 @@ def sync_all(app: App, given: SyncAll) -> RunResult:
     if given.execute and given.dry_run:
         raise InvalidParameter("--execute and --dry-run exclude each other", "execute")
     start = Start(
-        purpose="sync", heal=given.execute, kinds=list(KINDS), batch_size=app.settings.integer("STRIPE_BATCH_SIZE")
+        purpose="sync",
+        heal=given.execute,
+        kinds=list(KINDS),
+        batch_size=min(100, app.settings.integer("STRIPE_BATCH_SIZE")),
     )
     return drive(app, begin(app, start))
 
@@ -58,7 +61,7 @@ def sync_all(app: App, given: SyncAll) -> RunResult:
 def compare(app: App, given: CompareAll) -> RunResult:
     """Only compare."""
     kinds = [given.kind] if given.kind else list(KINDS)
-    size = app.settings.integer("STRIPE_BATCH_SIZE")
+    size = min(100, app.settings.integer("STRIPE_BATCH_SIZE"))
     found = drive(app, begin(app, Start(purpose="compare", heal=False, kinds=kinds, batch_size=size)))
     return msgspec.structs.replace(found, ok=not (given.exit_code and found.differences))
 
@@ -74,7 +77,7 @@ def _asked(app: App, given: Reconcile) -> Start:
         kinds=[given.kind] if given.kind else list(KINDS),
         created_from=start,
         created_to=end,
-        batch_size=given.batch_size or app.settings.integer("STRIPE_BATCH_SIZE"),
+        batch_size=given.batch_size or min(100, app.settings.integer("STRIPE_BATCH_SIZE")),
     )
 
 
@@ -198,7 +201,7 @@ def result(app: App, id: int) -> RunResult:
     with app.db.reading() as tx:
         run = store.run(tx, id)
         counts = store.difference_counts(tx, id)
-        here = {}
+        here: dict[str, int] = {}
         for kind in rules.SUMMED.keys() & set(run.kinds):
             here |= store.sums_here(tx, run, kind, rules.SUMMED[kind])
     by_cause: dict[str, int] = {}
@@ -241,7 +244,6 @@ def _progress(reader: Reader | None, expected: int) -> None:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
         return
     run = reader.run
-    kind = run.kinds[min(run.kind_number, len(run.kinds)) - 1]
     with reader.app.db.reading() as tx:
         now = store.run(tx, run.id)
     took = max(0.1, (now.moved_at - now.started_at).total_seconds())
@@ -249,4 +251,4 @@ def _progress(reader: Reader | None, expected: int) -> None:
     share = min(1.0, now.checked / expected) if expected else 0.0
     left = f", {max(0, expected - now.checked) / rate:.0f} s left" if rate and share < 1 else ""
     bar = ("#" * int(share * 20)).ljust(20, ".")
-    print(f"\r\x1b[K[{bar}] {now.checked} objects, {rate:.0f}/s{left}, {kind}", end="", file=sys.stderr, flush=True)
+    print(f"\r\x1b[K[{bar}] {now.checked} objects, {rate:.0f}/s{left}, {run.kind}", end="", file=sys.stderr, flush=True)

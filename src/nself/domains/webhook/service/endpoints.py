@@ -13,8 +13,9 @@ from nself import log
 from nself.app import App
 from nself.domains.setting import service as setting
 from nself.domains.setting.inputs import SetSettings
+from nself.domains.webhook.errors import ReceiverAway
 from nself.domains.webhook.inputs import ListEndpoints, TestSignature, UpdateUrl
-from nself.domains.webhook.model import Endpoint, ReceiverAway, SignatureTest, UpdatedEndpoint
+from nself.domains.webhook.model import Endpoint, SignatureTest, UpdatedEndpoint
 from nself.gateway import signature
 from nself.gateway.signature import NoWebhookSecret
 

@@ -1,7 +1,9 @@
-"""Taking an event in: verify, one insert, acknowledge. No call to Stripe, no processing."""
+"""Taking events in: verify, one insert for all that wait, acknowledge. No call to Stripe, no processing."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -10,8 +12,16 @@ from nself import log
 from nself.app import App
 from nself.core.errors import BillingError
 from nself.domains.webhook import store
-from nself.domains.webhook.model import Delivery, Received, UnreadableWebhook
+from nself.domains.webhook.errors import UnreadableWebhook
+from nself.domains.webhook.model import Delivery, Received, Refusal
+from nself.domains.webhook.service import process, switches
+from nself.domains.webhook.service.secrets import Secrets
 from nself.gateway import signature
+from nself.gateway.signature import InvalidSignature, SignatureTooFar
+
+CLAIMED = re.compile(rb'"id"\s*:\s*"(evt_[A-Za-z0-9_]{1,80})"')
+CLAIM_WITHIN = 4096
+"""Bytes of an unsigned body that are looked at."""
 
 
 class _Object(msgspec.Struct):
@@ -35,35 +45,85 @@ class _Event(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Event).decode
 
 
+class Receiver:
+    """Verifies what comes with the secrets of now."""
+
+    def __init__(self, app: App) -> None:
+        self.app, self.secrets = app, Secrets(app)
+        self.tolerance = app.settings.seconds("BILLING_WEBHOOK_SIGNATURE_TOLERANCE")
+
+    def verified(self, body: bytes, header: str | None) -> Delivery:
+        """The signed event. Raises the signature's errors (400) and UnreadableWebhook."""
+        try:
+            self._verify(body, header)
+        except InvalidSignature:
+            if not self.secrets.changed():
+                raise
+            self._verify(body, header)
+        return delivery(body)
+
+    def _verify(self, body: bytes, header: str | None) -> None:
+        signature.verify(body, header, self.secrets.now(), now=self.app.clock(), tolerance=self.tolerance)
+
+
 def receive(app: App, body: bytes, header: str | None) -> Received:
     """Store a signed event once. Raises the signature's errors (400) and UnreadableWebhook; the database's as 503."""
-    settings, now = app.settings, app.clock()
     try:
-        signature.verify(
-            body,
-            header,
-            settings.secrets("STRIPE_WEBHOOK_SECRET"),
-            now=now,
-            tolerance=settings.seconds("BILLING_WEBHOOK_SIGNATURE_TOLERANCE"),
-        )
+        given = Receiver(app).verified(body, header)
     except BillingError as error:
-        log.warning("webhook signature", code=error.code, error=error.message)
+        refused(app, body, error)
         raise
-    delivery = _delivery(body)
-    status = "received" if delivery.livemode == settings.live else "parked"
-    fresh = app.db.transact(lambda tx: store.receive(tx, delivery, status, now))
-    log.info(
-        "webhook_received",
-        event=delivery.event_id,
-        type=delivery.type,
-        object=delivery.object_id,
-        duplicate=not fresh,
-        status=status,
+    return keep(app, [given])[0]
+
+
+def refused(app: App, body: bytes, error: BillingError) -> Refusal:
+    """Tell the log of a delivery that is not taken; what is to be recorded of it."""
+    claimed = CLAIMED.search(body[:CLAIM_WITHIN])
+    found = Refusal(
+        code=error.code,
+        reason=error.reason if isinstance(error, InvalidSignature) else error.code,
+        skew=error.skew if isinstance(error, SignatureTooFar) else None,
+        event_id=claimed[1].decode() if claimed else None,
+        times=1,
+        refused_at=app.clock(),
     )
-    return Received(received=True, event=delivery.event_id, duplicate=not fresh)
+    message = "webhook signature" if isinstance(error, InvalidSignature) else "webhook_refused"
+    log.warning(
+        message, code=found.code, reason=found.reason, error=error.message, skew=found.skew, event=found.event_id
+    )
+    return found
 
 
-def _delivery(body: bytes) -> Delivery:
+def keep(app: App, given: Sequence[Delivery]) -> list[Received]:
+    """One statement before the acknowledgement of all: each event once, its object due. Raises DatabaseUnavailable."""
+    live, now, known = app.settings.live, app.clock(), dict[str, Delivery]()
+    copies = dict[str, int]()
+    for one in given:
+        known.setdefault(one.event_id, one)
+        copies[one.event_id] = copies.get(one.event_id, 0) + 1
+    events = sorted(known.values(), key=lambda one: one.event_id)
+    again = not switches.on(app, "WEBHOOK_IDEMPOTENCY_ENABLED")
+    kept = app.db.transact(lambda tx: store.receive(tx, events, copies, live, again, now))
+    fresh = {one.event_id for one in kept if one.fresh}
+    statuses = {one.event_id: one.status for one in kept}
+    if not switches.on(app, "WEBHOOK_ASYNC_PROCESSING"):
+        process.process_now(app, sorted({one.object_id for one in events}))
+    return [_told(one, fresh, statuses) for one in given]
+
+
+def _told(one: Delivery, fresh: set[str], statuses: dict[str, str]) -> Received:
+    """The first copy of a new event is no duplicate."""
+    duplicate = one.event_id not in fresh
+    fresh.discard(one.event_id)
+    log.info(
+        "webhook_received", event=one.event_id, type=one.type, object=one.object_id, duplicate=duplicate,
+        status=statuses[one.event_id],
+    )  # fmt: skip
+    return Received(received=True, event=one.event_id, duplicate=duplicate)
+
+
+def delivery(body: bytes) -> Delivery:
+    """An event's body as it is stored. Raises UnreadableWebhook."""
     try:
         event, text = _decode(body), body.decode()
         created = datetime.fromtimestamp(event.created, UTC)

@@ -1,0 +1,229 @@
+"""One object compared with Stripe, imported, linked, rebuilt; and what cannot be right here."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from money_bench import Bench
+
+from nself.app import App
+from nself.core.errors import BillingError, MissingParameter
+from nself.domains.customer.inputs import CreateCustomer, ShowCustomer
+from nself.domains.customer.model import Customer, NoSuchCustomer
+from nself.domains.sync.inputs import (
+    CompareSubscription,
+    FindInconsistencies,
+    LinkCustomer,
+    SyncCustomer,
+    SyncSubscription,
+)
+from nself.domains.sync.model import Comparison, Inconsistency, Linked, OtherUser, UserHasCustomer
+from nself.domains.sync.service import link, look, one
+
+
+def customer(bench: Bench, number: int = 1, **more: Any) -> str:
+    return bench.sandbox.post(
+        "/v1/customers", email=f"user{number}@example.com", payment_method="pm_card_visa", **more
+    )["id"]
+
+
+def subscription(bench: Bench, owner: str) -> str:
+    product = bench.sandbox.post("/v1/products", name="Pro")["id"]
+    price = bench.sandbox.post(
+        "/v1/prices", product=product, currency="usd", unit_amount=999, recurring={"interval": "month"}
+    )
+    method = bench.sandbox.get(f"/v1/customers/{owner}/payment_methods")[0]["id"]
+    return bench.sandbox.post(
+        "/v1/subscriptions", customer=owner, items=[{"price": price["id"]}], default_payment_method=method
+    )["id"]
+
+
+def show(app: App, id: str) -> Comparison:
+    found = one.show_customer(app, ShowCustomer(customer=id, compare=True))
+    assert isinstance(found, Comparison)
+    return found
+
+
+def problems(found: list[Inconsistency]) -> set[tuple[str, str, str]]:
+    return {(one.object, one.problem, one.mend) for one in found}
+
+
+def test_a_customer_that_is_only_at_stripe_is_told_and_imported(bench: Bench):
+    app, id = bench.app(), customer(bench)
+    found = show(app, id)
+    assert (found.here, found.stripe, found.in_sync, found.cause) == ("missing", "present", False, "not imported yet")
+    assert found.remarks() == [f"to mend it: nself billing customer import {id}"]
+    done = one.import_customer(app, SyncCustomer(customer=id))
+    assert {(synced.kind, synced.result) for synced in done} == {
+        ("customer", "imported"),
+        ("payment_method", "imported"),
+    }
+    assert show(app, id).in_sync
+    assert isinstance(one.show_customer(app, ShowCustomer(customer=id)), Customer)
+
+
+def test_everything_of_a_customer_is_imported_and_healed(bench: Bench):
+    app, owner = bench.app(), customer(bench)
+    sub = subscription(bench, owner)
+    kinds = {one.kind for one in one.import_customer(app, SyncCustomer(customer=owner))}
+    assert kinds == {"customer", "subscription", "invoice", "payment_method", "payment_intent", "charge"}
+    bench.sandbox.edit("subscription", sub, webhook=False, metadata={"by": "hand"})
+    done = {synced.object: synced for synced in one.sync_customer(app, SyncCustomer(customer=owner))}
+    assert (done[sub].result, done[sub].cause, done[sub].fields) == ("updated", "changed by hand", ["metadata.by"])
+    assert {synced.result for synced in done.values() if synced.object != sub} == {"unchanged"}
+
+
+def test_a_subscription_is_compared_field_by_field(bench: Bench):
+    app, owner = bench.app(), customer(bench)
+    sub = subscription(bench, owner)
+    one.import_subscription(app, SyncSubscription(subscription=sub))
+    assert one.compare(app, CompareSubscription(subscription=sub, exit_code=True)).ok
+    bench.sandbox.edit("subscription", sub, webhook=False, cancel_at_period_end=True)
+    found = one.compare(app, CompareSubscription(subscription=sub, exit_code=True))
+    assert [(field.field, field.here, field.stripe) for field in found.differences] == [
+        ("cancel_at_period_end", False, True)
+    ]
+    assert (found.ok, found.cause, found.mend) == (False, "changed by hand", f"nself billing sync subscription {sub}")
+    assert one.compare(app, CompareSubscription(subscription=sub)).ok
+    assert [(synced.kind, synced.result) for synced in one.sync_subscription(app, SyncSubscription(subscription=sub))] == [
+        ("customer", "unchanged"), ("subscription", "updated"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("use", [one.import_subscription, one.sync_subscription, one.rebuild])
+def test_a_subscription_that_is_nowhere(bench: Bench, use: Any):
+    with pytest.raises(BillingError, match="No such subscription: sub_nowhere"):
+        use(bench.app(), SyncSubscription(subscription="sub_nowhere"))
+    assert bench.sql("select count(*) from billing_objects") == [(0,)]
+
+
+def test_a_customer_that_is_nowhere(bench: Bench):
+    app = bench.app()
+    for use in (one.import_customer, one.sync_customer):
+        with pytest.raises(NoSuchCustomer, match="No such customer: cus_nowhere"):
+            use(app, SyncCustomer(customer="cus_nowhere"))
+    with pytest.raises(NoSuchCustomer):
+        show(app, "cus_nowhere")
+    assert bench.sql("select count(*) from billing_customers") == [(0,)]
+
+
+def test_a_deleted_customer_is_marked_and_kept(bench: Bench):
+    app, id = bench.app(), customer(bench)
+    one.import_customer(app, SyncCustomer(customer=id))
+    bench.sandbox.edit("customer", id, webhook=False, delete=True)
+    assert (show(app, id).stripe, show(app, id).cause) == ("deleted", "deleted at Stripe")
+    assert one.sync_customer(app, SyncCustomer(customer=id))[0].result == "marked deleted"
+    assert bench.sql("select deleted, email from billing_customers") == [(True, "user1@example.com")]
+    assert show(app, id).in_sync
+
+
+def test_state_is_rebuilt_from_events_and_stripes_word(bench: Bench):
+    app, owner = bench.app(), customer(bench)
+    sub = subscription(bench, owner)
+    bench.deliver(app)
+    bench.work(app)
+    bench.sandbox.edit("subscription", sub, webhook=False, metadata={"by": "hand"})
+    bench.sql('update billing_subscriptions set snapshot = snapshot || \'{"status": "canceled"}\'')
+    rebuilt = one.rebuild(app, SyncSubscription(subscription=sub))
+    assert (rebuilt.events, rebuilt.by_events, rebuilt.at_stripe) == (2, "active", "active")
+    assert (rebuilt.result, rebuilt.cause, "metadata.by" in rebuilt.note) == ("updated", "local write lost", True)
+    assert bench.sql("select status from billing_subscriptions") == [("active",)]
+
+
+# Links
+
+
+def test_a_customer_is_linked_once(bench: Bench):
+    app, id = bench.app(), customer(bench)
+    done = link.link(app, LinkCustomer(customer=id, user="user1"))
+    assert (done.before, done.note) == (None, "")
+    assert link.link(app, LinkCustomer(customer=id, user="user1")).note == "stands already, nothing changed"
+    with pytest.raises(OtherUser, match=f"{id} belongs to user user1"):
+        link.link(app, LinkCustomer(customer=id, user="user2"))
+    with pytest.raises(UserHasCustomer, match=f"User user1 already has customer {id}"):
+        link.link(app, LinkCustomer(customer=customer(bench, 2), user="user1"))
+    with pytest.raises(NoSuchCustomer):
+        link.link(app, LinkCustomer(customer="cus_nowhere", user="user1"))
+    assert show(app, id).user == "user1"
+
+
+def test_a_link_is_forced_with_a_reason_and_kept(bench: Bench):
+    app, first, second = bench.app(), customer(bench, 1), customer(bench, 2)
+    link.link(app, LinkCustomer(customer=first, user="user1"))
+    with pytest.raises(MissingParameter, match="reason"):
+        link.link(app, LinkCustomer(customer=second, user="user1", force=True))
+    link.link(app, LinkCustomer(customer=second, user="user1", force=True, reason="merged accounts"))
+    one.sync_customer(app, SyncCustomer(customer=first))
+    assert dict(bench.sql("select customer_id, user_id from billing_customers")) == {first: None, second: "user1"}
+    assert bench.sql("select customer_id, user_id, before_user_id, reason from billing_customer_links order by id") == [
+        (first, "user1", None, None), (second, "user1", None, "merged accounts"),
+    ]  # fmt: skip
+
+
+def test_two_links_at_once_leave_one(bench: Bench):
+    app, ids = bench.app(), [customer(bench, number) for number in range(6)]
+
+    def attempt(id: str) -> Linked | BillingError:
+        try:
+            return link.link(app, LinkCustomer(customer=id, user="user1"))
+        except UserHasCustomer as error:
+            return error
+
+    with ThreadPoolExecutor(6) as pool:
+        done = list(pool.map(attempt, ids))
+    assert sum(isinstance(outcome, Linked) for outcome in done) == 1
+    assert bench.sql("select count(*) from billing_customers where user_id = 'user1'")[0][0] == 1
+
+
+def test_create_takes_a_customer_that_is_at_stripe(bench: Bench):
+    app, id = bench.app(), customer(bench)
+    made = link.create(app, CreateCustomer(user="user123", stripe_customer=id))
+    assert (made.id, made.created, made.note) == (id, False, "imported from Stripe and linked")
+    assert (
+        link.create(app, CreateCustomer(user="user123", stripe_customer=id)).note == "stands already, nothing changed"
+    )
+    with pytest.raises(MissingParameter, match="email"):
+        link.create(app, CreateCustomer(user="user456"))
+    assert len(bench.sandbox.get("/v1/customers")) == 1
+
+
+def test_another_address_is_told(bench: Bench):
+    app, id = bench.app(), customer(bench)
+    bench.sql("insert into auth.users (id, email) values ('user1', 'other@example.com')")
+    assert "other@example.com" in link.link(app, LinkCustomer(customer=id, user="user1")).note
+
+
+# What cannot be right
+
+
+def test_orphans_are_found_and_the_command_mends_them(bench: Bench):
+    app, owner = bench.app(), customer(bench)
+    sub = subscription(bench, owner)
+    one.refresh(app, "subscription", sub, "test")
+    assert problems(look.find_orphaned(app, FindInconsistencies())) == {
+        (sub, "no customer", f"nself billing customer import {owner}")
+    }
+    one.import_customer(app, SyncCustomer(customer=owner))
+    assert problems(look.find_orphaned(app, FindInconsistencies())) == {
+        (owner, "no user", f"nself billing customer link --customer {owner} --user USER")
+    }
+    link.link(app, LinkCustomer(customer=owner, user="user1"))
+    assert look.find_orphaned(app, FindInconsistencies()) == []
+
+
+def test_inconsistencies_are_found_without_stripe(bench: Bench):
+    app, owner = bench.app(STRIPE_API_BASE="http://127.0.0.1:9"), customer(bench)
+    healthy = bench.app()
+    one.import_customer(healthy, SyncCustomer(customer=owner))
+    second = customer(bench, 2, metadata={"nself_user": "user1"})
+    link.link(healthy, LinkCustomer(customer=owner, user="user1"))
+    one.import_customer(healthy, SyncCustomer(customer=second))
+    assert problems(look.find_inconsistencies(app, FindInconsistencies())) == {
+        (second, "second customer", f"nself billing customer show {second} --compare")
+    }
+    bench.sql('update billing_customers set snapshot = snapshot || \'{"name": "x"}\' where customer_id = %s', owner)
+    assert (owner, "local write lost", f"nself billing sync customer {owner}") in problems(
+        look.find_inconsistencies(app, FindInconsistencies())
+    )
