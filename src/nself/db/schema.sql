@@ -505,6 +505,7 @@ create table billing_webhook_objects (
 
 create table billing_webhook_polls (
     livemode boolean not null,
+    began_at timestamp with time zone not null,
     seen_at timestamp with time zone not null,
     page_after text,
     page_newest timestamp with time zone,
@@ -625,6 +626,7 @@ CREATE INDEX billing_subscriptions_customer_id_created_at_idx ON billing.billing
 CREATE INDEX billing_tax_rates_customer_id_created_at_idx ON billing.billing_tax_rates USING btree (customer_id, created_at);
 CREATE UNIQUE INDEX billing_usage_adjustments_standing ON billing.billing_usage_adjustments USING btree (user_id, idempotency_key) WHERE (superseded_at IS NULL);
 CREATE UNIQUE INDEX billing_usage_archives_one ON billing.billing_usage_archives USING btree (month) WHERE (state = ANY (ARRAY['writing'::text, 'verified'::text]));
+CREATE INDEX billing_webhook_events_copies ON billing.billing_webhook_events USING btree (event_id) WHERE (status = 'duplicate'::text);
 CREATE INDEX billing_webhook_events_failed ON billing.billing_webhook_events USING btree (id) WHERE (status = ANY (ARRAY['failed'::text, 'failed_permanent'::text, 'parked'::text]));
 CREATE INDEX billing_webhook_events_object ON billing.billing_webhook_events USING btree (object_id, id);
 CREATE INDEX billing_webhook_events_open ON billing.billing_webhook_events USING btree (object_id, id) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
