@@ -59,8 +59,18 @@ def _lower(headers: Mapping[str, str] | None) -> dict[str, str]:
 class _Adapter(requests.adapters.HTTPAdapter):
     """Waits no longer than who calls has time."""
 
-    def send(self, request: requests.PreparedRequest, *, timeout: Any = None, **options: Any) -> requests.Response:
-        return super().send(request, timeout=tuple(retry.limited(one) for one in timeout), **options)
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        connect, read = timeout
+        timeout = (retry.limited(connect), retry.limited(read))
+        return super().send(request, stream, timeout, verify, cert, proxies)
 
 
 def _session(settings: Settings, access: guard.Access) -> requests.Session:

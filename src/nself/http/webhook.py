@@ -47,7 +47,7 @@ def _keep(app: App, given: list[Delivery]) -> list[Received | Exception]:
     return [*receive.keep(app, given)]
 
 
-def _refuse(app: App, given: list[Refusal]) -> list[None | Exception]:
+def _refuse(app: App, given: list[Refusal]) -> list[Exception | None]:
     try:
         refuse.record(app, given)
     except BillingError as error:
@@ -55,7 +55,7 @@ def _refuse(app: App, given: list[Refusal]) -> list[None | Exception]:
     return [None] * len(given)
 
 
-def _process(app: App, objects: list[str]) -> list[None | Exception]:
+def _process(app: App, objects: list[str]) -> list[Exception | None]:
     """Without the queue (WEBHOOK_USE_QUEUE=false). What goes wrong is left to the worker."""
     try:
         process.process_now(app, objects)
@@ -120,7 +120,7 @@ class WebhookRoute(Hot):
             self.refusals.submit(found, _nobody_waits)
 
 
-def _nobody_waits(_: None | Exception) -> None:
+def _nobody_waits(_: Exception | None) -> None:
     pass
 
 

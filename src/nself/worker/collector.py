@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 
 from nself import log
 from nself.app import App
@@ -15,6 +16,7 @@ from nself.domains.job import service as job
 from nself.domains.quota.service import journal
 from nself.domains.uptime.service.heart import Heart
 from nself.domains.usage.service import collector
+from nself.domains.webhook.service import recover
 from nself.process.paths import log_folder
 from nself.registry import Registry
 from nself.spool.beat import Beat, Pulse
@@ -35,6 +37,7 @@ class Collector:
         try:
             if not self.scheduled:  # the database may come later
                 job.ensure(self.app)
+                job.run_at(self.app, recover.JOB, self.app.clock())
                 self.scheduled = True
             done = job.run_due(self.app)
             try:
@@ -47,9 +50,9 @@ class Collector:
             raise
         return done
 
-    def long_step(self) -> int:
-        """The same for work that takes long, in a thread of its own: it ends with the process, wherever it is."""
-        return job.run_due(self.app, long=True) if self.scheduled else 0
+    def long_step(self, kind: str) -> int:
+        """The same for work that takes long, each kind in a thread of its own: it ends with the process, wherever it is."""
+        return job.run_due(self.app, kind) if self.scheduled else 0
 
 
 def main() -> None:
@@ -58,7 +61,9 @@ def main() -> None:
     log.info("service_started", interval=app.settings.seconds("USAGE_AGGREGATION_INTERVAL"))
     with Heart(app, "usage-collector"):
         loop, collector = Loop(LOOK_SECONDS), Collector(app)
-        threading.Thread(target=loop.run, args=(collector.long_step,), name="long work", daemon=True).start()
+        for kind in job.long_kinds(app):
+            step = partial(collector.long_step, kind)
+            threading.Thread(target=loop.run, args=(step,), name=kind, daemon=True).start()
         loop.run(collector.step)
     app.close()
     log.info("service_stopped")

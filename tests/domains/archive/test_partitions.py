@@ -106,7 +106,7 @@ def test_late_usage_of_a_month_that_was_emptied_needs_no_new_partition(app: App)
 def run_retention(app: App) -> tuple[str | None, str | None]:
     """Result and error of the scheduled work, as `jobs list` shows them."""
     job.ensure(app)
-    assert job.run_due(app, long=True) == 1
+    assert job.run_due(app, "usage_retention") == 1
     last = next(one for one in job.list_jobs(app, ListJobs(type="usage_retention")) if one.finished_at)
     return last.result, last.last_error
 

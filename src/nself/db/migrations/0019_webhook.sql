@@ -8,6 +8,7 @@ alter table billing_webhook_events
 comment on column billing_webhook_events.deliveries is 'How often Stripe delivered it: 0 where it was only ever found in Stripe''s list.';
 create index billing_webhook_events_object on billing_webhook_events (object_id, id);
 create index billing_webhook_events_failed on billing_webhook_events (id) where status in ('failed', 'failed_permanent', 'parked');
+create index billing_webhook_events_copies on billing_webhook_events (event_id) where status = 'duplicate';
 create index billing_webhook_events_received on billing_webhook_events (received_at);
 
 -- The newest deliveries that were not taken. Nothing of a body that nobody signed is kept but the id that it claims.
@@ -24,6 +25,7 @@ create table billing_webhook_refusals (
 -- How far Stripe's list of events was read, in each mode. All times are Stripe's.
 create table billing_webhook_polls (
     livemode boolean primary key,
+    began_at timestamptz not null,  -- what is older is none of ours
     seen_at timestamptz not null,  -- everything up to here is known
     page_after text,  -- of a window that is being read, newest event first: the last one read
     page_newest timestamptz,  -- and its first one

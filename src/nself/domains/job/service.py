@@ -51,9 +51,15 @@ def ensure(app: App) -> None:
     app.db.transact(work)
 
 
-def run_due(app: App, long: bool = False) -> int:
-    """Do one piece of work that is due, of the kinds that are `long` or of those that are not; number of pieces done."""
-    rows, now = {type: row for type, row in kinds(app).items() if row.long == long}, app.clock()
+def long_kinds(app: App) -> list[str]:
+    """Each is done in a thread of its own."""
+    return [type for type, row in kinds(app).items() if row.long]
+
+
+def run_due(app: App, only: str | None = None) -> int:
+    """Do one piece of work that is due, of the kind `only` or of those that are not long; number of pieces done."""
+    now = app.clock()
+    rows = {type: row for type, row in kinds(app).items() if (type == only if only else not row.long)}
     job = app.db.transact(lambda tx: store.claim(tx, sorted(rows), WORKER, now, now + LEASE))
     if job is None:
         return 0

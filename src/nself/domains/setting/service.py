@@ -95,6 +95,11 @@ def set_values(app: App, given: SetSettings) -> list[WrittenSetting]:
     return [_written(app, after, name, value, places[name], leaked) for name, value in values.items()]
 
 
+def read_value(name: str) -> str:
+    """One value from standard input. Raises NothingRead."""
+    return store.read_value(name)
+
+
 def _mode(app: App, path: Path) -> int | None:
     return 0o600 if path == app.project.secrets else None
 

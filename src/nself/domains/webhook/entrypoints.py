@@ -1,6 +1,6 @@
 """Ways into webhooks. The route that Stripe calls is `nself.http.webhook`: it hands over raw bytes."""
 
-from nself.core.entrypoint import Command, Row
+from nself.core.entrypoint import Command, Row, Scheduled
 
 ROWS: tuple[Row, ...] = (
     Command(
@@ -12,16 +12,86 @@ ROWS: tuple[Row, ...] = (
     ),
     Command(
         path="billing webhook status",
-        use="webhook.service.show:status",
+        use="webhook.service.status:status",
         input="webhook.inputs:WebhookStatus",
-        help="Show how many events were received, processed and failed, and what is waiting.",
+        help="Show the endpoint at Stripe, the way to it, what came, was refused and waits, and each problem with its cause.",
         example="nself billing webhook status",
+    ),
+    Command(
+        path="billing webhook failures",
+        use="webhook.service.show:failures",
+        input="webhook.inputs:ListFailures",
+        help="List refused deliveries and failed events with their causes, newest first.",
+        example="nself billing webhook failures --last 100",
+    ),
+    Command(
+        path="billing webhook show-order",
+        use="webhook.service.show:show_order",
+        input="webhook.inputs:ShowOrder",
+        help="Show in which order the events of an object arrived, against that in which they were made.",
+        example="nself billing webhook show-order --object sub_123",
+    ),
+    Command(
+        path="billing webhook timeline",
+        use="webhook.service.show:timeline",
+        input="webhook.inputs:ShowTimeline",
+        help="Tell an object's life: its events, and what each and every other action changed, field by field.",
+        example="nself billing webhook timeline sub_123",
+    ),
+    Command(
+        path="billing webhook show-timing",
+        use="webhook.service.show:timing",
+        input="webhook.inputs:ShowTiming",
+        help="Show how long events take, stage by stage, and which stage is the slowest.",
+        example="nself billing webhook show-timing",
+    ),
+    Command(
+        path="billing webhook slow",
+        use="webhook.service.show:slow",
+        input="webhook.inputs:ListSlow",
+        help="List events that took long, with what took most of it.",
+        example="nself billing webhook slow --threshold 5s",
+    ),
+    Command(
+        path="billing webhook queue-status",
+        use="webhook.service.show:queue_status",
+        input="webhook.inputs:ShowQueue",
+        help="Show what waits, is tried again or was given up, and whether the worker keeps up.",
+        example="nself billing webhook queue-status",
+    ),
+    Command(
+        path="billing webhook replay",
+        use="webhook.service.replay:replay",
+        input="webhook.inputs:ReplayWebhooks",
+        help="Process events again; their effects come once.",
+        example="nself billing webhook replay --status failed --since 24h",
+    ),
+    Command(
+        path="billing webhook check-duplicates",
+        use="webhook.service.replay:check_duplicates",
+        input="webhook.inputs:CheckDuplicates",
+        help="Check what came more than once, and that it counted once.",
+        example="nself billing webhook check-duplicates",
+    ),
+    Command(
+        path="billing webhook deduplicate",
+        use="webhook.service.replay:deduplicate",
+        input="webhook.inputs:DeduplicateWebhooks",
+        help="Mark events that say the same as an earlier one under another id.",
+        example="nself billing webhook deduplicate --dry-run",
+    ),
+    Command(
+        path="billing webhook show-idempotency",
+        use="webhook.service.show:show_idempotency",
+        input="webhook.inputs:ShowIdempotency",
+        help="Show how often an event came, was tried and what it changed.",
+        example="nself billing webhook show-idempotency evt_123",
     ),
     Command(
         path="billing webhook list-endpoints",
         use="webhook.service.endpoints:list_endpoints",
         input="webhook.inputs:ListEndpoints",
-        help="List the endpoints that Stripe sends events to.",
+        help="List the endpoints that Stripe sends events to, with what is wrong with each.",
         example="nself billing webhook list-endpoints",
     ),
     Command(
@@ -37,5 +107,26 @@ ROWS: tuple[Row, ...] = (
         input="webhook.inputs:UpdateUrl",
         help="Have Stripe send events to this URL; makes the endpoint and stores its secret where there is none.",
         example="nself billing webhook update-url https://yourapp.com/webhooks/stripe",
+    ),
+    Command(
+        path="billing webhook rotate-secret",
+        use="webhook.service.rotate:rotate",
+        input="webhook.inputs:RotateSecret",
+        help="Replace the webhook secret: a new endpoint takes over from the old one without a gap.",
+        example="nself billing webhook rotate-secret",
+    ),
+    Command(
+        path="billing webhook show-secret",
+        use="webhook.service.rotate:show_secret",
+        input="webhook.inputs:ShowSecret",
+        help="Show the webhook secrets, masked, and what is odd about them.",
+        example="nself billing webhook show-secret",
+    ),
+    Scheduled(
+        type="webhook_recovery",
+        use="webhook.service.recover:scheduled",
+        every="BILLING_SYNC_INTERVAL",
+        help="Finds events that never arrived in Stripe's list, and wakes what nobody would process.",
+        long=True,
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nself.core.errors import Invalid, Unavailable
+from nself.core.errors import Conflict, Invalid, NotFound, Unavailable
 
 
 class ReceiverAway(Unavailable):
@@ -21,3 +21,51 @@ class ProcessingTooLong(Unavailable):
     code, guide = "webhook_timeout", "6.3"
     text = "Processing took longer than WEBHOOK_TIMEOUT ({limit:g} s): {detail}"
     hints = ("nself billing webhook show-timing", "nself env set WEBHOOK_TIMEOUT=30s")
+
+
+class NoSuchEvent(NotFound):
+    code, guide = "no_such_event", "6.2"
+    text = "No such event: {event}"
+    hints = ("nself billing webhook events", "nself billing webhook status")
+
+
+class NoEventsOf(NotFound):
+    code, guide = "no_such_event", "6.4"
+    text = "No event and no change of {object} is known here"
+    hints = ("nself billing webhook events", "nself billing webhook status")
+
+
+class NothingToReplay(Invalid):
+    code, guide = "missing_parameter", "6.3"
+    text = "Name an event, or --status with --since"
+    hints = ("nself billing webhook replay --status failed --since 24h", "nself billing webhook failures")
+
+
+class NotPublic(Invalid):
+    code, param, guide = "invalid_url", "url", "6.1"
+    text = "{url}: {detail}"
+    hints = ("nself billing webhook update-url https://yourapp.com/webhooks/stripe",)
+
+
+class NoEndpoint(NotFound):
+    code, guide = "no_such_endpoint", "6.1"
+    text = "No endpoint at Stripe is ours"
+    hints = (
+        "nself billing webhook list-endpoints",
+        "nself billing webhook update-url https://yourapp.com/webhooks/stripe",
+    )
+
+
+class SecretElsewhere(Conflict):
+    code, guide = "secret_from_environment", "1.2"
+    text = "STRIPE_WEBHOOK_SECRET comes from {origin}, which this command cannot change: another one stored here would not be used"
+    hints = ("nself env get STRIPE_WEBHOOK_SECRET",)
+
+
+class SecretNotTaken(Conflict):
+    code, guide = "secret_not_taken", "1.2"
+    text = (
+        "The service refuses events that are signed with the new secret (HTTP {status}): the old endpoint {old} stays, "
+        "and both secrets are stored"
+    )
+    hints = ("nself restart billing", "nself billing webhook rotate-secret")

@@ -52,6 +52,70 @@ from unnest(
 delete from billing_webhook_refusals
 where id <= (select id from billing_webhook_refusals order by id desc offset %(kept)s limit 1);
 
+-- name: poll
+select began_at, seen_at, page_after, page_newest, polled_at, missed, missed_at
+from billing_webhook_polls
+where livemode = %(live)s;
+
+-- name: begin_polls
+insert into billing_webhook_polls (livemode, began_at, seen_at) values (%(live)s, %(at)s, %(at)s) on conflict do nothing;
+
+-- name: recover
+-- As `receive`, of what Stripe's list says: those that are known are not touched.
+with given as (
+    select *
+    from unnest(
+        %(event_ids)s::text[], %(types)s::text[], %(object_ids)s::text[], %(object_kinds)s::text[], %(livemodes)s::boolean[],
+        %(api_versions)s::text[], %(created)s::timestamptz[], %(payloads)s::text[], %(statuses)s::text[]
+    ) as given (event_id, type, object_id, object_kind, livemode, api_version, created_at, payload, status)
+    where
+        not exists (
+            select from billing_webhook_events known where known.event_id = given.event_id and known.status <> 'duplicate'
+        )
+        and not exists (
+            select from billing_webhook_events known where known.event_id = given.event_id and known.status = 'duplicate'
+        )
+),
+event as (
+    insert into billing_webhook_events (
+        event_id, type, object_id, object_kind, livemode, api_version, event_created_at, payload, status, deliveries, received_at,
+        source
+    )
+    select
+        event_id, type, object_id, object_kind, livemode, nullif(api_version, ''), created_at, payload, status, 0, %(now)s, 'poll'
+    from given
+    on conflict (event_id) where status <> 'duplicate' do nothing
+    returning event_id, object_id, status
+),
+due as (
+    insert into billing_webhook_objects as object (object_id, next_at)
+    select distinct object_id, now() from event where status = 'received'
+    order by object_id
+    on conflict (object_id) do update set next_at = least(coalesce(object.next_at, 'infinity'), excluded.next_at)
+)
+select event_id from event;
+
+-- name: note_page
+update billing_webhook_polls
+set
+    page_after = %(after)s, page_newest = %(newest)s, polled_at = %(now)s, missed = missed + %(missed)s,
+    missed_at = case when %(missed)s > 0 then %(now)s else missed_at end
+where livemode = %(live)s;
+
+-- name: end_window
+update billing_webhook_polls
+set
+    seen_at = coalesce(%(newest)s, seen_at), page_after = null, page_newest = null, polled_at = %(now)s,
+    missed = missed + %(missed)s, missed_at = case when %(missed)s > 0 then %(now)s else missed_at end
+where livemode = %(live)s;
+
+-- name: wake
+-- Objects with events to be processed that nobody would look at again; there are none unless somebody wrote by hand.
+insert into billing_webhook_objects as object (object_id, next_at)
+select distinct object_id, now() from billing_webhook_events where status in ('received', 'failed')
+order by object_id
+on conflict (object_id) do update set next_at = now() where object.next_at is null and object.lease_until is null;
+
 -- name: claim_objects
 -- The wake-up is used up: what comes meanwhile makes the object due anew, and a worker that dies leaves it due after its lease.
 with due as (
@@ -121,27 +185,43 @@ set
     end
 where object_id = %(object_id)s;
 
--- name: list_events
-select
-    id, event_id as event, type, object_id as object, status, deliveries, attempts, received_at, processed_at, error
-from billing_webhook_events
-where
-    (%(status)s::text is null or status = %(status)s)
-    and (%(object)s::text is null or object_id = %(object)s)
-    and (%(type)s::text is null or type = %(type)s)
-order by id desc
-limit %(limit)s;
+-- name: replay
+-- The oldest of them, to be processed as if they had just come; a retry that is due later is due now.
+with wanted as (
+    select id
+    from billing_webhook_events
+    where
+        case
+            when %(event)s::text is not null then event_id = %(event)s and status <> 'duplicate'
+            else status = any(%(statuses)s::text[]) and received_at >= %(since)s
+        end
+        and livemode = %(live)s
+    order by id
+    limit %(limit)s
+),
+chosen as (
+    select id, object_id from billing_webhook_events where id in (select id from wanted) order by event_id for update
+),
+event as (
+    update billing_webhook_events event
+    set status = 'received', attempts = 0, error = null
+    from chosen
+    where event.id = chosen.id
+    returning event.id
+),
+due as (
+    insert into billing_webhook_objects as object (object_id, next_at)
+    select distinct object_id, now() from chosen
+    order by object_id
+    on conflict (object_id) do update set next_at = now()
+)
+select id from event;
 
--- name: status
-select
-    count(*) filter (where status <> 'duplicate') as events,
-    coalesce(sum(deliveries) filter (where status <> 'duplicate'), 0)::bigint as deliveries,
-    count(*) filter (where status = 'processed') as processed,
-    count(*) filter (where status = 'ignored') as ignored,
-    count(*) filter (where status = 'received') as waiting,
-    count(*) filter (where status in ('failed', 'failed_permanent')) as failed,
-    count(*) filter (where status = 'parked') as parked,
-    min(received_at) filter (where status in ('received', 'failed')) as oldest_waiting_at,
-    max(received_at) as last_received_at,
-    max(processed_at) as last_processed_at
-from billing_webhook_events;
+-- name: mark_duplicates
+with locked as (
+    select id from billing_webhook_events where id = any(%(ids)s::bigint[]) and status <> 'duplicate' order by event_id for update
+)
+update billing_webhook_events event
+set status = 'duplicate', error = 'twin of ' || given.twin_of
+from locked, unnest(%(ids)s::bigint[], %(originals)s::text[]) as given (id, twin_of)
+where event.id = locked.id and given.id = locked.id;

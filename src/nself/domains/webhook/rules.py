@@ -2,11 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from nself.domains.webhook.model import Refusal
+from nself.core import period
+from nself.core.errors import InvalidParameter
+from nself.core.settings import seconds
+from nself.domains.mirror.model import ListedChange
+from nself.domains.webhook.model import (
+    Arrival,
+    Backlog,
+    Failure,
+    Moment,
+    Order,
+    Problem,
+    Refusal,
+    Repeats,
+    Seen,
+    SlowEvent,
+    Stage,
+)
+
+LATE = timedelta(minutes=5)
+"""A lag that is told as a problem (facts.md, section 5)."""
+CAUSES = {
+    "wrong_secret": "wrong webhook secret: it was signed with another one than STRIPE_WEBHOOK_SECRET",
+    "secret_not_escaped": "secret not properly escaped: STRIPE_WEBHOOK_SECRET holds quotes, blanks or backslashes beside the secret",
+    "no_secret": "STRIPE_WEBHOOK_SECRET is not set",
+    "unsigned": "without a signature of Stripe's: it was not sent by Stripe",
+    "body_too_large": "the body is larger than WEBHOOK_MAX_BODY",
+    "webhook_unreadable": "signed, but no event of Stripe's",
+}
+COMMANDS = {
+    "wrong_secret": "nself billing webhook rotate-secret",
+    "secret_not_escaped": "nself billing webhook show-secret",
+    "no_secret": "nself env set STRIPE_WEBHOOK_SECRET --stdin",
+    "clock_skew": "nself billing webhook test-signature",
+    "body_too_large": "nself env set WEBHOOK_MAX_BODY=4M",
+}
+SLOWEST = {
+    "delivery": "delivery: Stripe sends late, or could not reach the endpoint before: nself billing webhook status",
+    "waiting": "waiting: the worker does not keep up, or was away: nself billing webhook queue-status",
+    "stripe": "stripe: calls to Stripe's API take the time: nself billing stripe test-connection",
+    "storing": "storing: database queries take the time: nself db query",
+}
+LINES = 3
+"""Fields of a change that are shown; the rest is counted."""
 
 
 def grouped(refused: Iterable[Refusal]) -> list[Refusal]:
@@ -17,3 +63,215 @@ def grouped(refused: Iterable[Refusal]) -> list[Refusal]:
         before = found.get(key)
         found[key] = msgspec.structs.replace(one, times=before.times + one.times) if before else one
     return list(found.values())
+
+
+def instant(text: str, now: datetime, tz: ZoneInfo, param: str = "since") -> datetime:
+    """How far back: a duration before `now`, a date or a time. Raises InvalidParameter."""
+    try:
+        return now - timedelta(seconds=seconds(text))
+    except OverflowError:
+        raise InvalidParameter(f"Invalid {param}: {text[:40]} is too long ago", param) from None
+    except ValueError:
+        pass
+    try:
+        return period.instant(text, tz, param)
+    except InvalidParameter:
+        raise InvalidParameter(
+            f"Invalid {param}: {text[:40]} (write 24h, 7d, 2026-01-15 or 2026-01-15T10:00:00Z)", param
+        ) from None
+
+
+def milliseconds(text: str, param: str) -> int:
+    """A duration. Raises InvalidParameter."""
+    try:
+        return round(seconds(text) * 1000)
+    except (ValueError, OverflowError) as error:
+        raise InvalidParameter(f"Invalid {param}: {text[:40]}: {error}", param) from None
+
+
+# What went wrong, by its cause
+
+
+def cause(reason: str, skew: int | None) -> str:
+    """Why a delivery was refused, in the guide's words."""
+    if reason == "clock_skew" and skew is not None:
+        side = "ahead of" if skew > 0 else "behind"
+        return f"clock skew between servers: our clock is {abs(skew)} s {side} the signature's (date -u)"
+    return CAUSES.get(reason, reason)
+
+
+def explained(one: Failure) -> Failure:
+    return msgspec.structs.replace(one, cause=cause(one.reason, one.skew)) if one.what == "refused" else one
+
+
+def refusal_problems(refused: Iterable[Refusal], rivals: Sequence[str]) -> list[Problem]:
+    """`rivals`: endpoints that send here too, each with a secret of its own."""
+    found: list[Problem] = []
+    for one in refused:
+        if one.reason == "unsigned":  # strangers; they tell nothing of our set-up
+            continue
+        why = cause(one.reason, one.skew)
+        if one.reason == "wrong_secret" and rivals:
+            why = f"multiple webhook endpoints configured: {', '.join(rivals)} send here, each signing with a secret of its own"
+        found.append(
+            Problem(
+                cause=why,
+                detail=f"{one.times} deliveries refused, the last at {one.refused_at:%Y-%m-%dT%H:%M:%SZ}",
+                command="nself billing webhook list-endpoints"
+                if rivals
+                else COMMANDS.get(one.reason, "nself billing webhook failures"),
+            )
+        )
+    return found
+
+
+def secret_note(secret: str) -> str:
+    """What is odd about a webhook secret; empty where nothing is."""
+    if re.search(r"[\s\"'`\\]", secret):
+        return "not properly escaped: it holds quotes, blanks or backslashes"
+    if not secret.startswith("whsec_"):
+        return "Stripe's webhook secrets start with whsec_"
+    return "a placeholder" if "PLACEHOLDER" in secret.upper() else ""
+
+
+# Order and time
+
+
+def order(object: str, seen: Sequence[Seen]) -> Order:
+    """How events in order of arrival lie against the order in which they were made."""
+    rows, newest = list[Arrival](), None
+    overtaken = same = 0
+    for one in seen:
+        word = "in order"
+        if newest is not None and one.created_at < newest:
+            word, overtaken = "older than one before it", overtaken + 1
+        elif newest is not None and one.created_at == newest:
+            word, same = "same second as one before it", same + 1
+        newest = max(newest or one.created_at, one.created_at)
+        rows.append(
+            Arrival(
+                event=one.event,
+                type=one.type,
+                created_at=one.created_at,
+                received_at=one.received_at,
+                delay_seconds=int((one.received_at - one.created_at).total_seconds()),
+                status=one.status,
+                order=word,
+            )
+        )
+    return Order(
+        object=object,
+        events=len(seen),
+        overtaken=overtaken,
+        same_second=same,
+        delivered_again=sum(1 for one in seen if one.deliveries > 1),
+        never_delivered=sum(1 for one in seen if one.source == "poll" and not one.deliveries),
+        verdict=_verdict(overtaken, same),
+        arrivals=rows,
+    )
+
+
+def _verdict(overtaken: int, same: int) -> str:
+    said = "arrived in the order in which Stripe made them"
+    if overtaken:
+        said = f"{overtaken} arrived after younger ones"
+    elif same:
+        said = f"{same} share a second with the one before: nobody can tell their order"
+    return f"{said}; the object is always stored as Stripe has it when it is processed, whatever the order"
+
+
+def slowest(stages: Sequence[Stage]) -> str:
+    """The stage that makes most of the slow ones."""
+    parts = [one for one in stages if one.stage != "total"]
+    if not parts:
+        return "nothing was processed"
+    return SLOWEST[max(parts, key=lambda one: one.p95_ms).stage]
+
+
+def slow_cause(one: SlowEvent) -> SlowEvent:
+    """With the part that took most of it; the row's own cause is its status."""
+    if one.cause != "processed":
+        text = (
+            f"{one.cause}: not processed yet" if one.cause == "received" else f"{one.cause}: tried {one.attempts} times"
+        )
+    elif one.attempts > 1:
+        text = f"tried {one.attempts} times before it went well"
+    else:
+        parts = {"waited for the worker": one.waited_ms, "calls to Stripe": one.stripe_ms, "storing": one.stored_ms}
+        text = max(parts, key=lambda name: parts[name])
+    return msgspec.structs.replace(one, cause=text)
+
+
+def queue_verdict(found: Backlog, lag: int, working: bool) -> str:
+    """In a sentence, with the command that helps."""
+    if not working and found.waiting + found.retrying:
+        return "the worker does not run: nself start billing"
+    if found.dead:
+        return f"{found.dead} were given up: nself billing webhook failures, then nself billing webhook replay --status failed"
+    if found.retrying:
+        return f"{found.retrying} failed and are tried again: nself billing webhook failures"
+    if lag > LATE.total_seconds():
+        return "the worker does not keep up: nself billing webhook show-timing"
+    return "up to date" if not found.waiting else "being processed"
+
+
+def duplicates_verdict(found: Repeats, twins: int) -> str:
+    """In a sentence."""
+    if found.stored_twice:
+        return f"{found.stored_twice} events are stored twice: the index billing_webhook_events_once is missing"
+    if twins:
+        return f"{twins} say what another event says: nself billing webhook deduplicate --execute"
+    if found.repeats:
+        return f"no duplicates: {found.repeats} repeated deliveries were recognised by their event id and counted once"
+    return "no duplicates"
+
+
+# The life of an object
+
+
+def moments(seen: Sequence[Seen], changes: Sequence[ListedChange]) -> list[Moment]:
+    """Events and what was changed, in order of time; a change after the event that caused it."""
+    found = [(one.received_at, 0, _arrived(one)) for one in seen]
+    found += [(one.changed_at, 1, _changed(one)) for one in changes]
+    return [moment for _, _, moment in sorted(found, key=lambda row: row[:2])]
+
+
+def _arrived(one: Seen) -> Moment:
+    parts = [f"made {one.created_at:%Y-%m-%dT%H:%M:%SZ}"]
+    if one.source == "poll" and not one.deliveries:
+        parts.append("never delivered, found in Stripe's list")
+    parts.append(f"delay {max(0, int((one.received_at - one.created_at).total_seconds()))} s")
+    if one.deliveries > 1:
+        parts.append(f"delivered {one.deliveries} times, counted once")
+    state = one.status
+    if one.processed_at:
+        state += f" after {(one.processed_at - one.received_at).total_seconds():.1f} s"
+    if one.attempts:
+        state += f", attempt {one.attempts}"
+    return Moment(
+        at=one.received_at,
+        what=one.type,
+        by=one.event,
+        detail="; ".join([*parts, state, *([one.error] if one.error else [])]),
+    )
+
+
+def _changed(one: ListedChange) -> Moment:
+    fields = [_field(change) for change in one.changes[:LINES]]
+    if len(one.changes) > LINES:
+        fields.append(f"and {len(one.changes) - LINES} more")
+    return Moment(
+        at=one.changed_at,
+        what=f"{one.kind} {one.what}",
+        by=one.source,
+        detail="; ".join([*([f"cause: {one.cause}"] if one.cause else []), *fields]),
+    )
+
+
+def _field(change: dict[str, Any]) -> str:
+    return f"{change['field']}: {_short(change['before'])} -> {_short(change['after'])}"
+
+
+def _short(value: object) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -8,7 +8,23 @@ from typing import Any
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.webhook.model import Claimed, Delivery, Kept, ListedEvent, Refusal, Status, Waiting
+from nself.domains.webhook.model import (
+    Backlog,
+    Claimed,
+    Delivery,
+    Failure,
+    Kept,
+    ListedEvent,
+    Poll,
+    Refusal,
+    Repeats,
+    Seen,
+    SlowEvent,
+    Stage,
+    Status,
+    Twin,
+    Waiting,
+)
 
 SQL = beside(__file__)
 
@@ -56,12 +72,45 @@ def refuse(tx: Tx, refused: Sequence[Refusal], kept: int) -> None:
     tx.run(SQL["forget_refusals"], kept=kept)
 
 
+def poll(tx: Tx, live: bool) -> Poll | None:
+    return tx.maybe(SQL["poll"], Poll, live=live)
+
+
+def begin_polls(tx: Tx, live: bool, at: datetime) -> None:
+    """Unless they have begun."""
+    tx.run(SQL["begin_polls"], live=live, at=at)
+
+
+def recover(tx: Tx, events: Sequence[Delivery], live: bool, now: datetime) -> list[str]:
+    """Ids of those that were not known."""
+    return tx.values(SQL["recover"], **_columns(events, live), now=now)
+
+
+def note_page(tx: Tx, live: bool, after: str, newest: datetime, missed: int, now: datetime) -> None:
+    """The window is read down to event `after`."""
+    tx.run(SQL["note_page"], live=live, after=after, newest=newest, missed=missed, now=now)
+
+
+def end_window(tx: Tx, live: bool, newest: datetime | None, missed: int, now: datetime) -> None:
+    """It is read whole."""
+    tx.run(SQL["end_window"], live=live, newest=newest, missed=missed, now=now)
+
+
+def wake(tx: Tx) -> int:
+    return tx.run(SQL["wake"])
+
+
 def claim_objects(
     tx: Tx, limit: int, lease: timedelta, only: Sequence[str] | None, free: bool
 ) -> list[Claimed]:  # fmt: skip
     """Due ones; `only` these; `free`: also those that another worker has."""
     return tx.all(
-        SQL["claim_objects"], Claimed, limit=limit, lease=lease, only=list(only) if only is not None else None, free=free
+        SQL["claim_objects"],
+        Claimed,
+        limit=limit,
+        lease=lease,
+        only=list(only) if only is not None else None,
+        free=free,
     )
 
 
@@ -112,9 +161,65 @@ def release_object(tx: Tx, object_id: str, wait: timedelta) -> None:
     tx.run(SQL["release_object"], object_id=object_id, wait=wait)
 
 
+def replay(
+    tx: Tx, event: str | None, statuses: Sequence[str], since: datetime, live: bool, limit: int
+) -> list[int]:  # fmt: skip
+    """Rows that are to be processed again: one event, or the oldest of those with a status."""
+    return tx.values(SQL["replay"], event=event, statuses=list(statuses), since=since, live=live, limit=limit)
+
+
+def mark_duplicates(tx: Tx, twins: Sequence[Twin]) -> int:
+    return tx.run(
+        SQL["mark_duplicates"], ids=[one.id for one in twins], originals=[one.twin_of for one in twins]
+    )  # fmt: skip
+
+
 def list_events(tx: Tx, status: str | None, object: str | None, type: str | None, limit: int) -> list[ListedEvent]:
     return tx.all(SQL["list_events"], ListedEvent, status=status, object=object, type=type, limit=limit)
 
 
-def status(tx: Tx) -> Status:
-    return tx.one(SQL["status"], Status)
+def events_by_id(tx: Tx, ids: Sequence[int]) -> list[ListedEvent]:
+    return tx.all(SQL["events_by_id"], ListedEvent, ids=list(ids))
+
+
+def event(tx: Tx, event: str) -> ListedEvent | None:
+    return tx.maybe(SQL["event"], ListedEvent, event=event)
+
+
+def status(tx: Tx, now: datetime) -> Status:
+    return tx.one(SQL["status"], Status, now=now)
+
+
+def refusals(tx: Tx, since: datetime) -> list[Refusal]:
+    """By reason, the newest first; the skew is the newest one's."""
+    return tx.all(SQL["refusals"], Refusal, since=since)
+
+
+def failures(tx: Tx, last: int) -> list[Failure]:
+    return tx.all(SQL["failures"], Failure, last=last)
+
+
+def arrivals(tx: Tx, object: str, limit: int) -> list[Seen]:
+    return tx.all(SQL["arrivals"], Seen, object=object, limit=limit)
+
+
+def timing(tx: Tx, since: datetime, type: str | None) -> list[Stage]:
+    return tx.all(SQL["timing"], Stage, since=since, type=type)
+
+
+def slow(tx: Tx, threshold_ms: int, since: datetime, limit: int, now: datetime) -> list[SlowEvent]:
+    """Each with its status as the cause."""
+    return tx.all(SQL["slow"], SlowEvent, threshold_ms=threshold_ms, since=since, limit=limit, now=now)
+
+
+def backlog(tx: Tx, now: datetime) -> Backlog:
+    return tx.one(SQL["backlog"], Backlog, now=now)
+
+
+def repeats(tx: Tx, since: datetime) -> Repeats:
+    return tx.one(SQL["repeats"], Repeats, since=since)
+
+
+def twins(tx: Tx, since: datetime) -> list[Twin]:
+    """Later ones of each group, with the first."""
+    return tx.all(SQL["twins"], Twin, since=since)

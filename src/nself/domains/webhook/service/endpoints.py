@@ -5,22 +5,27 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 import uuid
-from typing import Any
+from datetime import UTC, datetime
 
 import msgspec
 
 from nself import log
 from nself.app import App
+from nself.core.clock import monotonic
 from nself.domains.setting import service as setting
 from nself.domains.setting.inputs import SetSettings
-from nself.domains.webhook.errors import ReceiverAway
+from nself.domains.webhook.errors import NotPublic, ReceiverAway, SecretElsewhere
 from nself.domains.webhook.inputs import ListEndpoints, TestSignature, UpdateUrl
 from nself.domains.webhook.model import Endpoint, SignatureTest, UpdatedEndpoint
+from nself.domains.webhook.service import place, reach, recover
 from nself.gateway import signature
+from nself.gateway.api import Snapshot
 from nself.gateway.signature import NoWebhookSecret
 
 TEST_SECONDS = 10
 MARK = {"nself": "webhooks"}
+PATHS = ("/webhooks/stripe", "/api/webhooks/stripe")
+SETTING = "STRIPE_WEBHOOK_SECRET"
 
 
 def receiver_url(app: App) -> str:
@@ -28,74 +33,122 @@ def receiver_url(app: App) -> str:
     return f"http://127.0.0.1:{app.settings.integer('BILLING_PORT')}/webhooks/stripe"
 
 
+def ours(app: App, found: list[Snapshot]) -> Snapshot | None:
+    """The endpoint that we made; else one that sends to this machine's service; else one with its path."""
+    here = receiver_url(app)
+    made = [one for one in found if one.get("metadata") == MARK]
+    near = [one for one in found if place.same_place(one["url"], here)]
+    alike = [one for one in found if str(one["url"]).rstrip("/").endswith(PATHS)]
+    return next(iter([*made, *near, *alike]), None)
+
+
+def rivals(found: list[Snapshot], ours: Snapshot | None) -> list[str]:
+    """Ids of other endpoints that send to the same place."""
+    if ours is None:
+        return []
+    return [one["id"] for one in found if one["id"] != ours["id"] and place.same_place(one["url"], ours["url"])]
+
+
 def list_endpoints(app: App, given: ListEndpoints) -> list[Endpoint]:
-    """All endpoints of the account."""
-    return [_endpoint(one) for one in app.stripe.webhook_endpoints()]
+    """All endpoints of the account, with what is wrong with each."""
+    found = list(app.stripe.webhook_endpoints())
+    return [
+        Endpoint(
+            id=one["id"],
+            url=one["url"],
+            status=one["status"],
+            events=one["enabled_events"],
+            api_version=one.get("api_version"),
+            note=place.endpoint_note(one, found, app.settings.live),
+        )
+        for one in found
+    ]
 
 
 def update_url(app: App, given: UpdateUrl) -> UpdatedEndpoint:
-    """Point our endpoint at `url`, or make one and keep its secret, which Stripe shows only once."""
+    """Point our endpoint at `url`, or make one and keep its secret, which Stripe shows only once.
+
+    Raises NotPublic, SecretElsewhere, the gateway's errors.
+    """
+    if app.settings.live and (detail := place.not_public(given.url)):
+        raise NotPublic(url=given.url, detail=detail)
     found = list(app.stripe.webhook_endpoints())
     ours = next((one for one in found if one["url"] == given.url), None)
     ours = ours or next((one for one in found if one.get("metadata") == MARK), None)
-    if ours is not None and app.settings.secrets("STRIPE_WEBHOOK_SECRET"):
+    if ours is not None and app.settings.secrets(SETTING):
         if ours["url"] != given.url or ours["status"] != "enabled":
             ours = app.stripe.update_webhook_endpoint(
                 ours["id"], {"url": given.url, "disabled": False}, uuid.uuid4().hex
             )
-        return UpdatedEndpoint(id=ours["id"], url=ours["url"], created=False, note="the secret stays as it is")
+            log.info("webhook_endpoint_updated", endpoint=ours["id"], url=given.url, operator=app.operator())
+        return _updated(app, ours, False, "the secret stays as it is")
+    require_ours(app)
     params = {"url": given.url, "enabled_events": ["*"], "metadata": MARK, "description": "nself billing"}
     made = app.stripe.create_webhook_endpoint(params, uuid.uuid4().hex)
-    kept = ",".join([made["secret"], *app.settings.secrets("STRIPE_WEBHOOK_SECRET")])
-    setting.set_values(app, SetSettings(assignments=[f"STRIPE_WEBHOOK_SECRET={kept}"]))
+    keep_secrets(app, [made["secret"], *app.settings.secrets(SETTING)])
+    recover.begin(app, datetime.fromtimestamp(made["created"], UTC))
     if ours is not None and ours["url"] == given.url and ours.get("metadata") == MARK:
         # Made by a run that was killed before it kept the secret: it could only send what we must refuse.
         app.stripe.delete_webhook_endpoint(ours["id"], uuid.uuid4().hex)
-    log.info("webhook_endpoint_created", endpoint=made["id"], url=given.url)
-    return UpdatedEndpoint(
-        id=made["id"],
-        url=made["url"],
-        created=True,
-        note="its secret was stored; run `nself restart billing` to use it",
-    )
+    log.info("webhook_endpoint_created", endpoint=made["id"], url=given.url, operator=app.operator())
+    return _updated(app, made, True, "its secret was stored; a running service takes it up within a second")
+
+
+def _updated(app: App, one: Snapshot, created: bool, note: str) -> UpdatedEndpoint:
+    failed = next((check for check in reach.way(one["url"], app.clock()) if not check.ok), None)
+    if failed:
+        note += f"; warning: not reached from this machine ({failed.detail}), look with: nself billing webhook status"
+    return UpdatedEndpoint(id=one["id"], url=one["url"], created=created, note=note)
+
+
+def require_ours(app: App) -> None:
+    """Raises SecretElsewhere where what we store would not be in force."""
+    origin = app.settings.value(SETTING).origin
+    if origin == "environment":
+        raise SecretElsewhere(origin="the environment")
+
+
+def keep_secrets(app: App, secrets: list[str]) -> None:
+    """In this order; running services take them up by themselves."""
+    setting.set_values(app, SetSettings(assignments=[f"{SETTING}={','.join(dict.fromkeys(secrets))}"]))
 
 
 def test_signature(app: App, given: TestSignature) -> SignatureTest:
     """Send signed test events to our own receiver. Raises NoWebhookSecret, ReceiverAway."""
-    url = receiver_url(app)
-    secrets = app.settings.secrets("STRIPE_WEBHOOK_SECRET")
+    url, secrets = receiver_url(app), app.settings.secrets(SETTING)
     if not secrets:
         raise NoWebhookSecret
-    signed = [_post(app, url, secret) for secret in secrets]
-    wrong = _post(app, url, "whsec_wrong")
-    passed = wrong == 400 and all(status == 200 for status in signed)
-    return SignatureTest(url=url, secrets=len(secrets), signed=signed, wrongly_signed=wrong, passed=passed)
+    began = monotonic()
+    signed = [post(app, secret) for secret in secrets]
+    took = round((monotonic() - began) * 1000) // len(secrets)
+    wrong = post(app, "whsec_wrong")
+    return SignatureTest(
+        url=url,
+        secrets=len(secrets),
+        signed=signed,
+        wrongly_signed=wrong,
+        milliseconds=took,
+        passed=wrong == 400 and all(status == 200 for status in signed),
+    )
 
 
-def _post(app: App, url: str, secret: str) -> int:
-    """The HTTP status that a test event signed with `secret` gets; it is stored and ignored."""
-    now = app.clock()
-    thing = {"object": "nself_test"}
+def post(app: App, secret: str) -> int:
+    """The HTTP status that a test event signed with `secret` gets from our own service; it is stored and ignored.
+
+    Raises ReceiverAway.
+    """
+    url, now = receiver_url(app), app.clock()
     event = {
         "id": f"evt_nself_{uuid.uuid4().hex}", "object": "event", "type": "nself.test", "created": int(now.timestamp()),
-        "livemode": app.settings.live, "data": {"object": thing},
+        "livemode": app.settings.live, "data": {"object": {"object": "nself_test"}},
     }  # fmt: skip
     body = msgspec.json.encode(event)
     request = urllib.request.Request(url, body, {"Stripe-Signature": signature.sign(body, secret, now)})
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(request, timeout=TEST_SECONDS) as answer:
+        with direct.open(request, timeout=TEST_SECONDS) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as refused:
         return refused.code
     except OSError as error:
         raise ReceiverAway(url=url, detail=error) from error
-
-
-def _endpoint(one: dict[str, Any]) -> Endpoint:
-    return Endpoint(
-        id=one["id"],
-        url=one["url"],
-        status=one["status"],
-        events=one["enabled_events"],
-        api_version=one.get("api_version"),
-    )

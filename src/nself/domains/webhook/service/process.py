@@ -163,7 +163,9 @@ class _Work:
             log.failure("webhook_broke", object=self.object_id)
         try:
             with self.app.db.transaction() as tx:
-                store.fail_events(tx, self.ids, f"{code}: {text}", permanent, self.claimed_at, self.fetch_ms, self._ms())
+                store.fail_events(
+                    tx, self.ids, f"{code}: {text}", permanent, self.claimed_at, self.fetch_ms, self._ms()
+                )
                 self._require_lease(tx)
                 store.release_object(tx, self.object_id, timedelta(seconds=wait))
         except _LeaseLost:
