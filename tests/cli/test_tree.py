@@ -10,18 +10,21 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 import pytest
 
 from nself.cli import params, reference
+from nself.cli.tree import Group
 from nself.core.entrypoint import Command
 from nself.core.errors import BillingError
 from nself.domains.database import rules as database_rules
 from nself.registry import Registry
 
 Parse = Callable[[str], msgspec.Struct]
+Run = Callable[..., Any]
 ROWS = Registry().rows(Command)
 PATHS = [(path, row) for row in ROWS for path in (row.path, *row.aliases)]
 ERRORS = reference.all_errors()
@@ -44,7 +47,8 @@ def groups(root: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tupl
     yield path, root
     context = click.Context(root)
     for name in root.list_commands(context):
-        child = root.get_command(context, name)
+        assert isinstance(root, Group)
+        child = root.groups.get(name) or root.get_command(context, name)
         if isinstance(child, click.Group):
             yield from groups(child, (*path, name))
 
@@ -69,10 +73,19 @@ def test_every_example_is_accepted_by_its_own_parser(row: Command, parse: Parse,
     assert isinstance(parse(row.example), registry.resolve(row.input))  # type: ignore[arg-type]
 
 
-def test_paths_are_used_once_and_are_no_groups(root: click.Group) -> None:
+def test_paths_are_used_once_and_few_are_groups_as_well(root: click.Group) -> None:
     paths = [path for path, _ in PATHS]
     assert len(paths) == len(set(paths))
-    assert not {" ".join(path) for path, _ in groups(root)} & set(paths)
+    assert {" ".join(path) for path, _ in groups(root)} & set(paths) == {"billing reconcile"}
+
+
+def test_a_command_that_is_a_group_too_goes_by_the_next_word(run: Run, parse: Parse) -> None:
+    assert "show-diff" in run("billing", "reconcile", "--help").out
+    assert type(parse("nself billing reconcile --batch-size 100")).__name__ == "Reconcile"
+    assert type(parse("nself billing reconcile status")).__name__ == "Nothing"
+    wrong = run("billing", "reconcile", "--batch-size", "100", "status")
+    assert (wrong.code, "unexpected extra argument (status)" in wrong.err) == (2, True)
+    assert run("billing", "reconcile", "nonsense").code == 2
 
 
 def test_the_parser_helper_refuses_what_the_program_refuses(parse: Parse) -> None:

@@ -22,9 +22,9 @@ Limit = Annotated[int, Meta(description="Most rows.", ge=1, le=10_000)]
 
 
 class Reconcile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    batch_size: Annotated[
-        int | None, Meta(description="Objects a page and transaction; STRIPE_BATCH_SIZE where left out.", ge=1, le=100)
-    ] = None
+    batch_size: (
+        Annotated[int, Meta(description="Objects a page and transaction; else STRIPE_BATCH_SIZE.", ge=1, le=100)] | None
+    ) = None
     start: Annotated[str | None, Meta(description="Only objects created since then.")] = None
     end: Annotated[str | None, Meta(description="Only objects created until then; a date is a whole day.")] = None
     kind: Annotated[Kind | None, Meta(description="Only objects of this kind.")] = None
@@ -33,7 +33,7 @@ class Reconcile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ShowDiff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    run: Annotated[int | None, Meta(description="Of this run; the newest where left out.", ge=1)] = None
+    run: Annotated[int, Meta(description="Of this run; the newest where left out.", ge=1)] | None = None
     cause: Annotated[str | None, Meta(description="Only of this cause class (`event missing`).")] = None
     limit: Limit = 1000
 
@@ -75,6 +75,6 @@ class LinkCustomer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         str, Meta(description="The app's user; made known here if it is new.", min_length=1, max_length=255)
     ]
     force: Annotated[bool, Meta(description="Also where the customer or the user is linked otherwise.")] = False
-    reason: (
-        Annotated[str, Meta(description="Why, for who asks later; needed with --force.", max_length=500)] | None
-    ) = None
+    reason: Annotated[str, Meta(description="Why, for who asks later; needed with --force.", max_length=500)] | None = (
+        None
+    )

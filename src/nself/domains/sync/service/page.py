@@ -70,7 +70,10 @@ class Reader:
             page = self.app.stripe.page(kind, since=_seconds(since), until=_seconds(again), limit=limit)
         listed = [one["id"] for one in page.objects]
         made = [datetime.fromtimestamp(one["created"], UTC) for one in page.objects]
-        bound = min([*made, *([run.page_bound] if run.page_bound else [])]) if page.more else None
+        oldest = min(made, default=run.page_bound)
+        if oldest and run.page_bound:
+            oldest = min(oldest, run.page_bound)
+        bound = oldest if page.more else None
         with self.app.db.reading() as tx:
             missing = store.not_listed(tx, run, [*listed, *self.seen], bound, run.page_bound)
         self.seen = {id for id, at in zip(listed, made, strict=True) if at == bound} | (
