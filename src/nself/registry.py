@@ -10,7 +10,7 @@ from nself.core.entrypoint import Row
 
 # From bottom to top: a domain may import those before it, never those after it.
 DOMAINS = (
-    "setting", "mirror", "connection", "database", "api_key", "job", "uptime", "notification", "stack", "customer", "catalog", "usage", "quota", "invoice", "overage",
+    "setting", "mirror", "connection", "database", "api_key", "job", "uptime", "notification", "stack", "customer", "catalog", "usage", "subscription", "quota", "invoice", "overage",
     "archive", "repair", "gap", "webhook", "sync",
     "sandbox",
 )  # fmt: skip
@@ -22,10 +22,10 @@ GROUPS = {
     "billing overage": "Usage above the quota: what it costs and what was invoiced",
     "billing price": "Prices at Stripe, and those of overage",
     "billing customer": "Customers at Stripe and the users they belong to",
+    "billing subscription": "Subscriptions at Stripe",
     "billing invoice": "Invoices and their lines",
     "billing webhook": "Events from Stripe",
     "billing jobs": "Scheduled work",
-    "billing subscription": "Subscriptions at Stripe",
     "billing sync": "The mirror here and the objects at Stripe",
     "billing reconcile": "Comparing everything with Stripe",
     "billing notification": "Mail and webhooks of our own",

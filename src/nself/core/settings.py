@@ -148,7 +148,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("SMTP_SECURITY", "choice", "starttls", "how the connection is secured: starttls, tls from the first byte on, or none", ("starttls", "tls", "none")),
     Setting("SMTP_USER", "text", "", "login at the mail server; empty = none"),
     Setting("SMTP_PASSWORD", "secret", "", "its password"),
-    Setting("NOTIFY_WEBHOOK_URL", "text", "", "where events of our own are sent (quota.threshold, quota.exceeded); empty = nowhere"),
+    Setting("NOTIFY_WEBHOOK_URL", "text", "", "where events of our own are sent (quota.…, subscription.…, invoice.paid, payment_failed, charge.refunded, dispute.created); empty = nowhere"),
     Setting("NOTIFY_WEBHOOK_SECRET", "secret", "", "signs them (Nself-Signature, as Stripe-Signature); several, comma separated, while one is being replaced"),
     _later("PDF_MEMORY_LIMIT", "size", "512M", "memory of one PDF job"),
 )  # fmt: skip

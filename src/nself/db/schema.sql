@@ -45,7 +45,8 @@ create table billing_customers (
     default_payment_method text default ((snapshot -> 'invoice_settings'::text) ->> 'default_payment_method'::text),
     source text not null default 'earlier version'::text,
     api_version text,
-    digest text not null default ''::text
+    digest text not null default ''::text,
+    trial_used boolean not null default false
 );
 
 create table billing_intents (
@@ -157,7 +158,8 @@ create table billing_notifications (
     token bigint not null default 0,
     lease_until timestamp with time zone,
     sent_at timestamp with time zone,
-    last_error text
+    last_error text,
+    once text
 );
 
 create table billing_object_changes (
@@ -672,6 +674,8 @@ CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (
 CREATE UNIQUE INDEX billing_jobs_one ON billing.billing_jobs USING btree (type) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_notifications_due ON billing.billing_notifications USING btree (due_at) WHERE (state = 'queued'::text);
 CREATE INDEX billing_notifications_newest ON billing.billing_notifications USING btree (created_at);
+CREATE UNIQUE INDEX billing_notifications_once ON billing.billing_notifications USING btree (once, channel) WHERE (once IS NOT NULL);
+CREATE INDEX billing_object_changes_mode ON billing.billing_object_changes USING btree (livemode, id);
 CREATE INDEX billing_object_changes_object ON billing.billing_object_changes USING btree (object_id, id);
 CREATE INDEX billing_objects_customer ON ONLY billing.billing_objects USING btree (customer_id, created_at);
 CREATE INDEX billing_overage_updates_newest ON billing.billing_overage_updates USING btree (user_id, livemode, metric_type, period_start, period_end, id);
@@ -683,6 +687,8 @@ CREATE INDEX billing_quota_reservations_held ON billing.billing_quota_reservatio
 CREATE INDEX billing_refunds_customer_id_created_at_idx ON billing.billing_refunds USING btree (customer_id, created_at);
 CREATE INDEX billing_service_runs_service ON billing.billing_service_runs USING btree (service, last_seen_at);
 CREATE INDEX billing_subscriptions_customer_id_created_at_idx ON billing.billing_subscriptions USING btree (customer_id, created_at);
+CREATE INDEX billing_subscriptions_newest ON billing.billing_subscriptions USING btree (created_at);
+CREATE INDEX billing_subscriptions_trials ON billing.billing_subscriptions USING btree ((((snapshot ->> 'trial_end'::text))::bigint), object_id) WHERE ((status = 'trialing'::text) AND (NOT deleted));
 CREATE INDEX billing_sync_differences_object ON billing.billing_sync_differences USING btree (object_id, run_id);
 CREATE INDEX billing_sync_runs_newest ON billing.billing_sync_runs USING btree (purpose, id);
 CREATE INDEX billing_tax_rates_customer_id_created_at_idx ON billing.billing_tax_rates USING btree (customer_id, created_at);

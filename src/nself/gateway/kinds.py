@@ -29,7 +29,7 @@ KINDS: dict[str, Kind] = {
     "subscription": Kind(
         "subscriptions", (("status", "all"),), nested="items", rest="/v1/subscription_items?subscription={id}"
     ),
-    "invoice": Kind("invoices", nested="lines", rest="/v1/invoices/{id}/lines"),
+    "invoice": Kind("invoices", nested="lines", rest="/v1/invoices/{id}/lines", expand=("payments",)),
     "payment_intent": Kind("payment_intents"),
     "charge": Kind("charges"),
     "refund": Kind("refunds"),

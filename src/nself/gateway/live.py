@@ -38,6 +38,8 @@ from nself.gateway.network import explain
 
 CONNECT_TIMEOUT = 5.0
 CONNECTIONS = 32
+INVOICE = {"expand": list(KINDS["invoice"].expand)}
+"""What calls that answer with an invoice ask for, so that it is the same picture as a fetch of it."""
 stripe.enable_telemetry = False
 logging.getLogger("stripe").setLevel(logging.WARNING)  # below that it logs whole bodies, secrets among them
 
@@ -313,13 +315,13 @@ class Live:
     # Invoices, what is paid, and subscriptions
 
     def create_invoice(self, params: Params, key: str) -> Snapshot:
-        return self._call("post", "/v1/invoices", params, key)
+        return self._call("post", "/v1/invoices", {**params, **INVOICE}, key)
 
     def invoice(self, id: str) -> Snapshot:
         return self.fetch("invoice", id)
 
     def invoices(self, **filters: Any) -> Iterator[Snapshot]:
-        return self._pages("/v1/invoices", filters)
+        return self._pages("/v1/invoices", {"expand": [f"data.{field}" for field in INVOICE["expand"]], **filters})
 
     def add_invoice_item(self, params: Params, key: str) -> Snapshot:
         return self._call("post", "/v1/invoiceitems", params, key)
@@ -328,7 +330,7 @@ class Live:
         return self._pages("/v1/invoiceitems", filters)
 
     def _invoice_step(self, id: str, step: str, key: str) -> Snapshot:
-        return self._call("post", f"/v1/invoices/{guard.object_id('invoice', id)}/{step}", None, key)
+        return self._call("post", f"/v1/invoices/{guard.object_id('invoice', id)}/{step}", INVOICE, key)
 
     def finalize_invoice(self, id: str, key: str) -> Snapshot:
         return self._invoice_step(id, "finalize", key)

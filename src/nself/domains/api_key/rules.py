@@ -18,6 +18,7 @@ SCOPES = {
     "usage:read": "read usage",
     "quota": "check, reserve, commit and release quota",
     "invoice:read": "read invoices",
+    "subscription:read": "read subscriptions",
     ADMIN: "everything",
 }
 TOKEN = re.compile(r"nsk_(test|live)_([0-9A-Za-z]{8})_([0-9A-Za-z]{32})")

@@ -10,7 +10,7 @@ from nself.core.errors import Conflict, Invalid, NotFound
 
 
 class Customer(msgspec.Struct, frozen=True):
-    """A mirrored customer of Stripe."""
+    """A mirrored customer of Stripe. `trial_used` is ours: set by the first trial, for good."""
 
     id: str
     user: str | None
@@ -19,10 +19,20 @@ class Customer(msgspec.Struct, frozen=True):
     balance_minor: int
     currency: str | None
     default_payment_method: str | None
+    trial_used: bool
     livemode: bool
     deleted: bool
     created_at: datetime
     synced_at: datetime
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Who is behind a customer: the app's user with their address, and whether the customer has a way to pay."""
+
+    customer: str
+    user: str | None
+    email: str | None
+    can_pay: bool
 
 
 class CreatedCustomer(msgspec.Struct, frozen=True, kw_only=True):

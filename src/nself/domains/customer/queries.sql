@@ -13,8 +13,8 @@ on conflict do nothing;
 
 -- name: of_user
 select
-    customer_id as id, user_id as user, email, name, balance_minor, currency, default_payment_method, livemode, deleted,
-    created_at, synced_at
+    customer_id as id, user_id as user, email, name, balance_minor, currency, default_payment_method, trial_used, livemode,
+    deleted, created_at, synced_at
 from billing_customers
 where user_id = %(user)s and livemode = %(livemode)s and not deleted;
 
@@ -36,19 +36,29 @@ group by user_id;
 
 -- name: by_id
 select
-    customer_id as id, user_id as user, email, name, balance_minor, currency, default_payment_method, livemode, deleted,
-    created_at, synced_at
+    customer_id as id, user_id as user, email, name, balance_minor, currency, default_payment_method, trial_used, livemode,
+    deleted, created_at, synced_at
 from billing_customers
 where customer_id = %(customer)s;
 
 -- name: list
 select
-    customer_id as id, user_id as user, email, name, balance_minor, currency, default_payment_method, livemode, deleted,
-    created_at, synced_at
+    customer_id as id, user_id as user, email, name, balance_minor, currency, default_payment_method, trial_used, livemode,
+    deleted, created_at, synced_at
 from billing_customers
 where livemode = %(livemode)s and not deleted and (%(user)s::text is null or user_id = %(user)s)
 order by created_at desc, customer_id
 limit %(limit)s offset %(offset)s;
+
+-- name: owners
+select
+    customer_id as customer, user_id as user, nullif(users.email, '') as email,
+    coalesce(default_payment_method, snapshot ->> 'default_source') is not null as can_pay
+from billing_customers left join auth.users on users.id = user_id
+where customer_id = any(%(customers)s::text[]);
+
+-- name: use_trial
+update billing_customers set trial_used = true where customer_id = %(customer)s and not trial_used;
 
 -- name: upsert
 -- Stripe owns everything but user_id, which is written once, by us. A user has one customer: a second one that bears

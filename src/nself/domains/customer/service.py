@@ -23,6 +23,7 @@ from nself.domains.customer.model import (
     NoSuchCustomer,
     NoSuchUser,
     OtherCustomer,
+    Owner,
 )
 from nself.domains.mirror.model import Picture
 from nself.gateway.api import Stripe
@@ -187,6 +188,16 @@ def list_customers(app: App, given: ListCustomers) -> list[Customer]:
     """Newest first."""
     with app.db.reading() as tx:
         return store.list_customers(tx, given.user, app.settings.live, given.limit, given.offset)
+
+
+def owners(tx: Tx, customers: Sequence[str]) -> dict[str, Owner]:
+    """Step: who is behind customers, by id; those that are mirrored."""
+    return store.owners(tx, customers)
+
+
+def use_trial(tx: Tx, customer: str) -> None:
+    """Step: the customer has had a trial."""
+    store.use_trial(tx, customer)
 
 
 def customers_of(tx: Tx, users: Sequence[str], livemode: bool) -> dict[str, str]:

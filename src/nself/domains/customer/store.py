@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.customer.model import Customer
+from nself.domains.customer.model import Customer, Owner
 from nself.domains.mirror.model import Picture
 
 SQL = beside(__file__)
@@ -71,6 +71,15 @@ def by_id(tx: Tx, customer: str) -> Customer | None:
 
 def list_customers(tx: Tx, user: str | None, livemode: bool, limit: int, offset: int) -> list[Customer]:
     return tx.all(SQL["list"], Customer, user=user, livemode=livemode, limit=limit, offset=offset)
+
+
+def owners(tx: Tx, customers: Sequence[str]) -> dict[str, Owner]:
+    """By customer id."""
+    return {one.customer: one for one in tx.all(SQL["owners"], Owner, customers=list(customers))}
+
+
+def use_trial(tx: Tx, customer: str) -> None:
+    tx.run(SQL["use_trial"], customer=customer)
 
 
 def upsert(tx: Tx, picture: Picture, user: str | None) -> bool:

@@ -55,6 +55,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     after: Snapshot
     fields: list[FieldChange]
     picture: Picture
+    intact: bool = True
+    """False where somebody else than us wrote `before`."""
 
 
 class ListedChange(msgspec.Struct, frozen=True):

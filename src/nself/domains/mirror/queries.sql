@@ -39,6 +39,9 @@ values (
     %(kind)s, %(id)s, %(livemode)s, %(what)s, %(source)s, %(cause)s, %(number)s, %(changes)s, %(now)s
 );
 
+-- name: watched_since
+select changed_at from billing_object_changes where livemode = %(livemode)s order by id limit 1;
+
 -- name: changes
 -- Oldest first; of the newest ones where there are more than the limit.
 select id, kind, object, what, source, cause, changes, changed_at

@@ -9,6 +9,7 @@ in the same transaction, so that an effect follows from what changed and not fro
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import cast
 
 from nself import log
@@ -120,6 +121,7 @@ def compare(before: Stored | None, picture: Picture) -> Change | None:
         after=after,
         fields=fields,
         picture=picture,
+        intact=before is None or before.intact,
     )
 
 
@@ -138,6 +140,16 @@ def keep(tx: Tx, picture: Picture) -> bool:
 def stored(tx: Tx, kind: str, ids: list[str]) -> dict[str, Stored]:
     """Step: what is known of objects, by id; deleted ones too."""
     return store.stored(tx, kind, ids)
+
+
+def lock(tx: Tx, kind: str, ids: list[str]) -> None:
+    """Step: until the end of `tx` nobody else stores these objects."""
+    store.lock_objects(tx, kind, ids)
+
+
+def watched_since(tx: Tx, livemode: bool) -> datetime | None:
+    """Step: when the first object of a mode was stored."""
+    return store.watched_since(tx, livemode)
 
 
 def changes(tx: Tx, object_id: str, limit: int) -> list[ListedChange]:

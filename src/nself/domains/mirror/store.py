@@ -63,5 +63,9 @@ def record_change(tx: Tx, change: Change, now: datetime) -> None:
     )
 
 
+def watched_since(tx: Tx, livemode: bool) -> datetime | None:
+    return tx.value(SQL["watched_since"], livemode=livemode)
+
+
 def changes(tx: Tx, id: str, limit: int) -> list[ListedChange]:
     return tx.all(SQL["changes"], ListedChange, id=id, limit=limit)

@@ -14,13 +14,17 @@ State = Literal["queued", "sent", "failed"]
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened. `email` is who is told by mail, if anybody; `data` is JSON for the webhook."""
+    """Something that happened. `email` is who is told by mail, if anybody; `data` is JSON for the webhook.
+
+    `once` names it where it may be seen more than once: it is told once each way.
+    """
 
     kind: str
     email: str | None
     subject: str
     text: str
     data: dict[str, Any]
+    once: str | None = None
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +45,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     livemode: bool
     data: str
     created_at: datetime
+    once: str | None = None
     attempts: int = 0
     token: int = 0
 
@@ -58,6 +63,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime
     sent_at: datetime | None
     last_error: str | None
+    once: str | None
 
 
 class Retried(msgspec.Struct, frozen=True, kw_only=True):

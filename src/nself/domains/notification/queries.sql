@@ -1,8 +1,12 @@
 -- Statements of notifications.
 
 -- name: add
-insert into billing_notifications (id, kind, channel, recipient, livemode, data, state, created_at, due_at)
-values (%(id)s, %(kind)s, %(channel)s, %(recipient)s, %(livemode)s, %(data)s, 'queued', %(created_at)s, %(created_at)s);
+-- What bears a name is told once each way; whoever adds it at the same time waits for the other's commit.
+insert into billing_notifications (id, kind, channel, recipient, livemode, data, state, created_at, due_at, once)
+values (
+    %(id)s, %(kind)s, %(channel)s, %(recipient)s, %(livemode)s, %(data)s, 'queued', %(created_at)s, %(created_at)s, %(once)s
+)
+on conflict (once, channel) where once is not null do nothing;
 
 -- name: claim
 with due as (
@@ -24,7 +28,7 @@ update billing_notifications set
 where id = %(id)s and token = %(token)s and state = 'queued';
 
 -- name: list
-select id, kind, channel, recipient, state, attempts, created_at, due_at, sent_at, last_error
+select id, kind, channel, recipient, state, attempts, created_at, due_at, sent_at, last_error, once
 from billing_notifications
 where (%(state)s::text is null or state = %(state)s) and (%(channel)s::text is null or channel = %(channel)s)
 order by created_at desc, id

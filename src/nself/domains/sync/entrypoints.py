@@ -54,6 +54,13 @@ ROWS: tuple[Row, ...] = (
         example="nself billing sync customer cus_123",
     ),
     Command(
+        path="billing subscription show",
+        use="sync.service.one:show_subscription",
+        input="subscription.inputs:ShowSubscription",
+        help="Show a subscription with its items, trial, cancellation and payment; with --compare-stripe against Stripe.",
+        example="nself billing subscription show sub_123 --compare-stripe",
+    ),
+    Command(
         path="billing subscription compare",
         use="sync.service.one:compare",
         input="sync.inputs:CompareSubscription",

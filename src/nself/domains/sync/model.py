@@ -278,12 +278,6 @@ class RunStopped(Unavailable):
     hints = ("nself billing reconcile --resume", "nself billing stripe test-connection")
 
 
-class NoSuchSubscription(NotFound):
-    code, guide, param = "resource_missing", "7.2", "subscription"
-    text = "No such subscription: {subscription}"
-    hints = ("nself billing subscription import {subscription}",)
-
-
 class NoRun(NotFound):
     code, guide = "no_run", "7.3"
     text = "Nothing was compared with Stripe yet"

@@ -35,8 +35,16 @@ LEASE = timedelta(minutes=10)
 MAX_ERROR = 500
 
 
+def listened(app: App) -> bool:
+    """Whether anything is told at all."""
+    return app.settings.flag("MAIL_ENABLED") or bool(app.settings.text("NOTIFY_WEBHOOK_URL"))
+
+
 def post(app: App, tx: Tx, notes: Sequence[Note], now: datetime) -> None:
-    """Step: have `notes` told by mail where MAIL_ENABLED, and to NOTIFY_WEBHOOK_URL where that is set."""
+    """Step: have `notes` told by mail where MAIL_ENABLED, and to NOTIFY_WEBHOOK_URL where that is set.
+
+    A note whose `once` was told before is passed over.
+    """
     live, made = app.settings.live, list[Outgoing]()
     by_mail, by_hook = app.settings.flag("MAIL_ENABLED"), bool(app.settings.text("NOTIFY_WEBHOOK_URL"))
 
@@ -51,6 +59,7 @@ def post(app: App, tx: Tx, notes: Sequence[Note], now: datetime) -> None:
                 livemode=live,
                 data=msgspec.json.encode(content).decode(),
                 created_at=now,
+                once=note.once,
             )
         )
 

@@ -13,9 +13,12 @@ from nself.domains.customer.model import Customer, NoSuchCustomer
 from nself.domains.mirror import rules as mirror_rules
 from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture, Stored
+from nself.domains.subscription import service as subscription
+from nself.domains.subscription.inputs import ShowSubscription
+from nself.domains.subscription.model import NoSuchSubscription, ShownSubscription
 from nself.domains.sync import store
 from nself.domains.sync.inputs import CompareSubscription, SyncCustomer, SyncSubscription
-from nself.domains.sync.model import Comparison, FieldDifference, Finding, NoSuchSubscription, Rebuilt, Synced
+from nself.domains.sync.model import Comparison, FieldDifference, Finding, Rebuilt, Synced
 from nself.domains.sync.service.page import findings, of_customer
 
 CHILDREN = ("subscription", "invoice", "payment_method", "payment_intent", "charge", "credit_note")
@@ -25,6 +28,13 @@ CHILDREN = ("subscription", "invoice", "payment_method", "payment_intent", "char
 def show_customer(app: App, given: ShowCustomer) -> Customer | Comparison:
     """Raises NoSuchCustomer; with `compare` only where it is neither here nor at Stripe."""
     return compare_one(app, "customer", given.customer) if given.compare else customer.show(app, given)
+
+
+def show_subscription(app: App, given: ShowSubscription) -> ShownSubscription | Comparison:
+    """Raises NoSuchSubscription; with `compare_stripe` only where it is neither here nor at Stripe."""
+    if given.compare_stripe:
+        return compare_one(app, "subscription", given.subscription)
+    return subscription.show(app, given)
 
 
 def compare(app: App, given: CompareSubscription) -> Comparison:

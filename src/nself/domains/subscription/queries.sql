@@ -1,0 +1,44 @@
+-- Statements of subscriptions.
+
+-- name: by_id
+select
+    object_id as id, user_id as user, mirror.customer_id as customer, mirror.status, mirror.deleted, mirror.snapshot, mirror.source,
+    mirror.api_version, mirror.digest = md5(mirror.snapshot::text) as intact, mirror.created_at, mirror.synced_at
+from billing_subscriptions mirror left join billing_customers using (customer_id)
+where object_id = %(id)s;
+
+-- name: payment
+-- An invoice has one payment intent by default; others are payments by hand.
+select part #>> '{payment,payment_intent}' as payment_intent, payment.status as payment_intent_status
+from billing_invoices invoice
+cross join lateral jsonb_array_elements(invoice.snapshot #> '{payments,data}') one (part)
+left join billing_payments payment on payment.object_id = part #>> '{payment,payment_intent}'
+where invoice_id = %(invoice)s and (part -> 'is_default')::boolean
+limit 1;
+
+-- name: list
+select
+    object_id as id, user_id as user, mirror.customer_id as customer, mirror.status, mirror.deleted, mirror.snapshot, mirror.source,
+    mirror.api_version, mirror.digest = md5(mirror.snapshot::text) as intact, mirror.created_at, mirror.synced_at
+from billing_subscriptions mirror left join billing_customers using (customer_id)
+where mirror.livemode = %(livemode)s and not mirror.deleted and (%(user)s::text is null or user_id = %(user)s)
+    and (%(status)s::text is null or mirror.status = %(status)s)
+order by mirror.created_at desc, object_id
+limit %(limit)s offset %(offset)s;
+
+-- name: ending_trials
+-- Those that end from now until a time, behind the last one that was read.
+select
+    object_id as id, user_id as user, mirror.customer_id as customer, mirror.status, mirror.deleted, mirror.snapshot, mirror.source,
+    mirror.api_version, mirror.digest = md5(mirror.snapshot::text) as intact, mirror.created_at, mirror.synced_at
+from billing_subscriptions mirror left join billing_customers using (customer_id)
+where mirror.status = 'trialing' and not mirror.deleted and mirror.livemode = %(livemode)s
+    and (mirror.snapshot ->> 'trial_end')::bigint <= %(until)s
+    and ((mirror.snapshot ->> 'trial_end')::bigint, object_id) > (%(trial_end)s, %(id)s)
+order by (mirror.snapshot ->> 'trial_end')::bigint, object_id
+limit %(limit)s;
+
+-- name: had_trial
+select exists (
+    select from billing_subscriptions where customer_id = %(customer)s and snapshot ->> 'trial_start' is not null
+);

@@ -1,0 +1,240 @@
+"""Pure: a subscription as it is shown, and what there is to tell where an object became another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from nself.core.money import Money
+from nself.domains.connection.rules import items, part
+from nself.domains.mirror.model import Snapshot
+from nself.domains.subscription.model import Effect, Item, Kept, Payment, ShownSubscription, Subscription
+
+TOLD = ("active", "past_due", "unpaid", "paused", "canceled")
+"""Statuses whose beginning is told. `trialing` and `incomplete` are beginnings of the subscription itself."""
+
+# ---- Showing ----
+
+
+def instant(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def listed(kept: Kept) -> Subscription:
+    ends = [one["current_period_end"] for one in items(kept.snapshot, "items") if one.get("current_period_end")]
+    return Subscription(
+        id=kept.id,
+        user=kept.user,
+        customer=kept.customer,
+        status=kept.status,
+        items=len(items(kept.snapshot, "items")),
+        current_period_end=instant(min(ends, default=None)),
+        trial_end=instant(kept.snapshot.get("trial_end")),
+        cancel_at=instant(kept.snapshot.get("cancel_at")),
+        created_at=kept.created_at,
+    )
+
+
+def shown(kept: Kept, payment: Payment) -> ShownSubscription:
+    snapshot = kept.snapshot
+    return ShownSubscription(
+        id=kept.id,
+        user=kept.user,
+        customer=kept.customer,
+        status=kept.status,
+        currency=snapshot.get("currency"),
+        trial=_trial(snapshot),
+        trial_start=instant(snapshot.get("trial_start")),
+        trial_end=instant(snapshot.get("trial_end")),
+        cancel=_cancel(snapshot),
+        cancel_at=instant(snapshot.get("cancel_at")),
+        cancel_at_period_end=bool(snapshot.get("cancel_at_period_end")),
+        canceled_at=instant(snapshot.get("canceled_at")),
+        cancel_reason=part(snapshot, "cancellation_details").get("reason"),
+        ended_at=instant(snapshot.get("ended_at")),
+        collection_method=snapshot.get("collection_method"),
+        default_payment_method=snapshot.get("default_payment_method"),
+        latest_invoice=snapshot.get("latest_invoice"),
+        payment_intent=payment.payment_intent,
+        payment_intent_status=payment.payment_intent_status,
+        livemode=bool(snapshot.get("livemode")),
+        created_at=kept.created_at,
+        items=[_item(one) for one in items(snapshot, "items")],
+        source=kept.source,
+        synced_at=kept.synced_at,
+        api_version=kept.api_version,
+        intact=kept.intact,
+        deleted=kept.deleted,
+    )
+
+
+def _trial(snapshot: Snapshot) -> Any:
+    if snapshot.get("status") == "trialing":
+        return "running"
+    return "over" if snapshot.get("trial_start") else "none"
+
+
+def _cancel(snapshot: Snapshot) -> Any:
+    if snapshot.get("status") == "canceled":
+        return "done"
+    if snapshot.get("cancel_at_period_end"):
+        return "at the end of the period"
+    return "at a time" if snapshot.get("cancel_at") else "no"
+
+
+def _item(one: Snapshot) -> Item:
+    price = part(one, "price")
+    recurring = part(price, "recurring")
+    count, interval = recurring.get("interval_count") or 1, recurring.get("interval") or ""
+    return Item(
+        id=one["id"],
+        price=price.get("id") or "",
+        product=price.get("product"),
+        quantity=one.get("quantity"),
+        amount_minor=price.get("unit_amount"),
+        currency=price.get("currency") or "",
+        every=interval if count == 1 else f"{count} {interval}s",
+        current_period_start=instant(one.get("current_period_start")),
+        current_period_end=instant(one.get("current_period_end")),
+    )
+
+
+# ---- Telling ----
+# A key is made of what Stripe says and of nothing else, so that it is the same on whatever way a change was noticed.
+
+
+def effects(kind: str, before: Snapshot | None, after: Snapshot) -> list[Effect]:
+    """What there is to tell of an object that was `before`, or of one of which that is not known."""
+    one = _EFFECTS[kind](before, after)
+    return [one] if one else []
+
+
+def _number(snapshot: Snapshot | None, name: str) -> int:
+    return int((snapshot or {}).get(name) or 0)
+
+
+def _subscription(before: Snapshot | None, after: Snapshot) -> Effect | None:
+    status, was = after["status"], before and before["status"]
+    if status not in TOLD or status == was:
+        return None
+    id, ended = after["id"], status == "canceled"
+    subject, text = _words(after)
+    return Effect(
+        kind=f"subscription.{status}",
+        key=f"{id} canceled" if ended else f"{id} {status} {after.get('latest_invoice')}",
+        at=(after.get("ended_at") or after["created"]) if ended else after["created"],
+        data=_subscription_data(after) | {"previous_status": was},
+        final=ended,
+        subject=subject,
+        text=text,
+    )
+
+
+def _subscription_data(after: Snapshot) -> dict[str, Any]:
+    names = ("id", "status", "customer", "latest_invoice", "cancel_at_period_end", "cancel_at", "ended_at", "trial_end")
+    return {"object": "subscription"} | {name: after.get(name) for name in names}
+
+
+def _words(after: Snapshot) -> tuple[str, str]:
+    """A mail's subject and text; empty where another mail or nobody tells it."""
+    id, reason = after["id"], part(after, "cancellation_details").get("reason")
+    match after["status"]:
+        case "canceled":
+            because = ", because its last invoice could not be paid" if reason == "payment_failed" else ""
+            return "Your subscription has ended", f"Your subscription {id} has ended{because}.\n"
+        case "unpaid":
+            return "Your subscription is suspended", (
+                f"Your subscription {id} is suspended, because its last invoice could not be paid.\n"
+                "It goes on once the invoice is paid.\n"
+            )
+        case "paused":
+            return "Your subscription is paused", (
+                f"The trial of your subscription {id} is over and there is no payment method.\n"
+                "It goes on once you add one and resume it.\n"
+            )
+        case _:
+            return "", ""
+
+
+def _invoice(before: Snapshot | None, after: Snapshot) -> Effect | None:
+    status, attempts = after["status"], _number(after, "attempt_count")
+    if status == "paid" and (before is None or before["status"] != "paid"):
+        paid_at = part(after, "status_transitions").get("paid_at") or after["created"]
+        return Effect("invoice.paid", f"{after['id']} paid", paid_at, _invoice_data(after))
+    if status == "open" and attempts > _number(before, "attempt_count"):
+        money = Money(after["amount_remaining"], after["currency"])
+        return Effect(
+            kind="payment_failed",
+            key=f"{after['id']} payment_failed {attempts}",
+            at=after["created"],
+            data=_invoice_data(after),
+            subject=f"Your payment of {money} failed",
+            text=_failed_text(after, money),
+        )
+    return None
+
+
+def _failed_text(after: Snapshot, money: Money) -> str:
+    again, page = instant(after.get("next_payment_attempt")), after.get("hosted_invoice_url")
+    lines = [
+        f"We could not collect {money} for invoice {after.get('number') or after['id']}.",
+        "Please look at your payment method.",
+        f"We try again on {again:%Y-%m-%d}." if again else "",
+        f"You can pay here: {page}" if page else "",
+    ]
+    return "".join(f"{line}\n" for line in lines if line)
+
+
+def _invoice_data(after: Snapshot) -> dict[str, Any]:
+    names = (
+        "id", "number", "status", "customer", "currency", "total", "amount_due", "amount_paid", "amount_remaining",
+        "attempt_count", "next_payment_attempt", "hosted_invoice_url",
+    )  # fmt: skip
+    subscription = part(part(after, "parent"), "subscription_details").get("subscription")
+    return {"object": "invoice", "subscription": subscription} | {name: after.get(name) for name in names}
+
+
+def _charge(before: Snapshot | None, after: Snapshot) -> Effect | None:
+    refunded = _number(after, "amount_refunded")
+    if refunded <= _number(before, "amount_refunded"):
+        return None
+    names = ("id", "customer", "payment_intent", "currency", "amount", "amount_refunded", "refunded")
+    data = {"object": "charge"} | {name: after.get(name) for name in names}
+    return Effect("charge.refunded", f"{after['id']} refunded {refunded}", after["created"], data)
+
+
+def _dispute(before: Snapshot | None, after: Snapshot) -> Effect | None:
+    if before is not None:
+        return None
+    names = ("id", "charge", "payment_intent", "currency", "amount", "reason", "status")
+    data = {"object": "dispute"} | {name: after.get(name) for name in names}
+    return Effect("dispute.created", f"{after['id']} created", after["created"], data)
+
+
+_EFFECTS: dict[str, Callable[[Snapshot | None, Snapshot], Effect | None]] = {
+    "subscription": _subscription,
+    "invoice": _invoice,
+    "charge": _charge,
+    "dispute": _dispute,
+}
+
+
+def trial_ends(snapshot: Snapshot, can_pay: bool) -> Effect:
+    """`can_pay`: the customer has a payment method, also where the subscription has none of its own."""
+    id, ends = snapshot["id"], snapshot["trial_end"]
+    on = f"{instant(ends):%Y-%m-%d}"
+    if snapshot.get("cancel_at_period_end") or (snapshot.get("cancel_at") or ends + 1) <= ends:
+        then = "The subscription ends with it and nothing is charged."
+    elif can_pay or snapshot.get("default_payment_method"):
+        then = "From then on it is charged to your payment method."
+    else:
+        then = "There is no payment method yet: please add one before that day."
+    return Effect(
+        kind="subscription.trial_will_end",
+        key=f"{id} trial_will_end {ends}",
+        at=ends,
+        data=_subscription_data(snapshot),
+        subject=f"Your trial ends on {on}",
+        text=f"The trial of your subscription {id} ends on {on}.\n{then}\n",
+    )
