@@ -6,7 +6,7 @@ imported until the row is used, so that a command loads its own domain and no ot
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 
 class Command(NamedTuple):
@@ -77,3 +77,17 @@ class Scheduled(NamedTuple):
 
 
 Row = Command | Route | Intent | Mirror | Reaction | Scheduled
+
+
+T = TypeVar("T")
+
+
+class Rows(list[T], Generic[T]):
+    """A result of rows, and what is to be said of them on stderr."""
+
+    def __init__(self, rows: list[T], notes: list[str]) -> None:
+        super().__init__(rows)
+        self.notes = notes
+
+    def remarks(self) -> list[str]:
+        return self.notes

@@ -12,6 +12,7 @@ import pytest
 
 from nself.app import App
 from nself.cli import render
+from nself.core.entrypoint import Rows
 from nself.core.errors import BillingError
 from nself.core.settings import Settings, Value
 from nself.domains.database import service
@@ -20,7 +21,6 @@ from nself.domains.database.model import (
     ConfirmationNeeded,
     DoneStatement,
     QueryFailed,
-    QueryRows,
     QueryTimedOut,
     TruncateRefused,
     WriteNeeded,
@@ -42,15 +42,15 @@ INDEXES = """
 """
 
 
-def ask(app: App, sql: str, **flags: Any) -> QueryRows:
+def ask(app: App, sql: str, **flags: Any) -> Rows:
     found = service.query(app, Query(sql=sql, **flags))
-    assert isinstance(found, QueryRows)
+    assert isinstance(found, Rows)
     return found
 
 
 def do(app: App, sql: str, **flags: Any) -> list[DoneStatement]:
     found = service.query(app, Query(sql=sql, **flags))
-    assert isinstance(found, list) and not isinstance(found, QueryRows)
+    assert isinstance(found, list) and not isinstance(found, Rows)
     return found
 
 
@@ -94,7 +94,7 @@ def test_values_of_every_kind_can_be_printed(app: App) -> None:
     assert (row["a"], row["a_2"], row["total"], row["rate"]) == (1, 2, 3, Decimal("1.50"))
     assert isinstance(row["total"], int) and row["raw"] == "\\xff00" and row["percent"] == "100%"
     for format in render.FORMATS:
-        assert list(render.text(QueryRows([row], []), format))
+        assert list(render.text(Rows([row], []), format))
 
 
 def test_the_server_itself_refuses_to_write(app: App, table: str, database: str) -> None:

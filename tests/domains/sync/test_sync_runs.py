@@ -15,7 +15,7 @@ from nself.app import App
 from nself.core.errors import InvalidParameter
 from nself.domains.mirror import service as mirror
 from nself.domains.sync.inputs import CompareAll, FindInconsistencies, Nothing, Reconcile, ShowDiff, SyncAll
-from nself.domains.sync.model import Difference, NoRun, NothingToResume, RunResult, RunStopped, RunUnderWay
+from nself.domains.sync.model import Difference, NeverRun, NoSuchRun, RunResult, RunStopped, RunUnderWay
 from nself.domains.sync.service import auto, look, run
 from nself.gateway.kinds import KINDS
 
@@ -229,13 +229,12 @@ def test_an_outage_stops_the_run_and_resume_goes_on(bench: Bench):
     with pytest.raises(RunStopped, match="Run 1 stopped at product"):
         reconcile(app, batch_size=2)
     status = look.reconcile_status(app, Nothing())
-    assert (status.state, status.checked) == ("stopped", 0)
+    assert isinstance(status, RunResult) and (status.state, status.checked) == ("stopped", 0)
     bench.sandbox.admin("faults/clear")
     result = reconcile(app, resume=True)
     assert (result.run, result.state, result.checked) == (1, "done", len(made))
     assert names(bench) == at_stripe(bench)
-    with pytest.raises(NothingToResume):
-        reconcile(app, resume=True)
+    assert "nothing was left to resume" in reconcile(app, resume=True).note
 
 
 def test_a_rate_limit_slows_a_run_and_is_never_counted_as_done(bench: Bench, monkeypatch: pytest.MonkeyPatch):
@@ -372,10 +371,10 @@ def test_it_can_be_switched_off(bench: Bench):
 
 def test_before_any_run(bench: Bench):
     app = bench.app()
-    with pytest.raises(NoRun):
-        look.reconcile_status(app, Nothing())
-    with pytest.raises(NoRun):
-        look.show_diff(app, ShowDiff())
+    assert look.reconcile_status(app, Nothing()) == NeverRun()
+    assert look.show_diff(app, ShowDiff()) == []
+    with pytest.raises(NoSuchRun):
+        look.show_diff(app, ShowDiff(run=7))
     status = look.status(app, Nothing())
     assert (status.last_complete_at, "sync all --execute" in status.note) == (None, True)
 

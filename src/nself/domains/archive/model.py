@@ -163,17 +163,6 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
 
-class Rows(list[Any]):
-    """Rows to print, and what is to be said of them on stderr."""
-
-    def __init__(self, rows: list[Any], notes: list[str]) -> None:
-        super().__init__(rows)
-        self.notes = notes
-
-    def remarks(self) -> list[str]:
-        return self.notes
-
-
 class NotPartitioned(NotFound):
     code, guide, param = "not_partitioned", "8.2", "table"
     text = "{table} is not partitioned by month; billing_usage is, from its first event on"

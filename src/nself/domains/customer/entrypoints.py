@@ -1,6 +1,6 @@
 """Ways into customers: Stripe's customers and the users they belong to. What compares them with Stripe is in `sync`."""
 
-from nself.core.entrypoint import Command, Intent, Mirror, Route, Row
+from nself.core.entrypoint import Command, Intent, Mirror, Reaction, Route, Row
 
 ROWS: tuple[Row, ...] = (
     Command(
@@ -25,4 +25,5 @@ ROWS: tuple[Row, ...] = (
         find="customer.service:find_created",
     ),
     Mirror(kind="customer", apply="customer.service:apply"),
+    Reaction(kind="customer", use="customer.service:tell_created"),
 )

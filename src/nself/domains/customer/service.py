@@ -25,7 +25,7 @@ from nself.domains.customer.model import (
     OtherCustomer,
     Owner,
 )
-from nself.domains.mirror.model import Picture
+from nself.domains.mirror.model import Change, Picture
 from nself.gateway.api import Stripe
 
 KNOWN_SECONDS = 30
@@ -148,14 +148,18 @@ def find_created(stripe: Stripe, intent: Intent) -> Snapshot | None:
 
 
 def settle_create(tx: Tx, intent: Intent, picture: Picture) -> bool:
-    user = user_of(intent.params)
-    log.info("customer_create", customer=picture.snapshot["id"], user=user)
-    return _store(tx, picture, user)
+    return _store(tx, picture, user_of(intent.params))
 
 
 def apply(tx: Tx, picture: Picture) -> bool:
     """Step: store a picture; the user it belongs to is the one that we wrote into its metadata."""
     return _store(tx, picture, user_of(picture.snapshot))
+
+
+def tell_created(app: App, tx: Tx, change: Change) -> None:
+    """Reaction: a customer that was not known here, whoever told of it."""
+    if change.what == "created":
+        log.info("customer_create", customer=change.id, user=user_of(change.after), source=change.picture.source)
 
 
 def _store(tx: Tx, picture: Picture, user: str | None) -> bool:

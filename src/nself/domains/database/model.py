@@ -159,17 +159,6 @@ class DoneStatement(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
 
 
-class QueryRows(list[dict[str, Any]]):
-    """Rows to print, and what is to be said of them on stderr."""
-
-    def __init__(self, rows: list[dict[str, Any]], notes: list[str]) -> None:
-        super().__init__(rows)
-        self.notes = notes
-
-    def remarks(self) -> list[str]:
-        return self.notes
-
-
 class Outcome(NamedTuple):
     """What became of one statement: `rows` is None where it returns none; `more` where the limit cut."""
 

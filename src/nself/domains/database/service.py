@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
+from nself.core.entrypoint import Rows
 from nself.core.errors import BillingError
 from nself.db import server
 from nself.db.connect import DatabaseUnavailable, Tx
@@ -24,7 +25,6 @@ from nself.domains.database.model import (
     Outcome,
     Pong,
     QueryFailed,
-    QueryRows,
     QueryTimedOut,
     Step,
     StoredTable,
@@ -192,7 +192,7 @@ def _ask(tx: Tx, steps: _Steps) -> None:
 # ---- query ----
 
 
-def query(app: App, given: Query) -> QueryRows | list[DoneStatement]:
+def query(app: App, given: Query) -> Rows[dict[str, Any]] | list[DoneStatement]:
     """The rows of the last statement that has any, else what each did.
 
     All statements stand in one transaction. Raises WriteNeeded, ConfirmationNeeded, StatementRefused,
@@ -225,7 +225,7 @@ def _refusal(app: App, sql: str, refused: store.Refused, writable: bool) -> Bill
     return QueryFailed(detail=f"{refused}{place}")
 
 
-def _answer(outcomes: list[Outcome], limit: int) -> QueryRows | list[DoneStatement]:
+def _answer(outcomes: list[Outcome], limit: int) -> Rows[dict[str, Any]] | list[DoneStatement]:
     last = next((one for one in reversed(outcomes) if one.rows is not None), None)
     if last is None:
         return [DoneStatement(statement=one.tag, rows=one.touched) for one in outcomes]
@@ -233,7 +233,7 @@ def _answer(outcomes: list[Outcome], limit: int) -> QueryRows | list[DoneStateme
     if last.more:
         notes.append(f"only the first {limit} rows are shown: --limit {limit * 10} shows more")
     names = rules.distinct(last.columns)
-    return QueryRows([dict(zip(names, row, strict=True)) for row in last.rows or ()], notes)
+    return Rows([dict(zip(names, row, strict=True)) for row in last.rows or ()], notes)
 
 
 # ---- empty ----

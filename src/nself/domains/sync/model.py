@@ -278,16 +278,19 @@ class RunStopped(Unavailable):
     hints = ("nself billing reconcile --resume", "nself billing stripe test-connection")
 
 
-class NoRun(NotFound):
-    code, guide = "no_run", "7.3"
-    text = "Nothing was compared with Stripe yet"
-    hints = ("nself billing reconcile --dry-run", "nself billing sync status")
+class NeverRun(msgspec.Struct, frozen=True, kw_only=True):
+    """Stands for a run where there was none."""
+
+    state: str = "never run"
+
+    def remarks(self) -> list[str]:
+        return ["nothing was compared with Stripe by hand yet: nself billing reconcile --dry-run"]
 
 
-class NothingToResume(Conflict):
-    code, guide = "nothing_to_resume", "7.3"
-    text = "No run of reconcile waits to be resumed"
-    hints = ("nself billing reconcile",)
+class NoSuchRun(NotFound):
+    code, guide, param = "no_such_run", "7.3", "run"
+    text = "No such run: {run}"
+    hints = ("nself billing reconcile status",)
 
 
 class OtherUser(Conflict):

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.sync.model import Difference, Evidence, Finding, Purpose, Run, Start
+from nself.domains.sync.model import Difference, Evidence, Finding, NoSuchRun, Purpose, Run, Start
 
 SQL = beside(__file__)
 
@@ -66,7 +66,11 @@ def add_run(tx: Tx, start: Start, livemode: bool, actor: str, worker: str, lease
 
 
 def run(tx: Tx, id: int) -> Run:
-    return tx.one(SQL["run"], Run, id=id)
+    """Raises NoSuchRun."""
+    found = tx.maybe(SQL["run"], Run, id=id)
+    if found is None:
+        raise NoSuchRun(run=id)
+    return found
 
 
 def newest_run(tx: Tx, purposes: Sequence[Purpose], states: Sequence[str], livemode: bool) -> int | None:

@@ -12,11 +12,12 @@ from datetime import date, timedelta
 from nself import log
 from nself.app import App
 from nself.bucket.errors import ObjectDamaged, ObjectMissing
+from nself.core.entrypoint import Rows
 from nself.core.errors import MissingParameter
 from nself.db.connect import Tx
 from nself.domains.archive import rules, store
 from nself.domains.archive.inputs import ArchiveUsage
-from nself.domains.archive.model import Archive, ArchivedMonth, Manifest, MonthBusy, Partition, Rows
+from nself.domains.archive.model import Archive, ArchivedMonth, Manifest, MonthBusy, Partition
 from nself.domains.archive.service import files, plan
 from nself.domains.archive.service.plan import Look
 from nself.domains.usage.service import aggregate
@@ -25,7 +26,7 @@ ATTEMPTS = 3
 """How often a month is begun anew because usage of it came in meanwhile."""
 
 
-def archive_usage(app: App, given: ArchiveUsage) -> Rows:
+def archive_usage(app: App, given: ArchiveUsage) -> Rows[ArchivedMonth]:
     """A row for each month before `given.before` that has raw events. Raises InvalidParameter, MissingParameter, MonthBusy,
     LockTimeout, KeysMissing, ArchiveDiffers, the bucket's errors; months that were done stay done."""
     limit = rules.before(given.before)

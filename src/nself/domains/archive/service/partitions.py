@@ -6,16 +6,17 @@ from datetime import date
 
 from nself import log
 from nself.app import App
+from nself.core.entrypoint import Rows
 from nself.domains.archive import rules, store
 from nself.domains.archive.inputs import PartitionTable
-from nself.domains.archive.model import ArchivedMonth, NotPartitioned, Partition, Rows, ShownPartition
+from nself.domains.archive.model import ArchivedMonth, NotPartitioned, Partition, ShownPartition
 from nself.domains.archive.service import archive, plan
 from nself.domains.usage.service import record
 
 TABLE = "billing_usage"
 
 
-def partition(app: App, given: PartitionTable) -> Rows:
+def partition(app: App, given: PartitionTable) -> Rows[ShownPartition]:
     """A row a month. Raises NotPartitioned and, where it archives, what `archive.months` raises."""
     if given.table.removeprefix("billing.") != TABLE:
         raise NotPartitioned(table=given.table)

@@ -7,9 +7,10 @@ from datetime import timedelta
 from nself.app import App
 from nself.bucket.errors import ObjectDamaged, ObjectMissing
 from nself.core import period
+from nself.core.entrypoint import Rows
 from nself.domains.archive import rules, store
 from nself.domains.archive.inputs import ListArchives
-from nself.domains.archive.model import Archive, ArchivedMonth, Rows, ShownArchive
+from nself.domains.archive.model import Archive, ArchivedMonth, ShownArchive
 from nself.domains.archive.service import archive, files, plan
 from nself.domains.usage.service import aggregate
 
@@ -34,7 +35,7 @@ def _told(row: ArchivedMonth) -> str:
     return f"{row.month} {row.action}: {row.note or f'{row.events} events'}"
 
 
-def archives(app: App, given: ListArchives) -> Rows:
+def archives(app: App, given: ListArchives) -> Rows[ShownArchive]:
     """What was archived, and what of it is nowhere else. With `check` everything is read. Raises the bucket's errors."""
     month = rules.first_of(period.month(given.month, UTC_ZONE, "month").start) if given.month else None
     with app.db.reading() as tx:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from nself.app import App
+from nself.core.entrypoint import Rows
 from nself.db.connect import Tx
 from nself.domains.sync import store
 from nself.domains.sync.inputs import FindInconsistencies, Nothing, ShowDiff
-from nself.domains.sync.model import Counted, Difference, Inconsistency, NoRun, RunResult, Status
+from nself.domains.sync.model import Counted, Difference, Inconsistency, NeverRun, RunResult, Status
 from nself.domains.sync.service import run as runs
 from nself.gateway import budget
 from nself.gateway.kinds import KINDS
@@ -19,22 +20,25 @@ ENDED = ["done"]
 ALL = ["running", "stopped", "done"]
 
 
-def reconcile_status(app: App, given: Nothing) -> RunResult:
-    """The newest run of `reconcile` or `sync all`. Raises NoRun."""
+def reconcile_status(app: App, given: Nothing) -> RunResult | NeverRun:
+    """The newest run of `reconcile` or `sync all`."""
     with app.db.reading() as tx:
         id = store.newest_run(tx, ["reconcile", "sync"], ALL, app.settings.live)
-    if id is None:
-        raise NoRun
-    return runs.result(app, id)
+    return runs.result(app, id) if id is not None else NeverRun()
 
 
-def show_diff(app: App, given: ShowDiff) -> list[Difference]:
-    """What a run found, and whether it was healed. Raises NoRun."""
+def show_diff(app: App, given: ShowDiff) -> Rows[Difference]:
+    """What a run found, and whether it was healed. Raises NoSuchRun."""
     with app.db.reading() as tx:
         id = given.run or store.newest_run(tx, ["reconcile", "sync", "compare"], ALL, app.settings.live)
         if id is None:
-            raise NoRun
-        return store.differences(tx, id, given.cause, given.limit)
+            return Rows([], NeverRun().remarks())
+        run = store.run(tx, id)
+        found = store.differences(tx, id, given.cause, given.limit)
+    return Rows(
+        found,
+        [f"run {id} ({run.purpose}) is {run.state}: {run.checked} objects compared, {len(found)} differences shown"],
+    )
 
 
 def count(app: App, given: Nothing) -> list[Counted]:

@@ -22,7 +22,6 @@ from nself.db.connect import Tx
 from nself.domains.sync import rules, store
 from nself.domains.sync.inputs import CompareAll, Reconcile, SyncAll
 from nself.domains.sync.model import (
-    NothingToResume,
     Run,
     RunResult,
     RunStopped,
@@ -40,8 +39,15 @@ LONGEST_PAUSE = 30.0
 
 
 def reconcile(app: App, given: Reconcile) -> RunResult:
-    """Compare everything with Stripe and heal the mirror. Raises RunUnderWay, RunStopped, NothingToResume, InvalidParameter."""
-    run = _resumed(app) if given.resume else begin(app, _asked(app, given))
+    """Compare everything with Stripe and heal the mirror. Raises RunUnderWay, RunStopped, InvalidParameter."""
+    if not given.resume:
+        return drive(app, begin(app, _asked(app, given)))
+    run = _resumed(app)
+    if run is None:
+        return drive(app, begin(app, _asked(app, given)))
+    if run.state == "done":
+        note = f"nothing was left to resume: run {run.id} is done"
+        return msgspec.structs.replace(result(app, run.id), note=note)
     return drive(app, run)
 
 
@@ -98,14 +104,16 @@ def begin(app: App, start: Start) -> Run:
     return app.db.transact(work)
 
 
-def _resumed(app: App) -> Run:
-    def work(tx: Tx) -> Run:
+def _resumed(app: App) -> Run | None:
+    """The newest run, taken over where it is not done."""
+
+    def work(tx: Tx) -> Run | None:
         store.lock_purpose(tx, "reconcile")
-        id = store.newest_run(tx, ["reconcile"], ["running", "stopped"], app.settings.live)
-        newest = store.newest_run(tx, ["reconcile"], ["running", "stopped", "done"], app.settings.live)
-        if id is None or id != newest:
-            raise NothingToResume
-        return take(app, tx, store.run(tx, id))
+        id = store.newest_run(tx, ["reconcile"], ["running", "stopped", "done"], app.settings.live)
+        if id is None:
+            return None
+        run = store.run(tx, id)
+        return run if run.state == "done" else take(app, tx, run)
 
     return app.db.transact(work)
 
