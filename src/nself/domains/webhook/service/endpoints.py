@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 import uuid
 from datetime import UTC, datetime
+from typing import cast
 
 import msgspec
 
@@ -47,13 +48,17 @@ def ours(app: App, found: list[Snapshot]) -> Snapshot | None:
 
 def marked(one: Snapshot, found: list[Snapshot]) -> bool:
     """Whether we made it and it is in use: one that was to take over is, once the one before it is gone."""
-    metadata = one.get("metadata") or {}
+    metadata = _metadata(one)
     return metadata.get("nself") == MARK["nself"] and metadata.get(UNDER_WAY) not in {other["id"] for other in found}
+
+
+def _metadata(one: Snapshot) -> dict[str, str]:
+    return cast("dict[str, str]", one.get("metadata") or {})
 
 
 def left(one: Snapshot, found: list[Snapshot]) -> bool:
     """Whether a rotation that was killed left it behind."""
-    return UNDER_WAY in (one.get("metadata") or {}) and not marked(one, found)
+    return UNDER_WAY in _metadata(one) and not marked(one, found)
 
 
 def rivals(found: list[Snapshot], ours: Snapshot | None) -> list[str]:
