@@ -38,6 +38,7 @@ from nself.domains.quota.inputs import SetQuota
 from nself.domains.quota.service.limits import set_quota
 from nself.domains.usage.inputs import RecordUsage, UsageStatus
 from nself.domains.usage.service import record, show
+from nself.domains.webhook.model import Received
 from nself.domains.webhook.service import process
 from nself.domains.webhook.service.receive import receive
 from nself.gateway.live import STRIPE_VERSION
@@ -241,6 +242,11 @@ class Bench:
             body = json.dumps(event).encode()
             receive(app, body, signed(body))
             self.acknowledged = event["id"]
+
+    def deliver_only(self, app: App, id: str) -> Received:
+        """This one, whether it was acknowledged or not."""
+        body = json.dumps(self.sandbox.get(f"/v1/events/{id}")).encode()
+        return receive(app, body, signed(body))
 
     def work(self, app: App) -> None:
         """The worker's loop, until nothing is due."""

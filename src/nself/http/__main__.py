@@ -10,6 +10,7 @@ import uvicorn
 from nself import log
 from nself.app import App
 from nself.domains.uptime.service.heart import Heart
+from nself.domains.webhook.service import switches
 from nself.http.application import application, hot_routes
 from nself.http.protocol import protocol
 from nself.process.paths import log_folder
@@ -27,6 +28,7 @@ def main() -> None:
     log.configure("http", settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, settings))
     host, port = settings.text("BILLING_HOST"), settings.integer("BILLING_PORT")
     log.info("service_started", host=host, port=port, mode=settings.text("STRIPE_MODE"))
+    switches.warn(app)
     hot = hot_routes(app)
     served = application(app, hot, Heart(app, "http"))
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -207,7 +207,7 @@ def test_unset_removes_from_every_file(tmp_path: Path) -> None:
 
 
 def test_settings_without_effect_say_so(tmp_path: Path) -> None:
-    (one,) = put(app_in(tmp_path), "WEBHOOK_TIMEOUT=10s")
+    (one,) = put(app_in(tmp_path), "BILLING_CACHE_TTL=300")
     assert "has no effect yet" in one.note and "restart" not in one.note
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from money_bench import Bench
+from money_bench import Bench, signed
 
 from nself.app import App
 from nself.core.errors import BillingError, MissingParameter
@@ -21,6 +22,7 @@ from nself.domains.sync.inputs import (
 )
 from nself.domains.sync.model import Comparison, Inconsistency, Linked, OtherUser, UserHasCustomer
 from nself.domains.sync.service import link, look, one
+from nself.domains.webhook.service.receive import receive
 
 
 def customer(bench: Bench, number: int = 1, **more: Any) -> str:
@@ -227,3 +229,15 @@ def test_inconsistencies_are_found_without_stripe(bench: Bench):
     assert (owner, "local write lost", f"nself billing sync customer {owner}") in problems(
         look.find_inconsistencies(app, FindInconsistencies())
     )
+
+
+def test_an_event_of_an_unknown_customer_imports_it(bench: Bench):
+    app, owner = bench.app(), customer(bench)
+    sub = subscription(bench, owner)
+    bench.sql("delete from billing_webhook_events")
+    (event,) = [event for event in bench.sandbox.events() if event["type"] == "customer.subscription.created"]
+    body = json.dumps(event).encode()
+    receive(app, body, signed(body))
+    bench.work(app)
+    assert bench.sql("select customer_id from billing_customers") == [(owner,)]
+    assert bench.sql("select object_id from billing_subscriptions") == [(sub,)]

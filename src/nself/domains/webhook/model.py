@@ -284,7 +284,7 @@ class Deduplicated(msgspec.Struct, frozen=True, kw_only=True):
 
     executed: bool
     twins: int
-    marked: list[Twin]
+    events: list[Twin]
 
 
 class Idempotency(msgspec.Struct, frozen=True, kw_only=True):

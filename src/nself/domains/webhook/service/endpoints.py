@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 import uuid
 from datetime import UTC, datetime
+from typing import cast
 
 import msgspec
 
@@ -18,12 +19,15 @@ from nself.domains.webhook.errors import NotPublic, ReceiverAway, SecretElsewher
 from nself.domains.webhook.inputs import ListEndpoints, TestSignature, UpdateUrl
 from nself.domains.webhook.model import Endpoint, SignatureTest, UpdatedEndpoint
 from nself.domains.webhook.service import place, reach, recover
+from nself.domains.webhook.service.receive import OWN_TEST
 from nself.gateway import signature
 from nself.gateway.api import Snapshot
 from nself.gateway.signature import NoWebhookSecret
 
 TEST_SECONDS = 10
 MARK = {"nself": "webhooks"}
+UNDER_WAY = "nself_rotation"
+"""In the metadata of an endpoint that is to take over from the one named there."""
 PATHS = ("/webhooks/stripe", "/api/webhooks/stripe")
 SETTING = "STRIPE_WEBHOOK_SECRET"
 
@@ -36,10 +40,25 @@ def receiver_url(app: App) -> str:
 def ours(app: App, found: list[Snapshot]) -> Snapshot | None:
     """The endpoint that we made; else one that sends to this machine's service; else one with its path."""
     here = receiver_url(app)
-    made = [one for one in found if one.get("metadata") == MARK]
+    made = [one for one in found if marked(one, found)]
     near = [one for one in found if place.same_place(one["url"], here)]
     alike = [one for one in found if str(one["url"]).rstrip("/").endswith(PATHS)]
     return next(iter([*made, *near, *alike]), None)
+
+
+def marked(one: Snapshot, found: list[Snapshot]) -> bool:
+    """Whether we made it and it is in use: one that was to take over is, once the one before it is gone."""
+    metadata = _metadata(one)
+    return metadata.get("nself") == MARK["nself"] and metadata.get(UNDER_WAY) not in {other["id"] for other in found}
+
+
+def _metadata(one: Snapshot) -> dict[str, str]:
+    return cast("dict[str, str]", one.get("metadata") or {})
+
+
+def left(one: Snapshot, found: list[Snapshot]) -> bool:
+    """Whether a rotation that was killed left it behind."""
+    return UNDER_WAY in _metadata(one) and not marked(one, found)
 
 
 def rivals(found: list[Snapshot], ours: Snapshot | None) -> list[str]:
@@ -72,9 +91,10 @@ def update_url(app: App, given: UpdateUrl) -> UpdatedEndpoint:
     """
     if app.settings.live and (detail := place.not_public(given.url)):
         raise NotPublic(url=given.url, detail=detail)
-    found = list(app.stripe.webhook_endpoints())
+    everything = list(app.stripe.webhook_endpoints())
+    found = [one for one in everything if not left(one, everything)]
     ours = next((one for one in found if one["url"] == given.url), None)
-    ours = ours or next((one for one in found if one.get("metadata") == MARK), None)
+    ours = ours or next((one for one in found if marked(one, found)), None)
     if ours is not None and app.settings.secrets(SETTING):
         if ours["url"] != given.url or ours["status"] != "enabled":
             ours = app.stripe.update_webhook_endpoint(
@@ -87,7 +107,7 @@ def update_url(app: App, given: UpdateUrl) -> UpdatedEndpoint:
     made = app.stripe.create_webhook_endpoint(params, uuid.uuid4().hex)
     keep_secrets(app, [made["secret"], *app.settings.secrets(SETTING)])
     recover.begin(app, datetime.fromtimestamp(made["created"], UTC))
-    if ours is not None and ours["url"] == given.url and ours.get("metadata") == MARK:
+    if ours is not None and ours["url"] == given.url and marked(ours, found):
         # Made by a run that was killed before it kept the secret: it could only send what we must refuse.
         app.stripe.delete_webhook_endpoint(ours["id"], uuid.uuid4().hex)
     log.info("webhook_endpoint_created", endpoint=made["id"], url=given.url, operator=app.operator())
@@ -139,7 +159,7 @@ def post(app: App, secret: str) -> int:
     """
     url, now = receiver_url(app), app.clock()
     event = {
-        "id": f"evt_nself_{uuid.uuid4().hex}", "object": "event", "type": "nself.test", "created": int(now.timestamp()),
+        "id": f"{OWN_TEST}{uuid.uuid4().hex}", "object": "event", "type": "nself.test", "created": int(now.timestamp()),
         "livemode": app.settings.live, "data": {"object": {"object": "nself_test"}},
     }  # fmt: skip
     body = msgspec.json.encode(event)

@@ -129,6 +129,7 @@ class _Work:
             with retry.within(limit):
                 picture = mirror.fetch(app, self.events[-1].object_kind, self.object_id, source)
                 self.fetch_ms = self._ms()
+                self._know_customer(picture)
                 if not switches.on(app, "WEBHOOK_TRACK_VERSIONS"):
                     picture = picture._replace(number=mirror.draw(app))
                 mirror.in_order(app, picture, work)
@@ -136,6 +137,16 @@ class _Work:
             if self._ms() < limit * 1000:
                 raise
             raise ProcessingTooLong(limit=limit, detail=error.message) from error
+
+    def _know_customer(self, picture: Picture) -> None:
+        """Of an object of a customer that is not here the customer is imported first, so that a kill repeats both."""
+        customer = picture.snapshot.get("customer")
+        if not isinstance(customer, str):
+            return
+        with self.app.db.reading() as tx:
+            known = mirror.stored(tx, "customer", [customer])
+        if not known:
+            mirror.refresh(self.app, "customer", customer, picture.source)
 
     def _finish(self, tx: Tx, status: str) -> None:
         """Events first, their object after them, as the receiver locks them."""

@@ -86,4 +86,4 @@ def deduplicate(app: App, given: DeduplicateWebhooks) -> Deduplicated:
             store.mark_duplicates(tx, twins)
     if given.execute and twins:
         log.info("webhook_deduplicated", events=[one.event for one in twins], operator=app.operator())
-    return Deduplicated(executed=given.execute, twins=len(twins), marked=twins)
+    return Deduplicated(executed=given.execute, twins=len(twins), events=twins)

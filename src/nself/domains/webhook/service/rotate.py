@@ -19,13 +19,12 @@ from nself.domains.webhook.errors import NoEndpoint, ReceiverAway, SecretNotTake
 from nself.domains.webhook.inputs import RotateSecret, ShowSecret
 from nself.domains.webhook.model import Rotated, ShownSecret
 from nself.domains.webhook.service import endpoints, place, recover
-from nself.domains.webhook.service.endpoints import MARK, SETTING
+from nself.domains.webhook.service.endpoints import MARK, SETTING, UNDER_WAY
 from nself.gateway.api import Snapshot
 from nself.gateway.signature import NoWebhookSecret
 
 QUIET = ["sigma.scheduled_query_run.created"]
 """What a new endpoint is made for until we hold its secret."""
-UNDER_WAY = "nself_rotation"
 
 
 def rotate(app: App, given: RotateSecret) -> Rotated:
@@ -68,16 +67,14 @@ def rotate(app: App, given: RotateSecret) -> Rotated:
 
 def _ours(app: App) -> tuple[Snapshot, list[Snapshot]]:
     """The endpoint to be replaced, and others that earlier runs left. Raises NoEndpoint."""
-    found: list[Snapshot] = []
-    for one in app.stripe.webhook_endpoints():
-        if UNDER_WAY in (one.get("metadata") or {}):
-            app.stripe.delete_webhook_endpoint(one["id"], uuid.uuid4().hex)
-        else:
-            found.append(one)
+    found = list(app.stripe.webhook_endpoints())
+    for one in [one for one in found if endpoints.left(one, found)]:
+        app.stripe.delete_webhook_endpoint(one["id"], uuid.uuid4().hex)
+        found.remove(one)
     old = endpoints.ours(app, found)
     if old is None:
         raise NoEndpoint
-    also = [one for one in found if one["id"] != old["id"] and one.get("metadata") == MARK]
+    also = [one for one in found if one["id"] != old["id"] and endpoints.marked(one, found)]
     return old, [one for one in also if place.same_place(one["url"], old["url"])]
 
 

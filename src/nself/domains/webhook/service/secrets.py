@@ -22,9 +22,9 @@ class Secrets:
     def __init__(self, app: App) -> None:
         self.app = app
         self.files = (app.project.env, app.project.env_local, app.project.secrets)
-        self.settings = app.settings
-        self.found = self.settings.secrets(NAME)
         self.stamp, self.looked_at = self._stamp(), monotonic()
+        self.settings = app.settings  # those that the service began with: the files may be younger
+        self.found = config.load(app.project, app.environ).secrets(NAME)
 
     def now(self) -> tuple[str, ...]:
         """Raises InvalidSetting."""
