@@ -238,7 +238,7 @@ def test_the_document_names_each_route_and_the_page_shows_it(document: dict[str,
     with service.client(None) as client:
         page = client.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
-    assert "script" not in page.body.decode()
+    assert "<script" not in page.body.decode().lower()
     for path, methods in document["paths"].items():
         for method in methods:
             assert f"{method.upper()} {path}" in page.body.decode()

@@ -33,10 +33,19 @@ def test_every_kind_is_listed_and_runs_once_an_interval(app: App, clock: Clock) 
     kinds = {one.type for one in service.list_jobs(app, ListJobs())}
     assert (
         kinds
-        == {"aggregation", "partitions", "quota_reset", "quota_sweep", "usage_retention", "webhook_recovery"}
+        == {
+            "aggregation",
+            "partitions",
+            "quota_reset",
+            "quota_sweep",
+            "sync",
+            "trial_notices",
+            "usage_retention",
+            "webhook_recovery",
+        }
         == set(service.kinds(app))
     )
-    assert [service.run_due(app) for _ in range(5)] == [1, 1, 1, 1, 0]
+    assert [service.run_due(app) for _ in range(6)] == [1, 1, 1, 1, 1, 0]
     for kind in service.long_kinds(app):
         assert [service.run_due(app, kind) for _ in range(2)] == [1, 0]
     assert statuses(app) == ["queued", "succeeded"]

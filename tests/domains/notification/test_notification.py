@@ -11,23 +11,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from email import message_from_bytes, policy
-from email.message import EmailMessage
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 
 from metering import METRICS, app_on, fresh
 from nself.app import App
 from nself.domains.customer import service as customer
 from nself.domains.notification import rules
 from nself.domains.notification.inputs import ListNotifications, RetryNotification
-from nself.domains.notification.model import NoSuchNotification, Notification
+from nself.domains.notification.model import NoSuchNotification, Note, Notification
 from nself.domains.notification.service import outbox
 from nself.domains.quota.inputs import SetQuota
 from nself.domains.quota.model import Ask
@@ -38,79 +35,7 @@ from nself.domains.usage.service import record
 from nself.gateway import signature
 from ports import free_port
 from serving import until
-
-SECRET, OLD = "whsec_new", "whsec_old"
-
-
-class Mailbox:
-    """What a mail server took; `answer` is what it says to the next recipients."""
-
-    def __init__(self) -> None:
-        self.answer = "250 OK"
-        self.mails: list[EmailMessage] = []
-
-    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
-        if self.answer.startswith("250"):
-            envelope.rcpt_tos.append(address)
-        return self.answer
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        self.mails.append(cast(EmailMessage, message_from_bytes(envelope.content, policy=policy.default)))
-        return "250 taken"
-
-
-@pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
-    made = Mailbox()
-    controller = Controller(made, hostname="127.0.0.1", port=free_port())
-    controller.start()
-    made.port = controller.port  # type: ignore[attr-defined]
-    yield made
-    controller.stop()
-
-
-class Receiver(ThreadingHTTPServer):
-    """Notes bodies with their headers; answers with `status`."""
-
-    def __init__(self) -> None:
-        self.status, self.taken = 200, list[tuple[bytes, str]]()
-        super().__init__(("127.0.0.1", 0), Handler)
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        receiver = cast(Receiver, self.server)
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        receiver.taken.append((body, self.headers["Nself-Signature"]))
-        self.send_response(receiver.status)
-        self.send_header("Content-Length", "0")
-        if receiver.status == 302:
-            self.send_header("Location", "/elsewhere")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as made:
-        thread = threading.Thread(target=made.serve_forever)
-        thread.start()
-        yield made
-        made.shutdown()
-        thread.join()
-
-
-def settings(mailbox: Mailbox, receiver: Receiver) -> dict[str, str]:
-    return {
-        "MAIL_ENABLED": "true",
-        "MAIL_FROM": "Billing <billing@example.com>",
-        "SMTP_PORT": str(mailbox.port),  # type: ignore[attr-defined]
-        "SMTP_SECURITY": "none",
-        "NOTIFY_WEBHOOK_URL": f"http://127.0.0.1:{receiver.server_address[1]}/hook",
-        "NOTIFY_WEBHOOK_SECRET": f"{SECRET},{OLD}",
-    }
+from telling import OLD, SECRET, Mailbox, Receiver, settings
 
 
 @pytest.fixture
@@ -292,6 +217,26 @@ def test_who_is_killed_after_sending_sends_again_under_the_same_id(
     assert {one.state for one in listed(told)} == {"sent"}
     assert len(mailbox.mails) + len(receiver.taken) == 3
     assert len({one["Message-ID"] for one in mailbox.mails}) == len({body for body, _ in receiver.taken}) == 1
+
+
+def test_what_bears_a_name_is_told_once_each_way_by_however_many(told: App, clock: Any) -> None:
+    def note(once: str | None) -> Note:
+        return Note(kind="test", email="user@example.com", subject="s", text="t", data={}, once=once)
+
+    names, start = [f"sub_{at} canceled" for at in range(20)], threading.Barrier(4)
+
+    def post(_: int) -> None:
+        start.wait()
+        for name in names:
+            told.db.transact(lambda tx, name=name: outbox.post(told, tx, [note(name), note(name)], clock.now))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(post, range(4)))
+    found = sorted((one.once or "", one.channel) for one in listed(told))
+    assert found == sorted((name, channel) for name in names for channel in ("mail", "webhook"))
+    with told.db.transaction() as tx:
+        outbox.post(told, tx, [note(None), note(None)], clock.now)
+    assert len([one for one in listed(told, limit=100) if one.once is None]) == 4
 
 
 @contextmanager

@@ -112,4 +112,4 @@ class Effect(NamedTuple):
 class NoSuchSubscription(NotFound):
     code, guide, param = "resource_missing", "7.2", "subscription"
     text = "No such subscription: {subscription}"
-    hints = ("nself billing subscription list",)
+    hints = ("nself billing subscription import {subscription}", "nself billing subscription list")
