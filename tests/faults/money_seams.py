@@ -26,6 +26,8 @@ class Seams:
     def __init__(self, at: int | None = None) -> None:
         self.at = at
         self.passed: list[str] = []
+        self.hand: tuple[Any, ...] = ()
+        """What the last call to Stripe was about."""
 
     def __call__(self, name: str) -> None:
         self.passed.append(name)
@@ -82,6 +84,7 @@ class SeamStripe:
             return found
 
         def call(*args: Any, **more: Any) -> Any:
+            self._seams.hand = args
             self._seams(f"before {name}")
             answer = found(*args, **more)
             self._seams(f"after {name}")

@@ -165,10 +165,18 @@ where mirror.snapshot_number <= excluded.snapshot_number and not mirror.deleted;
 select deleted from billing_invoices where invoice_id = %(id)s;
 
 -- name: mark_deleted
--- Only drafts can be deleted at Stripe, and deletion is final.
-update billing_invoices
-set deleted = true, snapshot_number = greatest(snapshot_number, %(snapshot_number)s), source = %(source)s, synced_at = now()
-where invoice_id = %(id)s;
+-- Only drafts can be deleted at Stripe, and deletion is final. One that was never seen alive leaves its mark too, so that an
+-- older picture of it that comes later does not bring it to life.
+insert into billing_invoices as mirror (
+    invoice_id, livemode, deleted, snapshot, snapshot_number, source, api_version, digest, created_at, synced_at
+)
+values (
+    %(id)s, %(livemode)s, true, %(snapshot)s, %(snapshot_number)s, %(source)s, %(api_version)s,
+    md5(%(snapshot)s::jsonb::text), now(), now()
+)
+on conflict (invoice_id) do update set
+    deleted = true, snapshot_number = greatest(mirror.snapshot_number, excluded.snapshot_number),
+    source = excluded.source, synced_at = now();
 
 -- name: by_id
 select

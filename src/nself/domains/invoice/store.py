@@ -151,28 +151,27 @@ def closed(tx: Tx, operations: Sequence[str]) -> set[str]:
 
 def upsert(tx: Tx, picture: Picture) -> bool:
     """False where the stored picture has a higher number, or the invoice was deleted."""
+    return tx.run(SQL["upsert"], **_columns(picture), created=picture.snapshot["created"]) == 1
+
+
+def mark_deleted(tx: Tx, picture: Picture) -> None:
+    tx.run(SQL["mark_deleted"], **_columns(picture))
+
+
+def _columns(picture: Picture) -> dict[str, Any]:
     snapshot = picture.snapshot
-    return (
-        tx.run(
-            SQL["upsert"],
-            id=snapshot["id"],
-            livemode=snapshot["livemode"],
-            snapshot=Jsonb(snapshot),
-            snapshot_number=picture.number,
-            source=picture.source,
-            api_version=picture.api_version,
-            created=snapshot["created"],
-        )
-        == 1
-    )
+    return {
+        "id": snapshot["id"],
+        "livemode": snapshot["livemode"],
+        "snapshot": Jsonb(snapshot),
+        "snapshot_number": picture.number,
+        "source": picture.source,
+        "api_version": picture.api_version,
+    }
 
 
 def is_deleted(tx: Tx, invoice: str) -> bool:
     return bool(tx.value(SQL["is_deleted"], id=invoice))
-
-
-def mark_deleted(tx: Tx, invoice: str, picture: Picture) -> None:
-    tx.run(SQL["mark_deleted"], id=invoice, snapshot_number=picture.number, source=picture.source)
 
 
 def by_id(tx: Tx, invoice: str) -> Invoice | None:

@@ -150,7 +150,7 @@ def apply(tx: Tx, picture: Picture) -> bool:
     """
     snapshot = picture.snapshot
     if snapshot.get("deleted"):
-        store.mark_deleted(tx, snapshot["id"], picture)
+        store.mark_deleted(tx, picture)
         return True
     if part(snapshot, "lines").get("has_more"):
         return False

@@ -1,0 +1,412 @@
+"""One installation beside one sandbox that live through random histories, and what must be so when the dust has settled."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+from deeds import Deed, Nothing, Trouble, choose
+from mirror_model import check_changes, same, shown_whole
+from money_bench import Bench, signed
+from money_seams import Crash, SeamDatabase, Seams, SeamStripe
+from wire import Refused, Wire
+
+from nself.app import App
+from nself.core.errors import BillingError
+from nself.db.connect import DatabaseUnavailable
+from nself.domains.connection.service import intents
+from nself.domains.customer import service as customer
+from nself.domains.customer.inputs import CreateCustomer
+from nself.domains.mirror import service as mirror
+from nself.domains.mirror.model import Picture
+from nself.domains.webhook.service import process
+from nself.domains.webhook.service.receive import receive
+from nself.gateway import live
+from nself.gateway.api import STRIPE_VERSION
+from nself.gateway.errors import NoSuchObject
+from nself.gateway.kinds import KINDS
+
+BEGIN = datetime(2030, 1, 10, 9, 0, tzinfo=UTC)
+"""When each history begins, on Stripe's clock; later it goes on as real time does."""
+PATIENCE = 30
+CUT = (
+    "select pg_terminate_backend(pid, 2000) from pg_stat_activity"
+    " where application_name = 'nself' and datname = current_database()"
+)
+
+
+class History(NamedTuple):
+    """`crash`: at which passing of each seam the worker and the synchronisation crash when the dust settles."""
+
+    deeds: list[Deed]
+    crash: int = 1
+
+
+def settle(app: App) -> None:
+    """Everything that Stripe has is looked at, and everything that is known here."""
+    seen = set[str]()
+    for kind, found in KINDS.items():
+        for owner in _customers(app) if found.of_customer else [None]:
+            for picture in _pictures(app, kind, owner):
+                seen.add(picture.snapshot["id"])
+                mirror.in_order(app, picture, lambda tx, one: mirror.accept(app, tx, one) and None)
+    with app.db.reading() as tx:
+        known = tx.connection.execute("select kind, object_id from billing_mirror where not deleted").fetchall()
+    for kind, id in known:
+        if id not in seen:
+            mirror.refresh(app, kind, id, "sync")
+
+
+def _customers(app: App) -> list[str | None]:
+    with app.db.reading() as tx:
+        rows = tx.connection.execute("select customer_id from billing_customers where not deleted order by 1").fetchall()
+    return [row[0] for row in rows]
+
+
+def _pictures(app: App, kind: str, owner: str | None) -> Iterator[Picture]:
+    after = None
+    while True:
+        number = mirror.draw(app)
+        try:
+            page = app.stripe.page(kind, after=after, customer=owner)
+        except NoSuchObject:
+            return
+        for one in page.objects:
+            yield Picture({"livemode": app.stripe.live, **one}, number, "sync", STRIPE_VERSION)
+        if not page.more:
+            return
+        after = page.objects[-1]["id"]
+
+
+class Switch(Seams):
+    """The seams of one worker: what happens at them is set for each piece of work. Knows which ones were passed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plan: Callable[[str, str], None] | None = None
+        self.hand: tuple[Any, ...] = ()
+        self.seen, self.crashed = Counter[str](), Counter[str]()
+
+    def __call__(self, name: str) -> None:
+        where = f"{name} in {_caller()}"
+        self.seen[where] += 1
+        if self.plan:
+            try:
+                self.plan(name, where)
+            except Crash:
+                self.crashed[where] += 1
+                raise
+
+
+def _caller() -> str:
+    """The function of a domain, or of the settling, that passes the seam."""
+    frame = sys._getframe(2)
+    while frame := frame.f_back:
+        file = frame.f_code.co_filename
+        if "/nself/domains/" in file or frame.f_code in (settle.__code__, _pictures.__code__, _customers.__code__):
+            return f"{Path(file).parent.parent.name}/{Path(file).stem}.{frame.f_code.co_qualname.partition('.<')[0]}"
+    return "?"
+
+
+class Stand:
+    """Two workers, one database, one sandbox; histories are lived one after the other."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.wire = bench, Wire(bench.sandbox.port)
+        self.ahead, self.users, self.touched = timedelta(0), 0, 0
+        self.switches = [Switch(), Switch()]
+        self.apps = [self._app(switch) for switch in self.switches]
+        self.depth = 0
+        self.done, self.refused, self.checked, self.met = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+        self._tables = [name for (name,) in bench.sql(EMPTY) if not bench.sql(f"select from billing.{name} limit 1")]
+        self._begin()
+
+    def _app(self, switch: Switch) -> App:
+        app = self.bench.app(clock=self.now)
+        app.close()
+        app.__dict__["db"] = SeamDatabase(self.bench.database, switch)
+        app.__dict__["stripe"] = SeamStripe(live.connect(app.settings), switch)
+        return app
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    @property
+    def app(self) -> App:
+        return self.apps[self.depth]
+
+    # Histories
+
+    def _begin(self) -> None:
+        """What is at Stripe when a history begins: two prices, a customer who subscribed to one."""
+        post = self.wire.post
+        self.wire.admin("clock", to=int(BEGIN.timestamp()))
+        self.product = post("/v1/products", name="Pro")["id"]
+        price, _ = (
+            post("/v1/prices", currency="usd", product=self.product, unit_amount=amount, recurring={"interval": "month"})["id"]
+            for amount in (1000, 2500)
+        )  # fmt: skip
+        card = "pm_card_visa"
+        of = post("/v1/customers", payment_method=card, invoice_settings={"default_payment_method": card})["id"]
+        post("/v1/subscriptions", customer=of, items=[{"price": price}])
+        self.wire.admin("snapshots", name="begin")
+
+    def reset(self) -> None:
+        now = self.wire.admin("snapshots/begin/restore")["now"]
+        self.ahead = datetime.fromtimestamp(now, UTC) - datetime.now(UTC)
+        self.bench.sql(
+            "set session_replication_role = replica; "
+            + "".join(f"delete from billing.{name}; " for name in self._tables)
+            + "set session_replication_role = origin"
+        )
+        self._events: list[dict[str, Any]] = []
+        self.delivered: dict[str, int] = {}
+        self.uncertain = False
+
+    def live(self, history: History) -> None:
+        """The history, the settling with crashes at every seam, and everything that must hold then."""
+        self.reset()
+        for deed in history.deeds:
+            self.perform(deed)
+        self.depth = 0
+        self.relentlessly(history.crash, self.work_off)
+        truth = self.truth()
+        self.check_told(truth)
+        self.relentlessly(history.crash, self.settle)
+        self.work_off()
+        self.check_all(truth)
+
+    def perform(self, deed: Deed) -> None:
+        name = type(deed).__name__
+        try:
+            deed.do(self)
+        except (Refused, Nothing):
+            self.refused[name] += 1
+        else:
+            self.done[name] += 1
+
+    # At Stripe
+
+    def listed(self, kind: str) -> list[dict[str, Any]]:
+        """Oldest first; payment methods are those of all customers."""
+        if not KINDS[kind].of_customer:
+            return self.wire.listed(kind)
+        return [one for of in self.wire.listed("customer") for one in self.wire.listed(kind, of["id"])]
+
+    def more_prices(self, count: int) -> list[str]:
+        """Prices that are there without anybody having been told."""
+        monthly = {"interval": "month", "interval_count": 1, "usage_type": "licensed", "meter": None}
+        price = {"object": "price", "product": self.product, "currency": "usd", "type": "recurring", "recurring": monthly}
+        made = [{**price, "id": f"price_more{at}", "unit_amount": 10 + at, "unit_amount_decimal": f"{10 + at}"} for at in range(count)]
+        self.wire.admin("fixtures", objects=made, keep=True)
+        return [str(one["id"]) for one in made]
+
+    def touch(self, kind: str, id: str, told: bool) -> None:
+        """A change that shows when it was made: the numbers in `metadata.deed` never go back."""
+        self.touched += 1
+        self.wire.admin("edit", kind=kind, id=id, webhook=told, changes={"metadata": {"deed": str(self.touched)}})
+
+    def touch_in_hand(self, told: bool) -> None:
+        kind, *id = self.switches[max(0, self.depth - 1)].hand or ("customer",)
+        self.touch(kind, id[0] if id else choose(self.listed(kind), 0)["id"], told)
+
+    def advance(self, seconds: int) -> None:
+        self.wire.admin("clock", advance=seconds)
+        self.ahead += timedelta(seconds=seconds)
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events so far, oldest first."""
+        self._events += self.wire.events(self._events[-1]["id"] if self._events else None)
+        return self._events
+
+    def undelivered(self) -> list[dict[str, Any]]:
+        return [one for one in self.events() if one["id"] not in self.delivered]
+
+    # Ours
+
+    def deliver(self, events: list[dict[str, Any]]) -> None:
+        for event in events:
+            body = json.dumps(event).encode()
+            receive(self.app, body, signed(body, at=self.now()))
+            self.delivered[event["id"]] = self.delivered.get(event["id"], 0) + 1
+
+    def new_user(self) -> str:
+        self.users += 1
+        return f"user{self.users}"
+
+    def plan(self, wish: CreateCustomer) -> None:
+        self.app.db.transact(lambda tx: customer.plan_create(tx, [wish], False))
+
+    def work(self) -> None:
+        """The worker's loop, until nothing is due."""
+        for _ in range(1000):
+            try:
+                if not process.process_due(self.app) + intents.perform_due(self.app):
+                    return
+            except BillingError:
+                self.met["work paused"] += 1
+        raise AssertionError("the worker never rests")
+
+    def settle(self) -> None:
+        settle(self.app)
+
+    def work_off(self) -> None:
+        """Work, and time for leases to end and for what failed to be tried again, until nothing is left."""
+        for _ in range(PATIENCE):
+            self.work()
+            if not self.bench.sql(WAITING):
+                return
+            self.bench.pass_time()
+        raise AssertionError(f"something waits for ever: {self.bench.sql(WAITING)}")
+
+    # Trouble
+
+    def suffer(self, trouble: Trouble | None, work: Callable[[], None]) -> None:
+        """`work`, and the trouble on its way. What is left over then is left to whoever comes next."""
+        switch = self.switches[self.depth]
+        try:
+            with self._outage(trouble):
+                switch.plan = self._plan(trouble) if trouble and trouble.seam else None
+                work()
+        except Crash:
+            pass
+        except BillingError:
+            if trouble is None or trouble.kind not in ("cut", "lost", "outage"):
+                raise
+        finally:
+            switch.plan = None
+
+    @contextmanager
+    def _outage(self, trouble: Trouble | None) -> Iterator[None]:
+        if trouble is None or trouble.kind != "outage":
+            yield
+            return
+        self.uncertain = True
+        self.met["outage"] += 1
+        self.wire.admin("faults", on="request", method="GET", path=".*", status=503, times=trouble.nth)
+        try:
+            yield
+        finally:
+            self.wire.admin("faults/clear")
+
+    def _plan(self, trouble: Trouble) -> Callable[[str, str], None]:
+        left = [trouble.nth]
+
+        def plan(name: str, where: str) -> None:
+            if name != trouble.seam:
+                return
+            left[0] -= 1
+            if left[0] == 0:
+                self.met[f"{trouble.kind} {name}"] += 1
+                self._happen(trouble, name)
+
+        return plan
+
+    def _happen(self, trouble: Trouble, name: str) -> None:
+        if trouble.kind == "crash":
+            raise Crash(name)
+        if trouble.kind == "sleep":
+            self.depth += 1
+            try:
+                for deed in trouble.meanwhile:
+                    self.perform(deed)
+            finally:
+                self.depth -= 1
+            return
+        self.uncertain = True
+        self.bench.sql(CUT)
+        if trouble.kind == "lost":
+            lost = "the answer is lost"
+            raise psycopg.OperationalError(lost) if name == "after commit" else DatabaseUnavailable(detail=lost)
+
+    def relentlessly(self, nth: int, work: Callable[[], None]) -> None:
+        """`work`, begun again after a crash at the `nth` passing of each seam, until it goes through."""
+        passed = Counter[str]()
+
+        def plan(name: str, where: str) -> None:
+            passed[where] += 1
+            if passed[where] == nth:
+                raise Crash(where)
+
+        switch = self.switches[0]
+        while True:
+            switch.plan = plan
+            try:
+                return work()
+            except Crash:
+                self.bench.pass_time()
+            finally:
+                switch.plan = None
+
+    # What must hold
+
+    def truth(self) -> dict[tuple[str, str], dict[str, Any] | None]:
+        """Every object that Stripe lists, and what it has of those that only we know; None: it is gone."""
+        found = dict[tuple[str, str], dict[str, Any] | None]()
+        for kind in KINDS:
+            found |= {(kind, one["id"]): {"livemode": False, **one} for one in self.listed(kind)}
+        for kind, id in self.bench.sql("select kind, object_id from billing_mirror"):
+            if (kind, id) not in found:
+                one = self.wire.fetched(kind, id)
+                found[kind, id] = one and {"livemode": False, **one}
+        return found
+
+    def mirror(self) -> dict[tuple[str, str], dict[str, Any] | None]:
+        rows = self.bench.sql(
+            "select kind, object_id, deleted, snapshot, digest = md5(snapshot::text), livemode from billing_mirror"
+        )
+        assert all(intact and not livemode for *_, intact, livemode in rows)
+        return {(kind, id): None if deleted else snapshot for kind, id, deleted, snapshot, *_ in rows}
+
+    def check_told(self, truth: dict[tuple[str, str], dict[str, Any] | None]) -> None:
+        """Objects whose last change came with an event that was delivered are equal, without any synchronisation."""
+        last = {(one["data"]["object"]["object"], one["data"]["object"].get("id")): one for one in self.events()}
+        mirrored = self.mirror()
+        for key, event in last.items():
+            if key[0] not in KINDS or event["id"] not in self.delivered:
+                continue
+            stripe, shown = truth.get(key), event["data"]["object"]
+            if event["type"] == f"{key[0]}.deleted" if stripe is None else same(shown_whole(stripe), shown_whole(shown)):
+                assert key in mirrored, f"{key}: {event['type']} was delivered, and it is not in the mirror"
+                assert mirrored[key] == stripe, f"{key}: {event['type']} was delivered"
+                self.checked["told"] += 1
+            else:
+                self.checked["not told"] += 1
+
+    def check_all(self, truth: dict[tuple[str, str], dict[str, Any] | None]) -> None:
+        mirrored = self.mirror()
+        for key, stripe in truth.items():
+            if stripe is not None:
+                assert key in mirrored, f"{key} is missing"
+            assert mirrored.get(key) == stripe, f"{key} is not what Stripe has"
+            self.checked[key[0]] += 1
+            self.checked["deleted"] += stripe is None
+        assert mirrored.keys() <= truth.keys()
+        self._check_events()
+        assert [one for one in self.bench.intents() if one[1] != "done" and one[2] is None] == []
+        check_changes(
+            self.bench.sql("select kind, object_id, what, source, changes from billing_object_changes order by id"), mirrored
+        )
+
+    def _check_events(self) -> None:
+        rows = self.bench.sql("select event_id, status, deliveries, attempts from billing_webhook_events")
+        assert {id: deliveries for id, _, deliveries, _ in rows} == self.delivered
+        assert {status for _, status, *_ in rows} <= {"processed", "ignored"}
+        if not self.uncertain:  # else one may have been worked on without anybody having heard of it
+            assert {attempts for *_, attempts in rows} <= {1}
+
+
+EMPTY = (
+    "select relname from pg_class where relnamespace = 'billing'::regnamespace and relkind in ('r', 'p') and not relispartition"
+)
+WAITING = (
+    "select object_id, next_at, lease_until from billing_webhook_objects where next_at is not null or lease_until is not null"
+    " union all select operation, next_at, lease_until from billing_intents where state = 'pending'"
+)
