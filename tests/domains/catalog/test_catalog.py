@@ -37,10 +37,23 @@ def test_the_defaults_are_written_once_and_kept(app: App) -> None:
     assert bandwidth.tiers == [Tier(amount=Decimal("0.05"), per=1 << 30)]
     path = app.project.config / "usage-metrics.yml"
     assert path.read_text() == rules.DEFAULT_METRICS
+    assert "unique" in rules.DEFAULT_METRICS and "time_weighted" in rules.DEFAULT_METRICS
     assert [one.name for one in sorted(path.parent.iterdir())] == ["overage-tiers.yml", "usage-metrics.yml"]
     path.write_text("metrics: {mine: {unit: thing}}")
     assert list(service.metered(app)) == ["mine"]
     assert path.read_text() == "metrics: {mine: {unit: thing}}"
+
+
+def test_the_default_prices_are_those_of_the_metrics_that_are_there(app: App) -> None:
+    write(app, "usage-metrics.yml", "metrics: {api_calls: {unit: request}, seats: {unit: person}}")
+    assert list(service.overage_prices(app)) == ["api_calls"]
+    written = (app.project.config / "overage-tiers.yml").read_text()
+    assert "# What usage above the quota costs" in written and "storage" not in written
+
+
+def test_without_a_known_metric_there_is_no_default_price(app: App) -> None:
+    write(app, "usage-metrics.yml", "metrics: {seats: {unit: person}}")
+    assert service.overage_prices(app) == {}
 
 
 def test_nobody_reads_half_a_file_while_another_creates_it(tmp_path: Path) -> None:
@@ -101,7 +114,10 @@ def test_a_folder_that_cannot_be_made_is_told_as_such(app: App) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("overage: {calls: {amount: '1'}}", "overage of 'calls': no such metric"),
+        (
+            "overage: {calls: {amount: '1'}}",
+            "overage of 'calls': no such metric in usage-metrics.yml (api_calls, storage, ",
+        ),
         ("overage: {api_calls: {amount: '-1'}}", "the amount must not be negative"),
         ("overage: {api_calls: {amount: NaN}}", "the amount must not be negative"),
         ("overage: {api_calls: {amount: Infinity}}", "the amount must not be negative"),

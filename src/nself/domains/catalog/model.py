@@ -23,6 +23,7 @@ class NoSuchMetric(NotFound):
 class BrokenCatalog(Invalid):
     code, guide = "broken_catalog", "2.1"
     text = "{path} cannot be used: {detail}. Without the file the defaults are written anew"
+    hints = ("nself billing usage list-metrics",)
 
 
 class MetricNotInForce(Invalid):
