@@ -29,6 +29,10 @@ class RecordUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     value: Annotated[int, Meta(description="How much, a whole number of the metric's unit.")]
     at: Annotated[str | None, Meta(description="When it happened; now where it is left out.")] = None
     key: Annotated[str | None, Meta(description="Idempotency key: the same key counts once.")] = None
+    properties: Annotated[
+        str | None,
+        Meta(description='What the metric filters, validates, counts or groups by, as JSON: {"region": "eu"}.'),
+    ] = None
 
 
 class ImportUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -90,6 +90,14 @@ def _time(text: str, now: datetime, tz: ZoneInfo) -> datetime:
     return at
 
 
+def properties(text: str) -> dict[str, Any]:
+    """A JSON object as it is written on a command line. Raises InvalidParameter."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (*UNREADABLE, UnicodeEncodeError) as error:
+        raise InvalidParameter(f"Invalid properties: {error}", "properties") from None
+
+
 def deltas(rows: Iterable[Row]) -> list[Delta]:
     """One for each user, metric and hour. Of two values at the same instant the larger is the last (queries.sql)."""
     found: dict[tuple[str, str, str], Delta] = {}
