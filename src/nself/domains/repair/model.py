@@ -169,6 +169,7 @@ class RejectedAs(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     code: str
     message: str
+    event: str
     source: str
     rejected_at: datetime
     mend: str
