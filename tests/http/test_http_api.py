@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -243,6 +244,8 @@ def test_the_document_names_each_route_and_the_page_shows_it(document: dict[str,
         for method in methods:
             assert f"{method.upper()} {path}" in page.body.decode()
     assert {USAGE, CHECK} <= set(document["paths"])
+    rows = re.findall(r"<tr><td><code>(\w+)</code><td>(?:required)?<td>([^<]*)", page.body.decode())
+    assert len(rows) > 20 and [name for name, what in rows if not what] == []
 
 
 def test_answers_agree_with_their_schemas(app: App, client: Client, document: dict[str, Any]) -> None:
