@@ -115,6 +115,21 @@ def test_lag_is_what_waits_and_never_what_is_answered(app: App, clock: Clock) ->
     assert inspect.aggregation_status(app, ShowAggregation()).last_fold_at == clock.now
 
 
+def test_usage_whose_lock_is_held_goes_on_lagging_and_the_fold_says_so(app: App, clock: Clock) -> None:
+    (user,) = people(app)
+    aggregate.aggregate(app)
+    record.ingest(app, [UsageEvent(user=user, metric="calls", value=1)], "test")
+    with app.db.transaction() as holder:
+        aggregate.lock_users(holder, [user])
+        clock.now += timedelta(minutes=5)
+        done = aggregate.aggregate(app)
+        assert (done.deltas, done.pending) == (0, 1) and "pg_stat_activity" in done.note
+        assert inspect.show_lag(app, ShowAggregation()).lag_seconds == 300
+    done = aggregate.aggregate(app)
+    assert (done.deltas, done.pending, done.note) == (1, 0, "")
+    assert inspect.show_lag(app, ShowAggregation()).lag_seconds == 0
+
+
 def test_the_schedule_follows_the_setting(app: App) -> None:
     assert inspect.show_schedule(app, ShowAggregation()).every_seconds == 300
 

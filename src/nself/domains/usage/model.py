@@ -266,6 +266,7 @@ class Folded(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     workers: int
     pending: int
+    note: str
 
 
 class Unfolded(msgspec.Struct, frozen=True, kw_only=True):
@@ -289,6 +290,7 @@ class Aggregation(Unfolded, frozen=True, kw_only=True):
     run_by: str | None
     next_run_at: datetime
     last_result: str | None
+    note: str
 
 
 class Lag(msgspec.Struct, frozen=True, kw_only=True):
