@@ -256,6 +256,26 @@ def test_an_invoiced_period_is_not_touched_unless_it_is_asked_for(app: App, user
     assert used(app, user, month="2026-01") == change.after  # type: ignore[attr-defined]
 
 
+def test_a_recalculation_says_that_events_are_gone_and_the_status_that_the_law_is_broken(app: App, user: str) -> None:
+    send(app, user, 7, key="stays", at="2026-01-20T10:00:00Z")
+    send(app, user, 5, key="goes", at="2026-01-20T11:00:00Z")
+    aggregate.aggregate(app)
+    assert status(app).remarks() == []
+    with psycopg.connect(app.db.conninfo, autocommit=True) as link:
+        link.execute("delete from billing.billing_usage where user_id = %s and idempotency_key = 'goes'", (user,))
+    found = status(app)
+    assert not found.balanced and "the law does not hold" in found.remarks()[0]
+    tried = recalculate.recalculate(app, RecalculateUsage(user=user))
+    assert tried.remarks()[0].startswith("1 events fewer are stored than were counted")
+    assert f"nself billing usage restore --user {user} --date 2026-01-20" in tried.remarks()[0]
+    send(app, user, 5, key="again", at="2026-01-20T11:00:00Z")
+    with psycopg.connect(app.db.conninfo, autocommit=True) as link:
+        link.execute("delete from billing.billing_usage_keys where user_id = %s and idempotency_key = 'goes'", (user,))
+        link.execute("update billing.billing_usage_intake set received = received - 1 where id = (select max(id) from billing.billing_usage_intake)")  # fmt: skip
+    done = recalculate.recalculate(app, RecalculateUsage(user=user, execute=True))
+    assert used(app, user, month="2026-01") == 12 and status(app).balanced and done.executed
+
+
 def test_a_replay_leaves_events_of_invoiced_periods_where_they_are(app: App) -> None:
     name = people(app)[0] + "-late"
     send(app, name, 4, at="2026-01-10")
