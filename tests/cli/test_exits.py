@@ -96,6 +96,13 @@ def test_wrong_input_exits_2(run: Run, arguments: tuple[str, ...], words: str) -
     assert words in ran.err and "Traceback" not in ran.err
 
 
+def test_wrong_input_leads_to_the_commands_help(run: Run) -> None:
+    ran = run("billing", "usage", "record", "--user", "u", "--metric", "m", "--value", "1.5")
+    assert ran.err == "Error: Invalid integer: 1.5\n  try: nself billing usage record --help\n  guide: 10.8\n"
+    ran = run("db", "query", "select 1", "--limit", "0")
+    assert ran.err == "Error: Invalid limit: 1 or more is needed\n  try: nself db query --help\n"
+
+
 def test_an_error_prints_its_hints_and_its_section(run: Run) -> None:
     ran = run("env", "get", "STRIPE_MODES")
     assert ran.code == 1

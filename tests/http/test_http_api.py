@@ -187,6 +187,15 @@ def test_a_quota_check_that_makes_no_sense(
     assert (answer.code, error(answer).get("param")) == (code, param) or code is None
 
 
+def test_a_bound_is_told_in_words(client: Client) -> None:
+    answer = client.post(CHECK, {"user": "u", "metric": "calls", "value": -1})
+    assert error(answer)["message"] == "Invalid value: 0 or more is needed"
+    assert (
+        error(client.post(CHECK, {"user": 7, "metric": "calls"}))["message"]
+        == "Invalid user: Expected `str`, got `int`"
+    )
+
+
 # errors
 
 

@@ -19,6 +19,7 @@ from nself.core.errors import (
     InvalidParameter,
     MissingParameter,
     UnknownParameter,
+    plain,
 )
 from nself.db.connect import unavailable
 
@@ -116,4 +117,4 @@ def explained(error: msgspec.ValidationError, given: object) -> BillingError:
     name = place[1] if place else None
     if name and "Expected `int" in text and "got" in text and isinstance(given, dict):
         return InvalidInteger(_encode(given.get(name)).decode()[:SHOWN], name)  # type: ignore[union-attr]
-    return InvalidParameter(text, name)
+    return InvalidParameter(f"Invalid {name}: {plain(text.partition(' - at `')[0])}" if name else text, name)
