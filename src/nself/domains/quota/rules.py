@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import shlex
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -154,7 +155,8 @@ def explain(counter: Counter, raw: int, billed: int, month: Period) -> str:
     """Why the three figures of `quota compare` differ, or that they do not."""
     parts: list[str] = []
     if counter.used != raw:
-        parts.append("the counter is wrong: nself cache clear billing:quota:USER counts it anew")
+        pattern = shlex.quote(f"billing:quota:{counter.user}")
+        parts.append(f"the counter is wrong: nself cache clear {pattern} counts it anew")
     if counter.counted_from > counter.window_start:
         parts.append("a reset by hand: the invoice ignores it")
     if (counter.window_start, counter.window_end) != month:
