@@ -78,7 +78,9 @@ def wrong(app: App, asks: Sequence[Ask]) -> dict[int, BillingError]:
     for at, ask in wanting:
         if ask.metric not in metrics:
             found[at] = NoSuchMetric(metric=ask.metric[:100])
-        elif ask.user not in known or not customer_rules.is_name(ask.user):
+        elif not customer_rules.is_name(ask.user):
+            found[at] = customer_rules.bad_name(ask.user)
+        elif ask.user not in known:
             found[at] = NoSuchUser(user=ask.user)
     return found
 
