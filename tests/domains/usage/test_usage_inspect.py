@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import psycopg
@@ -14,6 +14,8 @@ from nself.app import App
 from nself.core.errors import InvalidParameter
 from nself.domains.catalog.model import NoSuchMetric
 from nself.domains.customer.model import NoSuchUser
+from nself.domains.gap.inputs import FindGaps
+from nself.domains.gap.service import find
 from nself.domains.usage.inputs import AuditUsage, CompareUsage, ListRejected, ShowAggregation, ShowFormula, UsageEvent
 from nself.domains.usage.service import aggregate, inspect, record
 
@@ -128,6 +130,14 @@ def test_usage_whose_lock_is_held_goes_on_lagging_and_the_fold_says_so(app: App,
     done = aggregate.aggregate(app)
     assert (done.deltas, done.pending, done.note) == (1, 0, "")
     assert inspect.show_lag(app, ShowAggregation()).lag_seconds == 0
+
+
+def test_time_before_all_usage_is_left_out(app: App) -> None:
+    (user,) = people(app)
+    assert inspect.given_span(app, "0001-01-01", "2026-01-31").start == datetime(2000, 1, 1, tzinfo=UTC)
+    assert find.find(app, FindGaps(user=user, start="0001-01-01", end="2026-01-31")) == []
+    with pytest.raises(InvalidParameter, match="There is no usage before 2000-01-01"):
+        inspect.compare(app, CompareUsage(user=user, start="0001-01-01", end="0001-01-01"))
 
 
 def test_the_schedule_follows_the_setting(app: App) -> None:

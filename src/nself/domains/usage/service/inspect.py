@@ -17,7 +17,7 @@ from nself.domains.catalog.model import Metric
 from nself.domains.customer import service as customer
 from nself.domains.job import service as job
 from nself.domains.job.model import Schedule
-from nself.domains.usage import figures, store
+from nself.domains.usage import figures, rules, store
 from nself.domains.usage.figures import Figure, Formula, FormulaVersion
 from nself.domains.usage.inputs import AuditUsage, CompareUsage, ListRejected, ShowAggregation, ShowFormula
 from nself.domains.usage.model import Aggregation, AuditedEvent, Compared, Lag, RejectedEvent
@@ -146,7 +146,9 @@ def given_span(app: App, start: str | None, end: str | None) -> Period:
     )
     if asked.start >= asked.end:
         raise InvalidParameter("--start must be before --end", "start")
-    return asked
+    if asked.end <= rules.EARLIEST:
+        raise InvalidParameter(f"There is no usage before {rules.EARLIEST:%Y-%m-%d}", "end")
+    return Period(max(asked.start, rules.EARLIEST), asked.end)
 
 
 def _compared(user: str, name: str, metric: Metric, raw: Figure | None, kept: Figure | None, differs: str) -> Compared:
