@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from nself.core import period
-from nself.core.errors import InvalidParameter
 from nself.core.period import Period
 from nself.domains.notification.model import Note
 from nself.domains.quota.errors import NoSuchReservation
@@ -40,19 +39,6 @@ NO_SUBSCRIPTION = "period billing is the calendar month: there is no subscriptio
 def window(at: datetime, unit: Window, tz: ZoneInfo) -> Period:
     """The period of a limit that holds `at`."""
     return period.containing(at, "month" if unit == "billing" else unit, tz)
-
-
-def thresholds(text: str) -> tuple[int, ...]:
-    """`50,80,100`, ascending. Raises InvalidParameter."""
-    try:
-        found = sorted({int(part) for part in text.split(",") if part.strip()})
-    except ValueError:
-        found = [0]
-    if any(not 0 < one <= 1000 for one in found):
-        raise InvalidParameter(
-            f"Invalid QUOTA_WARNING_THRESHOLDS: {text!r} (percents like 50,80,100)", "QUOTA_WARNING_THRESHOLDS"
-        )
-    return tuple(found)
 
 
 def allows(limit: int, after: int) -> bool:

@@ -41,7 +41,7 @@ def policy(app: App) -> Policy:
         enforced=settings.flag("QUOTA_ENFORCEMENT_ENABLED"),
         grace=settings.seconds("BILLING_QUOTA_GRACE_PERIOD"),
         lease=settings.seconds("QUOTA_RESERVATION_TTL"),
-        thresholds=rules.thresholds(settings.text("QUOTA_WARNING_THRESHOLDS")),
+        thresholds=settings.percents("QUOTA_WARNING_THRESHOLDS"),
     )
 
 
