@@ -84,6 +84,10 @@ def test_nobody_reads_half_a_file_while_another_creates_it(tmp_path: Path) -> No
         ('metrics: {"a\\tb": {unit: request}}', "a name is written in lower case"),
         (f"metrics: {{{'x' * 64}: {{unit: request}}}}", "at most 63"),
         ("metrics: {1: {unit: request}}", "usage-metrics.yml cannot be used"),
+        ("metrics: {calls: [{from: 2026-13-01, unit: request}]}", "month must be in 1..12"),
+        ("metrics: " + "[" * 3000, "recursion depth"),
+        ("metrics: {calls: {unit: request}, calls: {unit: other}}", "'calls' stands twice"),
+        ("metrics: {calls: {unit: request, unit: other}}", "'unit' stands twice"),
     ],
 )
 def test_a_broken_metric_file_says_where(app: App, text: str, words: str) -> None:
@@ -92,6 +96,11 @@ def test_a_broken_metric_file_says_where(app: App, text: str, words: str) -> Non
         service.metered(app)
     assert words in caught.value.message
     assert str(path) in caught.value.message
+
+
+def test_a_mapping_may_be_merged(app: App) -> None:
+    write(app, "usage-metrics.yml", "metrics: {a: &a {unit: request}, b: {<<: *a}, c: {<<: *a, unit: other}}")
+    assert list(service.metered(app)) == ["a", "b", "c"]
 
 
 def test_a_file_of_other_bytes_and_a_folder_are_refused(app: App) -> None:
