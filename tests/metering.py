@@ -33,6 +33,8 @@ metrics:
   peak: {unit: byte, aggregation: max}
   seats: {unit: seat, aggregation: last}
 """
+PAGES = "  pages: {unit: page, aggregation: sum, group_by: [region], filter: {status: {below: 400}}}\n"
+"""To be added: a metric that looks at properties."""
 _numbers = itertools.count()
 
 

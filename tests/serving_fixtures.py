@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from metering import METRICS, app_on, database_on, law
+from metering import METRICS, PAGES, app_on, database_on, law
 from nself.app import App
 from serving import Service, serving
 
@@ -17,7 +17,7 @@ LIMITS = {"API_MAX_BODY": "1M", "USAGE_MAX_BATCH": "500", "BILLING_DB_POOL_TIMEO
 def project(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The project that the service serves, seen from the test's own process."""
     folder = tmp_path_factory.mktemp("served") / "project"
-    with database_on(server, template) as conninfo, app_on(folder, conninfo, metrics=METRICS, **LIMITS) as made:
+    with database_on(server, template) as conninfo, app_on(folder, conninfo, metrics=METRICS + PAGES, **LIMITS) as made:
         yield made
 
 

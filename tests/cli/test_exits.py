@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Protocol, cast
 
 import msgspec
+import psycopg
 import pytest
 
+from metering import database_on
 from nself.cli import main, params
 from nself.core.entrypoint import Command
 from nself.core.errors import NotFound
@@ -94,12 +96,32 @@ def test_wrong_input_exits_2(run: Run, arguments: tuple[str, ...], words: str) -
     assert words in ran.err and "Traceback" not in ran.err
 
 
+def test_wrong_input_leads_to_the_commands_help(run: Run) -> None:
+    ran = run("billing", "usage", "record", "--user", "u", "--metric", "m", "--value", "1.5")
+    assert ran.err == "Error: Invalid integer: 1.5\n  try: nself billing usage record --help\n  guide: 10.8\n"
+    ran = run("db", "query", "select 1", "--limit", "0")
+    assert ran.err == "Error: Invalid limit: 1 or more is needed\n  try: nself db query --help\n"
+
+
 def test_an_error_prints_its_hints_and_its_section(run: Run) -> None:
     ran = run("env", "get", "STRIPE_MODES")
     assert ran.code == 1
     assert ran.err == "Error: No such setting: STRIPE_MODES (did you mean STRIPE_MODE?)\n  try: nself env list\n"
     refused = run("db", "query", "TRUNCATE TABLE billing_transactions CASCADE")
     assert refused.code == 4 and "seed clear --confirm" in refused.err and "guide: 8.1" in refused.err
+
+
+def test_a_database_that_takes_too_long_exits_3_and_names_the_way_out(
+    run: Run, monkeypatch: pytest.MonkeyPatch, server: str, template: str
+) -> None:
+    with database_on(server, template) as conninfo, psycopg.connect(conninfo) as holder:
+        holder.execute("lock table billing.billing_usage_rollups in access exclusive mode")
+        monkeypatch.setenv("DATABASE_URL", conninfo)
+        monkeypatch.setenv("DB_QUERY_TIMEOUT", "200ms")
+        ran = run("billing", "usage", "status")
+    assert ran.code == 3 and not ran.out
+    assert ran.err.startswith("Error: The database took too long: canceling statement due to statement timeout")
+    assert "try: nself env set DB_QUERY_TIMEOUT=60s" in ran.err and "guide: 8.2" in ran.err
 
 
 def test_a_check_that_fails_exits_3_with_its_result(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

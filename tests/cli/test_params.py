@@ -75,7 +75,7 @@ def test_an_integer_is_taken_or_refused_in_the_guides_words(value: str) -> None:
         (("--rate", "ten"), InvalidParameter, "Invalid decimal: ten"),
         (("--rate", "nan"), InvalidParameter, "Invalid decimal: nan"),
         (("--rate", "inf"), InvalidParameter, "Invalid decimal: inf"),
-        (("--limit", "11"), InvalidParameter, "Invalid limit: Expected `int` <= 10"),
+        (("--limit", "11"), InvalidParameter, "Invalid limit: 10 or less is needed"),
         (("--kind", "c"), click.BadParameter, "'c' is not one of"),
     ],
 )

@@ -260,6 +260,25 @@ def test_a_reservation_commits_or_releases(app: App, make: Make) -> None:
     assert total(app, user) == (5, 2)
 
 
+def test_a_commit_brings_the_properties_that_the_metric_looks_at(app: App, make: Make) -> None:
+    (user,), client = people(app), make()
+    with client.reservation(user, "pages", 5) as held:
+        held.properties = {"status": 200, "region": "eu"}
+    with pytest.raises(BillingError, match="status must be < 400"), client.reservation(user, "pages", 5) as held:
+        held.value = 2
+    assert held.id and client.commit(held.id, 2, properties={"status": 304, "region": "us"}).allowed
+    with client.reservation(user, "pages") as held:
+        held.properties = {"status": 200, "region": "us"}
+        away, client._transport.url = client._transport.url, f"http://127.0.0.1:{free_port()}"
+    assert held.decision is None
+    client._transport.url = away
+    assert client.flush(30)
+    found = show.show(app, ShowUsage(user=user, metric="pages", group_by="region"))
+    assert {one.group: one.value for one in found} == {"eu": 5, "us": 3}
+    with pytest.raises(InvalidParameter, match="properties"):
+        client.commit(held.id or "", 1, properties={"what": object()})
+
+
 def test_a_commit_goes_through_the_buffer_while_the_service_is_away(app: App, make: Make) -> None:
     user, client = limited(app, 10), make()
     with client.reservation(user, "calls", 8) as held:
@@ -303,7 +322,9 @@ def test_the_same_with_await(app: App, url: str, key: str, tmp_path: Path) -> No
                 async with client.reservation(user, "calls", 51):
                     pass
             assert (await client.check(user, "calls")).held == 0
-            assert (await client.commit((await client.reserve(user, "calls", 1)).reservation or "")).allowed
+            assert (
+                await client.commit((await client.reserve(user, "calls", 1)).reservation or "", None, {"a": 1})
+            ).allowed
 
     for options in ({}, {"fsync_interval": 1.0}):
         user = limited(app, 50)

@@ -20,7 +20,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.test import override_settings
 
-from metering import METRICS, app_on, database_on, people
+from metering import METRICS, PAGES, app_on, database_on, people
 from nself.app import App
 from nself.client.middleware import gate as gates
 from nself.client.middleware.gate import Gate
@@ -28,6 +28,8 @@ from nself.client.middleware.starlette import QuotaMiddleware
 from nself.domains.quota.inputs import SetQuota
 from nself.domains.quota.service import limits
 from nself.domains.quota.service.ask import states
+from nself.domains.usage.inputs import ShowUsage
+from nself.domains.usage.service import show
 from ports import free_port
 from serving import Service, new_key, serving, until
 
@@ -38,7 +40,7 @@ Send = Callable[..., httpx.Response]
 @pytest.fixture(scope="module")
 def app(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     folder = tmp_path_factory.mktemp("middleware") / "project"
-    with database_on(server, template) as conninfo, app_on(folder, conninfo, metrics=METRICS) as made:
+    with database_on(server, template) as conninfo, app_on(folder, conninfo, metrics=METRICS + PAGES) as made:
         yield made
 
 
@@ -57,14 +59,14 @@ def url(service: Service) -> str:
     return f"http://127.0.0.1:{service.port}"
 
 
-def limited(app: App, most: int) -> str:
+def limited(app: App, most: int, metric: str = "calls") -> str:
     (user,) = people(app)
-    limits.set_quota(app, SetQuota(user=user, metric="calls", limit=most))
+    limits.set_quota(app, SetQuota(user=user, metric=metric, limit=most))
     return user
 
 
-def figures(app: App, user: str) -> tuple[int, int]:
-    (found,) = states(app, user, "calls", 0, "look")
+def figures(app: App, user: str, metric: str = "calls") -> tuple[int, int]:
+    (found,) = states(app, user, metric, 0, "look")
     return found.used, found.held
 
 
@@ -180,6 +182,20 @@ def test_cost_and_what_counts_are_chosen(app: App, service: Service, key: str, s
     assert figures(app, user) == (7, 0)
     assert send("/cost/3", user).status_code == 200  # known only afterwards
     assert figures(app, user) == (10, 0)
+
+
+def test_what_a_metric_looks_at_is_told_and_what_it_leaves_out_is_given_back(
+    app: App, service: Service, key: str, site: Callable[..., Send]
+) -> None:
+    user = limited(app, 100, "pages")
+    send = site(
+        url=url(service), key=key, metric="pages", properties=lambda request, status: {"status": status, "region": "eu"}
+    )
+    assert send("/ok", user).status_code == 200
+    assert send("/status/404", user).status_code == 404
+    assert figures(app, user, "pages") == (1, 0)
+    (group,) = [one for one in show.show(app, ShowUsage(user=user, metric="pages", group_by="region")) if one.value]
+    assert (group.group, group.value) == ("eu", 1)
 
 
 def test_a_check_takes_nothing(app: App, service: Service, key: str, site: Callable[..., Send]) -> None:

@@ -102,7 +102,17 @@ def test_a_date_as_an_end_means_through_that_day() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x" * 10_000, "2026-02-30", "15/01/2026", "1770000000000", "0001-01-01T00:00+23:00", "9999-12-31", "now"],
+    [
+        "",
+        "x" * 10_000,
+        "2026-02-30",
+        "15/01/2026",
+        "1770000000000",
+        "0001-01-01T00:00+23:00",
+        "9999-12-31",
+        "now",
+        "2026-01-15T10:00:00Z\0",
+    ],
     ids=short,
 )
 def test_what_is_no_instant_is_refused_in_few_words(text: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -122,6 +124,8 @@ def test_what_was_answered_with_200_is_in_the_next_answer(app: App, client: Clie
         ("user=nobody&by=week", 400, "parameter_invalid", "by"),
         ("user=nobody&colour=red", 400, "parameter_unknown", "colour"),
         ("user=%00", 400, "parameter_invalid", "user"),
+        ("user=", 400, "parameter_invalid", "user"),
+        ("user=+a", 400, "parameter_invalid", "user"),
         ("user=%ff&metric=%00", 400, "parameter_invalid", "metric"),
     ],
 )
@@ -175,6 +179,8 @@ def test_quota_is_allowed_up_to_the_limit_and_refused_with_the_same_body(app: Ap
         (b'{"user":"u\\u0000","metric":"calls"}', 400, "parameter_invalid", "user"),
         (b'{"user":"nobody","metric":"no"}', 404, "no_such_metric", "metric"),
         (b'{"user":"nobody","metric":"calls"}', 404, "no_such_user", "user"),
+        (b'{"user":"","metric":"calls"}', 400, "parameter_invalid", "user"),
+        (b'{"user":"' + b"x" * 256 + b'","metric":"calls"}', 400, "parameter_invalid", "user"),
     ],
     ids=short,
 )
@@ -184,6 +190,28 @@ def test_a_quota_check_that_makes_no_sense(
     answer = client.post(CHECK, body)
     assert answer.status == status
     assert (answer.code, error(answer).get("param")) == (code, param) or code is None
+
+
+def test_a_compressed_body_is_told_as_such(client: Client) -> None:
+    body = gzip.compress(b'{"user":"u","metric":"calls","value":1}')
+    for path in (USAGE, CHECK):
+        answer = client.post(path, body)
+        assert (answer.status, answer.code) == (400, "invalid_json")
+        assert error(answer)["message"] == "Invalid JSON: the body is compressed; send it plain"
+
+
+def test_a_choice_is_told_with_what_there_is(client: Client) -> None:
+    message = error(client.get(f"{USAGE}?user=nobody&by=week"))["message"]
+    assert message == "Invalid by: 'week' is none of day, hour"
+
+
+def test_a_bound_is_told_in_words(client: Client) -> None:
+    answer = client.post(CHECK, {"user": "u", "metric": "calls", "value": -1})
+    assert error(answer)["message"] == "Invalid value: 0 or more is needed"
+    assert (
+        error(client.post(CHECK, {"user": 7, "metric": "calls"}))["message"]
+        == "Invalid user: Expected `str`, got `int`"
+    )
 
 
 # errors
@@ -204,7 +232,16 @@ def test_an_error_has_all_that_helps(client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/"), ("GET", "/api/v1/nothing"), ("PUT", USAGE), ("DELETE", USAGE), ("GET", CHECK), ("POST", "/health")],
+    [
+        ("GET", "/"),
+        ("GET", "/api/v1/nothing"),
+        ("PUT", USAGE),
+        ("DELETE", USAGE),
+        ("GET", CHECK),
+        ("POST", "/health"),
+        ("POST", f"{USAGE}/"),
+        ("GET", f"{USAGE}/"),
+    ],
 )
 def test_an_unknown_route_is_404_with_its_name(client: Client, method: str, path: str) -> None:
     answer = client.ask(method, path)
@@ -243,6 +280,8 @@ def test_the_document_names_each_route_and_the_page_shows_it(document: dict[str,
         for method in methods:
             assert f"{method.upper()} {path}" in page.body.decode()
     assert {USAGE, CHECK} <= set(document["paths"])
+    rows = re.findall(r"<tr><td><code>(\w+)</code><td>(?:required)?<td>([^<]*)", page.body.decode())
+    assert len(rows) > 20 and [name for name, what in rows if not what] == []
 
 
 def test_answers_agree_with_their_schemas(app: App, client: Client, document: dict[str, Any]) -> None:

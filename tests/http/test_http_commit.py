@@ -109,7 +109,9 @@ def test_nothing_is_committed_for_nothing(commits: Commits) -> None:
     [
         (psycopg.errors.AdminShutdown("terminating connection"), 503, "database_unavailable"),
         (psycopg.OperationalError("server closed the connection"), 503, "database_unavailable"),
-        (psycopg.errors.QueryCanceled("statement timeout"), 503, "database_unavailable"),
+        (psycopg.errors.QueryCanceled("statement timeout"), 503, "database_timeout"),
+        (psycopg.errors.LockNotAvailable("lock timeout"), 503, "database_timeout"),
+        (psycopg.errors.ReadOnlySqlTransaction("cannot execute"), 503, "database_unavailable"),
         (psycopg.errors.UndefinedTable("secret table"), 500, "internal_error"),
         (ValueError("secret value"), 500, "internal_error"),
     ],

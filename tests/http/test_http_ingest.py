@@ -14,6 +14,7 @@ from nself.domains.usage.service import show
 from serving import Answer, Client, Service
 
 PATH = "/api/v1/usage"
+CHECK = "/api/v1/quota/check"
 NDJSON = {"Content_Type": "application/x-ndjson"}
 
 
@@ -48,6 +49,21 @@ def test_an_array(app: App, client: Client) -> None:
     (user,) = people(app)
     assert told(client.post(PATH, [event(user, value) for value in range(10)])) == (10, 0, [])
     assert total(app, user) == 45
+
+
+@pytest.mark.parametrize("text", ["metrics: [", "metrics: {calls: [{from: 2026-13-01, unit: request}]}"])
+def test_a_broken_metric_file_is_not_the_senders_fault(app: App, client: Client, text: str) -> None:
+    (user,) = people(app)
+    path = app.project.config / "usage-metrics.yml"
+    whole = path.read_text()
+    try:
+        path.write_text(text)
+        for route, body in ((PATH, event(user)), (CHECK, {"user": user, "metric": "calls"})):
+            answer = client.post(route, body)
+            assert (answer.status, answer.code) == (503, "broken_catalog") and answer.headers["retry-after"]
+    finally:
+        path.write_text(whole)
+    assert client.post(PATH, event(user)).status == 200 and total(app, user) == 1
 
 
 def test_an_empty_array_is_nothing(client: Client) -> None:

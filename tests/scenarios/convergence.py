@@ -66,7 +66,9 @@ def settle(app: App) -> None:
 
 def _customers(app: App) -> list[str | None]:
     with app.db.reading() as tx:
-        rows = tx.connection.execute("select customer_id from billing_customers where not deleted order by 1").fetchall()
+        rows = tx.connection.execute(
+            "select customer_id from billing_customers where not deleted order by 1"
+        ).fetchall()
     return [row[0] for row in rows]
 
 
@@ -203,8 +205,17 @@ class Stand:
     def more_prices(self, count: int) -> list[str]:
         """Prices that are there without anybody having been told."""
         monthly = {"interval": "month", "interval_count": 1, "usage_type": "licensed", "meter": None}
-        price = {"object": "price", "product": self.product, "currency": "usd", "type": "recurring", "recurring": monthly}
-        made = [{**price, "id": f"price_more{at}", "unit_amount": 10 + at, "unit_amount_decimal": f"{10 + at}"} for at in range(count)]
+        price = {
+            "object": "price",
+            "product": self.product,
+            "currency": "usd",
+            "type": "recurring",
+            "recurring": monthly,
+        }
+        made = [
+            {**price, "id": f"price_more{at}", "unit_amount": 10 + at, "unit_amount_decimal": f"{10 + at}"}
+            for at in range(count)
+        ]
         self.wire.admin("fixtures", objects=made, keep=True)
         return [str(one["id"]) for one in made]
 
@@ -373,7 +384,11 @@ class Stand:
             if key[0] not in KINDS or event["id"] not in self.delivered:
                 continue
             stripe, shown = truth.get(key), event["data"]["object"]
-            if event["type"] == f"{key[0]}.deleted" if stripe is None else same(shown_whole(stripe), shown_whole(shown)):
+            if (
+                event["type"] == f"{key[0]}.deleted"
+                if stripe is None
+                else same(shown_whole(stripe), shown_whole(shown))
+            ):
                 assert key in mirrored, f"{key}: {event['type']} was delivered, and it is not in the mirror"
                 assert mirrored[key] == stripe, f"{key}: {event['type']} was delivered"
                 self.checked["told"] += 1
@@ -392,7 +407,8 @@ class Stand:
         self._check_events()
         assert [one for one in self.bench.intents() if one[1] != "done" and one[2] is None] == []
         check_changes(
-            self.bench.sql("select kind, object_id, what, source, changes from billing_object_changes order by id"), mirrored
+            self.bench.sql("select kind, object_id, what, source, changes from billing_object_changes order by id"),
+            mirrored,
         )
 
     def _check_events(self) -> None:
@@ -403,9 +419,7 @@ class Stand:
             assert {attempts for *_, attempts in rows} <= {1}
 
 
-EMPTY = (
-    "select relname from pg_class where relnamespace = 'billing'::regnamespace and relkind in ('r', 'p') and not relispartition"
-)
+EMPTY = "select relname from pg_class where relnamespace = 'billing'::regnamespace and relkind in ('r', 'p') and not relispartition"
 WAITING = (
     "select object_id, next_at, lease_until from billing_webhook_objects where next_at is not null or lease_until is not null"
     " union all select operation, next_at, lease_until from billing_intents where state = 'pending'"

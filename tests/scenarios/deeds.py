@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hypothesis import strategies as st
 
-from nself.domains.customer import service as customer
 from nself.domains.customer.inputs import CreateCustomer
 from nself.gateway.kinds import KINDS
 
@@ -315,7 +314,9 @@ class Sync(Deed):
 
 FEW = st.integers(0, 3)
 FLAG = st.booleans()
-SEAMS = st.sampled_from(("after fetch", "before commit", "after commit", "before fetch", "after statement", "after page"))
+SEAMS = st.sampled_from(
+    ("after fetch", "before commit", "after commit", "before fetch", "after statement", "after page")
+)
 OPEN_SEAMS = SEAMS.filter(lambda name: name != "before commit")
 NTH = st.integers(1, 5)
 MEANWHILE = st.one_of(

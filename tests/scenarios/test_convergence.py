@@ -50,11 +50,14 @@ def run(stand: Stand, histories: int, number: int | None) -> None:
 
 def test_a_hundred_histories_end_with_what_stripe_has(stand: Stand):
     import time
-    t=time.process_time(); w=time.time()
+
+    t = time.process_time()
+    w = time.time()
     run(stand, 100, None)
-    print(time.process_time()-t, time.time()-w)
+    print(time.process_time() - t, time.time() - w)
     print(stand.done, stand.refused, stand.checked, stand.met, sep="\n")
-    for s in stand.switches: print(*(f"{n} {s.crashed[k]} {k}" for k,n in s.seen.items()), sep="\n")
+    for s in stand.switches:
+        print(*(f"{n} {s.crashed[k]} {k}" for k, n in s.seen.items()), sep="\n")
     assert 0
 
 

@@ -72,6 +72,15 @@ def unexpected(error: Exception) -> int:
     return 1
 
 
+def unavailable(error: Exception) -> BillingError | None:
+    """What the database's driver raised, where that only says that the database is away or too slow."""
+    if "psycopg" not in sys.modules:
+        return None
+    from nself.db import connect
+
+    return connect.unavailable(error)
+
+
 def explain(error: BillingError) -> str:
     """The text of an error for a terminal."""
     lines = [f"Error: {visible(error.message)}"]
@@ -102,7 +111,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.echo("Interrupted", err=True)
         return 130
     except Exception as error:
-        return unexpected(error)
+        away = unavailable(error)
+        if away is None:
+            return unexpected(error)
+        click.echo(explain(away), err=True)
+        return away.exit_code
     finally:
         log.close()
 

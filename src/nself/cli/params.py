@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, cast, get_args, g
 import click
 import msgspec
 
-from nself.core.errors import InvalidInteger, InvalidParameter
+from nself.core.errors import InvalidInteger, InvalidParameter, plain
 
 INT64 = 2**63
 
@@ -131,4 +131,4 @@ def build(struct: type[msgspec.Struct], values: dict[str, Any]) -> msgspec.Struc
     except msgspec.ValidationError as error:
         detail, _, place = str(error).partition(" - at `$.")
         param = place.rstrip("`") or None
-        raise InvalidParameter(f"Invalid {param}: {detail}" if param else detail, param) from error
+        raise InvalidParameter(f"Invalid {param}: {plain(detail)}" if param else detail, param) from error

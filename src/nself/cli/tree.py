@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any, cast
 
 import click
@@ -14,6 +14,7 @@ import msgspec
 from nself.app import App
 from nself.cli import params, render
 from nself.core.entrypoint import Command
+from nself.core.errors import Invalid
 from nself.registry import GROUPS, Registry
 
 
@@ -57,6 +58,28 @@ class Group(click.Group):
                 formatter.write_dl(lines)
 
 
+class Leaf(click.Command):
+    """Wrong input that has no better hint leads to the command's own help."""
+
+    def make_context(self, *given: Any, **more: Any) -> click.Context:
+        with _helped(more.get("parent"), self.name):
+            return super().make_context(*given, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _helped(ctx.parent, self.name):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _helped(parent: click.Context | None, name: str | None) -> Generator[None]:
+    try:
+        yield
+    except Invalid as error:
+        if parent is not None and not error.hints:
+            error.hints = (f"{parent.command_path} {name} --help",)  # type: ignore[misc]
+        raise
+
+
 def leaf(row: Command, registry: Registry, name: str) -> click.Command:
     """The click command of one row."""
     struct = cast("type[msgspec.Struct]", registry.resolve(row.input))
@@ -77,7 +100,7 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
     format_option = click.Option(
         ["--format"], type=click.Choice(render.FORMATS), default="table", help="How to print the result."
     )
-    return click.Command(
+    return Leaf(
         name,
         callback=run,
         params=[*params.parameters(struct), format_option],

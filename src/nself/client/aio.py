@@ -80,8 +80,10 @@ class AsyncClient:
             asked.add_done_callback(self._give_back)
             raise
 
-    async def commit(self, reservation: str, value: int | None = None) -> Decision:
-        return await self._call(self.client.commit, reservation, value)
+    async def commit(
+        self, reservation: str, value: int | None = None, properties: dict[str, Any] | None = None
+    ) -> Decision:
+        return await self._call(self.client.commit, reservation, value, properties)
 
     async def release(self, reservation: str) -> Decision:
         return await self._call(self.client.release, reservation)

@@ -92,10 +92,7 @@ class Client:
         if key is None:
             key = f"{self._keys}-{next(self._numbers)}"
         event = checked(user, metric, value, key, system_clock() if at is None else at, properties)
-        try:
-            payload = protocol.record(event)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidParameter(f"Invalid properties: {error}", "properties") from None
+        payload = protocol.record(event)
         if len(payload) > MAX_RECORD:
             raise InvalidParameter(
                 f"Invalid properties: the event has {len(payload)} bytes of {MAX_RECORD}", "properties"
@@ -136,9 +133,13 @@ class Client:
         """
         return self._decide(protocol.question("reserve", user=user, metric=metric, value=value))
 
-    def commit(self, reservation: str, value: int | None = None) -> Decision:
-        """Count what was used, else all that was reserved. Again is the same as once. Raises as `check`."""
-        return self._decide(protocol.question("commit", reservation=reservation, value=value))
+    def commit(self, reservation: str, value: int | None = None, properties: dict[str, Any] | None = None) -> Decision:
+        """Count what was used, else all that was reserved. Again is the same as once. Raises as `check`, InvalidParameter.
+
+        `properties` of the event that is counted: what the metric filters, validates, counts or groups by.
+        """
+        question = protocol.question("commit", reservation=reservation, value=value, properties=properties)
+        return self._decide(question)
 
     def release(self, reservation: str) -> Decision:
         """Give it back. Again is the same as once. Raises as `check`."""
@@ -148,15 +149,15 @@ class Client:
         """`with client.reservation(…) as held:` commits at the end, `held.value` where it is set, and releases after an error."""
         return Reservation(self, user, metric, value)
 
-    def commit_surely(self, reservation: str, value: int) -> Decision | None:
+    def commit_surely(self, reservation: str, value: int, properties: dict[str, Any] | None = None) -> Decision | None:
         """Commit; while the service is away into the buffer, from where it is sent until it is counted, and None.
 
         Raises the service's errors but Unavailable, and what `record` raises.
         """
         try:
-            return self.commit(reservation, value)
+            return self.commit(reservation, value, properties)
         except Unavailable:
-            self._sender.record(protocol.record(Commit(reservation=reservation, value=value)))
+            self._sender.record(protocol.record(Commit(reservation=reservation, value=value, properties=properties)))
             return None
 
     def _decide(self, request: Request) -> Decision:
@@ -194,10 +195,13 @@ class Client:
 
 
 class Reservation:
-    """Units held for the time of a `with`. Set `value` to what was used, where that is not what was reserved."""
+    """Units held for the time of a `with`. Set `value` to what was used, where that is not what was reserved, and
+    `properties` where the metric looks at some.
+    """
 
     def __init__(self, client: Client, user: str, metric: str, value: int) -> None:
         self._client, self.user, self.metric, self.value = client, user, metric, value
+        self.properties: dict[str, Any] | None = None
         self.decision: Decision | None = None
         """The reserve's, then the commit's; None where that waits in the buffer."""
         self.id: str | None = None
@@ -221,7 +225,7 @@ class Reservation:
     def used(self) -> None:
         """Raises QuotaExceeded where more was used than was reserved and the limit has no room: the hold stays."""
         assert self.id is not None
-        self.decision = self._client.commit_surely(self.id, self.value)
+        self.decision = self._client.commit_surely(self.id, self.value, self.properties)
         if self.decision is not None and not self.decision.allowed:
             raise QuotaExceeded(self.decision)
 

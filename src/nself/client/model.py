@@ -46,11 +46,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     properties: dict[str, Any] | None = None
 
 
-class Commit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Commit(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What was used of a reservation, as it is sent."""
 
     reservation: str
     value: int
+    properties: dict[str, Any] | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

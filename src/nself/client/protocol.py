@@ -9,7 +9,7 @@ import msgspec
 
 from nself.client.errors import UnreadableAnswer, told
 from nself.client.model import Decision
-from nself.core.errors import BillingError
+from nself.core.errors import BillingError, InvalidParameter
 
 USAGE = "/api/v1/usage"
 QUOTA = "/api/v1/quota/"
@@ -94,9 +94,12 @@ _failure = msgspec.json.Decoder(_Failure).decode
 _decision = msgspec.json.Decoder(Decision).decode
 
 
-def record(event: msgspec.Struct) -> bytes:
-    """Its JSON. Raises TypeError, ValueError where a property is none."""
-    return _encode(event)
+def record(event: msgspec.Struct | dict[str, Any]) -> bytes:
+    """Its JSON. Raises InvalidParameter where a property is none."""
+    try:
+        return _encode(event)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidParameter(f"Invalid properties: {error}", "properties") from None
 
 
 def alike(payloads: Sequence[bytes]) -> int:
@@ -156,8 +159,8 @@ def _refused(answer: Answer, error: BillingError) -> Outcome:
 
 
 def question(name: str, **fields: object) -> Request:
-    """A quota call: check, reserve, commit or release."""
-    return Request(f"{QUOTA}{name}", _encode({key: value for key, value in fields.items() if value is not None}))
+    """A quota call: check, reserve, commit or release. Raises as `record`."""
+    return Request(f"{QUOTA}{name}", record({key: value for key, value in fields.items() if value is not None}))
 
 
 def decision(answer: Answer) -> Decision:

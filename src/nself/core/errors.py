@@ -7,8 +7,11 @@ and each hint can be parsed by the CLI's own parser in a test.
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import ClassVar
+
+BOUND = re.compile(r"Expected `\w+` (>=|<=) (\S+)")
 
 
 class BillingError(Exception):
@@ -82,6 +85,12 @@ class InvalidInteger(Invalid):
     def __init__(self, value: object, param: str | None = None) -> None:
         super().__init__(value=value)
         self.param = param
+
+
+def plain(detail: str) -> str:
+    """The decoder's complaint about a bound in words."""
+    found = BOUND.fullmatch(detail)
+    return f"{found[2]} or {'more' if found[1] == '>=' else 'less'} is needed" if found else detail
 
 
 class InvalidParameter(Invalid):

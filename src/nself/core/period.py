@@ -77,6 +77,8 @@ def instant(text: str, tz: ZoneInfo, param: str = "at", *, end: bool = False) ->
     A bare date given as an `end` means through the end of that day.
     """
     try:
+        if "\0" in text:  # fromisoformat does not mind one at the end
+            raise ValueError
         if len(text) == 10 and DATE.fullmatch(text):
             day = date.fromisoformat(text)
             return _midnight(day + timedelta(days=1) if end else day, tz)

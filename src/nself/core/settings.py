@@ -11,11 +11,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nself.core.errors import Invalid, NotFound
 
-Kind = Literal["text", "integer", "flag", "duration", "size", "decimal", "choice", "zone", "currency", "secret"]
+Kind = Literal[
+    "text", "integer", "flag", "duration", "size", "decimal", "choice", "zone", "currency", "secret", "percents", "url"
+]
 TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off", ""})
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
 SIZE = re.compile(r"(\d+)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 SECONDS = {"ms": 0.001, "": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+YEAR, LONGEST_STATEMENT = 366 * 86_400, 24 * 86_400
+"""The longest duration of a setting, and of one that PostgreSQL takes in milliseconds of 32 bits."""
 FACTOR = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -25,12 +29,15 @@ class NoSuchSetting(NotFound):
 
 
 class InvalidSetting(Invalid):
+    """Over HTTP whoever sent a request is not at fault: it is to be sent again."""
+
+    status, type = 503, "api_error"
     code, text = "invalid_setting", "{name} is {value!r}: {wanted} (from {origin})"
     hints = ("nself env get {name}",)
 
 
 class Setting(NamedTuple):
-    """One declaration. `effect` says what changes; `ready` is false while its feature does not exist yet."""
+    """One declaration; `minimum` and `maximum` of a duration in seconds. `effect` says what changes; `ready` is false while its feature does not exist yet."""
 
     name: str
     kind: Kind
@@ -40,6 +47,8 @@ class Setting(NamedTuple):
     minimum: int | None = None
     maximum: int | None = None
     ready: bool = True
+    zero: bool = True
+    """Whether a duration or size may be 0."""
 
 
 class Value(NamedTuple):
@@ -85,10 +94,10 @@ DECLARED: tuple[Setting, ...] = (
     Setting("BILLING_TIMEZONE", "zone", "UTC", "where days and months begin"),
     Setting("BILLING_CURRENCY", "currency", "usd", "currency of prices that state none"),
     Setting("BILLING_DB_POOL_SIZE", "integer", "10", "most database connections of one process", minimum=1),
-    Setting("BILLING_DB_POOL_TIMEOUT", "duration", "30s", "longest wait for a free connection"),
-    Setting("DB_QUERY_TIMEOUT", "duration", "30s", "PostgreSQL cancels a statement that takes longer"),
-    Setting("API_TIMEOUT", "duration", "60s", "longest time that one HTTP request may take"),
-    Setting("API_MAX_BODY", "size", "16M", "largest HTTP request body that is read"),
+    Setting("BILLING_DB_POOL_TIMEOUT", "duration", "30s", "longest wait for a free connection", zero=False),
+    Setting("DB_QUERY_TIMEOUT", "duration", "30s", "PostgreSQL cancels a statement that takes longer", maximum=LONGEST_STATEMENT),
+    Setting("API_TIMEOUT", "duration", "60s", "longest time that one HTTP request may take", zero=False),
+    Setting("API_MAX_BODY", "size", "16M", "largest HTTP request body that is read", zero=False),
     Setting("BILLING_DRAIN_TIMEOUT", "duration", "30s", "how long stop and restart let a step finish"),
     _later("BILLING_MINIMUM_CHARGE", "integer", "50", "smallest invoice total in minor units", minimum=0),
     _later("BILLING_AUTO_PAYMENT", "flag", "true", "false: no invoice is paid by itself"),
@@ -107,7 +116,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("HTTPS_PROXY", "text", "", "proxy for calls to Stripe"),
     Setting("NO_PROXY", "text", "", "hosts that are reached without the proxy"),
     # Usage and quotas
-    Setting("USAGE_AGGREGATION_INTERVAL", "duration", "5m", "how often the usage-collector folds new usage into rollups"),
+    Setting("USAGE_AGGREGATION_INTERVAL", "duration", "5m", "how often the usage-collector folds new usage into rollups", zero=False),
     Setting("USAGE_MAX_BATCH", "integer", "10000", "most usage events in one request", minimum=1),
     Setting("USAGE_AGGREGATION_PARALLEL", "flag", "false", "several workers fold usage at once, each a shard of users on a database connection of its own"),
     Setting("USAGE_AGGREGATION_WORKERS", "integer", "4", "how many of them; more than the database's cores help nothing", minimum=1),
@@ -118,22 +127,22 @@ DECLARED: tuple[Setting, ...] = (
     Setting("BILLING_USAGE_RETENTION_ARCHIVE", "flag", "true", "false: that work drops such months for good, without an archive"),
     Setting("ARCHIVE_S3_BUCKET", "text", "", "bucket of an S3-compatible store for archived usage"),
     Setting("ARCHIVE_S3_PREFIX", "text", "nself", "folder in that bucket; give each installation its own"),
-    Setting("ARCHIVE_S3_ENDPOINT", "text", "", "address of the store, like https://minio.example.com:9000; empty = AWS"),
+    Setting("ARCHIVE_S3_ENDPOINT", "url", "", "address of the store, like https://minio.example.com:9000; empty = AWS"),
     Setting("ARCHIVE_S3_REGION", "text", "us-east-1", "region of the bucket"),
     Setting("ARCHIVE_S3_ACCESS_KEY_ID", "secret", "", "access key for the bucket"),
     Setting("ARCHIVE_S3_SECRET_ACCESS_KEY", "secret", "", "its secret"),
     Setting("ARCHIVE_S3_ENCRYPTION", "choice", "none", "encryption that the store is asked for", ("none", "AES256", "aws:kms")),
-    Setting("ARCHIVE_S3_TIMEOUT", "duration", "60s", "longest wait for one answer of the store"),
-    Setting("DB_LOCK_TIMEOUT", "duration", "3s", "longest wait for a lock that emptying an archived month takes"),
+    Setting("ARCHIVE_S3_TIMEOUT", "duration", "60s", "longest wait for one answer of the store", zero=False),
+    Setting("DB_LOCK_TIMEOUT", "duration", "3s", "longest wait for a lock that emptying an archived month takes", maximum=LONGEST_STATEMENT),
     Setting("QUOTA_ENFORCEMENT_ENABLED", "flag", "true", "false: a quota check allows everything and says so"),
     Setting("QUOTA_FAIL_MODE", "choice", "closed", "what becomes of quota requests while the database is away: closed = answered with 503, open = let through; what is reserved and committed then is kept in .nself/quota-journal and counted once when the database is back", ("closed", "open")),
-    Setting("QUOTA_RESERVATION_TTL", "duration", "5m", "how long a reservation holds its part of a limit without a commit"),
-    Setting("QUOTA_WARNING_THRESHOLDS", "text", "50,80,100", "percents of a limit that are told once a period: by mail (MAIL_ENABLED), by webhook (NOTIFY_WEBHOOK_URL) and in the log"),
+    Setting("QUOTA_RESERVATION_TTL", "duration", "5m", "how long a reservation holds its part of a limit without a commit", zero=False),
+    Setting("QUOTA_WARNING_THRESHOLDS", "percents", "50,80,100", "percents of a limit that are told once a period: by mail (MAIL_ENABLED), by webhook (NOTIFY_WEBHOOK_URL) and in the log"),
     Setting("BILLING_QUOTA_GRACE_PERIOD", "duration", "0", "how long a hard limit still allows after it was first passed in a period"),
     # Webhooks
     Setting("BILLING_WEBHOOK_SIGNATURE_TOLERANCE", "duration", "300", "largest difference between a signature's time and ours"),
-    Setting("WEBHOOK_MAX_BODY", "size", "1M", "largest webhook body that is read"),
-    Setting("WEBHOOK_TIMEOUT", "duration", "10s", "how long processing one event may take before it is given up and tried again later"),
+    Setting("WEBHOOK_MAX_BODY", "size", "1M", "largest webhook body that is read", zero=False),
+    Setting("WEBHOOK_TIMEOUT", "duration", "10s", "how long processing one event may take before it is given up and tried again later", zero=False),
     Setting("WEBHOOK_ASYNC_PROCESSING", "flag", "true", "answer before processing; false, in test mode only: an event is processed before the answer"),
     Setting("WEBHOOK_USE_QUEUE", "flag", "true", "leave processing to the worker; false, in test mode only: the HTTP service does it right after its answer"),
     Setting("WEBHOOK_IDEMPOTENCY_ENABLED", "flag", "true", "an event is processed once; false, in test mode only: each delivery processes it again (its effects still come once)"),
@@ -148,7 +157,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("SMTP_SECURITY", "choice", "starttls", "how the connection is secured: starttls, tls from the first byte on, or none", ("starttls", "tls", "none")),
     Setting("SMTP_USER", "text", "", "login at the mail server; empty = none"),
     Setting("SMTP_PASSWORD", "secret", "", "its password"),
-    Setting("NOTIFY_WEBHOOK_URL", "text", "", "where events of our own are sent (quota.…, subscription.…, invoice.paid, payment_failed, charge.refunded, dispute.created); empty = nowhere"),
+    Setting("NOTIFY_WEBHOOK_URL", "url", "", "where events of our own are sent (quota.…, subscription.…, invoice.paid, payment_failed, charge.refunded, dispute.created); empty = nowhere"),
     Setting("NOTIFY_WEBHOOK_SECRET", "secret", "", "signs them (Nself-Signature, as Stripe-Signature); several, comma separated, while one is being replaced"),
     _later("PDF_MEMORY_LIMIT", "size", "512M", "memory of one PDF job"),
 )  # fmt: skip
@@ -178,6 +187,14 @@ def seconds(text: str) -> float:
     return float(found[1]) * SECONDS[found[2]]
 
 
+def percents(text: str) -> tuple[int, ...]:
+    """`50,80,100`, ascending; none where it is empty. Raises ValueError."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(re.fullmatch(r"[0-9]{1,4}", part) and 0 < int(part) <= 1000 for part in parts):
+        raise ValueError("percents from 1 to 1000 are needed, like 50,80,100")
+    return tuple(sorted({int(part) for part in parts}))
+
+
 def size(text: str) -> int:
     """`512M`, `2G`, `64K`, bare numbers are bytes. Raises ValueError."""
     found = SIZE.fullmatch(text.strip())
@@ -201,9 +218,14 @@ def wrong(setting: Setting, text: str) -> str | None:
                 if text.lower() not in TRUE | FALSE:
                     return "true or false is needed"
             case "duration":
-                seconds(text)
+                return _too_much(setting, seconds(text))
             case "size":
-                size(text)
+                return _too_much(setting, size(text))
+            case "percents":
+                percents(text)
+            case "url":
+                if text and not re.fullmatch(r"https?://[^/?#\s]+\S*", text):
+                    return "an address like https://example.com/path is needed"
             case "decimal":
                 if not Decimal(text).is_finite():
                     return "a decimal number is needed"
@@ -223,6 +245,15 @@ def wrong(setting: Setting, text: str) -> str | None:
         return "a time zone like UTC or Europe/Berlin is needed" if setting.kind == "zone" else str(error)
     except InvalidOperation:
         return "a decimal number is needed"
+    return None
+
+
+def _too_much(setting: Setting, found: float) -> str | None:
+    if found == 0 and not setting.zero:
+        return "more than 0 is needed"
+    most = setting.maximum or YEAR
+    if setting.kind == "duration" and found > most:
+        return f"{most // 86_400} days or less are needed"
     return None
 
 
@@ -256,6 +287,9 @@ class Settings:
 
     def seconds(self, name: str) -> float:
         return seconds(self.text(name))
+
+    def percents(self, name: str) -> tuple[int, ...]:
+        return percents(self.text(name))
 
     def bytes(self, name: str) -> int:
         return size(self.text(name))

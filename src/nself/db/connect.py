@@ -15,13 +15,14 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from nself.core.clock import monotonic
 from nself.db.arrays import ArrayDumper
-from nself.db.server import GLANCE, Absence, DatabaseUnavailable, masked
+from nself.db.server import GLANCE, Absence, DatabaseTimeout, DatabaseUnavailable, masked
 
 T = TypeVar("T")
 Params = Mapping[str, Any]
 MAX_ATTEMPTS = 8
-REFUSED = ("57014", "25006", "55P03")
-"""Cancelled by DB_QUERY_TIMEOUT; a server that only reads; a lock that was not granted in time."""
+TOO_LONG = ("57014", "55P03")
+"""Cancelled by DB_QUERY_TIMEOUT; a lock that was not granted in time."""
+ONLY_READS = "25006"
 NO_RESOURCES = "53"
 """A full disk, no memory, too many connections."""
 
@@ -53,7 +54,9 @@ def unavailable(error: Exception) -> DatabaseUnavailable | None:
     if not isinstance(error, psycopg.Error):
         return None
     state = error.sqlstate or ""
-    later = transient(error) or state in REFUSED or state.startswith(NO_RESOURCES)
+    if state in TOO_LONG:
+        return DatabaseTimeout(detail=str(error).strip())
+    later = transient(error) or state == ONLY_READS or state.startswith(NO_RESOURCES)
     return DatabaseUnavailable(detail=str(error).strip()) if later else None
 
 

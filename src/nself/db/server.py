@@ -42,6 +42,17 @@ class DatabaseUnavailable(Unavailable):
     hints = ("nself db status", "nself db test-connection", "nself logs postgres --tail 50")
 
 
+class DatabaseTimeout(DatabaseUnavailable):
+    """It is there, but did not do it in time: a slow statement, or a lock that somebody holds."""
+
+    code, guide = "database_timeout", "8.2"
+    text = "The database took too long: {detail}"
+    hints = (
+        "nself db query \"SELECT pid, state, wait_event, query FROM pg_stat_activity WHERE state <> 'idle'\"",
+        "nself env set DB_QUERY_TIMEOUT=60s",
+    )
+
+
 class Absence:
     """Remembers for GLANCE seconds that the database was found away: whoever asks meanwhile is told so at once."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -19,6 +19,7 @@ from nself.core.errors import (
     InvalidParameter,
     MissingParameter,
     UnknownParameter,
+    plain,
 )
 from nself.db.connect import unavailable
 
@@ -29,10 +30,14 @@ _process, _number = os.urandom(8).hex(), count(1)
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
+GZIP, COMPRESSED = b"\x1f\x8b", "the body is compressed; send it plain"
+
+
 class BodyTooLarge(Invalid):
     status = 413
     code = "body_too_large"
     text = "The request body is larger than {limit} bytes"
+    hints = ("nself env get API_MAX_BODY",)
 
 
 class NotJson(Invalid):
@@ -85,7 +90,12 @@ def as_json(body: bytes) -> object:
     try:
         return msgspec.json.decode(body or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise NotJson(detail=error) from None
+        raise not_json(body, error) from None
+
+
+def not_json(body: bytes, error: Exception) -> NotJson:
+    """What is wrong with a body that no decoder reads."""
+    return NotJson(detail=COMPRESSED if body.startswith(GZIP) else error)
 
 
 def as_input(given: object, struct: type[S], *, strict: bool) -> S:
@@ -93,8 +103,15 @@ def as_input(given: object, struct: type[S], *, strict: bool) -> S:
     try:
         made = msgspec.convert(given, struct, strict=strict)
     except msgspec.ValidationError as error:
-        raise explained(error, given) from None
+        raise explained(error, given, struct) from None
     return without_nul(made)
+
+
+def _choices(struct: type[msgspec.Struct], name: str) -> list[str]:
+    """What a field may be, where that is a list of words."""
+    field: dict[str, Any] = msgspec.json.schema(struct)["$defs"][struct.__name__]["properties"][name]
+    kinds: list[dict[str, Any]] = [field, *field.get("anyOf", ())]
+    return next((one["enum"] for one in kinds if "enum" in one), list[str]())
 
 
 def without_nul(made: S) -> S:
@@ -105,7 +122,7 @@ def without_nul(made: S) -> S:
     return made
 
 
-def explained(error: msgspec.ValidationError, given: object) -> BillingError:
+def explained(error: msgspec.ValidationError, given: object, struct: type[msgspec.Struct]) -> BillingError:
     """msgspec's complaint about a body or query in Stripe's words."""
     text = str(error)
     if missing := re.search(r"missing required field `(\w+)`", text):
@@ -116,4 +133,6 @@ def explained(error: msgspec.ValidationError, given: object) -> BillingError:
     name = place[1] if place else None
     if name and "Expected `int" in text and "got" in text and isinstance(given, dict):
         return InvalidInteger(_encode(given.get(name)).decode()[:SHOWN], name)  # type: ignore[union-attr]
-    return InvalidParameter(text, name)
+    if name and text.startswith("Invalid enum value") and (choices := _choices(struct, name)):
+        return InvalidParameter(f"Invalid {name}: {text.split()[3]} is none of {', '.join(choices)}", name)
+    return InvalidParameter(f"Invalid {name}: {plain(text.partition(' - at `')[0])}" if name else text, name)

@@ -76,6 +76,7 @@ def application(app: App, hot: Iterable[Hot] | None = None, heart: Heart | None 
     frame = Starlette(
         routes=routes, exception_handlers={404: _unknown, 405: _unknown}, lifespan=partial(_lifespan, app, heart)
     )
+    frame.router.redirect_slashes = False
     by_path = {one.path: one for one in hot or hot_routes(app)}
 
     async def entry(scope: Scope, receive: Receive, send: Send) -> None:

@@ -16,7 +16,8 @@ from nself.domains.usage.model import Intake
 Document = dict[str, Any]
 INGEST = Route(
     method="POST", path="/api/v1/usage", use="usage.service.record:ingest", input="usage.inputs:UsageEvent", scope="usage:write",
-    help="Record one usage event, an array of them, NDJSON, or CloudEvents 1.0. Answered after the commit.",
+    help="Record one usage event, an array of them, NDJSON, or CloudEvents 1.0 (id is the key, subject the user, type the "
+    "metric, data.value the value). Answered after the commit with 200, also where single events are refused: `rejected` names them.",
 )  # fmt: skip
 
 

@@ -52,11 +52,11 @@ def read(body: bytes, headers: Headers) -> Sent:
     return Sent(events, _Originals(body, array))
 
 
-def _told(read: Callable[..., Sequence[Given]], *given: object) -> Sequence[Given]:
+def _told(read: Callable[..., Sequence[Given]], body: bytes, *given: object) -> Sequence[Given]:
     try:
-        return read(*given)
+        return read(body, *given)
     except UNREADABLE as error:
-        raise answer.NotJson(detail=error) from None
+        raise answer.not_json(body, error) from None
 
 
 def _raw(body: bytes, array: bool) -> Sequence[msgspec.Raw]:

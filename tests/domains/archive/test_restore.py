@@ -16,7 +16,7 @@ from nself.app import App
 from nself.bucket.errors import BucketNotSet, ObjectDamaged, ObjectMissing
 from nself.core.clock import Clock
 from nself.core.errors import InvalidParameter
-from nself.domains.archive.model import MonthsInvoiced, NothingArchived
+from nself.domains.archive.model import MonthBusy, MonthsInvoiced, NothingArchived
 from nself.domains.archive.service import files, restore
 from nself.domains.customer.model import NoSuchUser
 from nself.domains.usage.service import aggregate
@@ -225,6 +225,22 @@ def test_an_object_that_is_gone_is_told(app: App, objects: Store, bucket: str) -
     with pytest.raises(ObjectMissing, match="is gone: s3://"):
         bring_back(app, month="2025-11")
     assert "is gone" in kept(app, check=True)[0].note
+
+
+def test_an_archive_that_is_given_up_meanwhile_is_no_damage(
+    app: App, objects: Store, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    populate(app, months=(11,))
+    archive_all(app)
+    opened = files.open_piece
+
+    def given_up(app: App, folder: str, piece: Any) -> Any:
+        files.remove(app, folder)
+        return opened(app, folder, piece)
+
+    monkeypatch.setattr(files, "open_piece", given_up)
+    with pytest.raises(MonthBusy, match="2025-11 is being archived or restored by somebody else"):
+        bring_back(app, month="2025-11")
 
 
 @pytest.mark.parametrize("change", [b"", b"{}", b'"total":"0"', b"\xff"])

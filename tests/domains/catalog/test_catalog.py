@@ -37,10 +37,23 @@ def test_the_defaults_are_written_once_and_kept(app: App) -> None:
     assert bandwidth.tiers == [Tier(amount=Decimal("0.05"), per=1 << 30)]
     path = app.project.config / "usage-metrics.yml"
     assert path.read_text() == rules.DEFAULT_METRICS
+    assert "unique" in rules.DEFAULT_METRICS and "time_weighted" in rules.DEFAULT_METRICS
     assert [one.name for one in sorted(path.parent.iterdir())] == ["overage-tiers.yml", "usage-metrics.yml"]
     path.write_text("metrics: {mine: {unit: thing}}")
     assert list(service.metered(app)) == ["mine"]
     assert path.read_text() == "metrics: {mine: {unit: thing}}"
+
+
+def test_the_default_prices_are_those_of_the_metrics_that_are_there(app: App) -> None:
+    write(app, "usage-metrics.yml", "metrics: {api_calls: {unit: request}, seats: {unit: person}}")
+    assert list(service.overage_prices(app)) == ["api_calls"]
+    written = (app.project.config / "overage-tiers.yml").read_text()
+    assert "# What usage above the quota costs" in written and "storage" not in written
+
+
+def test_without_a_known_metric_there_is_no_default_price(app: App) -> None:
+    write(app, "usage-metrics.yml", "metrics: {seats: {unit: person}}")
+    assert service.overage_prices(app) == {}
 
 
 def test_nobody_reads_half_a_file_while_another_creates_it(tmp_path: Path) -> None:
@@ -71,6 +84,10 @@ def test_nobody_reads_half_a_file_while_another_creates_it(tmp_path: Path) -> No
         ('metrics: {"a\\tb": {unit: request}}', "a name is written in lower case"),
         (f"metrics: {{{'x' * 64}: {{unit: request}}}}", "at most 63"),
         ("metrics: {1: {unit: request}}", "usage-metrics.yml cannot be used"),
+        ("metrics: {calls: [{from: 2026-13-01, unit: request}]}", "month must be in 1..12"),
+        ("metrics: " + "[" * 3000, "recursion depth"),
+        ("metrics: {calls: {unit: request}, calls: {unit: other}}", "'calls' stands twice"),
+        ("metrics: {calls: {unit: request, unit: other}}", "'unit' stands twice"),
     ],
 )
 def test_a_broken_metric_file_says_where(app: App, text: str, words: str) -> None:
@@ -79,6 +96,11 @@ def test_a_broken_metric_file_says_where(app: App, text: str, words: str) -> Non
         service.metered(app)
     assert words in caught.value.message
     assert str(path) in caught.value.message
+
+
+def test_a_mapping_may_be_merged(app: App) -> None:
+    write(app, "usage-metrics.yml", "metrics: {a: &a {unit: request}, b: {<<: *a}, c: {<<: *a, unit: other}}")
+    assert list(service.metered(app)) == ["a", "b", "c"]
 
 
 def test_a_file_of_other_bytes_and_a_folder_are_refused(app: App) -> None:
@@ -101,7 +123,10 @@ def test_a_folder_that_cannot_be_made_is_told_as_such(app: App) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("overage: {calls: {amount: '1'}}", "overage of 'calls': no such metric"),
+        (
+            "overage: {calls: {amount: '1'}}",
+            "overage of 'calls': no such metric in usage-metrics.yml (api_calls, storage, ",
+        ),
         ("overage: {api_calls: {amount: '-1'}}", "the amount must not be negative"),
         ("overage: {api_calls: {amount: NaN}}", "the amount must not be negative"),
         ("overage: {api_calls: {amount: Infinity}}", "the amount must not be negative"),

@@ -116,6 +116,22 @@ def test_a_failure_is_kept_and_does_not_end_the_schedule(
     assert "succeeded" in statuses(app)
 
 
+def test_the_schedule_says_where_nobody_does_the_work(app: App, clock: Clock) -> None:
+    service.ensure(app)
+    while service.run_due(app):
+        pass
+    clock.now = service.schedule(app, "quota_reset").next_at + timedelta(seconds=30)
+    assert service.schedule(app, "quota_reset").note == ""
+    clock.now += timedelta(seconds=100)
+    assert service.schedule(app, "quota_reset").note == "due for 130 s and nobody does it: nself restart billing"
+    assert claim(app, clock, "dead:1") and service.schedule(app, "quota_reset").note == ""
+    clock.now += timedelta(hours=1)
+    assert "dead:1 began it and does not answer" in service.schedule(app, "quota_reset").note
+    while service.run_due(app):
+        pass
+    assert service.schedule(app, "quota_reset").note == ""
+
+
 def test_a_kind_that_is_none_is_named(app: App) -> None:
     with pytest.raises(BillingError, match="No such kind of work: nonsense"):
         service.list_jobs(app, ListJobs(type="nonsense"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,10 +18,11 @@ from nself.cli import main as cli
 from nself.core.errors import BillingError
 from nself.core.period import Period
 from nself.domains.quota import rules
-from nself.domains.quota.inputs import CheckQuota, CheckUser, SetQuota, ShowQuota
+from nself.domains.quota.inputs import CheckQuota, CheckUser, ClearCache, CompareQuota, SetQuota, ShowQuota
+from nself.domains.quota.inputs import TestEnforce as Enforce
 from nself.domains.quota.model import Counter, Policy, QuotaState
 from nself.domains.quota.service import ask as asking
-from nself.domains.quota.service import limits
+from nself.domains.quota.service import cache, limits, show
 from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.service import aggregate, record
 
@@ -233,6 +236,27 @@ def test_enforcement_switched_off_allows_and_says_so(app_with: AppWith) -> None:
     assert found.allowed
     assert found.note == "QUOTA_ENFORCEMENT_ENABLED is false: everything is allowed"
     assert not asking.check_user(app_with(), CheckUser(user=user, metric="calls")).allowed
+
+
+def test_enforcement_of_an_unlimited_metric_is_shown_as_none(app: App) -> None:
+    (user,) = people(app)
+    limit(app, user, -1)
+    (found,) = show.test_enforce(app, Enforce(user=user, metric="calls"))
+    assert (found.limit, found.enforced, found.note) == (-1, False, "unlimited: nothing is ever refused")
+
+
+def test_a_wrong_counter_is_told_with_the_command_that_mends_it(app: App) -> None:
+    (user,) = people(app, fresh("wrong counter's "))
+    limit(app, user, 10)
+    use(app, user, 4)
+    assert ask(app, user).used == 4
+    with psycopg.connect(app.db.conninfo, autocommit=True) as link:
+        link.execute("update billing.billing_quota_counters set used = 9 where user_id = %s", (user,))
+    (found,) = show.compare(app, CompareQuota(user=user, metric="calls"))
+    assert (found.counter, found.raw_events) == (9, 4)
+    line = found.why.removeprefix("the counter is wrong: nself cache clear ").removesuffix(" counts it anew")
+    assert cache.clear(app, ClearCache(pattern=shlex.split(line)[0])).counters == 1
+    assert ask(app, user).used == 4
 
 
 def test_a_check_of_all_metrics_is_refused_by_one(app: App) -> None:

@@ -114,6 +114,38 @@ def test_a_rejected_event_tells_why_and_is_counted_once_the_cause_is_mended(app:
     assert explain.explain(app, ExplainEvent(key="early")).result == "counted"
 
 
+def test_what_is_still_refused_is_shown_as_it_came(app: App) -> None:
+    bodies = [
+        b'{"user":"stranger-shown","metric":"calls","value":3,"key":"shown"}',
+        b'{"user":"stranger-shown","metric":7,"value":1.5}',
+        b"no json {",
+    ]
+    record.ingest(app, bodies, "test")
+    found = replay.replay(app, ReplayRejected()).events[-3:]
+    assert [(one.user, one.metric, one.value) for one in found] == [
+        ("stranger-shown", "calls", 3), ("stranger-shown", None, None), (None, None, None),
+    ]  # fmt: skip
+    (why,) = explain.explain(app, ExplainEvent(key="shown")).rejected
+    assert why.event == bodies[0].decode()
+
+
+def test_a_rejected_event_is_found_by_its_key_alone(app: App) -> None:
+    """Not by other text in which the key stands."""
+    bodies = [
+        b'{"user":"stranger","metric":"calls","value":1,"key":"b\\u00e4r"}',
+        b'{"user":"stranger","metric":"b\xc3\xa4r","value":1,"key":"other"}',
+        b'{"user":"stranger-2","metric":"calls","value":1,"key":"b\xc3\xa4r"}',
+        b'{"specversion":"1.0","id":"b\xc3\xa4r","source":"s","type":"calls","subject":"stranger"}',
+    ]
+    record.ingest(app, bodies, "test")
+    found = explain.explain(app, ExplainEvent(key="b\xe4r")).rejected
+    assert [bodies.index(one.event.encode()) for one in found] == [0, 2, 3]
+    found = explain.explain(app, ExplainEvent(key="b\xe4r", user="stranger-2")).rejected
+    assert [bodies.index(one.event.encode()) for one in found] == [2]
+    with pytest.raises(NoSuchEvent):
+        explain.explain(app, ExplainEvent(key="stranger"))
+
+
 def test_a_replayed_event_without_a_time_happened_when_it_was_rejected(app: App, clock: Clock) -> None:
     clock.now = datetime(2026, 3, 31, 23, 59, 59, tzinfo=UTC)
     name = people(app)[0] + "-late"
@@ -222,6 +254,26 @@ def test_an_invoiced_period_is_not_touched_unless_it_is_asked_for(app: App, user
     assert used(app, user, month="2026-01") == before
     assert act(execute=True, ask=True) == [change]
     assert used(app, user, month="2026-01") == change.after  # type: ignore[attr-defined]
+
+
+def test_a_recalculation_says_that_events_are_gone_and_the_status_that_the_law_is_broken(app: App, user: str) -> None:
+    send(app, user, 7, key="stays", at="2026-01-20T10:00:00Z")
+    send(app, user, 5, key="goes", at="2026-01-20T11:00:00Z")
+    aggregate.aggregate(app)
+    assert status(app).remarks() == []
+    with psycopg.connect(app.db.conninfo, autocommit=True) as link:
+        link.execute("delete from billing.billing_usage where user_id = %s and idempotency_key = 'goes'", (user,))
+    found = status(app)
+    assert not found.balanced and "the law does not hold" in found.remarks()[0]
+    tried = recalculate.recalculate(app, RecalculateUsage(user=user))
+    assert tried.remarks()[0].startswith("1 events fewer are stored than were counted")
+    assert f"nself billing usage restore --user {user} --date 2026-01-20" in tried.remarks()[0]
+    send(app, user, 5, key="again", at="2026-01-20T11:00:00Z")
+    with psycopg.connect(app.db.conninfo, autocommit=True) as link:
+        link.execute("delete from billing.billing_usage_keys where user_id = %s and idempotency_key = 'goes'", (user,))
+        link.execute("update billing.billing_usage_intake set received = received - 1 where id = (select max(id) from billing.billing_usage_intake)")  # fmt: skip
+    done = recalculate.recalculate(app, RecalculateUsage(user=user, execute=True))
+    assert used(app, user, month="2026-01") == 12 and status(app).balanced and done.executed
 
 
 def test_a_replay_leaves_events_of_invoiced_periods_where_they_are(app: App) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import psycopg
@@ -14,6 +14,8 @@ from nself.app import App
 from nself.core.errors import InvalidParameter
 from nself.domains.catalog.model import NoSuchMetric
 from nself.domains.customer.model import NoSuchUser
+from nself.domains.gap.inputs import FindGaps
+from nself.domains.gap.service import find
 from nself.domains.usage.inputs import AuditUsage, CompareUsage, ListRejected, ShowAggregation, ShowFormula, UsageEvent
 from nself.domains.usage.service import aggregate, inspect, record
 
@@ -113,6 +115,29 @@ def test_lag_is_what_waits_and_never_what_is_answered(app: App, clock: Clock) ->
     aggregate.aggregate(app)
     assert inspect.show_lag(app, ShowAggregation()).lag_seconds == 0
     assert inspect.aggregation_status(app, ShowAggregation()).last_fold_at == clock.now
+
+
+def test_usage_whose_lock_is_held_goes_on_lagging_and_the_fold_says_so(app: App, clock: Clock) -> None:
+    (user,) = people(app)
+    aggregate.aggregate(app)
+    record.ingest(app, [UsageEvent(user=user, metric="calls", value=1)], "test")
+    with app.db.transaction() as holder:
+        aggregate.lock_users(holder, [user])
+        clock.now += timedelta(minutes=5)
+        done = aggregate.aggregate(app)
+        assert (done.deltas, done.pending) == (0, 1) and "pg_stat_activity" in done.note
+        assert inspect.show_lag(app, ShowAggregation()).lag_seconds == 300
+    done = aggregate.aggregate(app)
+    assert (done.deltas, done.pending, done.note) == (1, 0, "")
+    assert inspect.show_lag(app, ShowAggregation()).lag_seconds == 0
+
+
+def test_time_before_all_usage_is_left_out(app: App) -> None:
+    (user,) = people(app)
+    assert inspect.given_span(app, "0001-01-01", "2026-01-31").start == datetime(2000, 1, 1, tzinfo=UTC)
+    assert find.find(app, FindGaps(user=user, start="0001-01-01", end="2026-01-31")) == []
+    with pytest.raises(InvalidParameter, match="There is no usage before 2000-01-01"):
+        inspect.compare(app, CompareUsage(user=user, start="0001-01-01", end="0001-01-01"))
 
 
 def test_the_schedule_follows_the_setting(app: App) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from metering import fresh, people, short, status
 from nself.app import App
-from nself.core.errors import BillingError
-from nself.domains.usage.inputs import RecordUsage, ShowUsage, UsageEvent
-from nself.domains.usage.service import aggregate, record, show
+from nself.core.errors import BillingError, InvalidParameter
+from nself.domains.usage.inputs import AuditUsage, RecordUsage, ShowUsage, UsageEvent
+from nself.domains.usage.service import aggregate, inspect, record, show
 
 
 class Clock(Protocol):
@@ -159,6 +159,16 @@ def test_the_command_gives_a_key_and_says_whether_it_counted(app: App) -> None:
     assert (first.result, again.result, total(app, user)) == ("recorded", "duplicate", 4)
     with pytest.raises(BillingError, match="No such metric: no"):
         record.record(app, RecordUsage(user=user, metric="no", value=4))
+
+
+def test_the_command_takes_properties_as_json(app: App) -> None:
+    (user,) = people(app)
+    made = record.record(app, RecordUsage(user=user, metric="calls", value=1, properties='{"region": "eu", "n": [1]}'))
+    (stored,) = inspect.audit(app, AuditUsage(user=user))
+    assert (stored.key, json.loads(stored.properties or "")) == (made.key, {"region": "eu", "n": [1]})
+    for wrong in ("region=eu", "[1]", '{"a":', "\udcff", '{"a":' * 5000):
+        with pytest.raises(InvalidParameter, match="Invalid properties"):
+            record.record(app, RecordUsage(user=user, metric="calls", value=1, properties=wrong))
 
 
 def test_a_fold_of_smaller_values_leaves_the_largest_and_the_last(app: App) -> None:

@@ -3,7 +3,7 @@
     MIDDLEWARE = [..., "django.contrib.auth.middleware.AuthenticationMiddleware", "nself.client.middleware.django.QuotaMiddleware"]
     NSELF_QUOTA = {"URL": "http://127.0.0.1:8080", "KEY": "nsk_…", "METRIC": "api_calls"}
 
-Further: USER, COST, MODE, FAIL, COUNTS as `Rule` has them (callables, or their dotted paths), TIMEOUT in seconds. USER is,
+Further: USER, COST, MODE, FAIL, COUNTS, PROPERTIES as `Rule` has them (callables, or their dotted paths), TIMEOUT in seconds. USER is,
 where nothing is said, the primary key of who is logged in. `request.nself_quota` is the request's `Hold`.
 """
 
@@ -21,7 +21,11 @@ from django.utils.module_loading import import_string  # pyright: ignore[reportU
 from nself.client.middleware.gate import Decided, Gate
 from nself.client.middleware.rule import Hold, Refusal, Rule
 
-NAMES = {"USER": "user", "METRIC": "metric", "COST": "cost", "MODE": "mode", "FAIL": "fail", "COUNTS": "counts"}
+NAMES = {
+    "USER": "user", "METRIC": "metric", "COST": "cost", "MODE": "mode", "FAIL": "fail", "COUNTS": "counts",
+    "PROPERTIES": "properties",
+}  # fmt: skip
+CALLED = ("USER", "COST", "COUNTS", "PROPERTIES")
 Respond = Callable[[HttpRequest], Any]
 
 
@@ -62,7 +66,7 @@ class QuotaMiddleware:
             response = self.get_response(request)
             status = response.status_code
         finally:
-            self._after(hold, status)
+            self._after(hold, request, status)
         return response
 
     async def _async(self, request: HttpRequest) -> HttpResponse:
@@ -74,7 +78,7 @@ class QuotaMiddleware:
             response = await self.get_response(request)
             status = response.status_code
         finally:
-            await sync_to_async(self._after, thread_sensitive=False)(hold, status)
+            await sync_to_async(self._after, thread_sensitive=False)(hold, request, status)
         return response
 
     def _before(self, request: HttpRequest) -> Hold | HttpResponse | None:
@@ -91,18 +95,18 @@ class QuotaMiddleware:
         request.nself_quota = hold  # type: ignore[attr-defined]
         return hold
 
-    def _after(self, hold: Hold | None, status: int) -> None:
+    def _after(self, hold: Hold | None, request: HttpRequest, status: int) -> None:
         if hold is None:
             return
         if self.rule.counts(status):
-            self.gate.end("commit", hold.reservation, hold.value)
+            self.gate.end("commit", hold.reservation, hold.value, self.rule.properties(request, status, hold))
         else:
             self.gate.end("release", hold.reservation)
 
 
 def _resolved(name: str, value: Any) -> Any:
     """A dotted path where a callable is meant."""
-    return import_string(value) if isinstance(value, str) and name in ("USER", "COST", "COUNTS") else value
+    return import_string(value) if isinstance(value, str) and name in CALLED else value
 
 
 def _answer(refused: Refusal) -> HttpResponse:

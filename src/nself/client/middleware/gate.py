@@ -21,6 +21,8 @@ MOST_OPEN = 10_000
 PAUSE, LONGEST_PAUSE = 0.5, 30.0
 GIVE_UP = 3600.0
 """Seconds after which an end is dropped; the service forgets reservations after a day."""
+FILTERED = "filtered"
+"""How a commit is refused that the metric does not count."""
 AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -70,9 +72,11 @@ class Gate:
         logger.error("quota %s of %s was answered with %s: %s", what, metric, status, fields.get("error", fields))
         return None
 
-    def end(self, what: str, reservation: str, value: int | None = None) -> None:
+    def end(
+        self, what: str, reservation: str, value: int | None = None, properties: dict[str, Any] | None = None
+    ) -> None:
         """Commit or release; where that fails it is told again in the background, for an hour, as long as the process lives."""
-        body = {"reservation": reservation} | ({} if value is None else {"value": value})
+        body = {"reservation": reservation, "value": value, "properties": properties}
         end = End(what, body, monotonic() + GIVE_UP)
         if self._told(end):
             return
@@ -91,6 +95,9 @@ class Gate:
         if found is None or found[0] in AGAIN:
             # More than was reserved is refused with 429 and a body of its own; what is left is then given back at the end of the lease.
             return found is not None and found[0] == 429 and "allowed" in found[1]
+        error: Any = found[1].get("error")
+        if found[0] != 200 and isinstance(error, dict) and FILTERED in error.values():
+            return self._told(End("release", {"reservation": end.body["reservation"]}, end.until))
         if found[0] != 200:
             logger.error("quota %s was answered with %s: %s", end.what, found[0], found[1].get("error"))
         return True

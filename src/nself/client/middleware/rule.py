@@ -28,11 +28,14 @@ class Refusal(NamedTuple):
 
 
 class Hold:
-    """What a request holds of its user's quota. The app may set `value` where the cost is known only afterwards."""
+    """What a request holds of its user's quota. The app may set `value` where the cost is known only afterwards, and
+    `properties` of the event that is counted.
+    """
 
     def __init__(self, reservation: str) -> None:
         self.reservation = reservation
         self.value: int | None = None
+        self.properties: dict[str, Any] | None = None
 
 
 class Rule(Generic[Request]):
@@ -40,6 +43,8 @@ class Rule(Generic[Request]):
 
     `mode`: "reserve" holds the cost and counts it after the response where `counts(status)`, else gives it back; "check" only asks.
     `fail`: whether requests pass ("open") or are answered with 503 ("closed") while nobody can decide.
+    `properties` makes those of the event of request and status, where the metric looks at some; what its filter leaves out is
+    given back.
     """
 
     def __init__(
@@ -50,17 +55,23 @@ class Rule(Generic[Request]):
         mode: Literal["reserve", "check"] = "reserve",
         fail: Literal["open", "closed"] = "open",
         counts: Callable[[int], bool] = below_500,
+        properties: Callable[[Request, int], dict[str, Any]] | None = None,
     ) -> None:
         if mode not in ("reserve", "check") or fail not in ("open", "closed"):
             raise ValueError(f"mode is reserve or check, fail is open or closed, not {mode!r} and {fail!r}")
         self.user, self.mode, self.fail, self.counts = user, mode, fail, counts
-        self._metric, self._cost = metric, cost
+        self._metric, self._cost, self._properties = metric, cost, properties
 
     def metric(self, request: Request) -> str:
         return self._metric if isinstance(self._metric, str) else self._metric(request)
 
     def cost(self, request: Request) -> int:
         return self._cost if isinstance(self._cost, int) else self._cost(request)
+
+    def properties(self, request: Request, status: int, hold: Hold) -> dict[str, Any] | None:
+        """Those that the app set go first."""
+        made = self._properties(request, status) if self._properties else {}
+        return made | (hold.properties or {}) or None
 
     def refusal(self, found: Decided | None) -> Refusal | None:
         """None where the request may pass."""

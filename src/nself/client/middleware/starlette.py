@@ -38,9 +38,10 @@ class QuotaMiddleware:
         fail: Literal["open", "closed"] = "open",
         timeout: float = 1.0,
         counts: Callable[[int], bool] = below_500,
+        properties: Callable[[Scope, int], dict[str, Any]] | None = None,
     ) -> None:
         self.app = app
-        self.rule: Rule[Scope] = Rule(user, metric, cost, mode, fail, counts)
+        self.rule: Rule[Scope] = Rule(user, metric, cost, mode, fail, counts, properties)
         self.gate = Gate(url, key, timeout)
         self._limiter: anyio.CapacityLimiter | None = None
 
@@ -76,13 +77,14 @@ class QuotaMiddleware:
         try:
             await self.app(scope, receive, watched)
         finally:
-            counted = self.rule.counts(status if whole else 500)
             with anyio.CancelScope(shield=True):
-                await self._run(
-                    partial(self.gate.end, "commit", hold.reservation, hold.value)
-                    if counted
-                    else partial(self.gate.end, "release", hold.reservation)
-                )
+                await self._run(partial(self._ended, hold, scope, status if whole else 500))
+
+    def _ended(self, hold: Hold, scope: Scope, status: int) -> None:
+        if self.rule.counts(status):
+            self.gate.end("commit", hold.reservation, hold.value, self.rule.properties(scope, status, hold))
+        else:
+            self.gate.end("release", hold.reservation)
 
     async def _run(self, work: Callable[[], Any]) -> Any:
         self._limiter = self._limiter or anyio.CapacityLimiter(CONNECTIONS)

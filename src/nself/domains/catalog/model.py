@@ -21,8 +21,12 @@ class NoSuchMetric(NotFound):
 
 
 class BrokenCatalog(Invalid):
+    """Whoever sent a request is not at fault: it is to be sent again."""
+
+    status, type = 503, "api_error"
     code, guide = "broken_catalog", "2.1"
     text = "{path} cannot be used: {detail}. Without the file the defaults are written anew"
+    hints = ("nself billing usage list-metrics",)
 
 
 class MetricNotInForce(Invalid):

@@ -29,7 +29,10 @@ T = TypeVar("T", FlatPrice, Version)
 
 DEFAULT_METRICS = """\
 # Metrics that can be recorded. Values are whole numbers of the unit.
-# aggregation: sum, count, max or last, over the billing period.
+# aggregation over the billing period: sum, count, max, last, unique (distinct values of the property `field`) or
+# time_weighted (in unit-seconds: a value holds until the next).
+# What else there is, each as in this example; a list of versions, each with `from: 2026-07-01`, changes from that day on:
+#   pages: {unit: page, group_by: [region], filter: {status: {below: 500}}, validation: {required: [region], max: 100}}
 metrics:
   api_calls: {unit: request, aggregation: sum, description: "Requests to the API"}
   storage: {unit: byte, aggregation: max, description: "Largest amount stored"}
@@ -62,6 +65,15 @@ overage:
   database: {amount: "0.01"}
   functions: {amount: "0.0002"}
 """
+
+
+def default_prices(metrics: MetricFile) -> str:
+    """DEFAULT_PRICES without those of metrics that are not there."""
+    head, prices = DEFAULT_PRICES.split("overage:\n")
+    kept = [line for line in prices.splitlines(True) if line.split(":")[0].strip() in metrics.metrics]
+    return head + ("overage:\n" + "".join(kept) if kept else "overage: {}\n")
+
+
 MOST = Decimal(10) ** 12
 FINEST = -20
 """Least exponent of an amount."""
@@ -75,7 +87,7 @@ def prices(file: PriceFile, metrics: MetricFile, currency: str) -> dict[str, lis
     found: dict[str, list[Version]] = {}
     for name, given in file.overage.items():
         if name not in metrics.metrics:
-            raise ValueError(f"overage of {name!r}: no such metric in usage-metrics.yml")
+            raise ValueError(f"overage of {name!r}: no such metric in usage-metrics.yml ({', '.join(metrics.metrics)})")
         versions = _versions(name, given)
         found[name] = [msgspec.structs.replace(one, currency=one.currency or currency) for one in versions]
     return found

@@ -69,9 +69,10 @@ def pins(tx: Tx, metric: str) -> list[tuple[datetime, Metric]]:
 def overage_prices(app: App) -> dict[str, list[Version]]:
     """All versions of the price of overage of each metric that has one. Raises BrokenCatalog."""
     path = app.project.config / "overage-tiers.yml"
-    file = store.load(path, PriceFile, rules.DEFAULT_PRICES)
+    metrics = metric_file(app)
+    file = store.load(path, PriceFile, rules.default_prices(metrics))
     try:
-        return rules.prices(file, metric_file(app), app.settings.text("BILLING_CURRENCY").lower())
+        return rules.prices(file, metrics, app.settings.text("BILLING_CURRENCY").lower())
     except ValueError as error:
         raise BrokenCatalog(path=path, detail=error) from error
 

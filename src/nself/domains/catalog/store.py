@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import yaml
@@ -23,6 +23,19 @@ T = TypeVar("T", MetricFile, PriceFile)
 # msgspec looks into a type when it first meets it, and crashes where two threads do so at once: here only one does.
 for _kind in (MetricFile, Metric, PriceFile, FlatPrice, Version):
     msgspec.json.Decoder(_kind)
+
+
+class Loader(yaml.SafeLoader):
+    """A name that stands twice is a mistake, not the last one's."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set[str]()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def load(path: Path, kind: type[T], default: str) -> T:
@@ -50,11 +63,11 @@ def _create(path: Path, text: str) -> None:
 @lru_cache(maxsize=8)
 def _read(path: Path, kind: type[T], changed: int, size: int) -> T:
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506  it is a SafeLoader
         if found is None:
             raise BrokenCatalog(path=path, detail="the file is empty")
         return msgspec.convert(found, kind)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.ValidationError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # ValueError: bytes, dates, wrong fields
         raise BrokenCatalog(path=path, detail=" ".join(str(error).split())) from error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
-from nself.core.errors import InvalidParameter, MissingParameter
+from nself.core.errors import MissingParameter
 from nself.db.connect import Tx
 from nself.domains.connection.model import Intent, OperationFailed, Snapshot, Wish, operation_name
 from nself.domains.connection.rules import marked, user_of, with_mark
@@ -57,9 +57,9 @@ def known_users(app: App, users: set[str]) -> set[str]:
 
 
 def require_user(app: App, user: str) -> None:
-    """Raises NoSuchUser."""
+    """Raises NoSuchUser, InvalidParameter where nobody can be called so."""
     if not known_users(app, {user}):
-        raise NoSuchUser(user=user)
+        raise NoSuchUser(user=user) if rules.is_name(user) else rules.bad_name(user)
 
 
 def create_users(app: App, users: Mapping[str, str | None]) -> int:
@@ -77,7 +77,7 @@ def create(app: App, given: CreateCustomer) -> CreatedCustomer:
     Raises BadEmail, OtherCustomer, and what Stripe refuses.
     """
     if not rules.is_name(given.user):
-        raise InvalidParameter(f"Invalid user: {given.user[:40]!r}", "user")
+        raise rules.bad_name(given.user)
     if given.email is None:
         raise MissingParameter("email")
     if not EMAIL.fullmatch(given.email):

@@ -45,7 +45,10 @@ class Cleared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
-    """When a kind of work runs, `every_seconds` between two runs; `state` queued, running (by `worker`) or stuck."""
+    """When a kind of work runs, `every_seconds` between two runs; `state` queued, running (by `worker`) or stuck.
+
+    `note` says where nobody does it.
+    """
 
     type: str
     state: str
@@ -54,6 +57,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     next_at: datetime
     last_at: datetime | None
     last_result: str | None
+    note: str
 
 
 class NoSuchJob(NotFound):

@@ -19,12 +19,14 @@ from nself.app import App
 from nself.core.entrypoint import Scheduled
 from nself.core.errors import BillingError
 from nself.core.settings import seconds
-from nself.db.connect import Tx
+from nself.db.connect import Tx, unavailable
 from nself.domains.job import store
 from nself.domains.job.inputs import ClearJobs, ListJobs
 from nself.domains.job.model import Claimed, Cleared, Job, NoSuchJob, Schedule
 
 LEASE = timedelta(seconds=60)
+LATE = timedelta(seconds=60)
+"""A worker looks every second; one that is busy with other work may take this long."""
 BEATS = 3
 """In one lease."""
 KEPT = 20
@@ -69,11 +71,11 @@ def run_due(app: App, only: str | None = None) -> int:
     with _beating(app, job):
         try:
             result, error = str(use(app) or ""), None
-        except BillingError as problem:
-            result, error = None, f"{problem.code}: {problem.message}"
         except Exception as problem:
-            log.failure("job_failed")
-            result, error = None, f"{type(problem).__name__}: {problem}"
+            told = problem if isinstance(problem, BillingError) else unavailable(problem)
+            if told is None:
+                log.failure("job_failed")
+            result, error = None, f"{told.code}: {told.message}" if told else f"{type(problem).__name__}: {problem}"
     if error:
         log.warning("job_failed", type=job.type, job=job.id, error=error)
     _finish(app, rows[job.type], job, result, error)
@@ -148,8 +150,9 @@ def schedule(app: App, type: str) -> Schedule:
     """When a kind of work runs next and ran last. Raises NoSuchJob."""
     _require(app, type)
     ensure(app)
+    now = app.clock()
     with app.db.reading() as tx:
-        found = store.list_jobs(tx, type, None, 1000, app.clock())
+        found = store.list_jobs(tx, type, None, 1000, now)
     over = [one for one in found if one.finished_at]
     last = max(over, key=lambda one: one.finished_at or one.due_at) if over else None
     next_one = next(one for one in found if one.status in ("queued", "running", "stuck"))
@@ -161,7 +164,16 @@ def schedule(app: App, type: str) -> Schedule:
         next_at=next_one.due_at,
         last_at=last.finished_at if last else None,
         last_result=(last.last_error or last.result) if last else None,
+        note=_note(next_one, now - next_one.due_at),
     )
+
+
+def _note(job: Job, late: timedelta) -> str:
+    if job.status == "stuck":
+        return f"{job.worker} began it and does not answer: nself billing jobs clear --status stuck"
+    if job.status == "queued" and late > LATE:
+        return f"due for {int(late.total_seconds())} s and nobody does it: nself restart billing"
+    return ""
 
 
 def run_at(app: App, type: str, at: datetime) -> int:

@@ -19,8 +19,9 @@ class WhoseQuota(Invalid):
 
 
 class NoSuchReservation(NotFound):
-    code, param = "no_such_reservation", "reservation"
+    code, guide, param = "no_such_reservation", "5.1", "reservation"
     text = "No such reservation: {reservation}"
+    hints = ("nself env get QUOTA_RESERVATION_TTL",)
 
 
 class ReservationSettled(Conflict):

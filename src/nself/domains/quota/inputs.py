@@ -37,32 +37,36 @@ class CheckUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class CheckQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    user: str
-    metric: str
-    value: Annotated[int, Meta(ge=0, le=10**15)] = 1
+    user: Annotated[str, Meta(description="The app's user.")]
+    metric: Annotated[str, Meta(description="A metric of `nself billing usage list-metrics`.")]
+    value: Annotated[int, Meta(ge=0, le=10**15, description="Units that would be used.")] = 1
 
 
 class ReserveQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    user: str
-    metric: str
-    value: Annotated[int, Meta(ge=0, le=10**15)] = 1
+    user: Annotated[str, Meta(description="The app's user.")]
+    metric: Annotated[str, Meta(description="A metric of `nself billing usage list-metrics`.")]
+    value: Annotated[int, Meta(ge=0, le=10**15, description="Units to hold.")] = 1
 
 
 class CommitQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    reservation: str
-    value: (
-        Annotated[int, Meta(ge=0, le=10**15, description="What was used; what was reserved where it is left out.")]
-        | None
-    ) = None
-    properties: dict[str, Any] | None = None
-    """Of the usage event that is recorded: what the metric filters, validates, counts or groups by."""
+    reservation: Annotated[str, Meta(description="What the reserve answered with.")]
+    value: Annotated[
+        Annotated[int, Meta(ge=0, le=10**15)] | None,
+        Meta(description="What was used; what was reserved where it is left out."),
+    ] = None
+    properties: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="An object, of the event that is counted: what the metric filters, validates, counts or groups by."
+        ),
+    ] = None
 
 
 class ReleaseQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    reservation: str
-    value: Annotated[int, Meta(ge=0, le=10**15, description="Ignored: a reservation is given back whole.")] | None = (
-        None
-    )
+    reservation: Annotated[str, Meta(description="What the reserve answered with.")]
+    value: Annotated[
+        Annotated[int, Meta(ge=0, le=10**15)] | None, Meta(description="Ignored: a reservation is given back whole.")
+    ] = None
 
 
 User = Annotated[str, Meta(description="The app's user.")]

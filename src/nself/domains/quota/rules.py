@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import shlex
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -12,7 +13,6 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from nself.core import period
-from nself.core.errors import InvalidParameter
 from nself.core.period import Period
 from nself.domains.notification.model import Note
 from nself.domains.quota.errors import NoSuchReservation
@@ -39,19 +39,6 @@ NO_SUBSCRIPTION = "period billing is the calendar month: there is no subscriptio
 def window(at: datetime, unit: Window, tz: ZoneInfo) -> Period:
     """The period of a limit that holds `at`."""
     return period.containing(at, "month" if unit == "billing" else unit, tz)
-
-
-def thresholds(text: str) -> tuple[int, ...]:
-    """`50,80,100`, ascending. Raises InvalidParameter."""
-    try:
-        found = sorted({int(part) for part in text.split(",") if part.strip()})
-    except ValueError:
-        found = [0]
-    if any(not 0 < one <= 1000 for one in found):
-        raise InvalidParameter(
-            f"Invalid QUOTA_WARNING_THRESHOLDS: {text!r} (percents like 50,80,100)", "QUOTA_WARNING_THRESHOLDS"
-        )
-    return tuple(found)
 
 
 def allows(limit: int, after: int) -> bool:
@@ -154,7 +141,8 @@ def explain(counter: Counter, raw: int, billed: int, month: Period) -> str:
     """Why the three figures of `quota compare` differ, or that they do not."""
     parts: list[str] = []
     if counter.used != raw:
-        parts.append("the counter is wrong: nself cache clear billing:quota:USER counts it anew")
+        pattern = shlex.quote(f"billing:quota:{counter.user}")
+        parts.append(f"the counter is wrong: nself cache clear {pattern} counts it anew")
     if counter.counted_from > counter.window_start:
         parts.append("a reset by hand: the invoice ignores it")
     if (counter.window_start, counter.window_end) != month:

@@ -118,6 +118,12 @@ class Deduplicated(msgspec.Struct, frozen=True, kw_only=True):
         return told
 
 
+FEWER = (
+    "{fewer} events fewer are stored than were counted, and count no longer then: where rows were lost, first "
+    "nself billing usage restore --user {user} --date {day}"
+)
+
+
 class Recalculated(msgspec.Struct, frozen=True, kw_only=True):
     """Result of `recalculate`; quota counters are built anew as well. Months in the archive cannot be."""
 
@@ -131,6 +137,8 @@ class Recalculated(msgspec.Struct, frozen=True, kw_only=True):
         left = [f"left as it is, its events are in the archive: {', '.join(self.archived)}"] if self.archived else []
         if not self.hours:
             return [*left, "every rollup is what its events say"]
+        if fewer := sum(max(0, one.events - one.events_after) for one in self.hours):
+            left.append(FEWER.format(fewer=fewer, user=self.user, day=f"{self.hours[0].hour:%Y-%m-%d}"))
         return left if self.executed else [*left, NOTHING_DONE]
 
 
@@ -169,6 +177,7 @@ class RejectedAs(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     code: str
     message: str
+    event: str
     source: str
     rejected_at: datetime
     mend: str

@@ -69,9 +69,9 @@ order by revision;
 -- name: rejected_with
 select id, code, message, event, source, rejected_at
 from billing_usage_rejected
-where position(%(key)s::text in event) > 0
+where position(%(key)s::text in event) > 0 or position(%(escaped)s::text in event) > 0
 order by id
-limit 20;
+limit %(most)s;
 
 -- name: rejected
 select id, code, message, event, source, rejected_at

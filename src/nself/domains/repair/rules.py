@@ -2,15 +2,52 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import msgspec
 
 from nself.core.period import Period
 from nself.domains.repair.model import StoredEvent
 
 DRAWN = re.compile(r"[0-9a-f]{32}(:\d+)?|rejected:\d+:0")
 """Keys that were drawn here, for events that came without one."""
+
+
+def claimed(event: str) -> tuple[str | None, str | None, int | None]:
+    """User, metric and value that a rejected event names, as far as they can be read."""
+    given = _read(event) or {}
+    user, metric, value = given.get("user"), given.get("metric"), given.get("value")
+    return (
+        user if isinstance(user, str) else None,
+        metric if isinstance(metric, str) else None,
+        value if type(value) is int else None,
+    )
+
+
+def _read(event: str) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(event.encode(), type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def escaped(key: str) -> str:
+    """How JSON writes `key` in ASCII alone."""
+    return json.dumps(key)[1:-1]
+
+
+def has_key(event: str, key: str, user: str | None) -> bool:
+    """Whether a rejected event, as it came, has this key, and is of `user` where one is given."""
+    given = _read(event)
+    if given is None:  # cut off, or a line of a log
+        return f'"{key}"' in event or f'"{escaped(key)}"' in event
+    cloud = "specversion" in given
+    owner = given.get("subject" if cloud else "user")
+    return given.get("id" if cloud else "key") == key and user in (None, owner)
 
 
 def drawn(key: str) -> bool:

@@ -56,9 +56,9 @@ def adjustments(tx: Tx, user: str, key: str) -> list[Adjusted]:
     return tx.all(SQL["adjustments"], Adjusted, user=user, key=key)
 
 
-def rejected_with(tx: Tx, key: str) -> list[RejectedEvent]:
-    """Rejected events in whose text `key` stands."""
-    return tx.all(SQL["rejected_with"], RejectedEvent, key=key)
+def rejected_with(tx: Tx, key: str, escaped: str, most: int) -> list[RejectedEvent]:
+    """Rejected events in whose text `key` stands, as it is or `escaped`; oldest first."""
+    return tx.all(SQL["rejected_with"], RejectedEvent, key=key, escaped=escaped, most=most)
 
 
 def rejected(tx: Tx, event: int | None, code: str | None, limit: int) -> list[RejectedEvent]:

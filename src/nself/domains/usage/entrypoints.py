@@ -30,6 +30,7 @@ ROWS: tuple[Row, ...] = (
         input="usage.inputs:UsageStatus",
         help="Show accepted = counted + duplicate + rejected + pending, with the reasons for the rejected.",
         example="nself billing usage status",
+        check="balanced",
     ),
     Command(
         path="billing usage aggregate",

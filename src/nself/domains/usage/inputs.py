@@ -13,14 +13,19 @@ User = Annotated[str, Meta(description="The app's user.", extra={"metavar": "USE
 class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One usage event as it comes over HTTP or from a file."""
 
-    user: str
-    metric: str
-    value: int
-    at: str | None = None
-    """When it happened; the time of arrival where it is left out."""
-    key: str | None = None
-    """Idempotency key, unique for the user; without one a resend counts again."""
-    properties: dict[str, Any] | None = None
+    user: Annotated[str, Meta(description="The app's user.")]
+    metric: Annotated[str, Meta(description="A metric of `nself billing usage list-metrics`.")]
+    value: Annotated[int, Meta(description="How much, a whole number of the metric's unit.")]
+    at: Annotated[
+        str | None,
+        Meta(description="When it happened, like 2026-01-15T10:00:00Z; the time of arrival where it is left out."),
+    ] = None
+    key: Annotated[
+        str | None, Meta(description="Idempotency key, unique for the user; without one a resend counts again.")
+    ] = None
+    properties: Annotated[
+        dict[str, Any] | None, Meta(description="An object: what the metric filters, validates, counts or groups by.")
+    ] = None
 
 
 class RecordUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,6 +34,10 @@ class RecordUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     value: Annotated[int, Meta(description="How much, a whole number of the metric's unit.")]
     at: Annotated[str | None, Meta(description="When it happened; now where it is left out.")] = None
     key: Annotated[str | None, Meta(description="Idempotency key: the same key counts once.")] = None
+    properties: Annotated[
+        str | None,
+        Meta(description='What the metric filters, validates, counts or groups by, as JSON: {"region": "eu"}.'),
+    ] = None
 
 
 class ImportUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -168,6 +168,12 @@ class Reason(msgspec.Struct, frozen=True):
     example: str
 
 
+UNBALANCED = (
+    "the law does not hold: rollups or raw events were changed by another hand. Whose: nself billing usage compare "
+    "--user USER; what mends it: nself billing usage recalculate --user USER, or nself billing usage restore --user USER"
+)
+
+
 class Conservation(msgspec.Struct, frozen=True, kw_only=True):
     """The law of metering. `pending` is stored and counted in every answer, but not yet folded into rollups.
 
@@ -189,6 +195,9 @@ class Conservation(msgspec.Struct, frozen=True, kw_only=True):
     last_recorded_at: datetime | None
     last_fold_at: datetime | None
     rejected_by_reason: list[Reason]
+
+    def remarks(self) -> list[str]:
+        return [] if self.balanced else [UNBALANCED]
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -266,6 +275,7 @@ class Folded(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     workers: int
     pending: int
+    note: str
 
 
 class Unfolded(msgspec.Struct, frozen=True, kw_only=True):
@@ -289,6 +299,7 @@ class Aggregation(Unfolded, frozen=True, kw_only=True):
     run_by: str | None
     next_run_at: datetime
     last_result: str | None
+    note: str
 
 
 class Lag(msgspec.Struct, frozen=True, kw_only=True):

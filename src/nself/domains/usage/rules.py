@@ -16,7 +16,7 @@ from nself.core import period
 from nself.core.errors import InvalidInteger, InvalidParameter, MissingParameter, UnknownParameter
 from nself.domains.catalog import formulas
 from nself.domains.catalog.model import Metered, NoSuchMetric
-from nself.domains.customer.rules import is_name
+from nself.domains.customer.rules import bad_name, is_name
 from nself.domains.usage.errors import MAX_KEY, MAX_NAME, MAX_VALUE, BadKey, BadTime, UnreadableEvent, ValueOutOfRange
 from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.model import Delta, Row
@@ -49,7 +49,7 @@ def check(event: UsageEvent, metrics: Mapping[str, Metered], now: datetime, tz: 
     if not 0 <= event.value <= MAX_VALUE:
         raise ValueOutOfRange(value=event.value)
     if not is_name(event.user):
-        raise InvalidParameter(f"Invalid user: {event.user[:40]!r}", "user")
+        raise bad_name(event.user)
     if event.key is not None and not (event.key and len(event.key) <= MAX_KEY and event.key.isprintable()):
         raise BadKey()
     instant = now if event.at is None else _time(event.at, now, tz)
@@ -88,6 +88,14 @@ def _time(text: str, now: datetime, tz: ZoneInfo) -> datetime:
     if at > now + AHEAD:
         raise BadTime(at=text[:40], detail="more than 5 minutes in the future")
     return at
+
+
+def properties(text: str) -> dict[str, Any]:
+    """A JSON object as it is written on a command line. Raises InvalidParameter."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (*UNREADABLE, UnicodeEncodeError) as error:
+        raise InvalidParameter(f"Invalid properties: {error}", "properties") from None
 
 
 def deltas(rows: Iterable[Row]) -> list[Delta]:

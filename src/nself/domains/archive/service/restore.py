@@ -12,7 +12,7 @@ from typing import NamedTuple
 from nself import log
 from nself.app import App
 from nself.bucket import parquet
-from nself.bucket.errors import BucketNotSet
+from nself.bucket.errors import BucketNotSet, ObjectMissing
 from nself.core.errors import BillingError
 from nself.core.period import Period
 from nself.db.connect import Tx
@@ -85,11 +85,22 @@ def restore(app: App, given: RestoreUsage) -> Restored:
         if given.execute:
             raise
         return _result(given, span, [], Tally(), Seen(Tally(), Counter(), _hints(error)))
-    seen = _look(app, found, given.user, span)
-    if seen.invoiced and given.execute and not given.invoiced:
-        raise MonthsInvoiced(events=seen.invoiced.total(), months=", ".join(sorted(seen.invoiced)))
-    tally = _bring_back(app, found, given, span) if given.execute else seen.tally
+    try:
+        seen = _look(app, found, given.user, span)
+        if seen.invoiced and given.execute and not given.invoiced:
+            raise MonthsInvoiced(events=seen.invoiced.total(), months=", ".join(sorted(seen.invoiced)))
+        tally = _bring_back(app, found, given, span) if given.execute else seen.tally
+    except ObjectMissing:
+        if busy := _given_up(app, found):
+            raise busy from None
+        raise
     return _result(given, span, found, tally, seen)
+
+
+def _given_up(app: App, found: Sequence[Found]) -> MonthBusy | None:
+    """Where an archive is none any more: somebody makes the month's anew at this moment."""
+    gone = (one.month for one in found if files.read_manifest(app, one.folder) is None)
+    return next((MonthBusy(month=rules.name(month)) for month in gone), None)
 
 
 def _hints(error: BillingError) -> list[str]:

@@ -41,7 +41,7 @@ def policy(app: App) -> Policy:
         enforced=settings.flag("QUOTA_ENFORCEMENT_ENABLED"),
         grace=settings.seconds("BILLING_QUOTA_GRACE_PERIOD"),
         lease=settings.seconds("QUOTA_RESERVATION_TTL"),
-        thresholds=rules.thresholds(settings.text("QUOTA_WARNING_THRESHOLDS")),
+        thresholds=settings.percents("QUOTA_WARNING_THRESHOLDS"),
     )
 
 
@@ -78,7 +78,9 @@ def wrong(app: App, asks: Sequence[Ask]) -> dict[int, BillingError]:
     for at, ask in wanting:
         if ask.metric not in metrics:
             found[at] = NoSuchMetric(metric=ask.metric[:100])
-        elif ask.user not in known or not customer_rules.is_name(ask.user):
+        elif not customer_rules.is_name(ask.user):
+            found[at] = customer_rules.bad_name(ask.user)
+        elif ask.user not in known:
             found[at] = NoSuchUser(user=ask.user)
     return found
 

@@ -148,7 +148,10 @@ def test_enforce(app: App, given: TestEnforce) -> list[Enforced]:
     """Ask for what is left and for one unit more, without taking anything. Raises NoSuchUser, NoSuchMetric."""
     rows: list[Enforced] = []
     for one in states(app, given.user, given.metric, 0, "look"):
-        if one.limit < 0 or catalog.metrics_at(app, app.clock())[one.metric].aggregation != "sum":
+        if one.limit < 0:
+            rows.append(_unlimited(one))
+            continue
+        if catalog.metrics_at(app, app.clock())[one.metric].aggregation != "sum":
             continue
         fits, over = decide(
             app,
@@ -178,6 +181,20 @@ def test_enforce(app: App, given: TestEnforce) -> list[Enforced]:
             )
         )
     return rows
+
+
+def _unlimited(one: Decision) -> Enforced:
+    return Enforced(
+        metric=one.metric,
+        mode=one.mode,
+        limit=one.limit,
+        used=one.used,
+        remaining=one.remaining,
+        what_fits="allowed",
+        one_more="allowed",
+        enforced=False,
+        note="unlimited: nothing is ever refused",
+    )
 
 
 def sweep(app: App) -> str:

@@ -24,6 +24,7 @@ from nself.domains.usage.model import RejectedEvent
 from nself.domains.usage.service import collector
 
 REPLAY = "nself billing usage rejected replay --event {id}"
+MOST_NEAR, MOST_REASONS = 10_000, 20
 ARCHIVED = "counted; the event itself is not stored any more, its key is kept so that it never counts again"
 
 
@@ -50,6 +51,7 @@ def _reasons(found: list[RejectedEvent]) -> list[RejectedAs]:
             id=one.id,
             code=one.code,
             message=one.message,
+            event=one.event,
             source=one.source,
             rejected_at=one.rejected_at,
             mend=REPLAY.format(id=one.id),
@@ -60,7 +62,7 @@ def _reasons(found: list[RejectedEvent]) -> list[RejectedAs]:
 
 def _stored(app: App, tx: Tx, key: str, user: str | None) -> Explained:
     users = store.users_of_key(tx, key, user)
-    events, reasons = store.events(tx, users, key), _reasons(store.rejected_with(tx, key))
+    events, reasons = store.events(tx, users, key), _reasons(_refused(tx, key, user))
     if len(events) > 1:
         named = [event.user for event in events]
         raise SeveralUsers(count=len(named), key=key, users=", ".join(named), first=named[0])
@@ -73,6 +75,12 @@ def _stored(app: App, tx: Tx, key: str, user: str | None) -> Explained:
     if not reasons:
         raise NoSuchEvent(key=key)
     return Explained(result=f"rejected: {reasons[-1].code}", key=key, rejected=reasons)
+
+
+def _refused(tx: Tx, key: str, user: str | None) -> list[RejectedEvent]:
+    """Refused events with this key; the text search finds more."""
+    near = store.rejected_with(tx, key, rules.escaped(key), MOST_NEAR)
+    return [one for one in near if rules.has_key(one.event, key, user)][:MOST_REASONS]
 
 
 def _event(app: App, tx: Tx, event: StoredEvent, reasons: list[RejectedAs]) -> Explained:

@@ -108,12 +108,13 @@ def _invoiced(app: App, tx: Tx, ready: Sequence[Ready]) -> dict[int, BillingErro
 
 
 def _replayed(one: RejectedEvent, row: Row | None, result: BillingError | str) -> Replayed:
+    user, metric, value = (row.user, row.metric, row.value) if row else rules.claimed(one.event)
     return Replayed(
         id=one.id,
         rejected_as=one.code,
-        user=row.user if row else None,
-        metric=row.metric if row else None,
-        value=row.value if row else None,
+        user=user,
+        metric=metric,
+        value=value,
         result=result.code if isinstance(result, BillingError) else result,
         detail=result.message if isinstance(result, BillingError) else None,
     )

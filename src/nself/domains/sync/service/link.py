@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nself import log
 from nself.app import App
-from nself.core.errors import InvalidParameter, MissingParameter
+from nself.core.errors import MissingParameter
 from nself.db.connect import Tx
 from nself.domains.customer import rules as customer_rules
 from nself.domains.customer import service as customer
@@ -28,7 +28,7 @@ def create(app: App, given: CreateCustomer) -> CreatedCustomer:
 def link(app: App, given: LinkCustomer) -> Linked:
     """Fetch the customer and give it to the user. Raises NoSuchCustomer, OtherUser, UserHasCustomer, MissingParameter."""
     if not customer_rules.is_name(given.user):
-        raise InvalidParameter(f"Invalid user: {given.user[:40]!r}", "user")
+        raise customer_rules.bad_name(given.user)
     if given.force and not given.reason:
         raise MissingParameter("reason")
     single.refresh(app, "customer", given.customer, "link")

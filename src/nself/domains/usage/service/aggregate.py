@@ -24,6 +24,10 @@ BATCH = 5_000
 """Deltas in one transaction: a decision about a quota may have to wait for it."""
 PAGE = 100_000
 """Rollups that are looked up at once."""
+LEFT = (
+    "the locks of some users are held: another run folds them, or a session keeps them; who it is: "
+    "nself db query \"SELECT pid, application_name, state, xact_start FROM pg_stat_activity WHERE state <> 'idle'\""
+)
 FIRST = Pending("", "", datetime(1, 1, 1, tzinfo=UTC), 0, 0)
 
 
@@ -39,8 +43,8 @@ def workers(app: App) -> int:
 
 
 def fold_all(app: App, most: int) -> Folded:
-    """The same by at most `most` workers; whoever is done takes the next shard."""
-    began, folded, hands, page = monotonic(), 0, 1, [FIRST]
+    """The same by at most `most` workers; whoever is done takes the next shard. What is left to another is not noted as done."""
+    began, folded, hands, page, whole = monotonic(), 0, 1, [FIRST], True
     while page:
         with app.db.reading() as tx:
             page = store.pending(tx, page[-1], PAGE)
@@ -50,14 +54,17 @@ def fold_all(app: App, most: int) -> Folded:
         if shards:
             hands = max(hands, min(most, len(shards)))
             with ThreadPoolExecutor(min(most, len(shards)), thread_name_prefix="fold") as pool:
-                folded += sum(pool.map(partial(_fold_shard, app), shards.values()))
+                done = [one for part in pool.map(partial(_fold_shard, app), shards.values()) for one in part]
+            folded += sum(one for one in done if one is not None)
+            whole = whole and None not in done
     took = monotonic() - began
     with app.db.transaction() as tx:
-        store.note_fold(tx, app.clock(), folded, timedelta(seconds=took), hands)
+        if whole:
+            store.note_fold(tx, app.clock(), folded, timedelta(seconds=took), hands)
         pending = store.pending_events(tx)
     if folded:
         log.info("aggregation", deltas=folded, seconds=round(took, 3), workers=hands)
-    return Folded(deltas=folded, seconds=round(took, 3), workers=hands, pending=pending)
+    return Folded(deltas=folded, seconds=round(took, 3), workers=hands, pending=pending, note="" if whole else LEFT)
 
 
 def scheduled(app: App) -> str:
@@ -66,8 +73,8 @@ def scheduled(app: App) -> str:
     return f"{done.deltas} deltas folded by {done.workers} worker{'s' if done.workers > 1 else ''}"
 
 
-def _fold_shard(app: App, places: Sequence[Pending]) -> int:
-    return sum(app.db.transact(lambda tx, chunk=chunk: fold_some(tx, chunk)) for chunk in _chunks(places))
+def _fold_shard(app: App, places: Sequence[Pending]) -> list[int | None]:
+    return [app.db.transact(lambda tx, chunk=chunk: fold_some(tx, chunk)) for chunk in _chunks(places)]
 
 
 def _chunks(places: Sequence[Pending]) -> Iterator[list[Pending]]:
@@ -82,9 +89,9 @@ def _chunks(places: Sequence[Pending]) -> Iterator[list[Pending]]:
     yield chunk
 
 
-def fold_some(tx: Tx, places: Sequence[Pending]) -> int:
-    """Step: fold what is there of `places`, all of one shard; nothing where somebody else folds the shard."""
-    return store.fold(tx, places) if store.try_shard(tx, places[0].shard) else 0
+def fold_some(tx: Tx, places: Sequence[Pending]) -> int | None:
+    """Step: fold what is there of `places`, all of one shard; None where somebody else has the shard's lock."""
+    return store.fold(tx, places) if store.try_shard(tx, places[0].shard) else None
 
 
 def lock_users(tx: Tx, users: Sequence[str]) -> None:

@@ -17,13 +17,14 @@ from nself.domains.catalog.model import Metric
 from nself.domains.customer import service as customer
 from nself.domains.job import service as job
 from nself.domains.job.model import Schedule
-from nself.domains.usage import figures, store
+from nself.domains.usage import figures, rules, store
 from nself.domains.usage.figures import Figure, Formula, FormulaVersion
 from nself.domains.usage.inputs import AuditUsage, CompareUsage, ListRejected, ShowAggregation, ShowFormula
 from nself.domains.usage.model import Aggregation, AuditedEvent, Compared, Lag, RejectedEvent
 from nself.domains.usage.service import aggregate, collector, measure, show
 
 AGGREGATION = "aggregation"
+BUFFERED = "usage on disk waits for the usage-collector: nself billing usage collector-status"
 
 
 def aggregation_status(app: App, given: ShowAggregation) -> Aggregation:
@@ -38,11 +39,13 @@ def aggregation_status(app: App, given: ShowAggregation) -> Aggregation:
         run_by=schedule.worker,
         next_run_at=schedule.next_at,
         last_result=schedule.last_result,
+        note=schedule.note,
     )
 
 
 def show_lag(app: App, given: ShowAggregation) -> Lag:
     """How far rollups are behind; answers and invoices are not, they count what is pending."""
+    schedule = job.schedule(app, AGGREGATION)
     with app.db.reading() as tx:
         found = store.unfolded(tx)
     buffered = collector.waiting(app).events
@@ -52,7 +55,7 @@ def show_lag(app: App, given: ShowAggregation) -> Lag:
         pending_events=found.pending_events,
         buffered_events=buffered,
         last_fold_at=found.last_fold_at,
-        note="usage on disk waits for the database" if buffered else "totals and invoices count what is pending",
+        note=schedule.note or (BUFFERED if buffered else "totals and invoices count what is pending"),
     )
 
 
@@ -143,7 +146,9 @@ def given_span(app: App, start: str | None, end: str | None) -> Period:
     )
     if asked.start >= asked.end:
         raise InvalidParameter("--start must be before --end", "start")
-    return asked
+    if asked.end <= rules.EARLIEST:
+        raise InvalidParameter(f"There is no usage before {rules.EARLIEST:%Y-%m-%d}", "end")
+    return Period(max(asked.start, rules.EARLIEST), asked.end)
 
 
 def _compared(user: str, name: str, metric: Metric, raw: Figure | None, kept: Figure | None, differs: str) -> Compared:

@@ -59,9 +59,12 @@ Written = Callable[[int], Given]
 
 
 def record(app: App, given: RecordUsage) -> Recorded:
-    """Count one event. Raises the error for which it was refused."""
+    """Count one event. Raises InvalidParameter, the error for which it was refused."""
     key = uuid.uuid4().hex if given.key is None else given.key
-    event = UsageEvent(user=given.user, metric=given.metric, value=given.value, at=given.at, key=key)
+    properties = rules.properties(given.properties) if given.properties is not None else None
+    event = UsageEvent(
+        user=given.user, metric=given.metric, value=given.value, at=given.at, key=key, properties=properties
+    )
     outcome = ingest(app, [event], "cli")
     for error in outcome.refused.values():
         raise error
