@@ -14,7 +14,7 @@ ROWS: tuple[Row, ...] = (
         path="billing webhook status",
         use="webhook.service.status:status",
         input="webhook.inputs:WebhookStatus",
-        help="Show the endpoint at Stripe, the way to it, what came, was refused and waits, and each problem with its cause.",
+        help="Show the endpoint at Stripe, the way to it from this machine, what came, was refused and waits, and each problem with its cause.",
         example="nself billing webhook status",
     ),
     Command(

@@ -331,7 +331,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standing(Status, frozen=True, kw_only=True):
-    """Result of `webhook status`. `lag_seconds` is the age of the oldest event that waits."""
+    """Result of `webhook status`. `checks`: the way to the endpoint, from this machine; `lag_seconds`: age of the oldest that waits."""
 
     url: str
     endpoint: str
@@ -344,10 +344,6 @@ class Standing(Status, frozen=True, kw_only=True):
     checks: list[Check]
     problems: list[Problem]
     warnings: list[str]
-
-    def remarks(self) -> list[str]:
-        """From where it was looked."""
-        return ["the way to the endpoint was tried from this machine; Stripe's may differ"] if self.checks else []
 
 
 class UpdatedEndpoint(msgspec.Struct, frozen=True, kw_only=True):
