@@ -62,7 +62,7 @@ def seen(app: App, body: bytes, fast: bool, hopeful: bool) -> Seen | str:
     body = body.replace(b"USER", user.encode())
     array = body.lstrip()[:1] == b"["
     try:
-        sent = reading.read(body, []) if fast else reading.Sent(reading._told(reading._raw, body, array))
+        sent = reading.reader([])(body) if fast else reading.Sent(reading._told(reading._raw, body, array))
     except answer.NotJson as error:
         return str(error).replace(user, "USER")
     record._cautious = 0 if hopeful else 10
@@ -113,7 +113,7 @@ def test_what_is_refused_is_kept_letter_by_letter_though_the_array_was_decoded_a
     mark = fresh()
     odd = f'{{ "value" : 1,"metric":"n\\u006f", "user":"{user}", "key": "{mark}" }}'
     good = f'{{"user":"{user}","metric":"calls","value":1}}'
-    sent = reading.read(f"[{good}, {odd} ,{good}]".encode(), [])
+    sent = reading.reader([])(f"[{good}, {odd} ,{good}]".encode())
     assert all(isinstance(one, UsageEvent) for one in sent.events)
     assert list(record.ingest(app, sent.events, "test", sent.written).refused) == [1]
     with app.db.reading() as tx:
