@@ -30,6 +30,8 @@ class Seen(NamedTuple):
     stored: list[tuple[Any, ...]]
     kept: list[tuple[str, str, str]]
     totals: list[tuple[str, int, int]]
+    deltas: list[tuple[Any, ...]]
+    intake: list[tuple[Any, ...]]
 
 
 KEYED = st.builds(
@@ -55,26 +57,49 @@ PLAIN = st.builds(
 )
 
 
-def seen(app: App, body: bytes, fast: bool, hopeful: bool) -> Seen | str:
+WAYS = {"few": (500, 0), "copy": (0, 0), "careful": (500, 10)}
+"""How keys, events and deltas are stored: FEW and how long known keys are expected."""
+
+
+def take(way: str) -> None:
+    record.FEW, record._cautious = WAYS[way]
+
+
+@pytest.fixture(autouse=True)
+def _as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "FEW", record.FEW)
+    monkeypatch.setattr(record, "_cautious", 0)
+
+
+def seen(app: App, body: bytes, fast: bool, way: str) -> Seen | str:
     """Send `body` for a user of its own."""
     (user,) = people(app)
     source = fresh("way")
     body = body.replace(b"USER", user.encode())
     array = body.lstrip()[:1] == b"["
     try:
-        sent = reading.read(body, []) if fast else reading.Sent(reading._told(reading._raw, body, array))
+        sent = reading.reader([])(body) if fast else reading.Sent(reading._told(reading._raw, body, array))
     except answer.NotJson as error:
         return str(error).replace(user, "USER")
-    record._cautious = 0 if hopeful else 10
+    take(way)
     outcome = record.ingest(app, sent.events, source, sent.written)
     with app.db.reading() as tx:
         stored = tx.connection.execute(
-            """select metric_type, value, properties, encode(digest, 'hex')
+            """select metric_type, value, properties, dimensions, nullif(created_at, recorded_at), encode(digest, 'hex')
             from billing_usage join billing_usage_keys using (user_id, idempotency_key) where user_id = %s""",
             (user,),
         ).fetchall()
         kept = tx.connection.execute(
             "select event, code, message from billing_usage_rejected where source = %s order by id", (source,)
+        ).fetchall()
+        deltas = tx.connection.execute(
+            """select metric_type, events, total, largest, last_value, given.* from billing_usage_deltas
+            left join lateral (select hour, last_at where last_at < now() - interval '1 minute') given on true
+            where user_id = %s""",
+            (user,),
+        ).fetchall()
+        intake = tx.connection.execute(
+            "select received, duplicate from billing_usage_intake where source = %s", (source,)
         ).fetchall()
     return Seen(
         [(at, error.code, error.message.replace(user, "USER")) for at, error in sorted(outcome.refused.items())],
@@ -82,6 +107,8 @@ def seen(app: App, body: bytes, fast: bool, hopeful: bool) -> Seen | str:
         sorted(stored, key=repr),
         [(event.replace(user, "USER"), code, text.replace(user, "USER")) for event, code, text in kept],
         [(one.metric, one.value, one.events) for one in show.show(app, ShowUsage(user=user, period="2026-01"))],
+        sorted(deltas, key=repr),
+        intake,
     )
 
 
@@ -100,10 +127,10 @@ def test_any_mix_of_good_and_bad_events_ends_the_same_on_each_way(app: App) -> N
             st.integers(0, 400),
             st.sampled_from(["whole"] * 4 + ["cut", "lost", "other", "nul", "doubled"]),
         ),
-        st.booleans(),
+        st.permutations([*WAYS]),
     )
-    def run(body: bytes, hopeful: bool) -> None:
-        assert seen(app, body, fast=True, hopeful=hopeful) == seen(app, body, fast=False, hopeful=not hopeful)
+    def run(body: bytes, ways: list[str]) -> None:
+        assert seen(app, body, fast=True, way=ways[0]) == seen(app, body, fast=False, way=ways[1])
 
     run()
 
@@ -113,7 +140,7 @@ def test_what_is_refused_is_kept_letter_by_letter_though_the_array_was_decoded_a
     mark = fresh()
     odd = f'{{ "value" : 1,"metric":"n\\u006f", "user":"{user}", "key": "{mark}" }}'
     good = f'{{"user":"{user}","metric":"calls","value":1}}'
-    sent = reading.read(f"[{good}, {odd} ,{good}]".encode(), [])
+    sent = reading.reader([])(f"[{good}, {odd} ,{good}]".encode())
     assert all(isinstance(one, UsageEvent) for one in sent.events)
     assert list(record.ingest(app, sent.events, "test", sent.written).refused) == [1]
     with app.db.reading() as tx:
@@ -121,14 +148,12 @@ def test_what_is_refused_is_kept_letter_by_letter_though_the_array_was_decoded_a
         assert found.fetchall() == [(odd,)]
 
 
-@pytest.mark.parametrize("hopeful", [True, False])
-def test_one_known_key_among_new_ones_keeps_none_of_them_away(
-    app: App, hopeful: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_one_known_key_among_new_ones_keeps_none_of_them_away(app: App, way: str) -> None:
     (user,) = people(app)
 
     def send(*keys: str) -> list[int]:
-        monkeypatch.setattr(record, "_cautious", 0 if hopeful else 10)
+        take(way)
         events = [UsageEvent(user=user, metric="calls", value=1, key=key) for key in keys]
         return sorted(record.ingest(app, events, "test").duplicates)
 
@@ -138,9 +163,10 @@ def test_one_known_key_among_new_ones_keeps_none_of_them_away(
     assert show.show(app, ShowUsage(user=user, metric="calls"))[0].value == 5
 
 
-def test_after_a_known_key_none_is_taken_to_be_new_for_a_while(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", ["few", "copy"])
+def test_after_a_known_key_none_is_taken_to_be_new_for_a_while(app: App, way: str) -> None:
     (user,) = people(app)
-    monkeypatch.setattr(record, "_cautious", 0)
+    take(way)
     for _ in range(2):
         record.ingest(app, [UsageEvent(user=user, metric="calls", value=1, key="k")], "test")
     assert record._cautious == record.CAUTIOUS_COMMITS - 1

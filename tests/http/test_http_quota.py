@@ -144,7 +144,7 @@ def run(monkeypatch: pytest.MonkeyPatch, users: list[str]) -> tuple[list[Any], l
 
         def ask(user: str) -> None:
             future = loop.create_future()
-            route.begin(f'{{"user":"{user}","metric":"calls"}}'.encode(), (), future.set_result)
+            route.way(())(f'{{"user":"{user}","metric":"calls"}}'.encode(), future.set_result)
             found.append(future)
 
         for number in range(quota.DECIDERS):

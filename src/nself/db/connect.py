@@ -124,6 +124,14 @@ class Tx:
         with self.connection.transaction():
             yield
 
+    def run_new(self, query: bytes, **params: Any) -> bool:
+        """`run` of a statement that stands alone, or False where a unique constraint forbids one of its rows: then it did nothing."""
+        try:
+            self.run(query, **params)
+        except psycopg.errors.UniqueViolation:
+            return False
+        return True
+
     def copy_new(self, query: bytes, text: bytes) -> bool:
         """`copy`, or False where a unique constraint forbids one of the rows: nothing of it is kept then."""
         try:
@@ -212,7 +220,12 @@ class Database:
     @contextmanager
     def reading(self) -> Generator[Tx]:
         """Autocommit: each statement stands for itself."""
-        with _told(), self._connection() as connection:
+        with _told(), self._statement() as tx:
+            yield tx
+
+    @contextmanager
+    def _statement(self) -> Generator[Tx]:
+        with self._connection() as connection:
             yield Tx(connection)
 
     @contextmanager
@@ -238,14 +251,15 @@ class Database:
             finally:
                 in_transaction.reset(token)
 
-    def transact(self, work: Callable[[Tx], T]) -> T:
+    def transact(self, work: Callable[[Tx], T], *, alone: bool = False) -> T:
         """Run `work` in a transaction, again from the start after a deadlock or a lost connection.
 
-        `work` must be safe to repeat: a lost connection leaves open whether the commit happened.
+        `work` must be safe to repeat: a lost connection leaves open whether the commit happened. `alone`: it is one
+        statement, which is a transaction without being told.
         """
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                with self._transaction() as tx:
+                with self._statement() if alone else self._transaction() as tx:
                     return work(tx)
             except psycopg.Error as error:
                 if not transient(error):

@@ -42,8 +42,16 @@ class Reply(NamedTuple):
             *self.headers,
         ]
 
+    def lines(self) -> bytes:
+        """`head` as it is written."""
+        more = b"".join([b"%b: %b\r\n" % one for one in self.headers]) if self.headers else b""
+        return _LINES % (answer.new_request_id().encode(), len(self.body), more)
 
+
+_LINES = b"request-id: %b\r\ncontent-length: %d\r\ncontent-type: application/json\r\n%b"
 Told = Callable[[Reply | Exception], None]
+Way = Callable[[bytes, Told], None]
+"""Has a body of an allowed caller answered: `told` is called in the event loop. Raises what is wrong with the body."""
 
 
 class Hot(ABC):
@@ -53,10 +61,11 @@ class Hot(ABC):
 
     def __init__(self, app: App, path: str) -> None:
         self.app, self.path = app, path
+        self.asked: dict[str | None, asyncio.Event] = {}
 
     @abstractmethod
-    def begin(self, body: bytes, headers: Headers, told: Told) -> None:
-        """Have a request of an allowed caller answered: `told` is called in the event loop. Raises what is wrong with it."""
+    def way(self, headers: Headers) -> Way:
+        """What is done with bodies below such headers."""
 
     @cached_property
     def max_body(self) -> int:
@@ -75,9 +84,16 @@ class Hot(ABC):
         return place is not None and api_key.remembered_at(place, self.scope) is not None
 
     async def allow(self, header: str | None) -> None:
-        """Raises Unauthorized, InsufficientPermissions; a thread only where the database must be asked."""
+        """Raises Unauthorized, InsufficientPermissions; a thread only where the database must be asked, once for all who wait."""
+        if not self.allowed(self.place(header)) and (asked := self.asked.get(header)):
+            await asked.wait()
         if not self.allowed(self.place(header)):
-            await to_thread.run_sync(self.prove, header)
+            asked = self.asked[header] = asyncio.Event()
+            try:
+                await to_thread.run_sync(self.prove, header)
+            finally:
+                asked.set()
+                self.asked.pop(header, None)
 
     def prove(self, header: str | None) -> None:
         """Ask the database. Raises Unauthorized, InsufficientPermissions, DatabaseUnavailable."""
@@ -90,7 +106,7 @@ class Hot(ABC):
                 raise self.too_large()
             await self.allow(authorization(scope["headers"]))
             future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-            self.begin(body, scope["headers"], partial(resolve, future))
+            self.way(scope["headers"])(body, partial(resolve, future))
             found = await future
             status, head, text = found.status, found.head(), found.body
         except Exception as error:  # the boundary: nothing may leave without an answer

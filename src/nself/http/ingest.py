@@ -15,7 +15,7 @@ from nself.domains.usage.model import Intake
 from nself.domains.usage.service import buffer, record
 from nself.domains.usage.service.record import Given, Written
 from nself.http import reading
-from nself.http.hot import Coalescer, Headers, Hot, Reply, Told, resolve
+from nself.http.hot import Coalescer, Headers, Hot, Reply, Told, Way, resolve
 
 INGEST_PATH = "/api/v1/usage"
 COMMITS = 2
@@ -40,17 +40,15 @@ class Ingest(Hot):
     def max_events(self) -> int:
         return self.app.settings.integer("USAGE_MAX_BATCH")
 
-    def begin(self, body: bytes, headers: Headers, told: Told) -> None:
-        """Raises NotJson, BatchTooLarge."""
-        sent = self.read(body, headers)
-        self.submit(sent.events, sent.written, partial(_reply, told))
+    def way(self, headers: Headers) -> Way:
+        return partial(self._begin, reading.reader(headers))
 
-    def read(self, body: bytes, headers: Headers) -> reading.Sent:
+    def _begin(self, read: Callable[[bytes], reading.Sent], body: bytes, told: Told) -> None:
         """Raises NotJson, BatchTooLarge."""
-        sent = reading.read(body, headers)
+        sent = read(body)
         if len(sent.events) > self.max_events:
             record.require_batch_size(self.app, len(sent.events))
-        return sent
+        self.submit(sent.events, sent.written, partial(_reply, told))
 
     def prove(self, header: str | None) -> None:
         try:

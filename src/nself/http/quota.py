@@ -14,7 +14,7 @@ from nself.domains.quota.model import Ask, Decision
 from nself.domains.quota.service.ask import as_ask
 from nself.domains.quota.service.journal import decide_or_fail
 from nself.http import answer
-from nself.http.hot import Coalescer, Headers, Hot, Reply, Told
+from nself.http.hot import Coalescer, Headers, Hot, Reply, Told, Way
 
 GROUP = 2_000
 DECIDERS = 2
@@ -49,7 +49,10 @@ class QuotaRoute(Hot):
         self.kind, self.decisions = kind, decisions
         self.decode = msgspec.json.Decoder(kind).decode
 
-    def begin(self, body: bytes, headers: Headers, told: Told) -> None:
+    def way(self, headers: Headers) -> Way:
+        return self._begin
+
+    def _begin(self, body: bytes, told: Told) -> None:
         """Raises NotJson, what is wrong with the input, NoSuchReservation."""
         self.decisions.submit(as_ask(self.read(body)), partial(self._reply, told))
 

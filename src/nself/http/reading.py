@@ -36,14 +36,18 @@ class Sent(NamedTuple):
     written: Written | None = None
 
 
-def read(body: bytes, headers: Headers) -> Sent:
-    """Raises NotJson where nothing can be read."""
+def reader(headers: Headers) -> Callable[[bytes], Sent]:
+    """What reads bodies below such headers. It raises NotJson where nothing can be read."""
     named = dict(headers)
     kind = named.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if kind.startswith("application/cloudevents") or b"ce-specversion" in named:
-        return Sent(_told(_cloud_events, body, kind, named))
+        return lambda body: Sent(_told(_cloud_events, body, kind, named))
     if kind == NDJSON:
-        return Sent(_told(_lines, body))
+        return lambda body: Sent(_told(_lines, body))
+    return _json
+
+
+def _json(body: bytes) -> Sent:
     array = body.lstrip()[:1] == b"["
     try:
         events: list[Given] = [*_typed_array.decode(body)] if array else [_typed.decode(body)]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """A checked event, ready to be stored.
 
     `at` is UTC as `datetime.isoformat` writes it, so that texts sort as the instants do; `properties` is JSON text,

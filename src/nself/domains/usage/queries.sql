@@ -32,6 +32,40 @@ from stdin (format csv, delimiter e'\t', quote e'\x01');
 copy billing_usage_deltas (user_id, metric_type, hour, events, total, largest, last_value, last_at)
 from stdin (format csv, delimiter e'\t', quote e'\x01');
 
+-- name: add_new
+-- The three above and the intake of a small commit, as one statement and one transaction: there a round trip costs more than
+-- what COPY saves. A key that is known fails all of it.
+with events as (
+    select *
+    from unnest(
+        %(users)s::text[], %(metrics)s::text[], %(values)s::bigint[], %(ats)s::timestamptz[], %(keys)s::text[], %(digests)s::text[],
+        %(properties)s::text[], %(dimensions)s::text[]
+    ) as given (user_id, metric_type, value, created_at, idempotency_key, digest, properties, dimensions)
+),
+keys as (
+    insert into billing_usage_keys (user_id, idempotency_key, digest)
+    select user_id, idempotency_key, decode(digest, 'hex') from events
+),
+stored as (
+    insert into billing_usage (
+        user_id, metric_type, value, created_at, idempotency_key, properties, dimensions, source, recorded_at
+    )
+    select
+        user_id, metric_type, value, created_at, idempotency_key, nullif(properties, ''), nullif(dimensions, '')::jsonb,
+        %(source)s, %(now)s
+    from events
+),
+deltas as (
+    insert into billing_usage_deltas (user_id, metric_type, hour, events, total, largest, last_value, last_at)
+    select *
+    from unnest(
+        %(delta_users)s::text[], %(delta_metrics)s::text[], %(hours)s::timestamptz[], %(counts)s::bigint[], %(totals)s::numeric[],
+        %(largest)s::bigint[], %(last_values)s::bigint[], %(last_ats)s::timestamptz[]
+    )
+)
+insert into billing_usage_intake (source, received, duplicate, at)
+select %(source)s, count(*), 0, %(now)s from events;
+
 -- name: store_staged
 -- Where keys may be known: keys first, sorted, then the events of the keys that were new.
 -- Returns the n of what was not new.

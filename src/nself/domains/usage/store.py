@@ -32,7 +32,7 @@ from nself.spool.segments import Place
 SQL = beside(__file__)
 
 
-# The four below write COPY's lines as they are: names are printable and JSON holds no control character (queries.sql).
+# Those below that copy write COPY's lines as they are: names are printable and JSON holds no control character (queries.sql).
 
 
 def add_keys(tx: Tx, rows: Sequence[Row]) -> bool:
@@ -57,6 +57,31 @@ def add_deltas(tx: Tx, deltas: Sequence[Delta]) -> None:
         for one in deltas
     ]
     tx.copy(SQL["add_deltas"], "".join(lines).encode())
+
+
+def add_new(tx: Tx, rows: Sequence[Row], deltas: Sequence[Delta], source: str, now: datetime) -> bool:
+    """Keys, events, deltas and intake of a commit that is nothing else, as one transaction; False where a key is known."""
+    return tx.run_new(
+        SQL["add_new"],
+        users=[row.user for row in rows],
+        metrics=[row.metric for row in rows],
+        values=[row.value for row in rows],
+        ats=[row.at for row in rows],
+        keys=[row.key for row in rows],
+        digests=[row.digest.hex() for row in rows],
+        properties=[row.properties or "" for row in rows],
+        dimensions=[row.dimensions or "" for row in rows],
+        delta_users=[one.user for one in deltas],
+        delta_metrics=[one.metric for one in deltas],
+        hours=[one.hour for one in deltas],
+        counts=[one.events for one in deltas],
+        totals=[one.total for one in deltas],
+        largest=[one.largest for one in deltas],
+        last_values=[one.last_value for one in deltas],
+        last_ats=[one.last_at for one in deltas],
+        source=source,
+        now=now,
+    )
 
 
 def stage(tx: Tx, rows: Sequence[tuple[int, Row]]) -> None:

@@ -24,6 +24,8 @@ from nself.domains.usage.service import buffer
 from nself.domains.usage.service.buffer import Reason
 
 MAX_KEPT = 4000  # characters of a rejected event and of its reason that are kept
+FEW = 500
+"""Events of a commit up to which one statement with arrays costs less than COPY and its round trips."""
 CAUTIOUS_COMMITS = 100
 """How long after a known key keys are not expected to be new: resends come in bursts, and a wrong guess is paid in dead rows."""
 
@@ -95,7 +97,10 @@ def ingest(app: App, events: Sequence[Given], source: str, written: Written | No
     try:
         known, refused_all = without_strangers(app, rows, refused)
         ensure_months(app, known)
-        outcome = app.db.transact(lambda tx: store_rows(tx, events, known, refused_all, source, now, written))
+        outcome = _store_few(app, known, source, now) if len(events) == len(known) <= FEW else None
+        outcome = outcome or app.db.transact(
+            lambda tx: store_rows(tx, events, known, refused_all, source, now, written)
+        )
     except Exception as error:
         away = unavailable(error)
         if not away:
@@ -130,7 +135,7 @@ def examine(
             if isinstance(given, BillingError):
                 raise given
             event = given if isinstance(given, UsageEvent) else rules.decode(given)
-            rows.append((at, rules.check(event, metrics, now, tz, f"{prefix}:{at}")))
+            rows.append((at, rules.check(event, metrics, now, tz, f"{prefix}:{at}" if event.key is None else "")))
         except BillingError as error:
             refused[at] = error
     return rows, refused
@@ -212,19 +217,39 @@ def _count(
     return old - reused, {at: KeyReused(key=row.key) for at, row in rows if at in reused}
 
 
+def _store_few(app: App, rows: Sequence[tuple[int, Row]], source: str, now: datetime) -> Outcome | None:
+    """Count `rows` in one statement where all of their keys are new."""
+    fresh = _hopeful(rows)
+    if not fresh:
+        return None
+    deltas = rules.deltas(fresh)
+    if app.db.transact(lambda tx: store.add_new(tx, fresh, deltas, source, now), alone=True):
+        return Outcome({}, frozenset())
+    return _be_cautious()
+
+
 def _store(tx: Tx, rows: Sequence[tuple[int, Row]], source: str, now: datetime) -> set[int]:
     """Store keys and events; the numbers of those whose keys are known."""
     global _cautious
-    by_key = {f"{row.user}\t{row.key}": row for _, row in rows}
-    if len(by_key) == len(rows) and _cautious <= 0:
-        fresh = [by_key[key] for key in sorted(by_key)]
+    if fresh := _hopeful(rows):
         if store.add_keys(tx, fresh):
             store.add_events(tx, fresh, source, now)
             return set()
-        _cautious = CAUTIOUS_COMMITS
+        _be_cautious()
     _cautious -= 1
     store.stage(tx, rows)
     return set(store.store_staged(tx, source, now))
+
+
+def _hopeful(rows: Sequence[tuple[int, Row]]) -> list[Row]:
+    """`rows` sorted by user and key where all keys may be new, else nothing."""
+    by_key = {f"{row.user}\t{row.key}": row for _, row in rows} if _cautious <= 0 else {}
+    return [by_key[key] for key in sorted(by_key)] if len(by_key) == len(rows) else []
+
+
+def _be_cautious() -> None:
+    global _cautious
+    _cautious = CAUTIOUS_COMMITS
 
 
 def _reasons(events: Sequence[Given], refused: dict[int, BillingError], written: Written | None = None) -> list[Reason]:
