@@ -14,7 +14,7 @@ from nself.core.errors import BillingError
 from nself.domains.webhook.model import Delivery, Received, Refusal
 from nself.domains.webhook.service import process, receive, refuse, switches
 from nself.http import answer
-from nself.http.hot import Coalescer, Headers, Hot, Reply, Told
+from nself.http.hot import Coalescer, Headers, Hot, Reply, Told, Way
 
 WEBHOOK_PATHS = ("/webhooks/stripe", "/api/webhooks/stripe")
 GROUP_BYTES = 4 * 2**20
@@ -68,6 +68,7 @@ class WebhookRoute(Hot):
     """Open to everybody: the signature is the proof."""
 
     scope = ""
+    heads_recur = False
 
     def __init__(
         self,
@@ -95,10 +96,13 @@ class WebhookRoute(Hot):
     def allowed(self, place: object) -> bool:
         return True
 
-    def begin(self, body: bytes, headers: Headers, told: Told) -> None:
+    def way(self, headers: Headers) -> Way:
+        return partial(self._take, _signature(headers))
+
+    def _take(self, signature: str | None, body: bytes, told: Told) -> None:
         """Raises the signature's errors, UnreadableWebhook."""
         try:
-            given = self.receiver.verified(body, _signature(headers))
+            given = self.receiver.verified(body, signature)
         except BillingError as error:
             self._refused(body, error)
             raise
