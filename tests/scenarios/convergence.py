@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 from deeds import Deed, Nothing, Trouble, choose
-from mirror_model import check_changes, same, shown_whole
+from mirror_model import check_changes, same
 from money_bench import Bench, signed
 from money_seams import Crash, SeamDatabase, Seams, SeamStripe
 from wire import Refused, Wire
@@ -54,9 +54,9 @@ def settle(app: App) -> None:
     seen = set[str]()
     for kind, found in KINDS.items():
         for owner in _customers(app) if found.of_customer else [None]:
-            for picture in _pictures(app, kind, owner):
-                seen.add(picture.snapshot["id"])
-                mirror.in_order(app, picture, lambda tx, one: mirror.accept(app, tx, one) and None)
+            for page in _pages(app, kind, owner):
+                _accept(app, page)
+                seen.update(one.snapshot["id"] for one in page)
     with app.db.reading() as tx:
         known = tx.connection.execute("select kind, object_id from billing_mirror where not deleted").fetchall()
     for kind, id in known:
@@ -66,11 +66,13 @@ def settle(app: App) -> None:
 
 def _customers(app: App) -> list[str | None]:
     with app.db.reading() as tx:
-        rows = tx.connection.execute("select customer_id from billing_customers where not deleted order by 1").fetchall()
+        rows = tx.connection.execute(
+            "select customer_id from billing_customers where not deleted order by 1"
+        ).fetchall()
     return [row[0] for row in rows]
 
 
-def _pictures(app: App, kind: str, owner: str | None) -> Iterator[Picture]:
+def _pages(app: App, kind: str, owner: str | None) -> Iterator[list[Picture]]:
     after = None
     while True:
         number = mirror.draw(app)
@@ -78,11 +80,19 @@ def _pictures(app: App, kind: str, owner: str | None) -> Iterator[Picture]:
             page = app.stripe.page(kind, after=after, customer=owner)
         except NoSuchObject:
             return
-        for one in page.objects:
-            yield Picture({"livemode": app.stripe.live, **one}, number, "sync", STRIPE_VERSION)
+        yield [Picture({"livemode": app.stripe.live, **one}, number, "sync", STRIPE_VERSION) for one in page.objects]
         if not page.more:
             return
         after = page.objects[-1]["id"]
+
+
+def _accept(app: App, pictures: list[Picture]) -> None:
+    """In one transaction, unless one of them was overtaken."""
+    try:
+        app.db.transact(lambda tx: [mirror.accept(app, tx, one) for one in pictures])
+    except mirror.Overtaken:
+        for one in pictures:
+            mirror.in_order(app, one, lambda tx, picture: mirror.accept(app, tx, picture) and None)
 
 
 class Switch(Seams):
@@ -110,7 +120,7 @@ def _caller() -> str:
     frame = sys._getframe(2)
     while frame := frame.f_back:
         file = frame.f_code.co_filename
-        if "/nself/domains/" in file or frame.f_code in (settle.__code__, _pictures.__code__, _customers.__code__):
+        if "/nself/domains/" in file or frame.f_code in SETTLING:
             return f"{Path(file).parent.parent.name}/{Path(file).stem}.{frame.f_code.co_qualname.partition('.<')[0]}"
     return "?"
 
@@ -125,7 +135,7 @@ class Stand:
         self.apps = [self._app(switch) for switch in self.switches]
         self.depth = 0
         self.done, self.refused, self.checked, self.met = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
-        self._tables = [name for (name,) in bench.sql(EMPTY) if not bench.sql(f"select from billing.{name} limit 1")]
+        self._tables = [name for (name,) in bench.sql(EMPTY) if not bench.sql(f"select 1 from billing.{name} limit 1")]
         self._begin()
 
     def _app(self, switch: Switch) -> App:
@@ -171,8 +181,12 @@ class Stand:
         self.uncertain = False
 
     def live(self, history: History) -> None:
-        """The history, the settling with crashes at every seam, and everything that must hold then."""
+        """From an empty database: see `live_on`."""
         self.reset()
+        self.live_on(history)
+
+    def live_on(self, history: History) -> None:
+        """The history, the settling with crashes at every seam, and everything that must hold then."""
         for deed in history.deeds:
             self.perform(deed)
         self.depth = 0
@@ -203,8 +217,17 @@ class Stand:
     def more_prices(self, count: int) -> list[str]:
         """Prices that are there without anybody having been told."""
         monthly = {"interval": "month", "interval_count": 1, "usage_type": "licensed", "meter": None}
-        price = {"object": "price", "product": self.product, "currency": "usd", "type": "recurring", "recurring": monthly}
-        made = [{**price, "id": f"price_more{at}", "unit_amount": 10 + at, "unit_amount_decimal": f"{10 + at}"} for at in range(count)]
+        price = {
+            "object": "price",
+            "product": self.product,
+            "currency": "usd",
+            "type": "recurring",
+            "recurring": monthly,
+        }
+        made = [
+            {**price, "id": f"price_more{at}", "unit_amount": 10 + at, "unit_amount_decimal": f"{10 + at}"}
+            for at in range(count)
+        ]
         self.wire.admin("fixtures", objects=made, keep=True)
         return [str(one["id"]) for one in made]
 
@@ -373,7 +396,7 @@ class Stand:
             if key[0] not in KINDS or event["id"] not in self.delivered:
                 continue
             stripe, shown = truth.get(key), event["data"]["object"]
-            if event["type"] == f"{key[0]}.deleted" if stripe is None else same(shown_whole(stripe), shown_whole(shown)):
+            if event["type"] == f"{key[0]}.deleted" if stripe is None else same(stripe, shown):
                 assert key in mirrored, f"{key}: {event['type']} was delivered, and it is not in the mirror"
                 assert mirrored[key] == stripe, f"{key}: {event['type']} was delivered"
                 self.checked["told"] += 1
@@ -392,7 +415,8 @@ class Stand:
         self._check_events()
         assert [one for one in self.bench.intents() if one[1] != "done" and one[2] is None] == []
         check_changes(
-            self.bench.sql("select kind, object_id, what, source, changes from billing_object_changes order by id"), mirrored
+            self.bench.sql("select kind, object_id, what, source, changes from billing_object_changes order by id"),
+            mirrored,
         )
 
     def _check_events(self) -> None:
@@ -403,9 +427,8 @@ class Stand:
             assert {attempts for *_, attempts in rows} <= {1}
 
 
-EMPTY = (
-    "select relname from pg_class where relnamespace = 'billing'::regnamespace and relkind in ('r', 'p') and not relispartition"
-)
+SETTLING = [one.__code__ for one in (settle, _pages, _customers, _accept)]
+EMPTY = "select relname from pg_class where relnamespace = 'billing'::regnamespace and relkind in ('r', 'p') and not relispartition"
 WAITING = (
     "select object_id, next_at, lease_until from billing_webhook_objects where next_at is not null or lease_until is not null"
     " union all select operation, next_at, lease_until from billing_intents where state = 'pending'"

@@ -313,9 +313,32 @@ class Sync(Deed):
         stand.suffer(self.trouble, stand.settle)
 
 
+@dataclass(frozen=True)
+class Kill(Deed):
+    """kill -9 of a worker's process, so many milliseconds from now; another one is started."""
+
+    worker: int
+    after: int
+
+    def do(self, stand: Stand) -> None:
+        stand.kill(self.worker, self.after)
+
+
+@dataclass(frozen=True)
+class Cut(Deed):
+    """All connections to the database end, so many milliseconds from now."""
+
+    after: int
+
+    def do(self, stand: Stand) -> None:
+        stand.cut(self.after)
+
+
 FEW = st.integers(0, 3)
 FLAG = st.booleans()
-SEAMS = st.sampled_from(("after fetch", "before commit", "after commit", "before fetch", "after statement", "after page"))
+SEAMS = st.sampled_from(
+    ("after fetch", "before commit", "after commit", "before fetch", "after statement", "after page")
+)
 OPEN_SEAMS = SEAMS.filter(lambda name: name != "before commit")
 NTH = st.integers(1, 5)
 MEANWHILE = st.one_of(
@@ -364,3 +387,13 @@ STEPS = st.one_of(
     st.tuples(st.builds(Sync, TROUBLES)),
 )
 DEEDS = st.lists(STEPS, min_size=3, max_size=9).map(lambda steps: [deed for step in steps for deed in step])
+SOON = st.integers(0, 80)
+KILLING = st.one_of(
+    st.tuples(AT_STRIPE, AT_STRIPE),
+    st.tuples(
+        AT_STRIPE, st.builds(DeliverAll, FLAG, st.sampled_from((0, 0, 2, 3))), st.builds(Kill, st.integers(0, 1), SOON)
+    ),
+    st.tuples(DELIVERIES, st.builds(Cut, SOON)),
+    st.tuples(st.just(LeasesEnd())),
+)
+KILLINGS = st.lists(KILLING, min_size=4, max_size=9).map(lambda steps: [deed for step in steps for deed in step])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +10,7 @@ from deeds import DEEDS
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from money_bench import Bench, sandbox_in_thread
+from seeds import seed_of_this_run
 
 from nself.domains.connection.service import intents
 from nself.domains.webhook.service import process
@@ -50,17 +49,18 @@ def run(stand: Stand, histories: int, number: int | None) -> None:
 
 def test_a_hundred_histories_end_with_what_stripe_has(stand: Stand):
     import time
-    t=time.process_time(); w=time.time()
+
+    t = time.process_time()
+    w = time.time()
     run(stand, 100, None)
-    print(time.process_time()-t, time.time()-w)
+    print(time.process_time() - t, time.time() - w)
     print(stand.done, stand.refused, stand.checked, stand.met, sep="\n")
-    for s in stand.switches: print(*(f"{n} {s.crashed[k]} {k}" for k,n in s.seen.items()), sep="\n")
+    for s in stand.switches:
+        print(*(f"{n} {s.crashed[k]} {k}" for k, n in s.seen.items()), sep="\n")
     assert 0
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("part", range(8))
-def test_a_thousand_histories_end_with_what_stripe_has(stand: Stand, part: int):
-    number = int(os.environ.get("CONVERGENCE_SEED", secrets.randbelow(2**32)))
-    print(f"CONVERGENCE_SEED={number}")
-    run(stand, 125, number)
+def test_a_thousand_histories_end_with_what_stripe_has(stand: Stand, part: int, request: pytest.FixtureRequest):
+    run(stand, 125, seed_of_this_run(request))
