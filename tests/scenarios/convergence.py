@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 from deeds import Deed, Nothing, Trouble, choose
-from mirror_model import check_changes, same, shown_whole
+from mirror_model import check_changes, same
 from money_bench import Bench, signed
 from money_seams import Crash, SeamDatabase, Seams, SeamStripe
 from wire import Refused, Wire
@@ -43,10 +43,13 @@ CUT = (
 
 
 class History(NamedTuple):
-    """`crash`: at which passing of each seam the worker and the synchronisation crash when the dust settles."""
+    """When the dust settles the worker crashes at the `crash`-th passing of each seam, and the synchronisation at the
+    `crash_sync`-th of any; 0: at each of them too.
+    """
 
     deeds: list[Deed]
     crash: int = 1
+    crash_sync: int = 0
 
 
 def settle(app: App) -> None:
@@ -54,9 +57,9 @@ def settle(app: App) -> None:
     seen = set[str]()
     for kind, found in KINDS.items():
         for owner in _customers(app) if found.of_customer else [None]:
-            for picture in _pictures(app, kind, owner):
-                seen.add(picture.snapshot["id"])
-                mirror.in_order(app, picture, lambda tx, one: mirror.accept(app, tx, one) and None)
+            for page in _pages(app, kind, owner):
+                _accept(app, page)
+                seen.update(one.snapshot["id"] for one in page)
     with app.db.reading() as tx:
         known = tx.connection.execute("select kind, object_id from billing_mirror where not deleted").fetchall()
     for kind, id in known:
@@ -72,7 +75,7 @@ def _customers(app: App) -> list[str | None]:
     return [row[0] for row in rows]
 
 
-def _pictures(app: App, kind: str, owner: str | None) -> Iterator[Picture]:
+def _pages(app: App, kind: str, owner: str | None) -> Iterator[list[Picture]]:
     after = None
     while True:
         number = mirror.draw(app)
@@ -80,11 +83,19 @@ def _pictures(app: App, kind: str, owner: str | None) -> Iterator[Picture]:
             page = app.stripe.page(kind, after=after, customer=owner)
         except NoSuchObject:
             return
-        for one in page.objects:
-            yield Picture({"livemode": app.stripe.live, **one}, number, "sync", STRIPE_VERSION)
+        yield [Picture({"livemode": app.stripe.live, **one}, number, "sync", STRIPE_VERSION) for one in page.objects]
         if not page.more:
             return
         after = page.objects[-1]["id"]
+
+
+def _accept(app: App, pictures: list[Picture]) -> None:
+    """In one transaction, unless one of them was overtaken."""
+    try:
+        app.db.transact(lambda tx: [mirror.accept(app, tx, one) for one in pictures])
+    except mirror.Overtaken:
+        for one in pictures:
+            mirror.in_order(app, one, lambda tx, picture: mirror.accept(app, tx, picture) and None)
 
 
 class Switch(Seams):
@@ -94,12 +105,12 @@ class Switch(Seams):
         super().__init__()
         self.plan: Callable[[str, str], None] | None = None
         self.hand: tuple[Any, ...] = ()
-        self.seen, self.crashed = Counter[str](), Counter[str]()
+        self.crashed = Counter[str]()
 
     def __call__(self, name: str) -> None:
         where = f"{name} in {_caller()}"
-        self.seen[where] += 1
         if self.plan:
+            self.crashed[where] += 0
             try:
                 self.plan(name, where)
             except Crash:
@@ -112,7 +123,7 @@ def _caller() -> str:
     frame = sys._getframe(2)
     while frame := frame.f_back:
         file = frame.f_code.co_filename
-        if "/nself/domains/" in file or frame.f_code in (settle.__code__, _pictures.__code__, _customers.__code__):
+        if "/nself/domains/" in file or frame.f_code in SETTLING:
             return f"{Path(file).parent.parent.name}/{Path(file).stem}.{frame.f_code.co_qualname.partition('.<')[0]}"
     return "?"
 
@@ -127,7 +138,7 @@ class Stand:
         self.apps = [self._app(switch) for switch in self.switches]
         self.depth = 0
         self.done, self.refused, self.checked, self.met = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
-        self._tables = [name for (name,) in bench.sql(EMPTY) if not bench.sql(f"select from billing.{name} limit 1")]
+        self._tables = [name for (name,) in bench.sql(EMPTY) if not bench.sql(f"select 1 from billing.{name} limit 1")]
         self._begin()
 
     def _app(self, switch: Switch) -> App:
@@ -169,19 +180,26 @@ class Stand:
             + "set session_replication_role = origin"
         )
         self._events: list[dict[str, Any]] = []
-        self.delivered: dict[str, int] = {}
+        self.delivered = set[str]()
         self.uncertain = False
 
     def live(self, history: History) -> None:
-        """The history, the settling with crashes at every seam, and everything that must hold then."""
+        """From an empty database: see `live_on`."""
         self.reset()
+        self.live_on(history)
+
+    def live_on(self, history: History) -> None:
+        """The history, the settling with crashes at every seam, and everything that must hold then."""
         for deed in history.deeds:
             self.perform(deed)
         self.depth = 0
         self.relentlessly(history.crash, self.work_off)
         truth = self.truth()
         self.check_told(truth)
-        self.relentlessly(history.crash, self.settle)
+        if history.crash_sync:
+            self.relentlessly(history.crash_sync, self.settle, anywhere=True)
+        else:
+            self.relentlessly(history.crash, self.settle)
         self.work_off()
         self.check_all(truth)
 
@@ -242,11 +260,20 @@ class Stand:
 
     # Ours
 
-    def deliver(self, events: list[dict[str, Any]]) -> None:
-        for event in events:
-            body = json.dumps(event).encode()
-            receive(self.app, body, signed(body, at=self.now()))
-            self.delivered[event["id"]] = self.delivered.get(event["id"], 0) + 1
+    def deliver(self, events: list[dict[str, Any]], trouble: Trouble | None = None) -> None:
+        """In trouble the receiver answers nothing, so Stripe sends all of them again that it had not acknowledged."""
+        unanswered = list(events)
+
+        def receive_all() -> None:
+            while unanswered:
+                event = unanswered[0]
+                body = json.dumps(event).encode()
+                receive(self.app, body, signed(body, at=self.now()))
+                self.delivered.add(event["id"])
+                unanswered.pop(0)
+
+        self.suffer(trouble, receive_all)
+        receive_all()
 
     def new_user(self) -> str:
         self.users += 1
@@ -301,7 +328,7 @@ class Stand:
             return
         self.uncertain = True
         self.met["outage"] += 1
-        self.wire.admin("faults", on="request", method="GET", path=".*", status=503, times=trouble.nth)
+        self.wire.admin("faults", on="request", method="GET", path=".*", status=503, times=3 * trouble.nth)
         try:
             yield
         finally:
@@ -321,7 +348,7 @@ class Stand:
         return plan
 
     def _happen(self, trouble: Trouble, name: str) -> None:
-        if trouble.kind == "crash":
+        if trouble.kind in ("crash", "outage"):
             raise Crash(name)
         if trouble.kind == "sleep":
             self.depth += 1
@@ -337,13 +364,14 @@ class Stand:
             lost = "the answer is lost"
             raise psycopg.OperationalError(lost) if name == "after commit" else DatabaseUnavailable(detail=lost)
 
-    def relentlessly(self, nth: int, work: Callable[[], None]) -> None:
-        """`work`, begun again after a crash at the `nth` passing of each seam, until it goes through."""
+    def relentlessly(self, nth: int, work: Callable[[], None], anywhere: bool = False) -> None:
+        """`work`, begun again after a crash at the `nth` passing of each seam, or of any, until it goes through."""
         passed = Counter[str]()
 
         def plan(name: str, where: str) -> None:
-            passed[where] += 1
-            if passed[where] == nth:
+            seam = "" if anywhere else where
+            passed[seam] += 1
+            if passed[seam] == nth:
                 raise Crash(where)
 
         switch = self.switches[0]
@@ -384,11 +412,7 @@ class Stand:
             if key[0] not in KINDS or event["id"] not in self.delivered:
                 continue
             stripe, shown = truth.get(key), event["data"]["object"]
-            if (
-                event["type"] == f"{key[0]}.deleted"
-                if stripe is None
-                else same(shown_whole(stripe), shown_whole(shown))
-            ):
+            if event["type"] == f"{key[0]}.deleted" if stripe is None else same(stripe, shown):
                 assert key in mirrored, f"{key}: {event['type']} was delivered, and it is not in the mirror"
                 assert mirrored[key] == stripe, f"{key}: {event['type']} was delivered"
                 self.checked["told"] += 1
@@ -412,13 +436,14 @@ class Stand:
         )
 
     def _check_events(self) -> None:
-        rows = self.bench.sql("select event_id, status, deliveries, attempts from billing_webhook_events")
-        assert {id: deliveries for id, _, deliveries, _ in rows} == self.delivered
-        assert {status for _, status, *_ in rows} <= {"processed", "ignored"}
+        rows = self.bench.sql("select event_id, status, attempts from billing_webhook_events")
+        assert {id for id, *_ in rows} == self.delivered
+        assert {status for _, status, _ in rows} <= {"processed", "ignored"}
         if not self.uncertain:  # else one may have been worked on without anybody having heard of it
             assert {attempts for *_, attempts in rows} <= {1}
 
 
+SETTLING = [one.__code__ for one in (settle, _pages, _customers, _accept)]
 EMPTY = "select relname from pg_class where relnamespace = 'billing'::regnamespace and relkind in ('r', 'p') and not relispartition"
 WAITING = (
     "select object_id, next_at, lease_until from billing_webhook_objects where next_at is not null or lease_until is not null"

@@ -258,10 +258,11 @@ class DeliverAll(Deed):
 
     backwards: bool = False
     but: int = 0
+    trouble: Trouble | None = None
 
     def do(self, stand: Stand) -> None:
         waiting = [one for at, one in enumerate(stand.undelivered(), 1) if not self.but or at % self.but]
-        stand.deliver(waiting[::-1] if self.backwards else waiting)
+        stand.deliver(waiting[::-1] if self.backwards else waiting, self.trouble)
 
 
 @dataclass(frozen=True)
@@ -283,7 +284,8 @@ class Touch(Deed):
 @dataclass(frozen=True)
 class Trouble:
     """At the `nth` passing of `seam`: the process crashes, its connections are cut, the answer to its commit is lost, or it
-    sleeps while the deeds of `meanwhile` happen. An `outage` needs no seam: so many reads of Stripe fail.
+    sleeps while the deeds of `meanwhile` happen. In an `outage` so many reads of Stripe fail, and where there is a seam
+    the process crashes there.
     """
 
     kind: str
@@ -312,6 +314,27 @@ class Sync(Deed):
         stand.suffer(self.trouble, stand.settle)
 
 
+@dataclass(frozen=True)
+class Kill(Deed):
+    """kill -9 of a worker's process, so many milliseconds from now; another one is started."""
+
+    worker: int
+    after: int
+
+    def do(self, stand: Stand) -> None:
+        stand.kill(self.worker, self.after)
+
+
+@dataclass(frozen=True)
+class Cut(Deed):
+    """All connections to the database end, so many milliseconds from now."""
+
+    after: int
+
+    def do(self, stand: Stand) -> None:
+        stand.cut(self.after)
+
+
 FEW = st.integers(0, 3)
 FLAG = st.booleans()
 SEAMS = st.sampled_from(
@@ -325,6 +348,12 @@ MEANWHILE = st.one_of(
     st.tuples(st.builds(Touch, FLAG), st.sampled_from((Sync(), Work(), DeliverAll()))),
     st.tuples(st.just(LeasesEnd()), st.just(Work()), st.builds(Touch, FLAG), st.just(DeliverAll())),
 )
+RECEIVING = st.one_of(
+    st.none(),
+    st.none(),
+    st.builds(Trouble, st.sampled_from(("crash", "cut")), st.sampled_from(("before commit", "after commit")), NTH),
+    st.builds(Trouble, st.just("lost"), st.just("after commit"), NTH),
+)
 TROUBLES = st.one_of(
     st.none(),
     st.builds(Trouble, st.just("crash"), SEAMS, NTH),
@@ -332,7 +361,7 @@ TROUBLES = st.one_of(
     st.builds(Trouble, st.just("lost"), st.sampled_from(("after commit", "after statement")), NTH),
     st.builds(Trouble, st.just("sleep"), OPEN_SEAMS, NTH, MEANWHILE),
     st.builds(Trouble, st.just("sleep"), st.just("after fetch"), NTH, MEANWHILE),
-    st.builds(Trouble, st.just("outage"), st.just(""), st.integers(1, 9)),
+    st.builds(Trouble, st.just("outage"), st.sampled_from(("", "before commit", "after commit")), st.integers(1, 3)),
 )
 AT_STRIPE = st.one_of(
     st.builds(NewCustomer, st.integers(0, 2)),
@@ -353,15 +382,31 @@ AT_STRIPE = st.one_of(
 )
 DELIVERIES = st.one_of(
     st.builds(Deliver, st.lists(st.integers(0, 12), min_size=1, max_size=6).map(tuple)),
-    st.builds(DeliverAll, FLAG, st.sampled_from((0, 0, 2, 3))),
+    st.builds(DeliverAll, FLAG, st.sampled_from((0, 0, 2, 3)), RECEIVING),
 )
 WORK = st.builds(Work, TROUBLES)
+OVERTAKEN_WORK = st.builds(Work, st.builds(Trouble, st.just("sleep"), st.just("after fetch"), NTH, MEANWHILE))
+PAGES = st.integers(1, len(KINDS))
+HEARD = st.tuples(st.builds(Touch, FLAG), st.just(DeliverAll()), st.just(Work()))
+OVERTAKEN_SYNC = st.builds(Sync, st.builds(Trouble, st.just("sleep"), st.just("after page"), PAGES, HEARD))
 STEPS = st.one_of(
     st.tuples(AT_STRIPE),
     st.tuples(AT_STRIPE, AT_STRIPE),
     st.tuples(DELIVERIES),
     st.tuples(DELIVERIES, WORK),
+    st.tuples(DELIVERIES, OVERTAKEN_WORK),
     st.tuples(DELIVERIES, WORK, st.just(LeasesEnd())),
     st.tuples(st.builds(Sync, TROUBLES)),
+    st.tuples(OVERTAKEN_SYNC),
 )
 DEEDS = st.lists(STEPS, min_size=3, max_size=9).map(lambda steps: [deed for step in steps for deed in step])
+SOON = st.integers(0, 80)
+KILLING = st.one_of(
+    st.tuples(AT_STRIPE, AT_STRIPE),
+    st.tuples(
+        AT_STRIPE, st.builds(DeliverAll, FLAG, st.sampled_from((0, 0, 2, 3))), st.builds(Kill, st.integers(0, 1), SOON)
+    ),
+    st.tuples(DELIVERIES, st.builds(Cut, SOON)),
+    st.tuples(st.just(LeasesEnd())),
+)
+KILLINGS = st.lists(KILLING, min_size=4, max_size=9).map(lambda steps: [deed for step in steps for deed in step])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlencode
 
+import urllib3
 from money_bench import KEY
 
 from nself.gateway.api import STRIPE_VERSION
@@ -33,16 +33,14 @@ def pairs(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 class Wire:
     def __init__(self, port: int) -> None:
-        self.connection = HTTPConnection("127.0.0.1", port, timeout=30)
+        self.pool = urllib3.HTTPConnectionPool("127.0.0.1", port, timeout=30, retries=False)
 
     def _ask(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> Any:
-        self.connection.request(method, path, body, headers)
-        answer = self.connection.getresponse()
-        text = answer.read()
+        answer = self.pool.request(method, path, body=body, headers=headers)
         if answer.status in (400, 402, 404):
-            raise Refused(text)
-        assert answer.status == 200, text
-        return json.loads(text, parse_float=str)
+            raise Refused(answer.data)
+        assert answer.status == 200, answer.data
+        return json.loads(answer.data, parse_float=str)
 
     def get(self, path: str, **params: Any) -> Any:
         return self._ask("GET", f"{path}?{urlencode(list(pairs(params)))}", None, HEADERS)
