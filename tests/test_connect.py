@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg_pool import ConnectionPool
 
 from nself.core.clock import monotonic
 from nself.db.connect import Database, DatabaseUnavailable, Tx, in_transaction, outside_transaction
@@ -37,6 +38,38 @@ def test_a_transaction_whose_connection_is_killed_is_run_again(db: Database) -> 
 
     assert db.transact(work) == 1
     assert len(seen) == 2
+    db.close()
+
+
+def test_a_statement_alone_whose_connection_is_killed_is_run_again_and_is_a_transaction(db: Database) -> None:
+    seen: list[int] = []
+
+    def work(tx: Tx) -> str:
+        seen.append(1)
+        if len(seen) == 1:
+            tx.value(KILL)
+        return tx.connection.info.transaction_status.name
+
+    assert db.transact(work, alone=True) == "IDLE"
+    assert len(seen) == 2
+    db.close()
+
+
+def test_a_connection_that_ended_while_it_rested_is_not_handed_out(
+    db: Database, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: list[int] = []
+    check = ConnectionPool.check_connection
+    monkeypatch.setattr(ConnectionPool, "check_connection", lambda one: (checks.append(1), check(one)))
+    for _ in range(3):
+        with db.reading() as tx:
+            pid = tx.connection.info.backend_pid
+    assert not checks
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute("select pg_terminate_backend(%s, 10000)", (pid,))
+    with db.reading() as tx:
+        assert tx.connection.info.backend_pid != pid
+    assert checks == [1]
     db.close()
 
 

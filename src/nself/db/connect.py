@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import select
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -73,6 +74,14 @@ def _told() -> Generator[None]:
 
 def _configure(connection: psycopg.Connection[Any]) -> None:
     connection.adapters.register_dumper(list, ArrayDumper)
+
+
+def _check(connection: psycopg.Connection[Any]) -> None:
+    """A round trip only where something came from the server meanwhile: if only its end. Raises OperationalError."""
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    if waiting.poll(0):
+        ConnectionPool.check_connection(connection)
 
 
 class Tx:
@@ -169,7 +178,7 @@ class Database:
             reconnect_timeout=2,
             kwargs={"autocommit": True, "options": options, "application_name": "nself", "connect_timeout": 10},
             configure=_configure,
-            check=ConnectionPool.check_connection,
+            check=_check,
         )
 
     @contextmanager

@@ -24,7 +24,8 @@ from stdin (format csv, delimiter e'\t', quote e'\x01');
 copy billing_usage_keys (user_id, idempotency_key, digest) from stdin (format csv, delimiter e'\t', quote e'\x01');
 
 -- name: add_events
-copy billing_usage (user_id, metric_type, value, created_at, idempotency_key, properties, dimensions, source, recorded_at)
+-- In the order of the primary key: a third of the cost where few users send most.
+copy billing_usage (user_id, created_at, idempotency_key, metric_type, value, properties, dimensions, source, recorded_at)
 from stdin (format csv, delimiter e'\t', quote e'\x01');
 
 -- name: add_deltas

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 
 from psycopg.types.json import Jsonb
@@ -30,25 +31,27 @@ from nself.domains.usage.model import (
 from nself.spool.segments import Place
 
 SQL = beside(__file__)
+BY_KEY = attrgetter("user", "key")
+"""Whoever writes keys writes them in this order, so that two do not wait for each other."""
 
 
 # Those below that copy write COPY's lines as they are: names are printable and JSON holds no control character (queries.sql).
 
 
 def add_keys(tx: Tx, rows: Sequence[Row]) -> bool:
-    """Whether all keys of `rows`, which are sorted by user and key, are new; else none is kept."""
+    """Whether all keys of `rows` are new and none is there twice; else none is kept."""
     lines = [f"{row.user}\t{row.key}\t\\x{row.digest.hex()}\n" for row in rows]
-    return tx.copy_new(SQL["add_keys"], "".join(lines).encode())
+    return tx.copy_new(SQL["add_keys"], _sorted(lines))
 
 
 def add_events(tx: Tx, rows: Sequence[Row], source: str, now: datetime) -> None:
     """Where all keys of `rows` were new."""
     end = f"\t{source}\t{now.isoformat()}\n"
     lines = [
-        f"{row.user}\t{row.metric}\t{row.value}\t{row.at}\t{row.key}\t{row.properties or ''}\t{row.dimensions or ''}{end}"
+        f"{row.user}\t{row.at}\t{row.key}\t{row.metric}\t{row.value}\t{row.properties or ''}\t{row.dimensions or ''}{end}"
         for row in rows
     ]
-    tx.copy(SQL["add_events"], "".join(lines).encode())
+    tx.copy(SQL["add_events"], _sorted(lines))
 
 
 def add_deltas(tx: Tx, deltas: Sequence[Delta]) -> None:
@@ -56,11 +59,18 @@ def add_deltas(tx: Tx, deltas: Sequence[Delta]) -> None:
         f"{one.user}\t{one.metric}\t{one.hour}\t{one.events}\t{one.total}\t{one.largest}\t{one.last_value}\t{one.last_at}\n"
         for one in deltas
     ]
-    tx.copy(SQL["add_deltas"], "".join(lines).encode())
+    tx.copy(SQL["add_deltas"], _sorted(lines))
+
+
+def _sorted(lines: list[str]) -> bytes:
+    """Lines begin with their primary key: in its order the index is read and written page by page."""
+    lines.sort()
+    return "".join(lines).encode()
 
 
 def add_new(tx: Tx, rows: Sequence[Row], deltas: Sequence[Delta], source: str, now: datetime) -> bool:
     """Keys, events, deltas and intake of a commit that is nothing else, as one transaction; False where a key is known."""
+    rows = sorted(rows, key=BY_KEY)
     return tx.run_new(
         SQL["add_new"],
         users=[row.user for row in rows],

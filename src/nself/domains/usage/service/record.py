@@ -219,9 +219,9 @@ def _count(
 
 def _store_few(app: App, rows: Sequence[tuple[int, Row]], source: str, now: datetime) -> Outcome | None:
     """Count `rows` in one statement where all of their keys are new."""
-    fresh = _hopeful(rows)
-    if not fresh:
+    if not rows or _cautious > 0:
         return None
+    fresh = [row for _, row in rows]
     deltas = rules.deltas(fresh)
     if app.db.transact(lambda tx: store.add_new(tx, fresh, deltas, source, now), alone=True):
         return Outcome({}, frozenset())
@@ -231,7 +231,8 @@ def _store_few(app: App, rows: Sequence[tuple[int, Row]], source: str, now: date
 def _store(tx: Tx, rows: Sequence[tuple[int, Row]], source: str, now: datetime) -> set[int]:
     """Store keys and events; the numbers of those whose keys are known."""
     global _cautious
-    if fresh := _hopeful(rows):
+    if _cautious <= 0:
+        fresh = [row for _, row in rows]
         if store.add_keys(tx, fresh):
             store.add_events(tx, fresh, source, now)
             return set()
@@ -239,12 +240,6 @@ def _store(tx: Tx, rows: Sequence[tuple[int, Row]], source: str, now: datetime) 
     _cautious -= 1
     store.stage(tx, rows)
     return set(store.store_staged(tx, source, now))
-
-
-def _hopeful(rows: Sequence[tuple[int, Row]]) -> list[Row]:
-    """`rows` sorted by user and key where all keys may be new, else nothing."""
-    by_key = {f"{row.user}\t{row.key}": row for _, row in rows} if _cautious <= 0 else {}
-    return [by_key[key] for key in sorted(by_key)] if len(by_key) == len(rows) else []
 
 
 def _be_cautious() -> None:
