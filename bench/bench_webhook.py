@@ -64,7 +64,7 @@ STATES = {
         union all select id, false, status::text, metadata ->> 'version' from stripe.invoices""",
 }
 STATES[FETCHING] = STATES[ENGINE]
-WAITING = "select count(*) from billing.billing_webhook_events where status in ('received', 'failed')"
+WAITING = "select exists (select from billing.billing_webhook_events where status in ('received', 'failed'))"
 STORED = {
     OURS: "select count(*) from billing.billing_webhook_events where status = 'processed'",
     HANDWRITTEN: "select count(*) from webhook_events",
@@ -179,7 +179,7 @@ class Contender(NamedTuple):
             return
         until = time.perf_counter() + PATIENCE
         with psycopg.connect(self.where, autocommit=True) as connection:
-            while connection.execute(WAITING).fetchone() != (0,):
+            while connection.execute(WAITING).fetchone() != (False,):
                 if time.perf_counter() > until:
                     raise RuntimeError("not all was processed in time")
                 time.sleep(0.02)
@@ -273,7 +273,7 @@ class Bench:
         database = "peer_" + name.replace(" ", "_").replace("-", "_")
         with psycopg.connect(self.where, autocommit=True) as connection:
             connection.execute(f"create database {database}")
-            if not connection.execute("select from pg_roles where rolname = 'postgres'").fetchone():
+            if not connection.execute("select 1 from pg_roles where rolname = 'postgres'").fetchone():
                 connection.execute("create role postgres")  # the sync engine's migrations grant to it
         port, target = free_port(), conninfo_to_dict(self.where)
         given = {
@@ -405,7 +405,7 @@ def main() -> None:
             try:
                 with begin(bench) as contender:
                     found[name] = compete(bench, contender, batches)
-            except (RuntimeError, AssertionError, OSError, subprocess.SubprocessError) as error:
+            except (RuntimeError, AssertionError, OSError, psycopg.Error, subprocess.SubprocessError) as error:
                 table.append((name, "not measured", str(error).replace("|", "/").replace("\n", " ")[:300]))
     peers = {name: one for name, one in found.items() if name != OURS}
     table[:0] = [row for name, one in found.items() for row in rows(name, one, peers, objects)]
