@@ -98,6 +98,10 @@ def _accept(app: App, pictures: list[Picture]) -> None:
             mirror.in_order(app, one, lambda tx, picture: mirror.accept(app, tx, picture) and None)
 
 
+class Broken(BaseException):
+    """The test itself failed, in the middle of the product's work."""
+
+
 class Switch(Seams):
     """The seams of one worker: what happens at them is set for each piece of work. Knows which ones were passed."""
 
@@ -186,7 +190,10 @@ class Stand:
     def live(self, history: History) -> None:
         """From an empty database: see `live_on`."""
         self.reset()
-        self.live_on(history)
+        try:
+            self.live_on(history)
+        except Broken as broken:
+            raise AssertionError("while somebody slept") from broken.__cause__
 
     def live_on(self, history: History) -> None:
         """The history, the settling with crashes at every seam, and everything that must hold then."""
@@ -355,6 +362,8 @@ class Stand:
             try:
                 for deed in trouble.meanwhile:
                     self.perform(deed)
+            except Exception as error:  # the worker must not take it for trouble of its own
+                raise Broken from error
             finally:
                 self.depth -= 1
             return
