@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 import psycopg
 from deeds import Deed, Nothing, Trouble, choose
-from mirror_model import check_changes, same
-from money_bench import Bench, signed
+from mirror_model import check_changes, check_told, same
+from money_bench import REGISTRY, Bench, signed
 from money_seams import Crash, SeamDatabase, Seams, SeamStripe
 from wire import Refused, Wire
 
 from nself.app import App
+from nself.core.entrypoint import Reaction
 from nself.core.errors import BillingError
 from nself.db.connect import DatabaseUnavailable
 from nself.domains.connection.service import intents
@@ -33,6 +34,9 @@ from nself.gateway.api import STRIPE_VERSION
 from nself.gateway.errors import NoSuchObject
 from nself.gateway.kinds import KINDS
 
+TOLD = {"NOTIFY_WEBHOOK_URL": "http://127.0.0.1:9/", "NOTIFY_WEBHOOK_SECRET": "whsec_told"}
+"""Where programs would be told; nothing is sent, the rows are looked at."""
+EFFECTS = {row.kind for row in REGISTRY.rows(Reaction)} & {"subscription", "invoice", "charge", "dispute"}
 BEGIN = datetime(2030, 1, 10, 9, 0, tzinfo=UTC)
 """When each history begins, on Stripe's clock; later it goes on as real time does."""
 PATIENCE = 30
@@ -146,7 +150,7 @@ class Stand:
         self._begin()
 
     def _app(self, switch: Switch) -> App:
-        app = self.bench.app(clock=self.now)
+        app = self.bench.app(clock=self.now, **TOLD)
         app.close()
         app.__dict__["db"] = SeamDatabase(self.bench.database, switch)
         app.__dict__["stripe"] = SeamStripe(live.connect(app.settings), switch)
@@ -443,6 +447,14 @@ class Stand:
             self.bench.sql("select kind, object_id, what, source, changes from billing_object_changes order by id"),
             mirrored,
         )
+
+        if EFFECTS:
+            ever = [one["data"]["object"] for one in self.events() if one["data"]["object"]["object"] in EFFECTS]
+            names = [
+                name for (name,) in self.bench.sql("select once from billing_notifications where channel = 'webhook'")
+            ]
+            check_told(names, [one for (kind, _), one in truth.items() if one and kind in EFFECTS], ever)
+            self.checked["effects"] += len(names)
 
     def _check_events(self) -> None:
         rows = self.bench.sql("select event_id, status, attempts from billing_webhook_events")
