@@ -78,7 +78,7 @@ def told(snapshot: dict[str, Any]) -> str | None:
             return None
 
 
-def check_told(names: list[str], now: Iterable[dict[str, Any]], ever: Iterable[dict[str, Any]]) -> None:
+def check_effects(names: list[str], now: Iterable[dict[str, Any]], ever: Iterable[dict[str, Any]]) -> None:
     """Nothing twice, nothing that never was so, and everything that is so now.
 
     A subscription that is active may have become so at an earlier invoice.
