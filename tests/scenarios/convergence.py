@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
 from deeds import Deed, Nothing, Trouble, choose
-from mirror_model import check_changes, same
-from money_bench import Bench, signed
-from money_seams import Crash, SeamDatabase, Seams, SeamStripe
+from mirror_model import check_changes, check_effects, same
+from money_bench import REGISTRY, Bench, signed
+from money_seams import Crash, SeamDatabase, SeamStripe
+from settling import Switch, settle
 from wire import Refused, Wire
 
 from nself.app import App
+from nself.core.entrypoint import Reaction
 from nself.core.errors import BillingError
 from nself.db.connect import DatabaseUnavailable
 from nself.domains.connection.service import intents
 from nself.domains.customer import service as customer
 from nself.domains.customer.inputs import CreateCustomer
-from nself.domains.mirror import service as mirror
-from nself.domains.mirror.model import Picture
 from nself.domains.webhook.service import process
 from nself.domains.webhook.service.receive import receive
 from nself.gateway import live
-from nself.gateway.api import STRIPE_VERSION
-from nself.gateway.errors import NoSuchObject
 from nself.gateway.kinds import KINDS
 
+TOLD = {"NOTIFY_WEBHOOK_URL": "http://127.0.0.1:9/", "NOTIFY_WEBHOOK_SECRET": "whsec_told"}
+"""Where programs would be told; nothing is sent, the rows are looked at."""
+EFFECTS = {row.kind for row in REGISTRY.rows(Reaction)} & {"subscription", "invoice", "charge", "dispute"}
 BEGIN = datetime(2030, 1, 10, 9, 0, tzinfo=UTC)
 """When each history begins, on Stripe's clock; later it goes on as real time does."""
 PATIENCE = 30
@@ -52,80 +51,8 @@ class History(NamedTuple):
     crash_sync: int = 0
 
 
-def settle(app: App) -> None:
-    """Everything that Stripe has is looked at, and everything that is known here."""
-    seen = set[str]()
-    for kind, found in KINDS.items():
-        for owner in _customers(app) if found.of_customer else [None]:
-            for page in _pages(app, kind, owner):
-                _accept(app, page)
-                seen.update(one.snapshot["id"] for one in page)
-    with app.db.reading() as tx:
-        known = tx.connection.execute("select kind, object_id from billing_mirror where not deleted").fetchall()
-    for kind, id in known:
-        if id not in seen:
-            mirror.refresh(app, kind, id, "sync")
-
-
-def _customers(app: App) -> list[str | None]:
-    with app.db.reading() as tx:
-        rows = tx.connection.execute(
-            "select customer_id from billing_customers where not deleted order by 1"
-        ).fetchall()
-    return [row[0] for row in rows]
-
-
-def _pages(app: App, kind: str, owner: str | None) -> Iterator[list[Picture]]:
-    after = None
-    while True:
-        number = mirror.draw(app)
-        try:
-            page = app.stripe.page(kind, after=after, customer=owner)
-        except NoSuchObject:
-            return
-        yield [Picture({"livemode": app.stripe.live, **one}, number, "sync", STRIPE_VERSION) for one in page.objects]
-        if not page.more:
-            return
-        after = page.objects[-1]["id"]
-
-
-def _accept(app: App, pictures: list[Picture]) -> None:
-    """In one transaction, unless one of them was overtaken."""
-    try:
-        app.db.transact(lambda tx: [mirror.accept(app, tx, one) for one in pictures])
-    except mirror.Overtaken:
-        for one in pictures:
-            mirror.in_order(app, one, lambda tx, picture: mirror.accept(app, tx, picture) and None)
-
-
-class Switch(Seams):
-    """The seams of one worker: what happens at them is set for each piece of work. Knows which ones were passed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.plan: Callable[[str, str], None] | None = None
-        self.hand: tuple[Any, ...] = ()
-        self.crashed = Counter[str]()
-
-    def __call__(self, name: str) -> None:
-        where = f"{name} in {_caller()}"
-        if self.plan:
-            self.crashed[where] += 0
-            try:
-                self.plan(name, where)
-            except Crash:
-                self.crashed[where] += 1
-                raise
-
-
-def _caller() -> str:
-    """The function of a domain, or of the settling, that passes the seam."""
-    frame = sys._getframe(2)
-    while frame := frame.f_back:
-        file = frame.f_code.co_filename
-        if "/nself/domains/" in file or frame.f_code in SETTLING:
-            return f"{Path(file).parent.parent.name}/{Path(file).stem}.{frame.f_code.co_qualname.partition('.<')[0]}"
-    return "?"
+class Broken(BaseException):
+    """The test itself failed, in the middle of the product's work."""
 
 
 class Stand:
@@ -142,7 +69,7 @@ class Stand:
         self._begin()
 
     def _app(self, switch: Switch) -> App:
-        app = self.bench.app(clock=self.now)
+        app = self.bench.app(clock=self.now, **TOLD)
         app.close()
         app.__dict__["db"] = SeamDatabase(self.bench.database, switch)
         app.__dict__["stripe"] = SeamStripe(live.connect(app.settings), switch)
@@ -186,7 +113,10 @@ class Stand:
     def live(self, history: History) -> None:
         """From an empty database: see `live_on`."""
         self.reset()
-        self.live_on(history)
+        try:
+            self.live_on(history)
+        except Broken as broken:
+            raise AssertionError("while somebody slept") from broken.__cause__
 
     def live_on(self, history: History) -> None:
         """The history, the settling with crashes at every seam, and everything that must hold then."""
@@ -355,6 +285,8 @@ class Stand:
             try:
                 for deed in trouble.meanwhile:
                     self.perform(deed)
+            except Exception as error:  # the worker must not take it for trouble of its own
+                raise Broken from error
             finally:
                 self.depth -= 1
             return
@@ -435,6 +367,14 @@ class Stand:
             mirrored,
         )
 
+        if EFFECTS:
+            ever = [one["data"]["object"] for one in self.events() if one["data"]["object"]["object"] in EFFECTS]
+            names = [
+                name for (name,) in self.bench.sql("select once from billing_notifications where channel = 'webhook'")
+            ]
+            check_effects(names, [one for (kind, _), one in truth.items() if one and kind in EFFECTS], ever)
+            self.checked["effects"] += len(names)
+
     def _check_events(self) -> None:
         rows = self.bench.sql("select event_id, status, attempts from billing_webhook_events")
         assert {id for id, *_ in rows} == self.delivered
@@ -443,7 +383,6 @@ class Stand:
             assert {attempts for *_, attempts in rows} <= {1}
 
 
-SETTLING = [one.__code__ for one in (settle, _pages, _customers, _accept)]
 EMPTY = "select relname from pg_class where relnamespace = 'billing'::regnamespace and relkind in ('r', 'p') and not relispartition"
 WAITING = (
     "select object_id, next_at, lease_until from billing_webhook_objects where next_at is not null or lease_until is not null"

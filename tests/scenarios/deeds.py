@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hypothesis import strategies as st
-
 from nself.domains.customer.inputs import CreateCustomer
 from nself.gateway.kinds import KINDS
 
@@ -333,80 +331,3 @@ class Cut(Deed):
 
     def do(self, stand: Stand) -> None:
         stand.cut(self.after)
-
-
-FEW = st.integers(0, 3)
-FLAG = st.booleans()
-SEAMS = st.sampled_from(
-    ("after fetch", "before commit", "after commit", "before fetch", "after statement", "after page")
-)
-OPEN_SEAMS = SEAMS.filter(lambda name: name != "before commit")
-NTH = st.integers(1, 5)
-MEANWHILE = st.one_of(
-    st.tuples(st.builds(Touch, FLAG), st.just(DeliverAll()), st.just(LeasesEnd()), st.just(Work())),
-    st.tuples(st.builds(Touch, FLAG), st.just(DeliverAll()), st.just(Work())),
-    st.tuples(st.builds(Touch, FLAG), st.sampled_from((Sync(), Work(), DeliverAll()))),
-    st.tuples(st.just(LeasesEnd()), st.just(Work()), st.builds(Touch, FLAG), st.just(DeliverAll())),
-)
-RECEIVING = st.one_of(
-    st.none(),
-    st.none(),
-    st.builds(Trouble, st.sampled_from(("crash", "cut")), st.sampled_from(("before commit", "after commit")), NTH),
-    st.builds(Trouble, st.just("lost"), st.just("after commit"), NTH),
-)
-TROUBLES = st.one_of(
-    st.none(),
-    st.builds(Trouble, st.just("crash"), SEAMS, NTH),
-    st.builds(Trouble, st.just("cut"), SEAMS, NTH),
-    st.builds(Trouble, st.just("lost"), st.sampled_from(("after commit", "after statement")), NTH),
-    st.builds(Trouble, st.just("sleep"), OPEN_SEAMS, NTH, MEANWHILE),
-    st.builds(Trouble, st.just("sleep"), st.just("after fetch"), NTH, MEANWHILE),
-    st.builds(Trouble, st.just("outage"), st.sampled_from(("", "before commit", "after commit")), st.integers(1, 3)),
-)
-AT_STRIPE = st.one_of(
-    st.builds(NewCustomer, st.integers(0, 2)),
-    st.builds(OwnCustomer, st.integers(0, 2)),
-    st.builds(NewPrice, FLAG),
-    st.builds(Subscribe, FEW, FEW, st.sampled_from((1, 1, 2, MANY)), FLAG),
-    st.builds(ChangePlan, FEW, FEW),
-    st.builds(Cancel, FEW, FLAG),
-    st.builds(OtherCard, FEW, st.integers(0, 2)),
-    st.builds(Detach, FEW),
-    st.builds(Bill, FEW, st.integers(0, 5), FLAG),
-    st.builds(Refund, FEW, FLAG),
-    st.builds(Credit, FEW),
-    st.builds(Dispute, FLAG),
-    st.builds(Edit, st.sampled_from(sorted(KINDS)), FEW, FLAG),
-    st.builds(Delete, st.sampled_from(("customer", "product", "invoice")), FEW, FLAG),
-    st.builds(PassTime, st.integers(0, len(TIMES) - 1)),
-)
-DELIVERIES = st.one_of(
-    st.builds(Deliver, st.lists(st.integers(0, 12), min_size=1, max_size=6).map(tuple)),
-    st.builds(DeliverAll, FLAG, st.sampled_from((0, 0, 2, 3)), RECEIVING),
-)
-WORK = st.builds(Work, TROUBLES)
-OVERTAKEN_WORK = st.builds(Work, st.builds(Trouble, st.just("sleep"), st.just("after fetch"), NTH, MEANWHILE))
-PAGES = st.integers(1, len(KINDS))
-HEARD = st.tuples(st.builds(Touch, FLAG), st.just(DeliverAll()), st.just(Work()))
-OVERTAKEN_SYNC = st.builds(Sync, st.builds(Trouble, st.just("sleep"), st.just("after page"), PAGES, HEARD))
-STEPS = st.one_of(
-    st.tuples(AT_STRIPE),
-    st.tuples(AT_STRIPE, AT_STRIPE),
-    st.tuples(DELIVERIES),
-    st.tuples(DELIVERIES, WORK),
-    st.tuples(DELIVERIES, OVERTAKEN_WORK),
-    st.tuples(DELIVERIES, WORK, st.just(LeasesEnd())),
-    st.tuples(st.builds(Sync, TROUBLES)),
-    st.tuples(OVERTAKEN_SYNC),
-)
-DEEDS = st.lists(STEPS, min_size=3, max_size=9).map(lambda steps: [deed for step in steps for deed in step])
-SOON = st.integers(0, 80)
-KILLING = st.one_of(
-    st.tuples(AT_STRIPE, AT_STRIPE),
-    st.tuples(
-        AT_STRIPE, st.builds(DeliverAll, FLAG, st.sampled_from((0, 0, 2, 3))), st.builds(Kill, st.integers(0, 1), SOON)
-    ),
-    st.tuples(DELIVERIES, st.builds(Cut, SOON)),
-    st.tuples(st.just(LeasesEnd())),
-)
-KILLINGS = st.lists(KILLING, min_size=4, max_size=9).map(lambda steps: [deed for step in steps for deed in step])

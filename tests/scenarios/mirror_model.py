@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+
+from nself.gateway.kinds import KINDS
 
 Key = tuple[str, str]
 
 
 def same(stripe: dict[str, Any], event: dict[str, Any]) -> bool:
-    """Whether an object is still as its event showed it. Events show no tiers, and no more than ten of a list: then, who knows."""
-    left_out = ("tiers", "livemode")
+    """Whether an object is still as its event showed it. Events show nothing expanded, and no more than ten of a list: then, who
+    knows.
+    """
+    left_out = (*KINDS[stripe["object"]].expand, "livemode")
     return {name: value for name, value in stripe.items() if name not in left_out} == {
         name: value for name, value in event.items() if name not in left_out
     }
@@ -51,3 +56,40 @@ def check_changes(rows: list[tuple[str, str, str, str, list[dict[str, Any]]]], m
         assert (snapshot is None) == (key in ended), key
         for name, value in known[key].items():
             assert snapshot is None or (at(snapshot, name) or None) == (value or None), f"{key}.{name}"
+
+
+def told(snapshot: dict[str, Any]) -> str | None:
+    """The name under which a state of an object is told, once: what docs/decisions/0022 says."""
+    id, status = snapshot["id"], snapshot.get("status")
+    match snapshot["object"]:
+        case "invoice" if status == "paid":
+            return f"{id} paid"
+        case "invoice" if status == "open" and snapshot["attempt_count"]:
+            return f"{id} payment_failed {snapshot['attempt_count']}"
+        case "charge" if snapshot["amount_refunded"]:
+            return f"{id} refunded {snapshot['amount_refunded']}"
+        case "dispute":
+            return f"{id} created"
+        case "subscription" if status == "canceled":
+            return f"{id} canceled"
+        case "subscription" if status in ("active", "past_due", "unpaid", "paused"):
+            return f"{id} {status} {snapshot['latest_invoice']}"
+        case _:
+            return None
+
+
+def check_effects(names: list[str], now: Iterable[dict[str, Any]], ever: Iterable[dict[str, Any]]) -> None:
+    """Nothing twice, nothing that never was so, and everything that is so now.
+
+    A subscription that is active may have become so at an earlier invoice.
+    """
+    assert len(names) == len(set(names)), "told twice"
+    now, possible = list(now), {told(one) for one in ever}
+    assert set(names) <= possible | {told(one) for one in now}, "told what never was"
+    for one in now:
+        name = told(one)
+        if name and one["object"] == "subscription" and one["status"] != "canceled":
+            begun = f"{one['id']} {one['status']} "
+            assert any(given.startswith(begun) for given in names), f"{begun} was never told"
+        elif name:
+            assert name in names, f"{name} was never told"

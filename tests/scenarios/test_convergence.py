@@ -6,32 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from convergence import History, Stand
-from deeds import (
-    DEEDS,
-    MANY,
-    Bill,
-    Cancel,
-    ChangePlan,
-    Credit,
-    Delete,
-    DeliverAll,
-    Dispute,
-    Edit,
-    LeasesEnd,
-    NewCustomer,
-    NewPrice,
-    OtherCard,
-    OwnCustomer,
-    PassTime,
-    Refund,
-    Subscribe,
-    Sync,
-    Touch,
-    Trouble,
-    Work,
-)
+from histories import HISTORIES, TOUR
 from hypothesis import HealthCheck, Phase, example, given, seed, settings
-from hypothesis import strategies as st
 from money_bench import Bench, sandbox_in_thread
 from seeds import seed_of_this_run
 
@@ -39,21 +15,6 @@ from nself.domains.connection.service import intents
 from nself.domains.webhook.service import process
 from nself.gateway import retry
 from nself.gateway.kinds import KINDS
-
-HISTORIES = st.builds(History, DEEDS, st.integers(1, 3), st.integers(1, 40))
-TOUR = History(
-    [
-        NewPrice(tiered=True), Subscribe(0, 2, 1, trial=True), Subscribe(0, 0, MANY), NewCustomer(1), OtherCard(0, 2),
-        DeliverAll(trouble=Trouble("crash", "before commit", 3)), Work(Trouble("outage", "before commit", 3)), LeasesEnd(),
-        Bill(0, 3, taxed=True), Bill(0, 1), Bill(1, 3), Credit(0), Refund(0, whole=False), Dispute(won=True), Dispute(won=True),
-        DeliverAll(backwards=True, but=3, trouble=Trouble("crash", "after commit", 2)),
-        Work(Trouble("outage", "after commit", 3)), Sync(Trouble("cut", "before commit", 4)), ChangePlan(0, 0),
-        Cancel(0, now=False), Edit("invoice", 0, told=False), Edit("tax_rate", 0, told=True), PassTime(2),
-        DeliverAll(but=2), Work(Trouble("sleep", "after fetch", 2, (Touch(), DeliverAll(), LeasesEnd(), Work()))),
-        Delete("customer", 0, told=True), Delete("product", 1, told=False), OwnCustomer(0), DeliverAll(but=4),
-    ]
-)  # fmt: skip
-"""Of everything something, crashed at every seam."""
 
 
 @pytest.fixture

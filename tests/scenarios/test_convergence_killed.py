@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 from convergence import CUT, WAITING, History, Stand
-from deeds import KILLINGS, Deed, DeliverAll, Kill
+from histories import KILLED_HISTORIES
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
 from money_bench import Bench, sandbox_in_thread, until
 from money_processes import end, spawn
 from seeds import seed_of_this_run
@@ -85,17 +84,13 @@ def killed(tmp_path: Path, database: str) -> Iterator[Killed]:
         yield made
 
 
-def with_a_kill(deeds: list[Deed]) -> list[Deed]:
-    return deeds if any(isinstance(deed, Kill) for deed in deeds) else [*deeds, DeliverAll(), Kill(0, 10)]
-
-
 @pytest.mark.long
 def test_histories_with_kill_minus_nine_end_with_what_stripe_has(killed: Killed, request: pytest.FixtureRequest):
     @seed(seed_of_this_run(request))
     @settings(
         max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate]
     )
-    @given(st.builds(History, KILLINGS.map(with_a_kill)))
+    @given(KILLED_HISTORIES)
     def live(history: History) -> None:
         killed.live(history)
 

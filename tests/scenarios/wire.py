@@ -71,8 +71,9 @@ class Wire:
 
     def fetched(self, kind: str, id: str) -> dict[str, Any] | None:
         """An object that is in no list; None where it is gone."""
+        row = KINDS[kind]
         try:
-            found = self.get(f"/v1/{KINDS[kind].collection}/{id}")
+            found = self.get(f"/v1/{row.collection}/{id}", **({"expand": list(row.expand)} if row.expand else {}))
         except Refused:
             return None
         return None if found.get("deleted") else found

@@ -70,6 +70,15 @@ def test_every_kind_is_mirrored_whole(bench: Bench, objects: dict[str, str]):
         assert stored(app, kind, id).source == "again"
 
 
+def test_a_change_by_hand_of_every_kind_is_mirrored(bench: Bench, objects: dict[str, str]):
+    app = bench.app()
+    for kind, id in objects.items():
+        mirror.refresh(app, kind, id, "test")
+        bench.sandbox.edit(kind, id, webhook=False, metadata={"note": "by hand"})
+        assert mirror.refresh(app, kind, id, "sync 1") is not None
+        assert changes(app, id)[-1] == ("updated", ["metadata.note"], "sync 1")
+
+
 def test_a_list_holds_the_same_objects_as_a_fetch(bench: Bench, objects: dict[str, str]):
     stripe = bench.app().stripe
     for kind, id in objects.items():
@@ -154,3 +163,17 @@ def test_the_guides_columns_are_what_stripe_says(bench: Bench, objects: dict[str
     mirror.refresh(app, "subscription", objects["subscription"], "test")
     found = bench.sql("select customer_id, status from billing_subscriptions")
     assert found == [(objects["customer"], "active")]
+
+
+def test_a_draft_that_was_deleted_before_it_was_seen_stays_deleted_and_is_told_once(bench: Bench):
+    """An older picture of it comes later; and it is looked at again and again."""
+    app, stripe = bench.app(), bench.sandbox
+    customer = stripe.post("/v1/customers", email="user@example.com")["id"]
+    draft = stripe.post("/v1/invoices", customer=customer)["id"]
+    old = mirror.fetch(app, "invoice", draft, "old")
+    stripe.client.raw_request("delete", f"/v1/invoices/{draft}")
+    for source in ("first", "second"):
+        mirror.refresh(app, "invoice", draft, source)
+    app.db.transact(lambda tx: mirror.accept(app, tx, old))
+    assert stored(app, "invoice", draft).deleted
+    assert changes(app, draft) == [("deleted", [], "first")]
