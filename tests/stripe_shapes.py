@@ -80,4 +80,6 @@ def write() -> None:
     from stripe_sandbox.resource import RESOURCES
 
     resources.load()
-    OBJECTS.write_text(json.dumps(object_shapes(sorted([*RESOURCES, *_PARTS])), separators=(",", ":"), sort_keys=True) + "\n")
+    OBJECTS.write_text(
+        json.dumps(object_shapes(sorted([*RESOURCES, *_PARTS])), separators=(",", ":"), sort_keys=True) + "\n"
+    )

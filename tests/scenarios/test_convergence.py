@@ -12,6 +12,7 @@ from money_bench import Bench, sandbox_in_thread
 from seeds import seed_of_this_run
 
 from nself.domains.connection.service import intents
+from nself.domains.sync.service import run as run_of_sync
 from nself.domains.webhook.service import process
 from nself.gateway import retry
 from nself.gateway.kinds import KINDS
@@ -22,6 +23,8 @@ def stand(tmp_path, database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """One object at a time, so that a history goes the same way each time it is lived."""
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.001)
     monkeypatch.setattr(process, "THREADS", 1)
+    monkeypatch.setattr(run_of_sync, "PATIENCE", 0.0)
+    monkeypatch.setattr(run_of_sync, "LONGEST_PAUSE", 0.001)
     monkeypatch.setattr(intents, "THREADS", 1)
     folder = tmp_path / "project"
     folder.mkdir()
