@@ -78,8 +78,16 @@ def told(snapshot: dict[str, Any]) -> str | None:
             return None
 
 
-def check_effects(names: list[str], now: Iterable[dict[str, Any]], ever: Iterable[dict[str, Any]]) -> None:
-    """Nothing twice, nothing that never was so, and everything that is so now.
+def came_about(snapshot: dict[str, Any]) -> int:
+    """When the state began, as far as Stripe says."""
+    at = snapshot.get("ended_at") or (snapshot.get("status_transitions") or {}).get("paid_at")
+    return int(at or snapshot["created"])
+
+
+def check_effects(
+    names: list[str], now: Iterable[dict[str, Any]], ever: Iterable[dict[str, Any]], since: float
+) -> None:
+    """Nothing twice, nothing that never was so, and everything that is so now and came about `since` somebody watched.
 
     A subscription that is active may have become so at an earlier invoice.
     """
@@ -88,8 +96,10 @@ def check_effects(names: list[str], now: Iterable[dict[str, Any]], ever: Iterabl
     assert set(names) <= possible | {told(one) for one in now}, "told what never was"
     for one in now:
         name = told(one)
-        if name and one["object"] == "subscription" and one["status"] != "canceled":
+        if name is None or came_about(one) < since:
+            continue
+        if one["object"] == "subscription" and one["status"] != "canceled":
             begun = f"{one['id']} {one['status']} "
             assert any(given.startswith(begun) for given in names), f"{begun} was never told"
-        elif name:
+        else:
             assert name in names, f"{name} was never told"
