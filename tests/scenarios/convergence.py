@@ -133,7 +133,7 @@ class Stand:
         else:
             self.relentlessly(history.crash, self.settle)
         self.work_off()
-        self.check_all(truth)
+        self.check_all(self.truth())  # lost events told of objects that nobody lists any more
         assert silent(self.app)
 
     def perform(self, deed: Deed) -> None:
