@@ -25,6 +25,7 @@ from common import Project, project, report
 SEED, BATCH, CONNECTIONS, SINGLE_CONNECTIONS = 7, 1000, 16, 256
 USERS, METRICS = 5000, 8  # 40,000 groups where both are drawn evenly
 PRESENT_CHUNK = 500_000
+WANTED = b'"duplicate":0,"rejected":[]'
 Draw = Callable[[random.Random], dict[str, object]]
 
 
@@ -86,9 +87,7 @@ class Client(asyncio.Protocol):
             self.done.set_exception(error or ConnectionError("closed by the service"))
 
 
-async def send_all(
-    port: int, requests: list[bytes], connections: int, wanted: bytes = b'"duplicate":0,"rejected":[]'
-) -> tuple[float, list[float]]:
+async def send_all(port: int, requests: list[bytes], connections: int, wanted: bytes) -> tuple[float, list[float]]:
     """Seconds in all, and sorted those of each request."""
     loop, times = asyncio.get_running_loop(), list[float]()
     began = time.perf_counter()
@@ -113,11 +112,35 @@ def cpu(http: psutil.Process, postgres: psutil.Process) -> tuple[float, float]:
 
 
 class Figures(NamedTuple):
+    """Processor times in us and latencies in ms. That of the sender, which does the same in every run, tells how busy the machine was."""
+
     rate: float
     python: float
     postgres: float
+    sender: float
     p50: float
     p99: float
+
+    def processor(self, what: str) -> str:
+        return f"{self.python:.1f} us Python, {self.postgres:.1f} us PostgreSQL, {self.sender:.1f} us sender {what}"
+
+
+class Load(NamedTuple):
+    """A service, its database, and what is sent to it."""
+
+    port: int
+    http: psutil.Process
+    postgres: psutil.Process
+
+    def send(self, requests: list[bytes], connections: int, size: int = 1, wanted: bytes = WANTED) -> Figures:
+        """`size` events in each request."""
+        events, began = len(requests) * size, time.process_time()
+        before = cpu(self.http, self.postgres)
+        took, times = uvloop.run(send_all(self.port, requests, connections, wanted))
+        after = cpu(self.http, self.postgres)
+        spent = [b - a for a, b in zip(before, after, strict=True)] + [time.process_time() - began]
+        middle, late = times[len(times) // 2], times[int(len(times) * 0.99)]
+        return Figures(events / took, *(1e6 * one / events for one in spent), 1000 * middle, 1000 * late)
 
 
 class Bench:
@@ -126,7 +149,7 @@ class Bench:
     def __init__(self, made: Project) -> None:
         self.made, self.stored = made, 0
         pids = {one["service"]: one["pid"] for one in json.loads(made.nself("status", "--format", "json"))}
-        self.http, self.postgres = psutil.Process(pids["http"]), psutil.Process(pids["postgres"])
+        self.load = Load(made.port, psutil.Process(pids["http"]), psutil.Process(pids["postgres"]))
         self.where = conninfo(made)
         self.key = made.key("usage:write")
         with psycopg.connect(self.where, autocommit=True) as connection:
@@ -143,19 +166,12 @@ class Bench:
 
     def run(self, draw: Draw, count: int, size: int, connections: int) -> Figures:
         """Send, then count what is in the database."""
-        uvloop.run(send_all(self.made.port, self.requests(draw, 20, size), connections))  # warm
+        self.load.send(self.requests(draw, 20, size), connections)  # warm
         self.stored += 20 * size
-        requests = self.requests(draw, count, size)
-        before = cpu(self.http, self.postgres)
-        took, times = uvloop.run(send_all(self.made.port, requests, connections))
-        after = cpu(self.http, self.postgres)
-        events = count * size
-        self.stored += events
+        found = self.load.send(self.requests(draw, count, size), connections, size)
+        self.stored += count * size
         self.verify()
-        python, postgres = (1e6 * (b - a) / events for a, b in zip(before, after, strict=True))
-        return Figures(
-            events / took, python, postgres, 1000 * times[len(times) // 2], 1000 * times[int(len(times) * 0.99)]
-        )
+        return found
 
     def verify(self) -> None:
         """Events, keys and totals are what was answered, and the law holds."""
@@ -227,7 +243,7 @@ def rows(what: str, found: Figures, limit: float, goal: str, unit: str = "events
     return [
         (what, f"{found.rate:,.0f} {unit}/s", f"{found.rate / limit:.2f} x the limit; first step {goal}"),
         ("p50 / p99 of those", f"{found.p50:.1f} / {found.p99:.1f} ms", ""),
-        ("processor time of those", f"{found.python:.1f} us Python, {found.postgres:.1f} us PostgreSQL an event", ""),
+        ("processor time of those", found.processor("an event"), ""),
     ]
 
 

@@ -14,8 +14,7 @@ import time
 
 import psutil
 import psycopg
-import uvloop
-from bench_ingest import Figures, conninfo, cpu, send_all
+from bench_ingest import Figures, Load, conninfo
 from common import Project, project, report
 
 from nself.app import App
@@ -78,26 +77,16 @@ class Service:
 
     def __init__(self, made: Project, where: str) -> None:
         pids = {one["service"]: one["pid"] for one in json.loads(made.nself("status", "--format", "json"))}
-        self.http, self.postgres = psutil.Process(pids["http"]), psutil.Process(pids["postgres"])
-        self.port, self.key, self.where = made.port, made.key("quota"), where
-
-    def run(self, requests: list[bytes], connections: int, wanted: bytes) -> Figures:
-        count = len(requests)
-        before = cpu(self.http, self.postgres)
-        took, times = uvloop.run(send_all(self.port, requests, connections, wanted))
-        after = cpu(self.http, self.postgres)
-        python, postgres = (1e6 * (b - a) / count for a, b in zip(before, after, strict=True))
-        return Figures(
-            count / took, python, postgres, 1000 * times[len(times) // 2], 1000 * times[int(len(times) * 0.99)]
-        )
+        self.load = Load(made.port, psutil.Process(pids["http"]), psutil.Process(pids["postgres"]))
+        self.key, self.where = made.key("quota"), where
 
     def ask(self, what: str, connections: int) -> Figures:
         head = f"POST /api/v1/quota/{what} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.key}\r\nContent-Length: "
         bodies = [json.dumps({"user": f"user{n % QUOTAS}", "metric": "api_calls"}) for n in range(REQUESTS)]
         requests = [f"{head}{len(body)}\r\n\r\n{body}".encode() for body in bodies]
-        self.run(requests[:500], connections, b'"allowed":true')  # warm
+        self.load.send(requests[:500], connections, wanted=b'"allowed":true')  # warm
         held = self.held()
-        found = self.run(requests, connections, b'"allowed":true')
+        found = self.load.send(requests, connections, wanted=b'"allowed":true')
         assert self.held() - held == (REQUESTS if what == "reserve" else 0)
         return found
 
@@ -107,7 +96,8 @@ class Service:
         return int(row[0] or 0) if row else 0
 
     def health(self, connections: int) -> Figures:
-        return self.run([b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"] * REQUESTS, connections, b'"ok"')
+        requests = [b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"] * REQUESTS
+        return self.load.send(requests, connections, wanted=b'"ok"')
 
 
 def main() -> None:
@@ -135,12 +125,12 @@ def main() -> None:
         service = Service(made, where)
         for connections in CONNECTIONS:
             limit = service.health(connections)
-            rows.append((f"GET /health, {connections} connections", f"{limit.rate:,.0f}/s", "the limit over HTTP of this run"))  # fmt: skip
+            rows.append((f"GET /health, {connections} connections", f"{limit.rate:,.0f}/s", f"limit over HTTP of this run; {limit.processor('a request')}"))  # fmt: skip
             for what in ("reserve", "check"):
                 found = service.ask(what, connections)
                 rows.append((f"{what} over HTTP, {connections} connections", f"{found.rate:,.0f}/s", f"{found.rate / limit.rate:.2f} x the limit, {found.rate / plain:.1f} x the peer; {GOAL}"))  # fmt: skip
                 rows.append(("p50 / p99 of those", f"{found.p50:.1f} / {found.p99:.1f} ms", ""))
-                rows.append(("processor time of those", f"{found.python:.1f} us Python, {found.postgres:.1f} us PostgreSQL a decision", ""))  # fmt: skip
+                rows.append(("processor time of those", found.processor("a decision"), ""))  # fmt: skip
     report("Quota decisions, exact and durable", rows)
 
 
