@@ -142,9 +142,7 @@ class _Work:
 
         try:
             with retry.within(limit):
-                picture = mirror.fetch(
-                    app, self.events[-1].object_kind, self.object_id, source, number=self.number
-                )
+                picture = mirror.fetch(app, self.events[-1].object_kind, self.object_id, source, number=self.number)
                 self.fetch_ms = self._ms()
                 if not switches.on(app, "WEBHOOK_TRACK_VERSIONS"):
                     picture = picture._replace(number=mirror.draw(app))
