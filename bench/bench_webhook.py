@@ -13,15 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,13 +30,11 @@ from bench_ingest import conninfo, cpu, send_all
 from bench_sandbox import Client, price
 from common import ROOT, Project, free_port, project, report
 from psycopg.conninfo import conninfo_to_dict
+from webhook_events import KEY, SECRET, Batch, batch, requests
 
 from nself.gateway.api import STRIPE_VERSION
-from nself.gateway.signature import sign
 
-SEED, SIGNUPS, CONNECTIONS, DELETED = 7, 250, 16, 10
-EVENTS_A_SIGNUP = 12
-SECRET, KEY = "whsec_bench", "sk_test_bench"
+SIGNUPS, CONNECTIONS = 250, 16
 SETTINGS = (
     "STRIPE_MOCK_ENABLED=true", f"STRIPE_SECRET_KEY={KEY}", f"STRIPE_WEBHOOK_SECRET={SECRET}", "BILLING_AUTO_SYNC=false",
     "STRIPE_RATE_LIMIT=100000", "STRIPE_RATE_LIMIT_BUFFER=1",
@@ -50,8 +46,6 @@ PYTHON = (
 )  # fmt: skip
 NODE = ("@supabase/stripe-sync-engine@0.48.5", "stripe@23.1.0")
 PATIENCE = 120.0
-State = tuple[bool, str, str]
-"""Whether it is deleted; if not, its status and which version of ours it is."""
 OURS, HANDWRITTEN, ENGINE, FETCHING = "nself", "hand-written", "sync engine", "sync engine that fetches"
 STATES = {
     OURS: """select object_id, deleted, snapshot ->> 'status', snapshot -> 'metadata' ->> 'version' from billing.billing_mirror
@@ -70,97 +64,6 @@ STORED = {
     HANDWRITTEN: "select count(*) from webhook_events",
 }
 FETCHES = "select count(distinct (object_id, claimed_at)) from billing.billing_webhook_events"
-
-
-def state(one: dict[str, Any]) -> State:
-    if one.get("deleted"):
-        return True, "", ""
-    return False, one.get("status") or "", (one.get("metadata") or {}).get("version") or ""
-
-
-class Signup:
-    """A customer, its subscription and the first invoice at the sandbox, and what happens to them: 12 events."""
-
-    def __init__(self, client: Client, plan: str, number: int) -> None:
-        self.client, self.leaves = client, number % DELETED == 0
-        self.customer = client.post("/v1/customers", email=f"{number}@example.com", **{"metadata[version]": "0"})["id"]
-        made = client.post(
-            "/v1/subscriptions", customer=self.customer, trial_period_days="30",
-            **{"items[0][price]": plan, "metadata[version]": "0"},
-        )  # fmt: skip
-        self.subscription, self.item, self.invoice = made["id"], made["items"]["data"][0]["id"], made["latest_invoice"]
-
-    def upgrade(self) -> None:
-        items = {"items[0][id]": self.item, "items[0][quantity]": "3"}
-        self.client.post(f"/v1/subscriptions/{self.subscription}", **items, **{"metadata[version]": "1"})
-
-    def settle(self) -> None:
-        path = f"/v1/subscriptions/{self.subscription}"
-        if self.leaves:
-            self.client.call("DELETE", path)
-        else:
-            self.client.post(path, **{"metadata[version]": "2"})
-
-    def end(self) -> None:
-        path = f"/v1/customers/{self.customer}"
-        if self.leaves:
-            self.client.call("DELETE", path)
-        else:
-            self.client.post(path, **{"metadata[version]": "1"})
-
-    def paths(self) -> dict[str, str]:
-        return {
-            self.customer: f"/v1/customers/{self.customer}",
-            self.subscription: f"/v1/subscriptions/{self.subscription}",
-            self.invoice: f"/v1/invoices/{self.invoice}",
-        }
-
-
-class Batch(NamedTuple):
-    """Bodies in the order in which they are sent, and what the sandbox says in the end."""
-
-    bodies: list[bytes]
-    truth: dict[str, State]
-    paths: list[str]
-
-
-def batch(client: Client, plan: str, signups: int, *, shuffled: bool) -> Batch:
-    """Shuffled: all of a sign-up at once. Otherwise step by step, each in a second of its own."""
-    steps = (Signup.upgrade, Signup.settle, Signup.end)
-    made: list[Signup] = []
-    for number in range(signups):
-        made.append(Signup(client, plan, number))
-        for step in steps if shuffled else ():
-            step(made[-1])
-    for step in () if shuffled else steps:
-        time.sleep(1.05)
-        for one in made:
-            step(one)
-    paths = {id: path for one in made for id, path in one.paths().items()}
-    bodies = [json.dumps(one, indent=2).encode() for one in events(client, paths)]
-    if len(bodies) != signups * EVENTS_A_SIGNUP:
-        raise RuntimeError(f"{len(bodies)} events of {signups} sign-ups")
-    if shuffled:
-        random.Random(SEED).shuffle(bodies)
-    return Batch(bodies, {id: state(client.call("GET", path)) for id, path in paths.items()}, list(paths.values()))
-
-
-def events(client: Client, of: Iterable[str]) -> list[dict[str, Any]]:
-    """All events of these objects, oldest first."""
-    wanted, found, after = set(of), list[dict[str, Any]](), ""
-    while True:
-        page = client.call("GET", f"/v1/events?limit=100{after}")
-        found += [one for one in page["data"] if one["data"]["object"]["id"] in wanted]
-        if not page["has_more"]:
-            return found[::-1]
-        after = f"&starting_after={page['data'][-1]['id']}"
-
-
-def requests(bodies: Iterable[bytes]) -> list[bytes]:
-    """Signed now; `send_all` takes from the end."""
-    now = datetime.now(UTC)
-    head = "POST /webhooks/stripe HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nStripe-Signature: {}\r\nContent-Length: {}\r\n\r\n"
-    return [head.format(sign(body, SECRET, now), len(body)).encode() + body for body in bodies][::-1]
 
 
 class Contender(NamedTuple):
@@ -191,13 +94,13 @@ class Contender(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """Rates an event and second; times in ms; processor times in us an event."""
+    """Events a second; times in ms; processor times in us an event, `server` by process."""
 
     acknowledged: float
     p50: float
     p99: float
     processed: float
-    server: float
+    server: list[float]
     postgres: float
     sandbox: float
     wrong: int
@@ -215,12 +118,10 @@ class Bench:
         found = {one["service"]: one["pid"] for one in json.loads(made.nself("status", "--format", "json"))}
         self.processes = {name: psutil.Process(pid) for name, pid in found.items() if pid}
 
-    def spent(self, contender: Contender) -> tuple[float, float, float]:
-        """Seconds of the contender, of the database, of the sandbox."""
-        postgres = self.processes["postgres"]
-        server = sum(cpu(one, postgres)[0] for one in contender.processes)
-        sandbox, database = cpu(self.processes["stripe-mock"], postgres)
-        return server, database, sandbox
+    def spent(self, contender: Contender) -> list[float]:
+        """Seconds of the sandbox, of the database, of each of the contender's processes."""
+        spent = list(cpu(self.processes["stripe-mock"], self.processes["postgres"]))
+        return spent + [one.cpu_times().user + one.cpu_times().system for one in contender.processes]
 
     def run(self, contender: Contender, given: Batch) -> Figures:
         """Send, wait, compare."""
@@ -231,7 +132,7 @@ class Bench:
         contender.wait()
         total = time.perf_counter() - began
         count = len(given.bodies)
-        server, postgres, sandbox = (1e6 * (b - a) / count for a, b in zip(before, self.spent(contender), strict=True))
+        sandbox, postgres, *server = (1e6 * (b - a) / count for a, b in zip(before, self.spent(contender), strict=True))
         return Figures(
             count / took, 1000 * times[len(times) // 2], 1000 * times[int(len(times) * 0.99)], count / total,
             server, postgres, sandbox, self.wrong(contender, given), self.fetches(contender) - fetched,
@@ -301,13 +202,15 @@ def _wait_up(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 
 def install(*command: str) -> None:
-    """Raises RuntimeError with the reason where this machine cannot."""
+    """Raises RuntimeError where this machine cannot."""
     PEERS.mkdir(parents=True, exist_ok=True)
     if not shutil.which(command[0]):
         raise RuntimeError(f"there is no {Path(command[0]).name}")
-    found = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    if found.returncode:
-        raise RuntimeError(f"it could not be installed: {(found.stderr or found.stdout).strip().splitlines()[-1]}")
+    log = PEERS / "install.log"
+    with log.open("wb") as out:
+        code = subprocess.run(command, stdout=out, stderr=out, timeout=600).returncode
+    if code:
+        raise RuntimeError(f"could not be installed: {Path(command[0]).name} exit {code}, see {log.relative_to(ROOT)}")
 
 
 def handwritten(bench: Bench) -> Any:
@@ -346,43 +249,46 @@ def compete(bench: Bench, contender: Contender, batches: tuple[Batch, Batch, Bat
     return outcome
 
 
-GOALS = {
-    "acknowledged": "first step 2,500, p99 30 ms",
-    "processed": "first step 1,300",
-}
+def against(figure: str, goal: str, ours: Outcome, peers: dict[str, Outcome]) -> str:
+    ratios = [
+        f"{getattr(ours.ordered, figure) / getattr(one.ordered, figure):.2f} x {peer}" for peer, one in peers.items()
+    ]
+    return "; ".join([*ratios, goal])
 
 
 def rows(name: str, found: Outcome, peers: dict[str, Outcome], objects: int) -> list[tuple[str, str, str]]:
     """Of one contender; of ours with the ratios to the peers."""
-
-    def against(figure: str) -> str:
-        if name != OURS:
-            return ""
-        ratios = [
-            f"{getattr(found.ordered, figure) / getattr(one.ordered, figure):.2f} x {peer}"
-            for peer, one in peers.items()
-        ]
-        return "; ".join([*ratios, GOALS[figure]])
-
     a, b = found.ordered, found.shuffled
-    fetches = f"{a.fetches:,} and {b.fetches:,} fetches" if name == OURS else ""
+    goals = fetches = ("", "")
+    server, memory = f"{a.server[0]:.0f} us server", ""
+    if name == OURS:
+        goals = (
+            against("acknowledged", "first step 2,500, p99 30 ms", found, peers),
+            against("processed", "first step 1,300", found, peers),
+        )
+        fetches = (f"settled by {a.fetches:,} fetches in order", f"{b.fetches:,} shuffled")
+        server = f"{sum(a.server):.0f} us server ({a.server[0]:.0f} HTTP, {a.server[1]:.0f} worker)"
+        memory = "HTTP, worker and collector"
     return [
-        (f"{name}: acknowledged", f"{a.acknowledged:,.0f} events/s, p50 / p99 {a.p50:.1f} / {a.p99:.1f} ms", against("acknowledged")),
-        ("processed to the final state", f"{a.processed:,.0f} events/s", against("processed")),
-        ("the same shuffled", f"{b.acknowledged:,.0f} and {b.processed:,.0f} events/s, p50 / p99 {b.p50:.1f} / {b.p99:.1f} ms", fetches),
-        ("processor time of those in order", f"{a.server:.0f} us server, {a.postgres:.0f} us PostgreSQL, {a.sandbox:.0f} us sandbox an event", ""),
+        (f"{name}: acknowledged", f"{a.acknowledged:,.0f} events/s, p50 / p99 {a.p50:.1f} / {a.p99:.1f} ms", goals[0]),
+        ("processed to the final state", f"{a.processed:,.0f} events/s", goals[1]),
+        ("both shuffled", f"{b.acknowledged:,.0f} and {b.processed:,.0f} events/s, p50 / p99 {b.p50:.1f} / {b.p99:.1f} ms", ", ".join(filter(None, fetches))),
+        ("processor time of those in order", f"{server}, {a.postgres:.0f} us PostgreSQL, {a.sandbox:.0f} us sandbox an event", ""),
         ("rows that differ from Stripe, in order and shuffled", f"{a.wrong} and {b.wrong} of {objects}", ""),
-        ("peak memory", f"{found.peak:.0f} MB", "three processes" if name == OURS else ""),
+        ("peak memory", f"{found.peak:.0f} MB", memory),
     ]  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--signups", type=int, default=SIGNUPS)
-    parser.add_argument("--connections", type=int, default=CONNECTIONS)
-    parser.add_argument("--only", choices=[OURS, HANDWRITTEN, ENGINE, FETCHING], help="without writing results")
-    given = parser.parse_args()
-    table: list[tuple[str, str, str]] = []
+def limit_row(rate: float, cost: float, connections: int, count: int, ours: Outcome | None) -> tuple[str, str, str]:
+    """Whether the sandbox is what holds ours up."""
+    allows = f"enough for {rate * count / ours.ordered.fetches:,.0f} events/s of ours" if ours else ""
+    return f"the sandbox alone, {connections} connections", f"{rate:,.0f} fetches/s, {cost:.0f} us of it each", allows
+
+
+def measure(given: argparse.Namespace) -> list[tuple[str, str, str]]:
+    """All rows; a peer that cannot be installed or fails has one that says why."""
+    failed: list[tuple[str, str, str]] = []
+    found = dict[str, Outcome]()
     with project(*SETTINGS) as made:
         bench = Bench(made, given.connections)
         plan = price(bench.client)
@@ -391,9 +297,7 @@ def main() -> None:
             batch(bench.client, plan, given.signups, shuffled=False),
             batch(bench.client, plan, given.signups, shuffled=True),
         )
-        objects = len(batches[1].truth)
         rate, cost = bench.limit(batches[1])
-        found: dict[str, Outcome] = {}
         if given.only in (None, OURS):
             found[OURS] = compete(bench, bench.ours(), batches)
         made.nself("stop", "billing")
@@ -404,17 +308,24 @@ def main() -> None:
                 with begin(bench) as contender:
                     found[name] = compete(bench, contender, batches)
             except (RuntimeError, AssertionError, OSError, psycopg.Error, subprocess.SubprocessError) as error:
-                table.append((name, "not measured", str(error).replace("|", "/").replace("\n", " ")[:300]))
+                failed.append((name, "not measured", str(error).replace("|", "/").replace("\n", " ")[:300]))
+    count, objects = len(batches[1].bodies), len(batches[1].truth)
     peers = {name: one for name, one in found.items() if name != OURS}
-    table[:0] = [row for name, one in found.items() for row in rows(name, one, peers, objects)]
-    table.insert(
-        0,
-        (
-            f"{len(batches[1].bodies):,} events of {objects} objects, {given.connections} connections; the sandbox alone",
-            f"{rate:,.0f} fetches/s",
-            f"{cost:.0f} us of the sandbox each",
-        ),
-    )
+    return [
+        (f"{count:,} events of {objects} objects in order, and as many others shuffled", "", ""),
+        limit_row(rate, cost, given.connections, count, found.get(OURS)),
+        *(row for name, one in found.items() for row in rows(name, one, peers, objects)),
+        *failed,
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--signups", type=int, default=SIGNUPS)
+    parser.add_argument("--connections", type=int, default=CONNECTIONS)
+    parser.add_argument("--only", choices=[OURS, HANDWRITTEN, ENGINE, FETCHING], help="prints, without writing results")
+    given = parser.parse_args()
+    table = measure(given)
     if given.only:
         print("\n".join(" | ".join(row) for row in table))
     else:
