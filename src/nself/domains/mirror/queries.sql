@@ -1,7 +1,7 @@
 -- Statements of the mirror.
 
--- name: draw_snapshot_number
-select nextval('billing.snapshot_numbers');
+-- name: draw_snapshot_numbers
+select nextval('billing.snapshot_numbers') from generate_series(1, %(count)s);
 
 -- name: lock_objects
 -- Until the end of the transaction nobody else stores these objects; in one order, so that two do not wait crosswise.
@@ -15,6 +15,9 @@ select
     digest = '' or digest = md5(snapshot::text) as intact, synced_at
 from billing_mirror
 where kind = %(kind)s and object_id = any(%(ids)s::text[]);
+
+-- name: known
+select exists (select from billing_mirror where kind = %(kind)s and object_id = %(id)s);
 
 -- name: keep
 -- False where the stored picture has a higher number. A deletion is final: no number can be higher.

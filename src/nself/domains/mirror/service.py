@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import cast
+from typing import TypeVar, cast
 
 from nself import log
 from nself.app import App
@@ -26,6 +26,7 @@ MAX_FETCHES = 20
 
 Apply = Callable[[Tx, Picture], bool]
 """Stores a picture; false where the stored one has a higher number."""
+T = TypeVar("T")
 React = Callable[[App, Tx, Change], None]
 
 
@@ -56,8 +57,8 @@ def refresh(
     return found[0]
 
 
-def in_order(app: App, picture: Picture, work: Callable[[Tx, Picture], None]) -> None:
-    """Run `work` in a transaction, again with a later picture of the object as long as it raises Overtaken."""
+def in_order(app: App, picture: Picture, work: Callable[[Tx, Picture], T]) -> T:
+    """What `work` gives in a transaction, again with a later picture of the object as long as it raises Overtaken."""
     for _ in range(MAX_FETCHES):
         try:
             return app.db.transact(lambda tx, picture=picture: work(tx, picture))
@@ -70,12 +71,19 @@ def in_order(app: App, picture: Picture, work: Callable[[Tx, Picture], None]) ->
 def draw(app: App) -> int:
     """The number of pictures that are asked for from now on."""
     with app.db.reading() as tx:
-        return store.draw_snapshot_number(tx)
+        return numbers(tx, 1)[0]
 
 
-def fetch(app: App, kind: str, object_id: str, source: str, cause: str | None = None) -> Picture:
-    """The object as Stripe has it now; one that is gone is `deleted`. Raises the gateway's errors."""
-    number = draw(app)
+def numbers(tx: Tx, count: int) -> list[int]:
+    """Step: one for each of `count` fetches that begin after it."""
+    return store.draw_snapshot_numbers(tx, count)
+
+
+def fetch(
+    app: App, kind: str, object_id: str, source: str, cause: str | None = None, number: int | None = None
+) -> Picture:  # fmt: skip
+    """The object as Stripe has it now; one that is gone is `deleted`. `number` was drawn before. Raises the gateway's errors."""
+    number = draw(app) if number is None else number
     try:
         snapshot = app.stripe.fetch(kind, object_id)
     except NoSuchObject:
@@ -140,6 +148,11 @@ def keep(tx: Tx, picture: Picture) -> bool:
 def stored(tx: Tx, kind: str, ids: list[str]) -> dict[str, Stored]:
     """Step: what is known of objects, by id; deleted ones too."""
     return store.stored(tx, kind, ids)
+
+
+def known(tx: Tx, kind: str, id: str) -> bool:
+    """Step: whether an object is stored, a deleted one too."""
+    return store.known(tx, kind, id)
 
 
 def lock(tx: Tx, kind: str, ids: list[str]) -> None:

@@ -15,8 +15,8 @@ from nself.domains.mirror.model import Change, ListedChange, Picture, Stored
 SQL = beside(__file__)
 
 
-def draw_snapshot_number(tx: Tx) -> int:
-    return int(tx.value(SQL["draw_snapshot_number"]))
+def draw_snapshot_numbers(tx: Tx, count: int) -> list[int]:
+    return tx.values(SQL["draw_snapshot_numbers"], count=count)
 
 
 def lock_objects(tx: Tx, kind: str, ids: Sequence[str]) -> None:
@@ -26,6 +26,10 @@ def lock_objects(tx: Tx, kind: str, ids: Sequence[str]) -> None:
 def stored(tx: Tx, kind: str, ids: Sequence[str]) -> dict[str, Stored]:
     """By id, those that are known; deleted ones too."""
     return {one.id: one for one in tx.all(SQL["stored"], Stored, kind=kind, ids=list(ids))}
+
+
+def known(tx: Tx, kind: str, id: str) -> bool:
+    return bool(tx.value(SQL["known"], kind=kind, id=id))
 
 
 def keep(tx: Tx, picture: Picture) -> bool:

@@ -79,6 +79,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
     id: int
     event_id: str
+    object_id: str
     type: str
     object_kind: str
     livemode: bool

@@ -142,9 +142,9 @@ where
 limit %(limit)s;
 
 -- name: waiting
-select id, event_id, type, object_kind, livemode, attempts
+select id, event_id, object_id, type, object_kind, livemode, attempts
 from billing_webhook_events
-where object_id = %(object_id)s and status in ('received', 'failed')
+where object_id = any(%(object_ids)s::text[]) and status in ('received', 'failed')
 order by id;
 
 -- name: lock_object

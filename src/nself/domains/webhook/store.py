@@ -119,9 +119,9 @@ def held_objects(tx: Tx, limit: int, only: Sequence[str] | None) -> list[Claimed
     return tx.all(SQL["held_objects"], Claimed, limit=limit, only=list(only) if only is not None else None)
 
 
-def waiting(tx: Tx, object_id: str) -> list[Waiting]:
-    """Events of an object that are to be processed, in order of arrival."""
-    return tx.all(SQL["waiting"], Waiting, object_id=object_id)
+def waiting(tx: Tx, object_ids: Sequence[str]) -> list[Waiting]:
+    """Events of these objects that are to be processed, in order of arrival."""
+    return tx.all(SQL["waiting"], Waiting, object_ids=list(object_ids))
 
 
 def lock_object(tx: Tx, object_id: str) -> int:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
-from functools import partial
 
 from nself import log
 from nself.app import App
@@ -21,7 +20,7 @@ from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture
 from nself.domains.webhook import store
 from nself.domains.webhook.errors import ProcessingTooLong
-from nself.domains.webhook.model import Claimed
+from nself.domains.webhook.model import Claimed, Waiting
 from nself.domains.webhook.service import switches
 from nself.gateway import retry
 from nself.gateway.errors import TimedOut
@@ -34,6 +33,7 @@ MAX_NAMED = 5
 """Events that are named as the source of a change."""
 MARGIN = timedelta(seconds=30)
 """Of a lease, beyond the time that an event has, for storing what came of it."""
+_pool = ThreadPoolExecutor(THREADS, "webhook")
 _told = dict[str, int]()
 
 
@@ -51,12 +51,20 @@ def process_due(app: App, only: Sequence[str] | None = None) -> int:
     with app.db.reading() as tx:
         claimed = store.claim_objects(tx, THREADS, lease(app), only, free)
         held = [] if len(claimed) == THREADS else store.held_objects(tx, THREADS, only)
+        events = store.waiting(tx, [one.object_id for one in claimed]) if claimed else []
+        numbers = mirror.numbers(tx, 2 * len(claimed)) if claimed else []
     _tell_held([one for one in held if one.object_id not in {own.object_id for own in claimed}])
-    if len(claimed) == 1:
-        process(app, claimed[0])
-    elif claimed:
-        with ThreadPoolExecutor(THREADS, "webhook") as pool:
-            list(pool.map(partial(process, app), claimed))
+    work = [
+        _Work(app, one, [event for event in events if event.object_id == one.object_id], before, number)
+        for one, before, number in zip(claimed, numbers, numbers[len(claimed) :], strict=False)
+    ]
+    if len(work) == 1:
+        work[0].do()
+    elif work:
+        done = [_pool.submit(one.do) for one in work]
+        wait(done)
+        for one in done:
+            one.result()
     return len(claimed)
 
 
@@ -76,22 +84,24 @@ def _tell_held(held: list[Claimed]) -> None:
             log.info("webhook concurrent", object=one.object_id, detail="another worker has it; its new events wait")
 
 
-def process(app: App, claimed: Claimed) -> None:
-    """All waiting events of one object. Raises only what keeps the outcome from being recorded."""
-    _Work(app, claimed).do()
+def _unknown_customer(tx: Tx, picture: Picture) -> str | None:
+    """Whose object it is, where nothing of that customer is here."""
+    customer = picture.snapshot.get("customer")
+    return customer if isinstance(customer, str) and not mirror.known(tx, "customer", customer) else None
 
 
 class _Work:
     """The processing of one object's events by the holder of its lease."""
 
-    def __init__(self, app: App, claimed: Claimed) -> None:
+    def __init__(self, app: App, claimed: Claimed, events: list[Waiting], before: int, number: int) -> None:
+        """`number` is that of the picture that will be fetched, `before` a lower one than any picture's in this round."""
         self.app, self.claimed, self.object_id = app, claimed, claimed.object_id
         self.began, self.claimed_at, self.fetch_ms = monotonic(), app.clock(), 0
-        with app.db.reading() as tx:
-            self.events = store.waiting(tx, self.object_id)
-        self.ids = [event.id for event in self.events]
+        self.events, self.before, self.number = events, before, number
+        self.ids = [event.id for event in events]
 
     def do(self) -> None:
+        """Raises only what keeps the outcome from being recorded."""
         status = self._verdict()
         try:
             if status == "processed":
@@ -121,32 +131,41 @@ class _Work:
         app, limit = self.app, self.app.settings.seconds("WEBHOOK_TIMEOUT")
         source = "webhook " + " ".join(event.event_id for event in self.events[-MAX_NAMED:])
 
-        def work(tx: Tx, picture: Picture) -> None:
-            mirror.accept(app, tx, picture)
-            self._finish(tx, "processed")
+        imported = False
+
+        def keep(tx: Tx, picture: Picture) -> str | None:
+            unknown = None if imported else _unknown_customer(tx, picture)
+            if unknown is None:
+                mirror.accept(app, tx, picture)
+                self._finish(tx, "processed")
+            return unknown
 
         try:
             with retry.within(limit):
-                picture = mirror.fetch(app, self.events[-1].object_kind, self.object_id, source)
+                picture = mirror.fetch(app, self.events[-1].object_kind, self.object_id, source, number=self.number)
                 self.fetch_ms = self._ms()
-                self._know_customer(picture)
                 if not switches.on(app, "WEBHOOK_TRACK_VERSIONS"):
                     picture = picture._replace(number=mirror.draw(app))
-                mirror.in_order(app, picture, work)
+                unknown = mirror.in_order(app, picture, keep)
+                if unknown:
+                    self._import_customer(unknown, source)
+                    imported = True
+                    mirror.in_order(app, picture, keep)
         except TimedOut as error:
             if self._ms() < limit * 1000:
                 raise
             raise ProcessingTooLong(limit=limit, detail=error.message) from error
 
-    def _know_customer(self, picture: Picture) -> None:
-        """Of an object of a customer that is not here the customer is imported first, so that a kill repeats both."""
-        customer = picture.snapshot.get("customer")
-        if not isinstance(customer, str):
-            return
-        with self.app.db.reading() as tx:
-            known = mirror.stored(tx, "customer", [customer])
-        if not known:
-            mirror.refresh(self.app, "customer", customer, picture.source)
+    def _import_customer(self, customer: str, source: str) -> None:
+        """First, so that a kill repeats both. Its own events may be worked on beside us: their picture is the newer one."""
+
+        def keep(tx: Tx, picture: Picture) -> None:
+            mirror.lock(tx, "customer", [customer])
+            if not mirror.known(tx, "customer", customer):
+                mirror.accept(self.app, tx, picture)
+
+        picture = mirror.fetch(self.app, "customer", customer, source, number=self.before)
+        mirror.in_order(self.app, picture, keep)
 
     def _finish(self, tx: Tx, status: str) -> None:
         """Events first, their object after them, as the receiver locks them."""
