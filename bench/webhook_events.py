@@ -1,4 +1,4 @@
-"""What happens at the sandbox for `bench_webhook.py`, and its events as they are sent."""
+"""What happens at the sandbox for `bench_webhook_peers.py`, and its events as they are sent."""
 
 from __future__ import annotations
 
