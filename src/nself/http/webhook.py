@@ -64,6 +64,11 @@ def _process(app: App, objects: list[str]) -> list[Exception | None]:
     return [None] * len(objects)
 
 
+class WebhookTooLarge(answer.BodyTooLarge):
+    guide = "6.1"
+    hints = ("nself env get WEBHOOK_MAX_BODY",)
+
+
 class WebhookRoute(Hot):
     """Open to everybody: the signature is the proof."""
 
@@ -114,7 +119,7 @@ class WebhookRoute(Hot):
             self.objects.submit(object_id, _nobody_waits)
 
     def too_large(self) -> Exception:
-        error = answer.BodyTooLarge(limit=self.max_body)
+        error = WebhookTooLarge(limit=self.max_body)
         self._refused(b"", error)
         return error
 

@@ -49,8 +49,12 @@ def _check(params: Params) -> None:
                 f"Invalid enabled_events[{index}]: {event} is not a type of event.", param=f"enabled_events[{index}]"
             )
     if "url" in params:
-        parts = urlsplit(str(params["url"]))
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(str(params["url"]))
+            sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            sound = False
+        if not sound:
             raise InvalidParameters(
                 "Invalid URL: An explicit scheme (such as https) must be provided.", code="url_invalid", param="url"
             )

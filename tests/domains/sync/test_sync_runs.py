@@ -237,6 +237,52 @@ def test_an_outage_stops_the_run_and_resume_goes_on(bench: Bench):
     assert "nothing was left to resume" in reconcile(app, resume=True).note
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"start": "0001-01-01"}, {"end": "1969-12-30"}, {"start": ""}, {"end": ""}]
+    + [
+        {"resume": True, **one}
+        for one in ({"dry_run": True}, {"kind": "product"}, {"start": "2026-01-01"}, {"batch_size": 1})
+    ],
+)
+def test_what_cannot_be_run_leaves_no_run_behind(bench: Bench, given: dict[str, Any]):
+    app = bench.app()
+    with pytest.raises(InvalidParameter):
+        reconcile(app, **given)
+    assert isinstance(look.reconcile_status(app, Nothing()), NeverRun)
+
+
+def test_an_outage_before_the_first_page_is_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(run, "PATIENCE", 60.0)
+    app, made = bench.app(STRIPE_MAX_RETRIES="0"), products(bench, 3)
+    bench.sandbox.fault("/v1/events", "GET", times=3, status=503)
+    assert reconcile(app).checked == len(made)
+
+
+def test_an_outage_before_the_first_page_stops_the_run_with_what_to_do(bench: Bench):
+    app = bench.app(STRIPE_MAX_RETRIES="0")
+    bench.sandbox.fault("/v1/events", "GET", times=50, status=503)
+    with pytest.raises(RunStopped):
+        reconcile(app)
+    assert bench.sql("select state from billing_sync_runs") == [("stopped",)]
+
+
+def test_resume_goes_on_with_whatever_was_stopped(bench: Bench):
+    app, made = bench.app(), products(bench, 3)
+    reconcile(app)
+    bench.sandbox.edit("product", made[0], webhook=False, name="by hand")
+    bench.sandbox.fault("/v1/products", "GET", times=50, status=503)
+    with pytest.raises(RunStopped):
+        run.sync_all(app, SyncAll(execute=True))
+    with pytest.raises(RunStopped) as stopped:
+        run.compare(app, CompareAll())
+    assert stopped.value.hint[0] == "nself billing sync compare"
+    bench.sandbox.admin("faults/clear")
+    result = reconcile(app, resume=True)
+    assert (result.purpose, result.state) == ("sync", "done")
+    assert names(bench) == at_stripe(bench)
+
+
 def test_a_rate_limit_slows_a_run_and_is_never_counted_as_done(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(run, "PATIENCE", 60.0)
     app, made = bench.app(STRIPE_MAX_RETRIES="0"), products(bench, 5)

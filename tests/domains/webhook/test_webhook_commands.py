@@ -7,13 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import stripe
 from money_bench import NOW, Bench, email, signed
 
 from nself.app import App
 from nself.core.errors import InvalidParameter
 from nself.domains.customer import store as customer_store
 from nself.domains.mirror.model import Picture
-from nself.domains.webhook.errors import NoEventsOf, NoSuchEvent, NothingToReplay
+from nself.domains.webhook.errors import NoEventsOf, NoSuchEvent, NothingToReplay, NotPublic
 from nself.domains.webhook.inputs import (
     CheckDuplicates,
     DeduplicateWebhooks,
@@ -264,7 +265,7 @@ def test_a_replay_waits_for_the_worker_that_has_the_object(bench: Bench, app: Ap
 def test_what_cannot_be_replayed_is_refused(app: App):
     with pytest.raises(NoSuchEvent, match="evt_unknown"):
         replay.replay(app, ReplayWebhooks(event="evt_unknown"))
-    for nothing in (ReplayWebhooks(), ReplayWebhooks(event="evt_1", status="failed")):
+    for nothing in (ReplayWebhooks(), ReplayWebhooks(event=""), ReplayWebhooks(event="evt_1", status="failed")):
         with pytest.raises(NothingToReplay):
             replay.replay(app, nothing)
 
@@ -286,6 +287,13 @@ def test_what_came_twice_is_told(app: App):
     found = replay.check_duplicates(app, CheckDuplicates())
     assert (found.delivered_again, found.repeats, found.stored_twice, found.twins) == (1, 2, 0, 0)
     assert found.verdict.startswith("no duplicates: 2 repeated deliveries")
+
+
+def test_what_jsonb_cannot_hold_breaks_no_check(app: App):
+    texts = ("a\0\0b", "a\\u0000b", "\\\0", '\\u0000"')
+    deliver(app, *[made(f"evt_{at}{copy}", f"thing_{at}", name=text) for at, text in enumerate(texts) for copy in "ab"])
+    deliver(app, made("evt_c", "thing_0", name="other"))
+    assert replay.check_duplicates(app, CheckDuplicates()).twins == len(texts)
 
 
 def test_twins_are_marked_and_nothing_is_deleted(bench: Bench, app: App):
@@ -349,6 +357,16 @@ def test_an_endpoint_that_is_not_reached_is_made_with_a_warning(bench: Bench):
     done = endpoints.update_url(app, UpdateUrl(url="http://127.0.0.1:9/webhooks/stripe"))
     assert done.created and "warning: not reached from this machine (port 9 refuses" in done.note
     assert bench.sql("select count(*) from billing_webhook_polls") == [(1,)]
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:99999/x", "http://127.0.0.1:x/", "http://:80/"])
+def test_where_nothing_can_be_sent_stripe_is_not_asked(bench: Bench, url: str):
+    app = bench.app()
+    with pytest.raises(NotPublic):
+        endpoints.update_url(app, UpdateUrl(url=url))
+    assert bench.sandbox.get("/v1/webhook_endpoints") == []
+    with pytest.raises(stripe.InvalidRequestError, match="Invalid URL"):
+        bench.sandbox.post("/v1/webhook_endpoints", url=url, enabled_events=["*"])
 
 
 @pytest.mark.parametrize(

@@ -116,13 +116,22 @@ def test_the_other_address_and_methods(url: str, bench: Bench):
 
 def test_what_is_too_large_is_not_read(url: str, bench: Bench):
     body = event(padding="x" * 2**20)
-    assert post(url, body, signed(body)).status == 413
+    answer = post(url, body, signed(body))
+    assert answer.status == 413
+    assert answer.body["error"]["hint"] == ["nself env get WEBHOOK_MAX_BODY"]
     assert bench.events() == []
 
 
 def test_signed_nonsense_is_refused_with_a_reason(url: str, bench: Bench):
     json_of_something_else = (b"", b"{}", b"[]", b'{"id": "evt_1"}', event(created="soon"), event("evt\0"))
-    for body in (*json_of_something_else, b"not json", b"\xff"):
+    deep = event(note="x").replace(b'"x"', b"[" * 50_000 + b"]" * 50_000)
+    sizes = (
+        event(""),
+        event("evt_" + "".join(f"{n:x}" for n in range(9000))),
+        event(created=-(10**18)),
+        event(created=10**17),
+    )
+    for body in (*json_of_something_else, *sizes, deep, b"not json", b"\xff"):
         answer = post(url, body, signed(body))
         assert answer.status == 400, body
         assert answer.body["error"]["code"] == "webhook_unreadable", body

@@ -160,6 +160,33 @@ def test_each_root_cause_has_its_name(bench: Bench):
     assert "STRIPE_WEBHOOK_SECRET is not set" in causes(app)
 
 
+def test_a_second_endpoint_is_seen_by_whatever_name_it_sends_here(bench: Bench):
+    app = bench.app(clock=system_clock)
+    with served(app) as address:
+        bench.listen(app, address)
+        (one,) = bench.sandbox.get("/v1/webhook_endpoints")
+        alias = one["url"].replace("127.0.0.1", "localhost").replace("/webhooks", "/api/webhooks")
+        bench.sandbox.post("/v1/webhook_endpoints", url=alias, enabled_events=["*"])
+        assert causes(app) == ["multiple webhook endpoints configured"]
+
+
+def test_what_was_mended_is_told_with_the_deliveries_accepted_since(bench: Bench):
+    app = bench.app(clock=system_clock)
+    with served(app) as address:
+        bench.listen(app, address)
+        post(f"{address}/webhooks/stripe", BODY, signed(BODY, "whsec_wrong", at=app.clock()))
+        until(lambda: refusals(bench))
+        (problem,) = status(app, WebhookStatus()).problems
+        assert (problem.cause[:20], "accepted" in problem.detail) == ("wrong webhook secret", False)
+        here(app, address)
+        endpoints.test_signature(app, TestSignature())  # signed by ourselves: proves nothing
+        assert not any("accepted" in one.detail for one in status(app, WebhookStatus()).problems)
+        bench.sandbox.post("/v1/customers", email="a@example.com")
+        until(lambda: [row for row in bench.events() if "nself" not in row[0]])
+        found = status(app, WebhookStatus()).problems
+    assert any("since then others were accepted" in one.detail for one in found)
+
+
 def test_an_endpoint_that_answers_something_else_is_not_ours(bench: Bench):
     app = bench.app(clock=system_clock)
     url = f"{bench.sandbox.url}/webhooks/stripe"

@@ -9,6 +9,7 @@ import msgspec
 
 from nself.core.errors import Conflict, NotFound, Unavailable
 from nself.domains.mirror.model import Picture
+from nself.domains.subscription.model import NoSuchSubscription
 
 Purpose = Literal["reconcile", "sync", "compare", "auto"]
 Action = Literal["import", "update", "mark deleted", "none"]
@@ -276,6 +277,16 @@ class RunStopped(Unavailable):
     code, guide = "sync_stopped", "7.3"
     text = "Run {run} stopped at {kind}, after {checked} objects: {detail}"
     hints = ("nself billing reconcile --resume", "nself billing stripe test-connection")
+
+
+class CompareStopped(RunStopped):
+    hints = ("nself billing sync compare", "nself billing stripe test-connection")
+
+
+class NowhereSubscription(NoSuchSubscription):
+    """Not at Stripe either, so that importing it helps nobody."""
+
+    hints = ("nself billing subscription list", "nself billing customer list")
 
 
 class NeverRun(msgspec.Struct, frozen=True, kw_only=True):

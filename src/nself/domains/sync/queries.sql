@@ -184,7 +184,9 @@ where status in ('received', 'failed', 'failed_permanent');
 
 -- name: event_states
 -- What the events of an object said it was, by the time that Stripe gave them.
-select event_id as event, type, event_created_at as at, payload::jsonb -> 'data' -> 'object' as snapshot
+select
+    event_id as event, type, event_created_at as at,
+    regexp_replace(payload, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g')::jsonb -> 'data' -> 'object' as snapshot
 from billing_webhook_events
 where object_id = %(id)s and status <> 'duplicate'
 order by event_created_at, id;

@@ -115,6 +115,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     received_1h: int
     oldest_waiting_at: datetime | None
     last_received_at: datetime | None
+    last_delivered_at: datetime | None
     last_processed_at: datetime | None
 
 

@@ -105,8 +105,8 @@ def explained(one: Failure) -> Failure:
     return msgspec.structs.replace(one, cause=cause(one.reason, one.skew)) if one.what == "refused" else one
 
 
-def refusal_problems(refused: Iterable[Refusal], rivals: Sequence[str]) -> list[Problem]:
-    """`rivals`: endpoints that send here too, each with a secret of its own."""
+def refusal_problems(refused: Iterable[Refusal], rivals: Sequence[str], delivered_at: datetime | None) -> list[Problem]:
+    """`rivals`: endpoints that send here too, each with a secret of its own; `delivered_at`: when Stripe's last was taken."""
     found: list[Problem] = []
     for one in refused:
         if one.reason in ("unsigned", "own_test"):  # strangers tell nothing of our set-up
@@ -114,10 +114,13 @@ def refusal_problems(refused: Iterable[Refusal], rivals: Sequence[str]) -> list[
         why = cause(one.reason, one.skew)
         if one.reason == "wrong_secret" and rivals:
             why = f"multiple webhook endpoints configured: {', '.join(rivals)} send here, each signing with a secret of its own"
+        detail = f"{one.times} deliveries refused, the last at {one.refused_at:%Y-%m-%dT%H:%M:%SZ}"
+        if delivered_at and delivered_at > one.refused_at:
+            detail += f"; since then others were accepted, the last at {delivered_at:%Y-%m-%dT%H:%M:%SZ}"
         found.append(
             Problem(
                 cause=why,
-                detail=f"{one.times} deliveries refused, the last at {one.refused_at:%Y-%m-%dT%H:%M:%SZ}",
+                detail=detail,
                 command="nself billing webhook list-endpoints"
                 if rivals
                 else COMMANDS.get(one.reason, "nself billing webhook failures"),

@@ -36,6 +36,7 @@ select
     count(*) filter (where received_at > %(now)s::timestamptz - interval '1 hour') as received_1h,
     min(received_at) filter (where status in ('received', 'failed')) as oldest_waiting_at,
     max(received_at) as last_received_at,
+    max(received_at) filter (where deliveries > 0 and type <> 'nself.test') as last_delivered_at,
     max(processed_at) as last_processed_at
 from billing_webhook_events;
 
@@ -157,12 +158,16 @@ where received_at >= %(since)s;
 
 -- name: twins
 -- Stripe: "In some cases, two separate Event objects are generated and sent": of one type, object and second, with one content.
+-- NUL, which jsonb cannot hold, is compared as the replacement character.
 select id, event, twin_of, type, object, status
 from (
     select
         id, event_id as event, type, object_id as object, status,
         first_value(event_id) over (
-            partition by type, object_id, event_created_at, livemode, payload::jsonb -> 'data' order by id
+            partition by
+                type, object_id, event_created_at, livemode,
+                regexp_replace(payload, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g')::jsonb -> 'data'
+            order by id
         ) as twin_of
     from billing_webhook_events
     where

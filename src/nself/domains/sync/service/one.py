@@ -18,7 +18,7 @@ from nself.domains.subscription.inputs import ShowSubscription
 from nself.domains.subscription.model import NoSuchSubscription, ShownSubscription
 from nself.domains.sync import store
 from nself.domains.sync.inputs import CompareSubscription, SyncCustomer, SyncSubscription
-from nself.domains.sync.model import Comparison, FieldDifference, Finding, Rebuilt, Synced
+from nself.domains.sync.model import Comparison, FieldDifference, Finding, NowhereSubscription, Rebuilt, Synced
 from nself.domains.sync.service.page import findings, of_customer
 
 CHILDREN = ("subscription", "invoice", "payment_method", "payment_intent", "charge", "credit_note")
@@ -89,7 +89,7 @@ def _mend(kind: str, id: str, stored: Stored | None) -> str:
 
 
 def _no_such(kind: str, id: str) -> NoSuchCustomer | NoSuchSubscription:
-    return NoSuchCustomer(customer=id) if kind == "customer" else NoSuchSubscription(subscription=id)
+    return NoSuchCustomer(customer=id) if kind == "customer" else NowhereSubscription(subscription=id)
 
 
 def sync_subscription(app: App, given: SyncSubscription) -> list[Synced]:

@@ -10,6 +10,9 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
 
 import msgspec
 
@@ -22,6 +25,8 @@ from nself.db.connect import Tx
 from nself.domains.sync import rules, store
 from nself.domains.sync.inputs import CompareAll, Reconcile, SyncAll
 from nself.domains.sync.model import (
+    CompareStopped,
+    Purpose,
     Run,
     RunResult,
     RunStopped,
@@ -36,12 +41,19 @@ from nself.gateway.kinds import KINDS
 PATIENCE = 600.0
 """Seconds for which a run tries again while Stripe or the database is away."""
 LONGEST_PAUSE = 30.0
+T = TypeVar("T")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+RESUMED: tuple[Purpose, ...] = ("reconcile", "sync")
 
 
 def reconcile(app: App, given: Reconcile) -> RunResult:
     """Compare everything with Stripe and heal the mirror. Raises RunUnderWay, RunStopped, InvalidParameter."""
     if not given.resume:
         return drive(app, begin(app, _asked(app, given)))
+    for name in ("batch_size", "start", "end", "kind", "dry_run"):
+        if getattr(given, name) not in (None, False):
+            option = f"--{name.replace('_', '-')}"
+            raise InvalidParameter(f"--resume goes on as the run was begun: {option} cannot be changed", name)
     run = _resumed(app)
     if run is None:
         return drive(app, begin(app, _asked(app, given)))
@@ -73,8 +85,10 @@ def compare(app: App, given: CompareAll) -> RunResult:
 
 
 def _asked(app: App, given: Reconcile) -> Start:
-    start = period.instant(given.start, app.timezone, "start") if given.start else None
-    end = period.instant(given.end, app.timezone, "end", end=True) if given.end else None
+    start = None if given.start is None else period.instant(given.start, app.timezone, "start")
+    end = None if given.end is None else period.instant(given.end, app.timezone, "end", end=True)
+    if any(at and at < EPOCH for at in (start, end)):
+        raise InvalidParameter("Invalid date: Stripe has nothing from before 1970", "start")
     if start and end and start >= end:
         raise InvalidParameter("--start must be before --end", "start")
     return Start(
@@ -105,15 +119,17 @@ def begin(app: App, start: Start) -> Run:
 
 
 def _resumed(app: App) -> Run | None:
-    """The newest run, taken over where it is not done."""
+    """The newest run of those that are begun by hand, taken over where it is not done; one that is done comes last."""
 
     def work(tx: Tx) -> Run | None:
-        store.lock_purpose(tx, "reconcile")
-        id = store.newest_run(tx, ["reconcile"], ["running", "stopped", "done"], app.settings.live)
-        if id is None:
-            return None
-        run = store.run(tx, id)
-        return run if run.state == "done" else take(app, tx, run)
+        runs = list[Run]()
+        for purpose in RESUMED:
+            store.lock_purpose(tx, purpose)
+            id = store.newest_run(tx, [purpose], ["running", "stopped", "done"], app.settings.live)
+            if id is not None:
+                runs.append(store.run(tx, id))
+        run = min(runs, key=lambda run: (run.state == "done", -run.id), default=None)
+        return run if run is None or run.state == "done" else take(app, tx, run)
 
     return app.db.transact(work)
 
@@ -152,10 +168,10 @@ def _alive(pid: int) -> bool:
 
 def drive(app: App, run: Run) -> RunResult:
     """Work at a run until its end. Raises RunStopped; it can be resumed then."""
-    recover.recover(app)
     log.info("reconciliation", run=run.id, purpose=run.purpose, state="running", kinds=run.kinds, heal=run.heal)
     reader = Reader(app, run)
     try:
+        _patiently(run, lambda: recover.recover(app))
         _until_done(reader)
     except TakenOver:
         raise RunUnderWay(run=run.id, purpose=run.purpose, since=run.started_at, worker="another process") from None
@@ -163,7 +179,8 @@ def drive(app: App, run: Run) -> RunResult:
         _stopped(app, reader.run, error)
         if isinstance(error, BillingError):
             at = reader.run
-            raise RunStopped(run=run.id, kind=at.kind, checked=at.checked, detail=error.message) from error
+            stopped = CompareStopped if run.purpose == "compare" else RunStopped
+            raise stopped(run=run.id, kind=at.kind, checked=at.checked, detail=error.message) from error
         raise
     finally:
         _progress(None, 0)
@@ -177,22 +194,25 @@ def drive(app: App, run: Run) -> RunResult:
 
 
 def _until_done(reader: Reader) -> None:
-    app, pause, moved = reader.app, 0.0, monotonic()
-    with app.db.reading() as tx:
+    with reader.app.db.reading() as tx:
         run = reader.run
         expected = sum(store.mirrored(tx, run.livemode, run.created_from, run.created_to).values())
+    while _patiently(run, reader.step):
+        _progress(reader, expected)
+
+
+def _patiently(run: Run, work: Callable[[], T]) -> T:
+    """What `work` gives, tried again while Stripe or the database is away. Raises Unavailable after PATIENCE."""
+    pause, began = 0.0, monotonic()
     while True:
         try:
-            if not reader.step():
-                return
-            pause, moved = 0.0, monotonic()
+            return work()
         except Unavailable as error:
-            if monotonic() - moved > PATIENCE:
+            if monotonic() - began > PATIENCE:
                 raise
             pause = min(LONGEST_PAUSE, max(0.5, pause * 2, getattr(error, "retry_after", None) or 0))
-            log.warning("reconciliation", run=reader.run.id, state="waiting", code=error.code, error=error.message)
+            log.warning("reconciliation", run=run.id, state="waiting", code=error.code, error=error.message)
             time.sleep(pause)
-        _progress(reader, expected)
 
 
 def _stopped(app: App, run: Run, error: BaseException) -> None:
@@ -235,7 +255,7 @@ def _totals(run: Run, here: dict[str, int]) -> list[Total]:
 
 
 def _note(run: Run, by_state: dict[str, int]) -> str:
-    if run.state == "stopped":
+    if run.state == "stopped" and run.purpose in RESUMED:
         return "go on with `nself billing reconcile --resume`"
     if by_state["refused"]:
         return "some rows could not be stored: nself billing reconcile show-diff"

@@ -28,7 +28,6 @@ TEST_SECONDS = 10
 MARK = {"nself": "webhooks"}
 UNDER_WAY = "nself_rotation"
 """In the metadata of an endpoint that is to take over from the one named there."""
-PATHS = ("/webhooks/stripe", "/api/webhooks/stripe")
 SETTING = "STRIPE_WEBHOOK_SECRET"
 
 
@@ -42,7 +41,7 @@ def ours(app: App, found: list[Snapshot]) -> Snapshot | None:
     here = receiver_url(app)
     made = [one for one in found if marked(one, found)]
     near = [one for one in found if place.same_place(one["url"], here)]
-    alike = [one for one in found if str(one["url"]).rstrip("/").endswith(PATHS)]
+    alike = [one for one in found if str(one["url"]).rstrip("/").endswith(place.PATHS)]
     return next(iter([*made, *near, *alike]), None)
 
 
@@ -89,7 +88,8 @@ def update_url(app: App, given: UpdateUrl) -> UpdatedEndpoint:
 
     Raises NotPublic, SecretElsewhere, the gateway's errors.
     """
-    if app.settings.live and (detail := place.not_public(given.url)):
+    detail = place.unusable(given.url) or (app.settings.live and place.not_public(given.url))
+    if detail:
         raise NotPublic(url=given.url, detail=detail)
     everything = list(app.stripe.webhook_endpoints())
     found = [one for one in everything if not left(one, everything)]

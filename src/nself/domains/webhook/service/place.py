@@ -8,6 +8,20 @@ from urllib.parse import urlsplit
 
 from nself.gateway.api import Snapshot
 
+PATHS = ("/webhooks/stripe", "/api/webhooks/stripe")
+"""Of one and the same receiver."""
+LOOPBACK = ("localhost", "::1")
+"""Other names of 127.0.0.1."""
+
+
+def unusable(url: str) -> str:
+    """Why nothing can be sent there; empty where something can."""
+    try:
+        parts = urlsplit(url)
+        return "" if parts.hostname and parts.port != 0 else "it names no host or no port"
+    except ValueError as error:
+        return str(error)
+
 
 def not_public(url: str) -> str:
     """Why Stripe cannot or must not send there in live mode; empty where it may."""
@@ -33,7 +47,8 @@ def _place(url: str) -> tuple[str, int | None, str]:
         port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
     except ValueError:
         port = None
-    return parts.hostname or "", port, parts.path.rstrip("/")
+    host, path = parts.hostname or "", parts.path.rstrip("/")
+    return "127.0.0.1" if host in LOOPBACK else host, port, PATHS[0] if path in PATHS else path
 
 
 def endpoint_note(one: Snapshot, others: Sequence[Snapshot], live: bool) -> str:
@@ -44,7 +59,7 @@ def endpoint_note(one: Snapshot, others: Sequence[Snapshot], live: bool) -> str:
     rivals = [other["id"] for other in others if other["id"] != one["id"] and same_place(other["url"], one["url"])]
     if rivals:
         notes.append(
-            f"same URL as {', '.join(rivals)}: each signs with a secret of its own, and every event comes twice"
+            f"same receiver as {', '.join(rivals)}: each signs with a secret of its own, and every event comes twice"
         )
     if live and not one["url"].startswith("https:"):
         notes.append("not https: anybody on the way can read it")

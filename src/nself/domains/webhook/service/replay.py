@@ -22,7 +22,7 @@ FAILED = ("failed", "failed_permanent")
 
 def replay(app: App, given: ReplayWebhooks) -> Replayed:
     """Process events again, here, whether the worker runs or not; effects come once. Raises NoSuchEvent, NothingToReplay."""
-    if (given.event is None) == (given.status is None):
+    if bool(given.event) == bool(given.status):
         raise NothingToReplay
     statuses = FAILED if given.status == "failed" else (given.status or "",)
     since = rules.instant(given.since, app.clock(), app.timezone)

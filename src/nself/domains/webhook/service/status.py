@@ -37,7 +37,7 @@ def status(app: App, given: WebhookStatus) -> Standing:
         *_of_endpoint(app, found, ours),
         *_of_secrets(app),
         *[_of_check(check) for check in checks if not check.ok],
-        *rules.refusal_problems(refused, endpoints.rivals(found, ours)),
+        *rules.refusal_problems(refused, endpoints.rivals(found, ours), counts.last_delivered_at),
         *_of_work(app, counts, poll, lag or 0),
     ]
     return Standing(
