@@ -84,7 +84,7 @@ def killed(tmp_path: Path, database: str) -> Iterator[Killed]:
         yield made
 
 
-@pytest.mark.long
+@pytest.mark.histories
 def test_histories_with_kill_minus_nine_end_with_what_stripe_has(killed: Killed, request: pytest.FixtureRequest):
     @seed(seed_of_this_run(request))
     @settings(
