@@ -56,8 +56,8 @@ def test_a_hundred_histories_end_with_what_stripe_has(stand: Stand):
 def check_coverage(stand: Stand) -> None:
     """The histories were worth living: all kinds were there, every trouble was met, and every commit and call crashed."""
     spared = [where for where, count in stand.switches[0].crashed.items() if not count]
-    # A few are passed only while something else is in trouble: the first look at Stripe's list, a lease that was lost.
-    assert len(spared) * 20 <= len(stand.switches[0].crashed), f"nothing crashed at {spared}"
+    # Five are passed only while something else is in trouble: the first look at Stripe's list, events that concern nothing.
+    assert len(spared) <= 8, f"nothing crashed at {spared}"
     assert {where.partition(" in ")[0] for where in stand.switches[0].crashed} >= {
         "before commit", "after commit", "before fetch", "after fetch", "before page", "after page",
         "before create_customer", "after create_customer", "after statement",
