@@ -75,7 +75,7 @@ def stripe(target: Target) -> Iterator[Stripe]:
 def customer(stripe: Stripe, target: Target) -> Snapshot:
     """One who pays with a card that works, with an address that nobody else has."""
     email = f"{target.run}@example.com"
-    made = stripe.create_customer({"email": email, "metadata": {"user": "u1"}}, "customer")
-    method = stripe.attach_payment_method("pm_card_visa", made["id"], "method")
+    made = stripe.change("customers", params={"email": email, "metadata": {"user": "u1"}}, key="customer")
+    method = stripe.change("payment_methods", "pm_card_visa", "attach", params={"customer": made["id"]}, key="method")
     default = {"invoice_settings": {"default_payment_method": method["id"]}}
-    return stripe.update_customer(made["id"], default, "default")
+    return stripe.change("customers", made["id"], params=default, key="default")

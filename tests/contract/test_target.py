@@ -166,7 +166,10 @@ def test_all_that_can_bear_a_mark_does(own: Target) -> None:
         assert api.test_helpers.test_clocks.retrieve(clock).name == f"{MARK} run1"
         assert api.products.retrieve(made["plan"].product).name == "Plan"
     with gateway(own) as stripe:
-        assert stripe.create_customer({"metadata": {"user": "u1"}}, "key")["metadata"] == {MARK: "run1", "user": "u1"}
+        assert stripe.change("customers", params={"metadata": {"user": "u1"}}, key="key")["metadata"] == {
+            MARK: "run1",
+            "user": "u1",
+        }
 
 
 def test_what_others_made_stays(own: Target, plain: Sdk) -> None:

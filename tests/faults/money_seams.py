@@ -15,6 +15,9 @@ from nself.app import App
 from nself.db.connect import Database, Tx
 from nself.gateway import live
 
+GENERAL = ("change", "remove", "listed")
+"""Calls whose seams are told by their path, without ids: `before change invoices finalize`."""
+
 
 class Crash(BaseException):
     """The process is gone: nothing catches this."""
@@ -85,9 +88,10 @@ class SeamStripe:
 
         def call(*args: Any, **more: Any) -> Any:
             self._seams.hand = args
-            self._seams(f"before {name}")
+            deed = " ".join((name, args[0], *args[2:])) if name in GENERAL else name
+            self._seams(f"before {deed}")
             answer = found(*args, **more)
-            self._seams(f"after {name}")
+            self._seams(f"after {deed}")
             return answer
 
         return call

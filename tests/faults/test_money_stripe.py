@@ -9,11 +9,11 @@ from money_bench import Bench, Books, email
 from money_seams import Crash, Pause, Seams, fragile
 
 from nself.domains.connection.inputs import ListIntents
-from nself.domains.connection.model import OperationFailed, StillPending
+from nself.domains.connection.model import StillPending
 from nself.domains.connection.service import intents
 from nself.domains.invoice.inputs import ListInvoices
 from nself.domains.invoice.service import show
-from nself.gateway.errors import NoAnswer
+from nself.gateway.errors import CardDeclined, NoAnswer
 
 CALLS = ("/v1/customers$", "/v1/invoices$", "/v1/invoiceitems$", "/finalize$", "/pay$")
 ONCE = Books(1, [("paid", 500)], [("api_calls", 500)], [500])
@@ -109,7 +109,7 @@ def test_a_revoked_key_postpones_everything_until_it_is_mended(bench: Bench):
 
 def test_a_declined_card_makes_no_customer_and_says_why(bench: Bench):
     app = bench.app()
-    with pytest.raises(OperationFailed, match="insufficient funds") as refusal:
+    with pytest.raises(CardDeclined, match="insufficient funds") as refusal:
         bench.create(app, "user", card="pm_card_chargeDeclinedInsufficientFunds")
     assert refusal.value.code == "card_declined"
     (shown,) = intents.list_intents(app, ListIntents(state="failed"))
@@ -148,7 +148,7 @@ def test_an_invoice_whose_card_is_declined_stays_open_and_visible(bench: Bench):
 
 @pytest.mark.parametrize("call", range(len(CALLS)))
 def test_an_old_intent_whose_outcome_is_unknown_is_looked_up_and_not_repeated(bench: Bench, call: int):
-    names = ("create_customer", "create_invoice", "add_invoice_item", "finalize_invoice", "pay_invoice")
+    names = ("customers", "invoices", "invoiceitems", "invoices finalize", "invoices pay")
     bench.use(bench.apps[0], "user", 120)
     bench.sandbox.fault(CALLS[call], drop=True, after=True, times=8)
     with pytest.raises(StillPending):
@@ -157,7 +157,7 @@ def test_an_old_intent_whose_outcome_is_unknown_is_looked_up_and_not_repeated(be
     bench.pass_time(DAY)
     seams = Seams()
     bench.work(fragile(bench, seams))
-    assert f"before {names[call]}" not in seams.passed
+    assert f"before change {names[call]}" not in seams.passed
     survive(bench, "user")
     assert bench.books("user") == ONCE
     bench.check_quiet()
@@ -185,7 +185,7 @@ def test_a_stored_500_is_looked_up_before_a_new_key_is_used(bench: Bench):
     bench.sandbox.fault("/v1/invoices$", status=500, after=True)
     seams = Seams()
     bench.whole_run(fragile(bench, seams), "user")
-    assert seams.passed.count("before create_invoice") == seams.passed.count("before invoices") == 1
+    assert seams.passed.count("before change invoices") == seams.passed.count("before listed invoices") == 1
     assert bench.books("user") == ONCE
 
 
@@ -197,7 +197,7 @@ def test_what_was_done_by_hand_meanwhile_is_taken_as_done(bench: Bench, deed: st
         (invoice,) = bench.sandbox.get("/v1/invoices")
         bench.sandbox.post(f"/v1/invoices/{invoice['id']}/{deed}")
 
-    bench.whole_run(fragile(bench, Pause(f"before {deed}_invoice", by_hand)), "user")
+    bench.whole_run(fragile(bench, Pause(f"before change invoices {deed}", by_hand)), "user")
     assert bench.books("user") == ONCE
     assert [state for _, state, _ in bench.intents()] == ["done"] * 5
     bench.check_quiet()
@@ -210,7 +210,7 @@ def test_an_invoice_that_was_voided_by_hand_is_not_paid(bench: Bench):
         (invoice,) = bench.sandbox.get("/v1/invoices")
         bench.sandbox.post(f"/v1/invoices/{invoice['id']}/void")
 
-    bench.whole_run(fragile(bench, Pause("before pay_invoice", by_hand)), "user")
+    bench.whole_run(fragile(bench, Pause("before change invoices pay", by_hand)), "user")
     assert bench.books("user") == Books(1, [("void", 500)], [("api_calls", 500)], [])
     assert bench.intents()[-1][:2] == ("invoice.pay", "failed")
     bench.check_quiet()
@@ -223,7 +223,7 @@ def test_a_draft_that_was_deleted_by_hand_is_told_and_not_made_again(bench: Benc
         (invoice,) = bench.sandbox.get("/v1/invoices")
         bench.sandbox.client.v1.invoices.delete(invoice["id"])
 
-    app = fragile(bench, Pause("before add_invoice_item", by_hand))
+    app = fragile(bench, Pause("before change invoiceitems", by_hand))
     bench.create(app, "user")
     done = bench.bill(app, "user")
     assert (done.failed, done.paid) == (1, 0)
@@ -244,7 +244,7 @@ def test_a_customer_that_was_deleted_right_after_it_was_made_is_made_again_when_
         bench.work(bench.apps[0])
 
     with pytest.raises(Exception, match="deleted at Stripe"):
-        bench.create(fragile(bench, Pause("after create_customer", by_hand)), "user")
+        bench.create(fragile(bench, Pause("after change customers", by_hand)), "user")
     bench.check_quiet()
     bench.whole_run(bench.apps[0], "user")
     assert bench.books("user") == ONCE
@@ -258,7 +258,7 @@ def test_an_answer_that_is_given_again_is_an_old_picture(bench: Bench):
     def killed() -> None:
         raise Crash
 
-    app = fragile(bench, Pause("after finalize_invoice", killed))
+    app = fragile(bench, Pause("after change invoices finalize", killed))
     bench.create(app, "user")
     with pytest.raises(Crash):
         bench.bill(app, "user")
@@ -285,7 +285,7 @@ def test_an_answer_that_was_overtaken_by_a_change_does_not_undo_it(bench: Bench)
         bench.deliver(bench.apps[0])
         bench.work(bench.apps[0])
 
-    bench.create(fragile(bench, Pause("after create_customer", by_hand)), "user")
+    bench.create(fragile(bench, Pause("after change customers", by_hand)), "user")
     assert bench.sql("select name, user_id from billing_customers") == [("Newer", "user")]
     bench.check_quiet()
 
@@ -297,7 +297,7 @@ def test_an_intent_that_another_process_holds_is_left_to_it(bench: Bench):
         raise Crash
 
     with pytest.raises(Crash):
-        bench.create(fragile(bench, Pause("after create_customer", killed)), "user")
+        bench.create(fragile(bench, Pause("after change customers", killed)), "user")
     assert intents.perform_due(bench.apps[0]) == 0
     ((left,),) = bench.sql("select extract(epoch from lease_until - now())::float8 from billing_intents")
     assert 80 < left <= 90
@@ -314,7 +314,7 @@ def test_a_process_that_lost_its_claim_cannot_undo_what_the_other_recorded(bench
         bench.work(bench.apps[0])
         bench.sandbox.fault("/pay$", status=401)
 
-    bench.whole_run(fragile(bench, Pause("before pay_invoice", take_over)), "user")
+    bench.whole_run(fragile(bench, Pause("before change invoices pay", take_over)), "user")
     assert bench.books("user") == ONCE
     assert bench.intents()[-1] == ("invoice.pay", "done", None)
     bench.check_quiet()

@@ -35,7 +35,7 @@ def test_a_request_is_what_stripe_expects(peer: Scripted, stripe: Stripe) -> Non
         "invoice_settings": {"rendering_options": {"amount_tax_display": "exclude_tax"}},
         "name": None,
     }
-    found = stripe.create_customer(params, "key-1")
+    found = stripe.change("customers", params=params, key="key-1")
     assert found == CUSTOMER
     assert type(found) is dict
     [seen] = peer.seen
@@ -57,7 +57,7 @@ def test_a_request_is_what_stripe_expects(peer: Scripted, stripe: Stripe) -> Non
 
 def test_fractions_stay_exact(peer: Scripted, stripe: Stripe) -> None:
     peer.script = [Reply(body=b'{"id": "price_1", "object": "price", "unit_amount_decimal": "0.1", "percent": 0.10}')]
-    assert stripe.price("price_1") == {
+    assert stripe.fetch("price", "price_1") == {
         "id": "price_1",
         "object": "price",
         "unit_amount_decimal": "0.1",
@@ -83,7 +83,7 @@ def test_fractions_stay_exact(peer: Scripted, stripe: Stripe) -> None:
 )
 def test_what_may_pass_is_tried_again_with_the_same_key(peer: Scripted, stripe: Stripe, fault: Reply) -> None:
     peer.script = [fault, fault, Reply()]
-    assert stripe.create_customer({"name": "x"}, "key-1") == CUSTOMER
+    assert stripe.change("customers", params={"name": "x"}, key="key-1") == CUSTOMER
     assert keys(peer) == ["key-1"] * 3
     assert len({tuple(seen.params.items()) for seen in peer.seen}) == 1
 
@@ -92,12 +92,12 @@ def test_a_slow_answer_is_tried_again_then_told(peer: Scripted, opened: Opener) 
     peer.script = [Reply(wait=0.4)]
     stripe = opened(STRIPE_TIMEOUT="0.1s", STRIPE_MAX_RETRIES="9")
     with pytest.raises(errors.TimedOut) as found:
-        stripe.create_customer({}, "key-1")
+        stripe.change("customers", params={}, key="key-1")
     assert found.value.outcome_unknown
     assert "no answer from 127.0.0.1" in found.value.message
     assert 2 <= len(peer.seen) <= 3
     with pytest.raises(errors.TimedOut) as found:
-        stripe.customer("cus_123")
+        stripe.fetch("customer", "cus_123")
     assert not found.value.outcome_unknown
 
 
@@ -119,7 +119,7 @@ def test_when_tries_run_out(
 ) -> None:
     peer.script = [fault]
     with pytest.raises(kind) as found:
-        opened(STRIPE_MAX_RETRIES="2").pay_invoice("in_1", "key-1")
+        opened(STRIPE_MAX_RETRIES="2").change("invoices", "in_1", "pay", params={}, key="key-1")
     assert (len(peer.seen), found.value.outcome_unknown) == (3, unknown)
 
 
@@ -141,14 +141,14 @@ def test_when_tries_run_out(
 def test_what_cannot_pass_is_sent_once(peer: Scripted, stripe: Stripe, fault: Reply) -> None:
     peer.script = [fault]
     with pytest.raises(errors.StripeFailure):
-        stripe.create_customer({}, "key-1")
+        stripe.change("customers", params={}, key="key-1")
     assert len(peer.seen) == 1
 
 
 def test_a_stored_500_is_recognised_when_it_comes_back(peer: Scripted, stripe: Stripe) -> None:
     peer.script = [refusal(500), refusal(500, headers={"Idempotent-Replayed": "true"})]
     with pytest.raises(errors.StripeDown) as found:
-        stripe.create_customer({}, "key-1")
+        stripe.change("customers", params={}, key="key-1")
     assert (found.value.stored, found.value.outcome_unknown, len(peer.seen)) == (True, True, 2)
     assert found.value.request_id == "req_1"
 
@@ -156,16 +156,20 @@ def test_a_stored_500_is_recognised_when_it_comes_back(peer: Scripted, stripe: S
 def test_a_lost_answer_followed_by_a_refused_key_stays_unknown(peer: Scripted, stripe: Stripe) -> None:
     peer.script = [Reply(lose=True), refusal(401)]
     with pytest.raises(errors.InvalidApiKey) as found:
-        stripe.pay_invoice("in_1", "key-1")
+        stripe.change("invoices", "in_1", "pay", params={}, key="key-1")
     assert found.value.outcome_unknown
 
 
 def test_a_lost_answer_to_a_deletion_is_settled_by_not_found(peer: Scripted, stripe: Stripe) -> None:
     gone = refusal(404, "No such invoice: 'in_1'", code="resource_missing")
     peer.script = [Reply(lose=True), gone]
-    assert stripe.delete_invoice("in_1", "key-1") == {"id": "in_1", "object": "invoice", "deleted": True}
+    assert stripe.remove("invoices", "in_1", params={}, key="key-1") == {
+        "id": "in_1",
+        "object": "invoice",
+        "deleted": True,
+    }
     with pytest.raises(NotFound, match="No such invoice: in_1"):
-        stripe.delete_invoice("in_1", "key-2")
+        stripe.remove("invoices", "in_1", params={}, key="key-2")
 
 
 def test_a_connection_that_never_came_about_changed_nothing() -> None:
@@ -173,7 +177,7 @@ def test_a_connection_that_never_came_about_changed_nothing() -> None:
         unused.bind(("127.0.0.1", 0))
         stripe = connect(settings(f"http://127.0.0.1:{unused.getsockname()[1]}", STRIPE_MAX_RETRIES="1"))
         with pytest.raises(errors.SandboxUnreachable, match="Connection refused") as found:
-            stripe.create_customer({}, "key-1")
+            stripe.change("customers", params={}, key="key-1")
     assert (found.value.outcome_unknown, found.value.exit_code) == (False, 3)
     assert found.value.hint == ("nself status", "nself start stripe-mock")
 
@@ -181,7 +185,7 @@ def test_a_connection_that_never_came_about_changed_nothing() -> None:
 def test_a_name_that_does_not_resolve_is_told() -> None:
     stripe = connect(settings("http://stripe.invalid", STRIPE_MAX_RETRIES="0"))
     with pytest.raises(errors.NoAnswer, match=r"stripe\.invalid") as found:
-        stripe.create_customer({}, "key-1")
+        stripe.change("customers", params={}, key="key-1")
     assert not found.value.outcome_unknown
     assert found.value.hint == ("nself billing stripe test-connection",)
 
@@ -189,7 +193,7 @@ def test_a_name_that_does_not_resolve_is_told() -> None:
 def test_a_peer_that_speaks_no_tls_was_sent_nothing(peer: Scripted) -> None:
     stripe = connect(settings(peer.base.replace("http:", "https:"), STRIPE_MAX_RETRIES="0"))
     with pytest.raises(Unavailable):
-        stripe.create_customer({}, "key-1")
+        stripe.change("customers", params={}, key="key-1")
     assert not peer.seen
 
 
@@ -200,9 +204,9 @@ def test_an_open_transaction_is_refused_before_each_request(peer: Scripted) -> N
         assert not open_now.pop(0), "a transaction is open"
 
     stripe = connect(settings(peer.base), outside=outside)
-    stripe.customer("cus_123")
+    stripe.fetch("customer", "cus_123")
     with pytest.raises(AssertionError, match="transaction"):
-        stripe.customer("cus_123")
+        stripe.fetch("customer", "cus_123")
     assert len(peer.seen) == 1
     stripe.close()
 
@@ -210,13 +214,13 @@ def test_an_open_transaction_is_refused_before_each_request(peer: Scripted) -> N
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\r\nAuthorization: Bearer x"])
 def test_no_change_without_a_usable_key(peer: Scripted, stripe: Stripe, key: str) -> None:
     with pytest.raises(Invalid):
-        stripe.create_customer({}, key)
+        stripe.change("customers", params={}, key=key)
     assert not peer.seen
 
 
 @pytest.mark.parametrize("id", ["cus_1?expand=x", "cus_1#x", "cus_1/../../account", "cus_1%2F..%2F", "a\\b"])
 def test_an_id_cannot_reach_another_path(peer: Scripted, stripe: Stripe, id: str) -> None:
-    stripe.customer(id)
+    stripe.fetch("customer", id)
     [seen] = peer.seen
     assert (seen.path, seen.params) == (f"/v1/customers/{quote(id, safe='')}", {})
 
@@ -224,7 +228,7 @@ def test_an_id_cannot_reach_another_path(peer: Scripted, stripe: Stripe, id: str
 @pytest.mark.parametrize("id", ["", "..", "../account"])
 def test_what_cannot_be_an_id_is_not_sent(peer: Scripted, stripe: Stripe, id: str) -> None:
     with pytest.raises(NotFound, match="No such customer"):
-        stripe.customer(id)
+        stripe.fetch("customer", id)
     assert not peer.seen
 
 
@@ -235,7 +239,7 @@ def test_what_cannot_be_an_id_is_not_sent(peer: Scripted, stripe: Stripe, id: st
 def test_objects_of_the_other_mode_are_refused(peer: Scripted, stripe: Stripe, body: dict[str, Any]) -> None:
     peer.script = [Reply(body=body, headers={"Request-Id": "req_7"})]
     with pytest.raises(errors.LiveModeMismatch) as found:
-        list(stripe.customers()) if "data" in body else stripe.customer("cus_123")
+        list(stripe.listed("customers")) if "data" in body else stripe.fetch("customer", "cus_123")
     assert found.value.request_id == "req_7"
 
 
@@ -254,25 +258,25 @@ def pages(total: int) -> Callable[[Seen], Reply]:
 @pytest.mark.parametrize(("total", "calls"), [(0, 1), (1, 1), (100, 1), (101, 2), (250, 3)])
 def test_lists_page_through_everything(peer: Scripted, stripe: Stripe, total: int, calls: int) -> None:
     peer.script = [pages(total)]
-    assert [one["id"] for one in stripe.invoices(customer="cus_1")] == [f"x_{at}" for at in range(total)]
+    assert [one["id"] for one in stripe.listed("invoices", customer="cus_1")] == [f"x_{at}" for at in range(total)]
     assert len(peer.seen) == calls
     assert all(seen.params["customer"] == "cus_1" for seen in peer.seen)
 
 
 def test_lists_are_lazy_and_have_an_end(peer: Scripted, stripe: Stripe, monkeypatch: pytest.MonkeyPatch) -> None:
     peer.script = [pages(1000)]
-    assert len(list(islice(stripe.events(), 100))) == 100
+    assert len(list(islice(stripe.listed("events"), 100))) == 100
     assert len(peer.seen) == 1
     monkeypatch.setattr(live, "MAX_OBJECTS", 3 * api.PAGE)
     with pytest.raises(errors.TooManyObjects, match="300"):
-        list(stripe.events())
+        list(stripe.listed("events"))
     assert len(peer.seen) == 4
 
 
 def test_a_list_that_is_none_is_not_taken_for_an_empty_one(peer: Scripted, stripe: Stripe) -> None:
     peer.script = [Reply()]
     with pytest.raises(errors.StripeDown):
-        list(stripe.customers())
+        list(stripe.listed("customers"))
 
 
 @pytest.mark.parametrize(("total", "calls"), [(2, 1), (230, 4)])
@@ -286,7 +290,7 @@ def test_an_invoice_has_all_its_lines(peer: Scripted, stripe: Stripe, total: int
         return Reply(body={"id": "in_1", "object": "invoice", "livemode": False, "lines": lines})
 
     peer.script = [reply]
-    lines = stripe.invoice("in_1")["lines"]
+    lines = stripe.fetch("invoice", "in_1")["lines"]
     assert [one["id"] for one in lines["data"]] == [f"x_{at}" for at in range(total)]
     assert lines["has_more"] is False
     assert len(peer.seen) == calls
@@ -298,7 +302,9 @@ def test_threads_share_connections_that_stay_open(peer: Scripted, stripe: Stripe
 
     def work(number: int) -> None:
         start.wait(5)
-        answers.extend(stripe.create_customer({"name": str(at)}, f"key-{number}-{at}") for at in range(25))
+        answers.extend(
+            stripe.change("customers", params={"name": str(at)}, key=f"key-{number}-{at}") for at in range(25)
+        )
 
     for _ in range(2):  # new threads find the connections of those that ended
         threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
@@ -315,17 +321,19 @@ def test_threads_share_connections_that_stay_open(peer: Scripted, stripe: Stripe
 def test_a_429_slows_the_whole_gateway_down(peer: Scripted, opened: Opener) -> None:
     stripe = opened(STRIPE_RATE_LIMIT="100", STRIPE_RATE_LIMIT_BUFFER="1")
     peer.script = [refusal(429, code="rate_limit"), Reply()]
-    stripe.customer("cus_123")
+    stripe.fetch("customer", "cus_123")
     counters = stripe.counters()
     assert (counters.calls, counters.rate_limited, counters.limit, counters.full) == (2, 1, 50, 100)
     peer.script = [refusal(429, code="lock_timeout"), Reply()]
-    stripe.customer("cus_123")
+    stripe.fetch("customer", "cus_123")
     assert stripe.counters().rate_limited == 1
 
 
 def test_the_limit_holds_on_the_wire(peer: Scripted, opened: Opener) -> None:
     stripe = opened(STRIPE_RATE_LIMIT="20", STRIPE_RATE_LIMIT_BUFFER="1", STRIPE_TIMEOUT="10s")
-    threads = [threading.Thread(target=lambda: [stripe.customer("cus_123") for _ in range(7)]) for _ in range(6)]
+    threads = [
+        threading.Thread(target=lambda: [stripe.fetch("customer", "cus_123") for _ in range(7)]) for _ in range(6)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -351,7 +359,7 @@ def test_the_log_tells_real_causes_and_no_secret(
     raised: list[errors.StripeFailure] = []
     for _ in range(4):
         with pytest.raises(errors.StripeFailure) as found:
-            stripe.create_customer({"email": "private@example.com"}, "key-1")
+            stripe.change("customers", params={"email": "private@example.com"}, key="key-1")
         raised.append(found.value)
     lines = [record for record in caplog.records if record.name == "nself"]
     assert [record.getMessage() for record in lines] == [
@@ -370,15 +378,15 @@ def test_the_log_tells_real_causes_and_no_secret(
 
 def test_a_proxy_is_used_for_others_and_never_for_the_loopback(peer: Scripted) -> None:
     proxied = connect(settings("http://stripe.invalid", HTTP_PROXY=peer.base))
-    assert proxied.customer("cus_123") == CUSTOMER
+    assert proxied.fetch("customer", "cus_123") == CUSTOMER
     assert [seen.path for seen in peer.seen] == ["http://stripe.invalid/v1/customers/cus_123"]
     exempt = connect(
         settings("http://stripe.invalid", HTTP_PROXY=peer.base, NO_PROXY=".invalid", STRIPE_MAX_RETRIES="0")
     )
     with pytest.raises(errors.NoAnswer):
-        exempt.customer("cus_123")
+        exempt.fetch("customer", "cus_123")
     direct = connect(settings(peer.base, HTTP_PROXY="http://127.0.0.1:1", HTTPS_PROXY="http://127.0.0.1:1"))
-    assert direct.customer("cus_123") == CUSTOMER
+    assert direct.fetch("customer", "cus_123") == CUSTOMER
     for one in (proxied, exempt, direct):
         one.close()
 
@@ -392,5 +400,5 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("netrc")
 def test_the_users_netrc_cannot_replace_the_key(peer: Scripted, stripe: Stripe) -> None:
-    stripe.customer("cus_123")
+    stripe.fetch("customer", "cus_123")
     assert peer.seen[0].headers["authorization"] == f"Bearer {KEY}"

@@ -89,17 +89,17 @@ def test_a_passing_fault_leaves_exactly_one_customer(
     stripe = connect(settings(running.url, STRIPE_TIMEOUT="0.3s", STRIPE_RETRY_BACKOFF="constant"))
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.1)
     admin("faults", on="request", method="POST", **fault)
-    made = stripe.create_customer({"name": name}, f"fault:{name}".replace(" ", ""))
-    assert [one["id"] for one in stripe.customers() if one["name"] == name] == [made["id"]]
+    made = stripe.change("customers", params={"name": name}, key=f"fault:{name}".replace(" ", ""))
+    assert [one["id"] for one in stripe.listed("customers") if one["name"] == name] == [made["id"]]
     stripe.close()
 
 
 def test_a_500_after_the_work_is_unknown_and_stored(stripe: Stripe, admin: Admin) -> None:
     admin("faults", on="request", method="POST", status=500, after=True)
     with pytest.raises(errors.StripeDown) as found:
-        stripe.create_customer({"name": "done all the same"}, "stored:1")
+        stripe.change("customers", params={"name": "done all the same"}, key="stored:1")
     assert (found.value.outcome_unknown, found.value.stored) == (True, True)
-    assert [one["name"] for one in stripe.customers()].count("done all the same") == 1
+    assert [one["name"] for one in stripe.listed("customers")].count("done all the same") == 1
 
 
 def test_a_forbidden_call(stripe: Stripe, admin: Admin) -> None:
@@ -117,7 +117,10 @@ def test_one_key_used_twice_at_once_makes_one_customer(
     admin("faults", on="request", method="POST", delay=0.2, after=True)
     made: list[Snapshot] = []
     threads = [
-        threading.Thread(target=lambda: made.append(stripe.create_customer({"name": "twins"}, "twins:1"))) for _ in "ab"
+        threading.Thread(
+            target=lambda: made.append(stripe.change("customers", params={"name": "twins"}, key="twins:1"))
+        )
+        for _ in "ab"
     ]
     for thread in threads:
         thread.start()
@@ -132,7 +135,10 @@ def test_many_threads(stripe: Stripe) -> None:
     made: list[Snapshot] = []
 
     def work(number: int) -> None:
-        made.extend(stripe.create_customer({"name": f"crowd {number}"}, f"crowd:{number}:{at}") for at in range(20))
+        made.extend(
+            stripe.change("customers", params={"name": f"crowd {number}"}, key=f"crowd:{number}:{at}")
+            for at in range(20)
+        )
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
     for thread in threads:
@@ -140,5 +146,5 @@ def test_many_threads(stripe: Stripe) -> None:
     for thread in threads:
         thread.join(20)
     assert len({one["id"] for one in made}) == 120
-    listed = [one["name"] for one in stripe.customers()]
+    listed = [one["name"] for one in stripe.listed("customers")]
     assert [listed.count(f"crowd {number}") for number in range(6)] == [20] * 6

@@ -60,7 +60,7 @@ def check_coverage(stand: Stand) -> None:
     assert len(spared) <= 8, f"nothing crashed at {spared}"
     assert {where.partition(" in ")[0] for where in stand.switches[0].crashed} >= {
         "before commit", "after commit", "before fetch", "after fetch", "before page", "after page",
-        "before create_customer", "after create_customer", "after statement",
+        "before change customers", "after change customers", "after statement",
     }  # fmt: skip
     assert {kind.split()[0] for kind in stand.met} >= {"crash", "cut", "lost", "outage", "sleep"}
     assert KINDS.keys() <= stand.checked.keys()

@@ -39,13 +39,14 @@ class Intent(NamedTuple):
     """A recorded wish to call Stripe.
 
     `call(stripe, params, key) -> snapshot` runs outside any transaction, `settle(tx, intent, picture) -> bool` in the one
-    that records the outcome, `find(stripe, intent) -> snapshot or None` looks a lost outcome up at Stripe.
+    that records the outcome (without one the picture is stored in the mirror and that is all), `find(stripe, intent) ->
+    snapshot or None` looks a lost outcome up at Stripe.
     """
 
     kind: str
     call: str
-    settle: str
     find: str
+    settle: str | None = None
 
 
 class Mirror(NamedTuple):

@@ -67,7 +67,8 @@ create table billing_intents (
     error_code text,
     error text,
     created_at timestamp with time zone not null default now(),
-    settled_at timestamp with time zone
+    settled_at timestamp with time zone,
+    failure jsonb
 );
 
 create table billing_invoice_plan_lines (

@@ -37,6 +37,8 @@ class StripeFailure(BillingError):
     http_status: int | None = None
     request_id: str | None = None
     retry_after: float | None = None
+    record: Mapping[str, Any] | None = None
+    """What Stripe answered, to be stored; without secrets and card data."""
 
 
 class NoSuchObject(StripeFailure, NotFound):
@@ -319,7 +321,16 @@ def from_answer(
     `error` is the answer's `error` object, None when the body could not be read; the names of `headers` are
     lower case; `key` is the API key, masked; `changing` tells whether the request asked for a change.
     """
-    known = error or {}
+    failure = _told(status, error or {}, key)
+    failure.request_id = headers.get("request-id")
+    failure.retry_after = _wait(headers.get("retry-after"))
+    failure.stored = status >= 500 and headers.get("idempotent-replayed") == "true"
+    failure.outcome_unknown = changing and isinstance(failure, StripeDown | IdempotencyKeyInUse)
+    failure.again = _again(failure, headers)
+    return failure
+
+
+def _told(status: int, known: Mapping[str, Any], key: str) -> StripeFailure:
     message = known.get("message")
     told = message if isinstance(message, str) and message else "no readable explanation"
     detail = log.redact(told)[:LONGEST_TEXT]
@@ -328,12 +339,16 @@ def from_answer(
     if isinstance(code, str) and code:
         failure.code = code
     failure.param = param if isinstance(param, str) else None
-    failure.http_status, failure.request_id = status, headers.get("request-id")
-    failure.retry_after = _wait(headers.get("retry-after"))
-    failure.stored = status >= 500 and headers.get("idempotent-replayed") == "true"
-    failure.outcome_unknown = changing and isinstance(failure, StripeDown | IdempotencyKeyInUse)
-    failure.again = _again(failure, headers)
+    failure.http_status = status
+    said = {name: known[name] for name in ("type", "code", "param", "decline_code") if isinstance(known.get(name), str)}
+    whose = {name: _id(known[name]) for name in ("payment_intent", "charge") if known.get(name)}
+    failure.record = {"status": status, "key": key, "error": {**said, **whose, "message": detail}}
     return failure
+
+
+def recorded(record: Mapping[str, Any]) -> StripeFailure:
+    """The failure again, from its `record`."""
+    return _told(record["status"], record["error"], record["key"])
 
 
 def unreadable(status: int, *, changing: bool) -> StripeFailure:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from itertools import count
@@ -38,8 +39,8 @@ from nself.gateway.network import explain
 
 CONNECT_TIMEOUT = 5.0
 CONNECTIONS = 32
-INVOICE = {"expand": list(KINDS["invoice"].expand)}
-"""What calls that answer with an invoice ask for, so that it is the same picture as a fetch of it."""
+NAMES = {kind.collection: name for name, kind in KINDS.items()}
+HELD_BACK = "client_secret"
 stripe.enable_telemetry = False
 logging.getLogger("stripe").setLevel(logging.WARNING)  # below that it logs whole bodies, secrets among them
 
@@ -52,6 +53,26 @@ class Answer(NamedTuple):
     body: str
     headers: Mapping[str, str]
     status: int
+
+
+def _path(path: tuple[str, ...]) -> str:
+    return "/v1/" + "/".join(guard.object_id(_name(path[0]), one) for one in path)
+
+
+def _name(collection: str) -> str:
+    return NAMES.get(collection, collection.removesuffix("s"))
+
+
+def _expanded(collection: str, prefix: str = "") -> dict[str, list[str]]:
+    """What calls that answer with an object of a mirrored kind ask for, so that it is the same picture as a fetch of it."""
+    fields = KINDS[NAMES[collection]].expand if collection in NAMES else ()
+    return {"expand": [prefix + one for one in fields]} if fields else {}
+
+
+def _without_secret(snapshot: Snapshot) -> Snapshot:
+    for one in cast("list[Snapshot]", snapshot["data"]) if snapshot["object"] == "list" else [snapshot]:
+        one.pop(HELD_BACK, None)
+    return snapshot
 
 
 def _lower(headers: Mapping[str, str] | None) -> dict[str, str]:
@@ -136,8 +157,13 @@ class Live:
 
     # The one way out
 
-    def _call(self, method: Method, path: str, params: Params | None = None, key: str | None = None) -> Snapshot:
-        """Stripe's answer to `method path`; a change (anything but get) needs `key`. Raises StripeFailure."""
+    def _call(
+        self, method: Method, path: str, params: Params | None = None, key: str | None = None, *, secret: bool = False
+    ) -> Snapshot:  # fmt: skip
+        """Stripe's answer to `method path`; a change (anything but get) needs `key`. Raises StripeFailure.
+
+        `secret`: with what lets a customer pay, which else is left out.
+        """
         changing = method != "get"
         if changing:
             key = guard.idempotency_key(key)
@@ -156,7 +182,7 @@ class Live:
                 raise
             took, request_id = round((monotonic() - began) * 1000), answer.headers.get("request-id")
             log.debug("stripe_request", method=method, path=path, took_ms=took, request_id=request_id)
-            return snapshot
+            return snapshot if secret else _without_secret(snapshot)
 
         return retry.run(self._policy, attempt, changing=changing)
 
@@ -229,15 +255,6 @@ class Live:
             params["starting_after"] = objects[-1]["id"]
         raise TooManyObjects(maximum=MAX_OBJECTS, path=path)
 
-    def _delete(self, path: str, id: str, kind: str, key: str) -> Snapshot:
-        try:
-            return self._call("delete", path, None, key)
-        except NoSuchObject as failure:
-            if not failure.earlier_unknown:
-                raise
-            # Stripe keeps no answers to deletions: the attempt whose answer was lost had succeeded.
-            return {"id": id, "object": kind, "deleted": True}
-
     # Any kind that is mirrored
 
     def fetch(self, kind: str, id: str) -> Snapshot:
@@ -271,107 +288,31 @@ class Live:
             nested["has_more"] = False
         return snapshot
 
-    # Account, customers and how they pay
-
     def account(self) -> Snapshot:
         return self._call("get", "/v1/account")
 
     def retrieve(self, collection: str, id: str) -> Snapshot:
-        return self._call("get", f"/v1/{collection}/{guard.object_id(collection, id)}")
+        return self._call("get", f"/v1/{collection}/{guard.object_id(_name(collection), id)}")
 
-    def create_customer(self, params: Params, key: str) -> Snapshot:
-        return self._call("post", "/v1/customers", params, key)
+    # Changes and lists
 
-    def customer(self, id: str) -> Snapshot:
-        return self._call("get", f"/v1/customers/{guard.object_id('customer', id)}")
+    def change(self, *path: str, params: Params, key: str) -> Snapshot:
+        return self._call("post", _path(path), {**params, **_expanded(path[0])}, key)
 
-    def update_customer(self, id: str, params: Params, key: str) -> Snapshot:
-        return self._call("post", f"/v1/customers/{guard.object_id('customer', id)}", params, key)
+    def remove(self, *path: str, params: Params, key: str) -> Snapshot:
+        try:
+            return self._call("delete", _path(path), params, key)
+        except NoSuchObject as failure:
+            if not failure.earlier_unknown:
+                raise
+            # Stripe keeps no answers to deletions: the attempt whose answer was lost had succeeded.
+            return {"id": path[-1], "object": _name(path[-2]), "deleted": True}
 
-    def customers(self, **filters: Any) -> Iterator[Snapshot]:
-        return self._pages("/v1/customers", filters)
+    def listed(self, *path: str, **filters: Any) -> Iterator[Snapshot]:
+        return self._pages(_path(path), {**(_expanded(path[0], "data.") if len(path) == 1 else {}), **filters})
 
-    def attach_payment_method(self, id: str, customer: str, key: str) -> Snapshot:
-        path = f"/v1/payment_methods/{guard.object_id('payment_method', id)}/attach"
-        return self._call("post", path, {"customer": customer}, key)
+    def preview(self, params: Params) -> Snapshot:
+        return self._call("post", "/v1/invoices/create_preview", params, uuid.uuid4().hex)
 
-    def payment_methods(self, customer: str) -> Iterator[Snapshot]:
-        return self._pages(f"/v1/customers/{guard.object_id('customer', customer)}/payment_methods", {})
-
-    # Catalog
-
-    def create_product(self, params: Params, key: str) -> Snapshot:
-        return self._call("post", "/v1/products", params, key)
-
-    def create_price(self, params: Params, key: str) -> Snapshot:
-        return self._call("post", "/v1/prices", params, key)
-
-    def price(self, id: str) -> Snapshot:
-        return self._call("get", f"/v1/prices/{guard.object_id('price', id)}", {"expand": ["tiers"]})
-
-    def prices(self, **filters: Any) -> Iterator[Snapshot]:
-        return self._pages("/v1/prices", filters)
-
-    # Invoices, what is paid, and subscriptions
-
-    def create_invoice(self, params: Params, key: str) -> Snapshot:
-        return self._call("post", "/v1/invoices", {**params, **INVOICE}, key)
-
-    def invoice(self, id: str) -> Snapshot:
-        return self.fetch("invoice", id)
-
-    def invoices(self, **filters: Any) -> Iterator[Snapshot]:
-        return self._pages("/v1/invoices", {"expand": [f"data.{field}" for field in INVOICE["expand"]], **filters})
-
-    def add_invoice_item(self, params: Params, key: str) -> Snapshot:
-        return self._call("post", "/v1/invoiceitems", params, key)
-
-    def invoice_items(self, **filters: Any) -> Iterator[Snapshot]:
-        return self._pages("/v1/invoiceitems", filters)
-
-    def _invoice_step(self, id: str, step: str, key: str) -> Snapshot:
-        return self._call("post", f"/v1/invoices/{guard.object_id('invoice', id)}/{step}", INVOICE, key)
-
-    def finalize_invoice(self, id: str, key: str) -> Snapshot:
-        return self._invoice_step(id, "finalize", key)
-
-    def pay_invoice(self, id: str, key: str) -> Snapshot:
-        return self._invoice_step(id, "pay", key)
-
-    def void_invoice(self, id: str, key: str) -> Snapshot:
-        return self._invoice_step(id, "void", key)
-
-    def delete_invoice(self, id: str, key: str) -> Snapshot:
-        return self._delete(f"/v1/invoices/{guard.object_id('invoice', id)}", id, "invoice", key)
-
-    def payment_intent(self, id: str) -> Snapshot:
-        return self._call("get", f"/v1/payment_intents/{guard.object_id('payment_intent', id)}")
-
-    def confirm_payment_intent(self, id: str, params: Params, key: str) -> Snapshot:
-        path = f"/v1/payment_intents/{guard.object_id('payment_intent', id)}/confirm"
-        return self._call("post", path, params, key)
-
-    def subscription(self, id: str) -> Snapshot:
-        return self._call("get", f"/v1/subscriptions/{guard.object_id('subscription', id)}")
-
-    # Events and where they go
-
-    def event(self, id: str) -> Snapshot:
-        return self._call("get", f"/v1/events/{guard.object_id('event', id)}")
-
-    def events(self, **filters: Any) -> Iterator[Snapshot]:
-        return self._pages("/v1/events", filters)
-
-    def webhook_endpoints(self) -> Iterator[Snapshot]:
-        return self._pages("/v1/webhook_endpoints", {})
-
-    def create_webhook_endpoint(self, params: Params, key: str) -> Snapshot:
-        return self._call("post", "/v1/webhook_endpoints", params, key)
-
-    def update_webhook_endpoint(self, id: str, params: Params, key: str) -> Snapshot:
-        path = f"/v1/webhook_endpoints/{guard.object_id('webhook_endpoint', id)}"
-        return self._call("post", path, params, key)
-
-    def delete_webhook_endpoint(self, id: str, key: str) -> Snapshot:
-        path = f"/v1/webhook_endpoints/{guard.object_id('webhook_endpoint', id)}"
-        return self._delete(path, id, "webhook_endpoint", key)
+    def client_secret(self, collection: str, id: str) -> str | None:
+        return self._call("get", _path((collection, id)), secret=True).get(HELD_BACK)

@@ -22,7 +22,7 @@ def test_a_command_waits_for_what_a_killed_process_held(bench: Bench, monkeypatc
     monkeypatch.setattr(intents, "PATIENCE", 0.2)
     app = bench.app(STRIPE_TIMEOUT="200ms")
     bench.use(app, "user", 120)
-    dying = fragile(bench, Pause("after create_customer", killed), STRIPE_TIMEOUT="200ms")
+    dying = fragile(bench, Pause("after change customers", killed), STRIPE_TIMEOUT="200ms")
     with pytest.raises(Crash):
         bench.create(dying, "user")
     began = time.monotonic()

@@ -113,7 +113,7 @@ def show_price(app: App, given: ShowPrice) -> StripePrice | list[OveragePrice]:
     Raises NoSuchPrice of the gateway, MissingParameter, BrokenCatalog.
     """
     if given.price is not None:
-        return rules.stripe_price(app.stripe.price(given.price))
+        return rules.stripe_price(app.stripe.fetch("price", given.price))
     if given.type is None:
         raise MissingParameter("price")
     now = prices_at(app, app.clock())

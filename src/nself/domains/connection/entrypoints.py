@@ -1,6 +1,6 @@
 """Ways into the connection with Stripe."""
 
-from nself.core.entrypoint import Command, Row
+from nself.core.entrypoint import Command, Intent, Row
 
 ROWS: tuple[Row, ...] = (
     Command(
@@ -18,6 +18,7 @@ ROWS: tuple[Row, ...] = (
         example="nself billing stripe test-connection",
         aliases=("billing test-connection",),
     ),
+    Intent(kind="change", call="connection.service.change:call", find="connection.service.change:find"),
     Command(
         path="billing stripe intents",
         use="connection.service.intents:list_intents",

@@ -63,6 +63,8 @@ class OperationState(msgspec.Struct, frozen=True):
     attempts: int
     error_code: str | None
     error: str | None
+    object_id: str | None
+    failure: dict[str, Any] | None
     held: bool
 
 
@@ -89,6 +91,12 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     api_base: str
     milliseconds: int
+
+
+class TooLate(Conflict):
+    code, guide = "change_not_made", "10.6"
+    text = "Whether {operation} was done could not be learned within a day; it is not done, and not tried any more."
+    hints = ("nself billing stripe intents --state failed",)
 
 
 class StillPending(Unavailable):

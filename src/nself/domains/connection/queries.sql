@@ -46,7 +46,7 @@ where id = %(id)s and fence = %(fence)s and state = 'pending';
 
 -- name: fail
 update billing_intents
-set state = 'failed', error_code = %(code)s, error = %(error)s, settled_at = now(), lease_until = null
+set state = 'failed', error_code = %(code)s, error = %(error)s, failure = %(failure)s, settled_at = now(), lease_until = null
 where id = %(id)s and fence = %(fence)s and state = 'pending';
 
 -- name: postpone
@@ -56,6 +56,10 @@ set
     idempotency_key = coalesce(%(new_key)s::text, idempotency_key),
     first_sent_at = case when %(new_key)s::text is null then first_sent_at end
 where id = %(id)s and fence = %(fence)s and state = 'pending';
+
+-- name: wished
+select params from billing_intents
+where operation = %(operation)s and step = %(step)s and livemode = %(livemode)s and state <> 'failed';
 
 -- name: failed_wishes
 -- The newest intent of each operation, where it failed: its outcome is known, so it may be wished for again.
@@ -71,7 +75,7 @@ where newest.state = 'failed' and newest.kind = any(%(kinds)s::text[]);
 -- name: operation_states
 -- `held`: somebody calls Stripe for it right now, or was killed while doing so.
 select distinct on (operation)
-    id, operation, kind, state, attempts, error_code, error,
+    id, operation, kind, state, attempts, error_code, error, object_id, failure,
     state = 'pending' and error is null and coalesce(lease_until > now(), false) as held
 from billing_intents
 where operation = any(%(operations)s::text[])

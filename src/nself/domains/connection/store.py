@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
@@ -40,12 +41,18 @@ def settle(tx: Tx, intent: Intent, object_id: str | None) -> bool:
     return tx.run(SQL["settle"], id=intent.id, fence=intent.fence, object_id=object_id) == 1
 
 
-def fail(tx: Tx, intent: Intent, code: str, error: str) -> None:
-    tx.run(SQL["fail"], id=intent.id, fence=intent.fence, code=code, error=error)
+def fail(tx: Tx, intent: Intent, code: str, error: str, failure: Mapping[str, Any] | None) -> None:
+    told = Jsonb(failure) if failure else None
+    tx.run(SQL["fail"], id=intent.id, fence=intent.fence, code=code, error=error, failure=told)
 
 
 def postpone(tx: Tx, intent: Intent, wait: timedelta, code: str | None, error: str | None, new_key: str | None) -> None:
     tx.run(SQL["postpone"], id=intent.id, fence=intent.fence, wait=wait, code=code, error=error, new_key=new_key)
+
+
+def wished(tx: Tx, operation: str, step: int, livemode: bool) -> dict[str, Any] | None:
+    """The parameters of a wish that is open or done."""
+    return tx.value(SQL["wished"], operation=operation, step=step, livemode=livemode)
 
 
 def failed_wishes(tx: Tx, operations: Sequence[str], kinds: Sequence[str]) -> list[Wish]:

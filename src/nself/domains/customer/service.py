@@ -10,7 +10,7 @@ from nself.app import App
 from nself.core.clock import monotonic
 from nself.core.errors import MissingParameter
 from nself.db.connect import Tx
-from nself.domains.connection.model import Intent, OperationFailed, Snapshot, Wish, operation_name
+from nself.domains.connection.model import Intent, Snapshot, Wish, operation_name
 from nself.domains.connection.rules import marked, user_of, with_mark
 from nself.domains.connection.service import intents
 from nself.domains.customer import rules, store
@@ -104,12 +104,12 @@ def _create(app: App, given: CreateCustomer, livemode: bool) -> Customer:
 
 
 def create_many(app: App, given: Sequence[CreateCustomer]) -> None:
-    """Give many users a customer each. Raises OperationFailed with the first that Stripe refused, StillPending."""
+    """Give many users a customer each. Raises what Stripe refused first, StillPending."""
     livemode = app.settings.live
     operations = app.db.transact(lambda tx: plan_create(tx, given, livemode))
     for end in intents.drive(app, operations):
         if end.state == "failed":
-            raise OperationFailed(end.error_code or "api_error", end.error or "")
+            raise intents.refusal(end)
 
 
 def plan_create(tx: Tx, given: Sequence[CreateCustomer], livemode: bool) -> list[str]:
@@ -139,12 +139,12 @@ def _create_params(given: CreateCustomer) -> Snapshot:
 
 
 def call_create(stripe: Stripe, params: Snapshot, key: str) -> Snapshot:
-    return stripe.create_customer(marked(params, key), key)
+    return stripe.change("customers", params=marked(params, key), key=key)
 
 
 def find_created(stripe: Stripe, intent: Intent) -> Snapshot | None:
     """By listing: Stripe's search lags behind."""
-    return with_mark(stripe.customers(email=intent.params["email"]), intent)
+    return with_mark(stripe.listed("customers", email=intent.params["email"]), intent)
 
 
 def settle_create(tx: Tx, intent: Intent, picture: Picture) -> bool:

@@ -32,12 +32,13 @@ from nself.domains.connection.model import (
     OperationState,
     Snapshot,
     StillPending,
+    TooLate,
     Wish,
 )
 from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture
 from nself.gateway.api import STRIPE_VERSION, Stripe
-from nself.gateway.errors import IdempotencyMismatch, StripeFailure
+from nself.gateway.errors import IdempotencyMismatch, StripeFailure, recorded
 
 KEY_LIFETIME = 23 * 3600
 THREADS = 16
@@ -119,11 +120,19 @@ def drive(app: App, operations: Sequence[str]) -> list[OperationState]:
         time.sleep(IDLE)
 
 
-def drive_one(app: App, operation: str) -> None:
-    """Perform one operation to its end. Raises OperationFailed with what Stripe answered, or StillPending."""
-    for end in drive(app, [operation]):
-        if end.state == "failed":
-            raise OperationFailed(end.error_code or "api_error", end.error or "")
+def drive_one(app: App, operation: str) -> str | None:
+    """Perform one operation to its end; the id of the object it ended with. Raises what Stripe refused, StillPending."""
+    (end,) = drive(app, [operation])
+    if end.state == "failed":
+        raise refusal(end)
+    return end.object_id
+
+
+def refusal(end: OperationState) -> BillingError:
+    """What Stripe answered for good to an operation that failed."""
+    if end.failure:
+        return recorded(end.failure)
+    return OperationFailed(end.error_code or "api_error", end.error or "")
 
 
 def perform(app: App, intent: Intent) -> None:
@@ -173,14 +182,18 @@ def _call(app: App, row: entrypoint.Intent, intent: Intent) -> Snapshot | None:
 
 
 def _settle(app: App, row: entrypoint.Intent, intent: Intent, picture: Picture) -> None:
-    settle, object_id = cast(Settle, app.registry.resolve(row.settle)), cast("str | None", picture.snapshot.get("id"))
+    settle = cast(Settle, app.registry.resolve(row.settle)) if row.settle else None
+    object_id = cast("str | None", picture.snapshot.get("id"))
 
     def work(tx: Tx, picture: Picture) -> None:
         if not store.settle(tx, intent, object_id):
             return
-        if mirror.mirrored(app, picture.snapshot["object"]):
-            mirror.witness(app, tx, picture, lambda: settle(tx, intent, picture))
-        elif not settle(tx, intent, picture):
+        mirrored = mirror.mirrored(app, picture.snapshot["object"])
+        if mirrored and settle:
+            mirror.witness(app, tx, picture, partial(settle, tx, intent, picture))
+        elif mirrored:
+            mirror.accept(app, tx, picture)
+        elif settle and not settle(tx, intent, picture):
             raise mirror.Overtaken
 
     mirror.in_order(app, picture, work)
@@ -189,6 +202,8 @@ def _settle(app: App, row: entrypoint.Intent, intent: Intent, picture: Picture) 
 
 def _final(error: Exception) -> bool:
     """Whether Stripe said for certain that it did not and never will do this."""
+    if isinstance(error, TooLate):
+        return True
     if not isinstance(error, StripeFailure) or error.outcome_unknown or error.earlier_unknown:
         return False
     return error.conclusive and not isinstance(error, (Unavailable, Denied))
@@ -203,7 +218,7 @@ def _record_failure(app: App, intent: Intent, error: Exception) -> None:
         log.failure("intent_broke", operation=intent.operation, kind=intent.kind)
     with app.db.transaction() as tx:
         if final:
-            store.fail(tx, intent, code, text)
+            store.fail(tx, intent, code, text, getattr(error, "record", None))
         else:
             wait = random.uniform(0.5, 1) * min(LONGEST_WAIT, 2**intent.attempts)
             store.postpone(tx, intent, timedelta(seconds=wait), code, text, None)

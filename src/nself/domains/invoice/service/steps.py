@@ -72,11 +72,11 @@ def _plan_next_line(tx: Tx, intent: Intent, invoice: str, customer: str, names: 
 
 
 def call_create(stripe: Stripe, params: Snapshot, key: str) -> Snapshot:
-    return stripe.create_invoice(marked(params, key), key)
+    return stripe.change("invoices", params=marked(params, key), key=key)
 
 
 def find_created(stripe: Stripe, intent: Intent) -> Snapshot | None:
-    return with_mark(stripe.invoices(customer=intent.params["customer"]), intent)
+    return with_mark(stripe.listed("invoices", customer=intent.params["customer"]), intent)
 
 
 def settle_create(tx: Tx, intent: Intent, picture: Picture) -> bool:
@@ -92,11 +92,11 @@ def settle_create(tx: Tx, intent: Intent, picture: Picture) -> bool:
 
 
 def call_add_line(stripe: Stripe, params: Snapshot, key: str) -> Snapshot:
-    return stripe.add_invoice_item(marked(params["item"], key), key)
+    return stripe.change("invoiceitems", params=marked(params["item"], key), key=key)
 
 
 def find_line(stripe: Stripe, intent: Intent) -> Snapshot | None:
-    return with_mark(stripe.invoice_items(invoice=intent.params["item"]["invoice"]), intent)
+    return with_mark(stripe.listed("invoiceitems", invoice=intent.params["item"]["invoice"]), intent)
 
 
 def settle_add_line(tx: Tx, intent: Intent, picture: Picture) -> bool:
@@ -109,11 +109,11 @@ def settle_add_line(tx: Tx, intent: Intent, picture: Picture) -> bool:
 
 
 def call_finalize(stripe: Stripe, params: Snapshot, key: str) -> Snapshot:
-    return stripe.finalize_invoice(params["invoice"], key)
+    return stripe.change("invoices", params["invoice"], "finalize", params={}, key=key)
 
 
 def find_finalized(stripe: Stripe, intent: Intent) -> Snapshot | None:
-    found = stripe.invoice(intent.params["invoice"])
+    found = stripe.fetch("invoice", intent.params["invoice"])
     return None if found["status"] == "draft" else found
 
 
@@ -128,11 +128,11 @@ def settle_finalize(tx: Tx, intent: Intent, picture: Picture) -> bool:
 
 
 def call_pay(stripe: Stripe, params: Snapshot, key: str) -> Snapshot:
-    return stripe.pay_invoice(params["invoice"], key)
+    return stripe.change("invoices", params["invoice"], "pay", params={}, key=key)
 
 
 def find_paid(stripe: Stripe, intent: Intent) -> Snapshot | None:
-    found = stripe.invoice(intent.params["invoice"])
+    found = stripe.fetch("invoice", intent.params["invoice"])
     return found if found["status"] == "paid" else None
 
 

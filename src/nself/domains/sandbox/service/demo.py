@@ -130,7 +130,7 @@ def _settled(app: App) -> Iterator[str]:
 
 
 def _undelivered(app: App) -> bool:
-    return next(app.stripe.events(delivery_success=False), None) is not None
+    return next(app.stripe.listed("events", delivery_success=False), None) is not None
 
 
 def _law(app: App) -> Iterator[str]:

@@ -104,13 +104,13 @@ def _load_guide(app: App) -> dict[str, int]:
     loaded |= store.admin(port, "POST", "fixtures", {"objects": [endpoint]})["loaded"]
     load.load_at_start(app)
     customer.create_users(app, {rules.GUIDE_USER: rules.GUIDE_EMAIL})
-    for one in (*app.stripe.customers(), *app.stripe.invoices()):
+    for one in (*app.stripe.listed("customers"), *app.stripe.listed("invoices")):
         mirror.refresh(app, one["object"], one["id"], "fixtures")
     metric, limit = rules.GUIDE_QUOTA
     quota.set_quota(app, SetQuota(user=rules.GUIDE_USER, metric=metric, limit=limit, mode="overage"))
     record.ingest(app, list(rules.guide_usage(app.clock())), "guide")
     aggregate.aggregate(app)
-    for event in app.stripe.events():
+    for event in app.stripe.listed("events"):
         _deliver(app, msgspec.json.encode(event))
     while process.process_due(app):
         pass

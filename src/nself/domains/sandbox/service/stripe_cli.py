@@ -36,11 +36,11 @@ def confirm(app: App, given: ConfirmPayment) -> PaymentConfirmed:
     Raises TestModeOnly, SandboxUnused, SandboxAway, and the gateway's errors.
     """
     must_be_used(app)
-    intent, steps = app.stripe.payment_intent(given.id), list[str]()
+    intent, steps = app.stripe.fetch("payment_intent", given.id), list[str]()
     before = intent["status"]
     if before not in ("requires_action", "succeeded"):
         params = {"payment_method": given.payment_method} if given.payment_method else {}
-        intent = app.stripe.confirm_payment_intent(given.id, params, uuid.uuid4().hex)
+        intent = app.stripe.change("payment_intents", given.id, "confirm", params=params, key=uuid.uuid4().hex)
         steps.append("confirmed")
     if intent["status"] == "requires_action":
         outcome = "fail" if given.fail else "succeed"
@@ -105,12 +105,12 @@ def _endpoint(app: App, url: str) -> Generator[Listening]:
         "description": "nself billing sandbox listen",
         "metadata": {"nself": MARK, "process": str(os.getpid())},
     }
-    made = app.stripe.create_webhook_endpoint(params, uuid.uuid4().hex)
+    made = app.stripe.change("webhook_endpoints", params=params, key=uuid.uuid4().hex)
     try:
         yield Listening(url=url, endpoint=made["id"], secret=made["secret"], note="removed when this ends")
     finally:
         with suppress(BillingError):  # the sandbox may be gone; the next one removes it then
-            app.stripe.delete_webhook_endpoint(made["id"], uuid.uuid4().hex)
+            app.stripe.remove("webhook_endpoints", made["id"], params={}, key=uuid.uuid4().hex)
         log.info("sandbox_listen_ended", endpoint=made["id"])
 
 
@@ -130,10 +130,10 @@ def _own(app: App, url: str) -> Listening:
 def _others(app: App, url: str) -> str | None:
     """An endpoint that somebody made for this URL. What a killed `listen` left is removed."""
     found: str | None = None
-    for one in app.stripe.webhook_endpoints():
+    for one in app.stripe.listed("webhook_endpoints"):
         about: dict[str, str] = one["metadata"]
         if about.get("nself") != MARK:
             found = one["id"] if one["url"] == url and one["status"] == "enabled" else found
         elif (process := about.get("process", "")).isdecimal() and not store.lives(int(process)):
-            app.stripe.delete_webhook_endpoint(one["id"], uuid.uuid4().hex)
+            app.stripe.remove("webhook_endpoints", one["id"], params={}, key=uuid.uuid4().hex)
     return found

@@ -69,7 +69,7 @@ def rivals(found: list[Snapshot], ours: Snapshot | None) -> list[str]:
 
 def list_endpoints(app: App, given: ListEndpoints) -> list[Endpoint]:
     """All endpoints of the account, with what is wrong with each."""
-    found = list(app.stripe.webhook_endpoints())
+    found = list(app.stripe.listed("webhook_endpoints"))
     return [
         Endpoint(
             id=one["id"],
@@ -91,25 +91,25 @@ def update_url(app: App, given: UpdateUrl) -> UpdatedEndpoint:
     detail = place.unusable(given.url) or (app.settings.live and place.not_public(given.url))
     if detail:
         raise NotPublic(url=given.url, detail=detail)
-    everything = list(app.stripe.webhook_endpoints())
+    everything = list(app.stripe.listed("webhook_endpoints"))
     found = [one for one in everything if not left(one, everything)]
     ours = next((one for one in found if one["url"] == given.url), None)
     ours = ours or next((one for one in found if marked(one, found)), None)
     if ours is not None and app.settings.secrets(SETTING):
         if ours["url"] != given.url or ours["status"] != "enabled":
-            ours = app.stripe.update_webhook_endpoint(
-                ours["id"], {"url": given.url, "disabled": False}, uuid.uuid4().hex
+            ours = app.stripe.change(
+                "webhook_endpoints", ours["id"], params={"url": given.url, "disabled": False}, key=uuid.uuid4().hex
             )
             log.info("webhook_endpoint_updated", endpoint=ours["id"], url=given.url, operator=app.operator())
         return _updated(app, ours, False, "the secret stays as it is")
     require_ours(app)
     params = {"url": given.url, "enabled_events": ["*"], "metadata": MARK, "description": "nself billing"}
-    made = app.stripe.create_webhook_endpoint(params, uuid.uuid4().hex)
+    made = app.stripe.change("webhook_endpoints", params=params, key=uuid.uuid4().hex)
     keep_secrets(app, [made["secret"], *app.settings.secrets(SETTING)])
     recover.begin(app, datetime.fromtimestamp(made["created"], UTC))
     if ours is not None and ours["url"] == given.url and marked(ours, found):
         # Made by a run that was killed before it kept the secret: it could only send what we must refuse.
-        app.stripe.delete_webhook_endpoint(ours["id"], uuid.uuid4().hex)
+        app.stripe.remove("webhook_endpoints", ours["id"], params={}, key=uuid.uuid4().hex)
     log.info("webhook_endpoint_created", endpoint=made["id"], url=given.url, operator=app.operator())
     return _updated(app, made, True, "its secret was stored; a running service takes it up within a second")
 

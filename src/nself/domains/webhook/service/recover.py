@@ -54,7 +54,7 @@ def recover(app: App) -> Recovered:
     if woken:
         log.warning("webhook_woken", objects=woken)
     if poll is None:
-        newest = next(app.stripe.events(limit=1), None)
+        newest = next(app.stripe.listed("events", limit=1), None)
         begin(app, _created(newest) + SECOND if newest else datetime.fromtimestamp(0, UTC))
         return Recovered(read=0, missed=0, woken=woken)
     if app.clock() - poll.seen_at > REACH and poll.seen_at.timestamp() > 0:
@@ -92,7 +92,7 @@ def _window(app: App, live: bool, poll: Poll, woken: int) -> Recovered:
 def _page(app: App, after: str | None, start: datetime) -> _Page:
     """At most a hundred events that are not older than `start`."""
     place = {"starting_after": after} if after else {}
-    listed = list(islice(app.stripe.events(limit=PAGE, **place), PAGE))
+    listed = list(islice(app.stripe.listed("events", limit=PAGE, **place), PAGE))
     events = [event for event in listed if _created(event) >= start]
     return _Page(events, last=len(events) < PAGE)
 

@@ -41,7 +41,7 @@ def rotate(app: App, given: RotateSecret) -> Rotated:
         verified = _verified(app, made["secret"], old["id"])
         _take_over(app, made, old)
     for one in [old, *also]:
-        app.stripe.delete_webhook_endpoint(one["id"], uuid.uuid4().hex)
+        app.stripe.remove("webhook_endpoints", one["id"], params={}, key=uuid.uuid4().hex)
     if given.immediate:
         _take_over(app, made, old)
         verified = _verified(app, made["secret"], None)
@@ -67,9 +67,9 @@ def rotate(app: App, given: RotateSecret) -> Rotated:
 
 def _ours(app: App) -> tuple[Snapshot, list[Snapshot]]:
     """The endpoint to be replaced, and others that earlier runs left. Raises NoEndpoint."""
-    found = list(app.stripe.webhook_endpoints())
+    found = list(app.stripe.listed("webhook_endpoints"))
     for one in [one for one in found if endpoints.left(one, found)]:
-        app.stripe.delete_webhook_endpoint(one["id"], uuid.uuid4().hex)
+        app.stripe.remove("webhook_endpoints", one["id"], params={}, key=uuid.uuid4().hex)
         found.remove(one)
     old = endpoints.ours(app, found)
     if old is None:
@@ -87,12 +87,12 @@ def _make(app: App, old: Snapshot, immediate: bool) -> Snapshot:
     }
     if old.get("api_version"):
         params["api_version"] = old["api_version"]
-    return app.stripe.create_webhook_endpoint(params, uuid.uuid4().hex)
+    return app.stripe.change("webhook_endpoints", params=params, key=uuid.uuid4().hex)
 
 
 def _take_over(app: App, made: Snapshot, old: Snapshot) -> None:
     change = {"enabled_events": old["enabled_events"], "metadata": {UNDER_WAY: ""}}
-    app.stripe.update_webhook_endpoint(made["id"], change, uuid.uuid4().hex)
+    app.stripe.change("webhook_endpoints", made["id"], params=change, key=uuid.uuid4().hex)
 
 
 def _verified(app: App, secret: str, old: str | None) -> str:

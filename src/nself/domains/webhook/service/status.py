@@ -62,7 +62,7 @@ def _times(refused: list[Refusal]) -> int:
 
 def _endpoints(app: App) -> tuple[list[Snapshot], list[Problem]]:
     try:
-        return list(app.stripe.webhook_endpoints()), []
+        return list(app.stripe.listed("webhook_endpoints")), []
     except BillingError as error:
         command = error.hint[0] if error.hint else "nself billing stripe test-connection"
         return [], [Problem(cause="Stripe cannot be asked for its endpoints", detail=error.message, command=command)]
