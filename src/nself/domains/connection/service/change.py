@@ -66,15 +66,15 @@ def find(stripe: Stripe, intent: Intent) -> Snapshot | None:
     A change of fields that was not made is not made any more: a day later it may not be wanted.
     """
     path, given = cast("list[str]", intent.params["path"]), cast("Snapshot", intent.params["params"])
+    late = intent.seconds_since_first_sent >= intents.KEY_LIFETIME
     if rules.marks(path):
         since = int(wall_seconds() - intent.seconds_since_first_sent - SKEW)
-        return rules.with_mark(stripe.listed(*path, **rules.narrowed(path, given, since)), intent)
+        made = rules.with_mark(stripe.listed(*path, **rules.narrowed(path, given, since)), intent)
+        return None if made and made.get("last_payment_error") and not late else made
     found = _object(stripe, path)
     if rules.holds(path, given, found, bool(intent.params["remove"])):
         return found
-    if intent.seconds_since_first_sent >= intents.KEY_LIFETIME and not (
-        rules.repeatable(path) or intent.params["remove"]
-    ):
+    if late and not (rules.repeatable(path) or intent.params["remove"]):
         raise TooLate(operation=intent.operation)
     return None
 
