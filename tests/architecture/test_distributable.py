@@ -7,7 +7,7 @@ import pytest
 
 DISTRIBUTED = [
     "billing_usage_keys", "billing_usage", "billing_usage_deltas", "billing_usage_rollups", "billing_quotas",
-    "billing_quota_counters", "billing_quota_reservations", "billing_quota_resets", "billing_quota_blocks",
+    "billing_quota_counters", "billing_quota_reservations", "billing_quota_resets", "billing_quota_blocks", "billing_access",
     "billing_quota_overrides", "billing_quota_notices", "billing_usage_adjustments",
 ]  # fmt: skip
 REFERENCE = ["billing_plan_quotas"]
@@ -52,6 +52,6 @@ def test_every_table_of_usage_and_quotas_has_its_place(database: str) -> None:
     with psycopg.connect(database) as connection:
         found = connection.execute(
             "select relname from pg_class where relnamespace = 'billing'::regnamespace and relkind in ('r', 'p') and not relispartition"
-            " and relname ~ 'usage|quota'"
+            " and relname ~ 'usage|quota|access'"
         ).fetchall()
     assert {row[0] for row in found} == {*DISTRIBUTED, *REFERENCE, *local}

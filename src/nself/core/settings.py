@@ -134,6 +134,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("ARCHIVE_S3_ENCRYPTION", "choice", "none", "encryption that the store is asked for", ("none", "AES256", "aws:kms")),
     Setting("ARCHIVE_S3_TIMEOUT", "duration", "60s", "longest wait for one answer of the store", zero=False),
     Setting("DB_LOCK_TIMEOUT", "duration", "3s", "longest wait for a lock that emptying an archived month takes", maximum=LONGEST_STATEMENT),
+    Setting("BILLING_DEFAULT_PLAN", "choice", "free", "plan of users without a subscription in force, or with one that names no plan in `metadata.plan` of its price or product; none = such users have no access", ("free", "starter", "pro", "enterprise", "none")),
     Setting("QUOTA_ENFORCEMENT_ENABLED", "flag", "true", "false: a quota check allows everything and says so"),
     Setting("QUOTA_FAIL_MODE", "choice", "closed", "what becomes of quota requests while the database is away: closed = answered with 503, open = let through; what is reserved and committed then is kept in .nself/quota-journal and counted once when the database is back", ("closed", "open")),
     Setting("QUOTA_RESERVATION_TTL", "duration", "5m", "how long a reservation holds its part of a limit without a commit", zero=False),

@@ -1,5 +1,15 @@
 -- The sum of the migrations, for reading. Written by `python tests/architecture/schema.py`, checked by a test.
 
+create table billing_access (
+    id bigint not null generated always as identity,
+    user_id text not null,
+    access text not null,
+    reason text not null,
+    actor text not null,
+    changed_at timestamp with time zone not null,
+    until timestamp with time zone not null
+);
+
 create table billing_api_keys (
     key_id text not null,
     name text not null,
@@ -579,6 +589,8 @@ create table billing_webhook_refusals (
     refused_at timestamp with time zone not null
 );
 
+alter table billing_access add constraint billing_access_access_check CHECK ((access = ANY (ARRAY['granted'::text, 'revoked'::text])));
+alter table billing_access add constraint billing_access_pkey PRIMARY KEY (user_id, id);
 alter table billing_api_keys add constraint billing_api_keys_key_id_check CHECK ((key_id ~ '^[0-9A-Za-z]{8}$'::text));
 alter table billing_api_keys add constraint billing_api_keys_pkey PRIMARY KEY (key_id);
 alter table billing_api_keys add constraint billing_api_keys_scopes_check CHECK ((cardinality(scopes) > 0));

@@ -1,6 +1,6 @@
 """Ways into quotas."""
 
-from nself.core.entrypoint import Command, Route, Row, Scheduled
+from nself.core.entrypoint import Command, Reaction, Route, Row, Scheduled
 
 ROWS: tuple[Row, ...] = (
     Command(
@@ -143,6 +143,10 @@ ROWS: tuple[Row, ...] = (
         input="quota.inputs:ClearCache",
         help="Forget what is kept to answer faster: quota counters are counted anew.",
         example="nself cache clear billing:quota:user123",
+    ),
+    *(
+        Reaction(kind=kind, use="quota.service.limits:follow")
+        for kind in ("subscription", "customer", "price", "product")
     ),
     Scheduled(
         type="quota_reset",

@@ -150,6 +150,15 @@ class Circumstance(msgspec.Struct, frozen=True, kw_only=True):
     extra_until: datetime | None
 
 
+class Subscribed(msgspec.Struct, frozen=True):
+    """A user's subscription that counts, and the plan that its price or product names in `metadata.plan`."""
+
+    user: str
+    subscription: str
+    status: str
+    plan: str | None
+
+
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """A threshold, in percent, that was passed for the first time in a window."""
 

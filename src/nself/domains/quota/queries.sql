@@ -16,16 +16,35 @@ set limit_value = excluded.limit_value, period = excluded.period, mode = exclude
 -- A user's own limit comes before that of the plan.
 select distinct on (asked.user_id, quota.metric_type)
     asked.user_id as user, quota.metric_type as metric, quota.limit_value as limit, quota.period, quota.mode, quota.source
-from unnest(%(users)s::text[]) as asked (user_id)
+from unnest(%(users)s::text[], %(plans)s::text[]) as asked (user_id, plan)
 cross join lateral (
     select metric_type, limit_value, period, mode, 'user' as source, 1 as rank
     from billing_quotas where billing_quotas.user_id = asked.user_id
     union all
     select metric_type, limit_value, period, mode, 'plan ' || plan as source, 2 as rank
-    from billing_plan_quotas where plan = %(plan)s
+    from billing_plan_quotas where billing_plan_quotas.plan = asked.plan
 ) quota
 where %(metric)s::text is null or quota.metric_type = %(metric)s
 order by asked.user_id, quota.metric_type, quota.rank;
+
+-- name: subscribed
+-- The subscription of each user that is in force or ended after a time: the newest, those that name a plan before others.
+select distinct on (customer.user_id)
+    customer.user_id as user, subscription.object_id as subscription, subscription.status,
+    coalesce(item #>> '{price,metadata,plan}', product.snapshot #>> '{metadata,plan}') as plan
+from billing_customers customer
+join billing_subscriptions subscription on subscription.customer_id = customer.customer_id and not subscription.deleted
+left join lateral jsonb_array_elements(subscription.snapshot #> '{items,data}') as each (item) on true
+left join billing_products product on product.object_id = item #>> '{price,product}'
+where
+    customer.user_id = any(%(users)s::text[]) and customer.livemode = %(livemode)s and not customer.deleted
+    and (
+        subscription.status in ('active', 'trialing', 'past_due')
+        or (subscription.snapshot ->> 'ended_at')::bigint > extract(epoch from %(since)s::timestamptz)
+    )
+order by
+    customer.user_id, subscription.status in ('active', 'trialing', 'past_due') desc, 4 is null, subscription.created_at desc,
+    subscription.object_id;
 
 -- name: counters
 -- Those that are ready to decide what happens at the given instants, one a user and metric.
@@ -103,6 +122,15 @@ left join lateral (
 left join lateral (
     select expires_at, reason from billing_quota_blocks
     where user_id = asked.user_id and metric_type in (asked.metric_type, '*') and expires_at > %(now)s
+    union all
+    select until, 'access revoked: ' || newest.reason
+    from (
+        select access, until, reason from billing_access
+        where user_id = asked.user_id
+        order by changed_at desc, id desc
+        limit 1
+    ) newest
+    where access = 'revoked' and until > %(now)s
     order by expires_at desc
     limit 1
 ) block on true

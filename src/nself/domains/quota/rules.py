@@ -14,6 +14,8 @@ import msgspec
 
 from nself.core import period
 from nself.core.period import Period
+from nself.domains.connection.rules import items, part
+from nself.domains.mirror.model import Snapshot
 from nself.domains.notification.model import Note
 from nself.domains.quota.errors import NoSuchReservation
 from nself.domains.quota.model import (
@@ -34,6 +36,12 @@ JOURNALED = "j"
 AWAY = "the database is away: let through by QUOTA_FAIL_MODE, counted when it is back"
 NOT_ENFORCED = "QUOTA_ENFORCEMENT_ENABLED is false: everything is allowed"
 NO_SUBSCRIPTION = "period billing is the calendar month: there is no subscription"
+
+
+def standing(subscription: Snapshot) -> tuple[object, ...]:
+    """What a subscription's snapshot says of the plan."""
+    prices = [part(one, "price") for one in items(subscription, "items")]
+    return subscription.get("status"), [(one.get("id"), part(one, "metadata").get("plan")) for one in prices]
 
 
 def window(at: datetime, unit: Window, tz: ZoneInfo) -> Period:

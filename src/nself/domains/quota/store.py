@@ -19,6 +19,7 @@ from nself.domains.quota.model import (
     Reservation,
     Reset,
     Row,
+    Subscribed,
 )
 
 SQL = beside(__file__)
@@ -32,9 +33,13 @@ def set_plan(tx: Tx, plan: str, metric: str, limit: int, period: str, mode: str,
     tx.run(SQL["set_plan"], plan=plan, metric=metric, limit=limit, period=period, mode=mode, now=now)
 
 
-def limits(tx: Tx, users: Sequence[str], metric: str | None, plan: str) -> list[Limit]:
-    """Effective limits, by user and metric."""
-    return tx.all(SQL["limits"], Limit, users=list(users), metric=metric, plan=plan)
+def limits(tx: Tx, users: Sequence[str], plans: Sequence[str], metric: str | None) -> list[Limit]:
+    """Effective limits, by user and metric, where each user has the plan of the same place."""
+    return tx.all(SQL["limits"], Limit, users=list(users), plans=list(plans), metric=metric)
+
+
+def subscribed(tx: Tx, users: Sequence[str], livemode: bool, since: datetime) -> list[Subscribed]:
+    return tx.all(SQL["subscribed"], Subscribed, users=list(users), livemode=livemode, since=since)
 
 
 def counters(tx: Tx, keys: Sequence[Key], instants: Sequence[datetime]) -> list[Counter]:

@@ -74,7 +74,7 @@ def of_figures(
     billed: dict[str, dict[str, Billed]] = defaultdict(dict)
     for one in figures:
         used[one.user][one.metric] = one
-    for limit in quota.effective_limits(tx, users):
+    for limit in quota.effective_limits(app, tx, users, span.start):
         limits[limit.user][limit.metric] = limit
     for done in store.billed(tx, users, span, app.settings.live):
         billed[done.user][done.metric] = done

@@ -64,7 +64,7 @@ def states(app: App, user: str, metric: str | None, value: int, kind: Literal["l
     metrics = [metric]
     if metric is None:
         with app.db.reading() as tx:
-            metrics = [limit.metric for limit in effective_limits(tx, [user]) if limit.metric in file.metrics]
+            metrics = [limit.metric for limit in effective_limits(app, tx, [user]) if limit.metric in file.metrics]
     answers = decide(app, [Ask(kind=kind, user=user, metric=one or "", value=value) for one in metrics])
     for answer in answers:
         if isinstance(answer, BillingError):

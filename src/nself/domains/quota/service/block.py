@@ -21,7 +21,7 @@ from nself.domains.usage.service import aggregate
 ACTOR = "cli"
 
 
-def _lasting(text: str) -> timedelta:
+def lasting(text: str) -> timedelta:
     try:
         found = timedelta(seconds=seconds(text))
     except (ValueError, OverflowError) as error:
@@ -37,7 +37,7 @@ def block(app: App, given: BlockUser) -> Blocked:
         catalog_rules.require(catalog.metric_file(app), given.metric)
     customer.require_user(app, given.user)
     now, metric = app.clock(), given.metric or EVERY
-    until = now + _lasting(given.lasting) if given.lasting else rules.NEVER
+    until = now + lasting(given.lasting) if given.lasting else rules.NEVER
 
     def work(tx: Tx) -> None:
         aggregate.lock_users(tx, [given.user])
@@ -57,7 +57,7 @@ def unblock(app: App, given: UnblockUser) -> Unblocked:
     """
     shown = states(app, given.user, given.metric, 1, "look")
     now, metric = app.clock(), given.metric or EVERY
-    until = now + _lasting(given.lasting)
+    until = now + lasting(given.lasting)
     lent = [
         Override(
             metric=one.metric,

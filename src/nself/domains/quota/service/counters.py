@@ -14,7 +14,7 @@ from nself.domains.catalog import service as catalog
 from nself.domains.catalog.model import Metric
 from nself.domains.quota import rules, store
 from nself.domains.quota.model import UNLIMITED, Circumstance, Counter, Key, Limit
-from nself.domains.quota.service.limits import effective_limits
+from nself.domains.quota.service.limits import NO_PLAN, UNSUBSCRIBED, effective_limits, plans
 from nself.domains.usage.service import aggregate, measure
 
 
@@ -101,7 +101,8 @@ def _build(app: App, tx: Tx, places: Collection[Place], now: datetime) -> None:
     """Count anew from what is recorded: usage, resets, limits, blocks, overrides, reservations."""
     users = sorted({place.key.user for place in places})
     store.expire_holds(tx, users, now)
-    limits = {Key(one.user, one.metric): one for one in effective_limits(tx, users)}
+    limits = {Key(one.user, one.metric): one for one in effective_limits(app, tx, users)}
+    shut = {user for user, one in plans(app, tx, users).items() if one.plan == NO_PLAN}
     windows, spans = _Windows(app), dict[Place, Period]()
     for place in places:
         limit = limits.setdefault(place.key, Limit(*place.key, UNLIMITED, "month", "hard", "none"))
@@ -116,6 +117,9 @@ def _build(app: App, tx: Tx, places: Collection[Place], now: datetime) -> None:
         )
     }
     built = [_blank(windows, limits[place.key], spans[place], around[place.key, spans[place]]) for place in unique]
+    for counter in built:
+        if counter.user in shut:
+            counter.blocked_until, counter.block_reason = rules.NEVER, UNSUBSCRIBED
     _count(tx, windows, built, now)
     store.put_counters(tx, built)
     store.retire_counters(tx, built, [place.at for place in unique])

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
 
 from nself import log
 from nself.app import App
 from nself.db.connect import Tx
 from nself.domains.catalog import rules as catalog_rules
 from nself.domains.catalog import service as catalog
+from nself.domains.connection.rules import part
 from nself.domains.customer import service as customer
-from nself.domains.quota import store
+from nself.domains.mirror.model import Change
+from nself.domains.quota import rules, store
 from nself.domains.quota.errors import NoSuchPlan, WhoseQuota
 from nself.domains.quota.inputs import SetQuota
-from nself.domains.quota.model import PLANS, WINDOWS, Limit, SetResult
+from nself.domains.quota.model import EVERY, PLANS, WINDOWS, Limit, SetResult, Subscribed
 from nself.domains.quota.rules import NO_SUBSCRIPTION
 from nself.domains.usage.service import aggregate
 
-DEFAULT_PLAN = "free"
+NO_PLAN, UNSUBSCRIBED = "none", "no subscription is in force"
 
 
 def set_quota(app: App, given: SetQuota) -> SetResult:
@@ -51,6 +56,40 @@ def set_quota(app: App, given: SetQuota) -> SetResult:
     return SetResult(target=target, metric=given.metric, limit=given.limit, period=unit, mode=given.mode, note=note)
 
 
-def effective_limits(tx: Tx, users: Sequence[str], metric: str | None = None) -> list[Limit]:
-    """Step: the limits of `users`; everybody is on the free plan until subscriptions say otherwise."""
-    return store.limits(tx, users, metric, DEFAULT_PLAN)
+def effective_limits(app: App, tx: Tx, users: Sequence[str], since: datetime | None = None) -> list[Limit]:
+    """Step: the limits of `users`, their own or their plan's; of plans also those that ended after `since`."""
+    found = plans(app, tx, users, since)
+    return store.limits(tx, users, [found[user].plan or "" for user in users], None)
+
+
+def plans(app: App, tx: Tx, users: Sequence[str], since: datetime | None = None) -> dict[str, Subscribed]:
+    """Step: what each user is subscribed to; who is to nothing, or to something that names no plan, has BILLING_DEFAULT_PLAN."""
+    default = app.settings.text("BILLING_DEFAULT_PLAN")
+    found = {one.user: one for one in store.subscribed(tx, users, app.settings.live, since or app.clock())}
+    return {
+        user: msgspec.structs.replace(one, plan=one.plan if one.plan in PLANS else default)
+        if (one := found.get(user))
+        else Subscribed(user, "", "", default)
+        for user in users
+    }
+
+
+def follow(app: App, tx: Tx, change: Change) -> None:
+    """Reaction: a plan begins, ends or is another one; the next decision counts with it."""
+    before, after = change.before or {}, change.after
+    if change.kind in ("product", "price"):
+        if part(before, "metadata").get("plan") != part(after, "metadata").get("plan") and change.what != "created":
+            aggregate.lock_everybody(tx)
+            store.stale_everybody(tx)
+        return
+    if change.kind == "subscription" and rules.standing(before) == rules.standing(after):
+        return
+    owner = change.id if change.kind == "customer" else after.get("customer") or before.get("customer") or ""
+    forget(tx, list(customer.users_of(tx, [owner]).values()))
+
+
+def forget(tx: Tx, users: Sequence[str]) -> None:
+    """Step: counters of `users` are built anew, since something besides usage changed for them."""
+    if users:
+        aggregate.lock_users(tx, users)
+        store.stale_counters(tx, users, EVERY)

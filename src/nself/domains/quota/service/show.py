@@ -224,7 +224,7 @@ def _look(app: App, users: Sequence[str]) -> int:
     """Thresholds are told by whoever looks; a check of nothing looks."""
     metrics = catalog.metered(app)
     with app.db.reading() as tx:
-        limits = [one for one in counters.effective_limits(tx, users) if one.metric in metrics and one.limit >= 0]
+        limits = [one for one in counters.effective_limits(app, tx, users) if one.metric in metrics and one.limit >= 0]
     if limits:
         decide(app, [Ask(kind="look", user=one.user, metric=one.metric, value=0) for one in limits])
     return len(limits)

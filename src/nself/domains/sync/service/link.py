@@ -10,6 +10,7 @@ from nself.domains.customer import rules as customer_rules
 from nself.domains.customer import service as customer
 from nself.domains.customer.inputs import CreateCustomer
 from nself.domains.customer.model import CreatedCustomer
+from nself.domains.quota.service import limits
 from nself.domains.sync import store
 from nself.domains.sync.inputs import LinkCustomer
 from nself.domains.sync.model import Linked, OtherUser, UserHasCustomer
@@ -52,6 +53,7 @@ def link(app: App, given: LinkCustomer) -> Linked:
         if other and not given.force:
             raise UserHasCustomer(wanted=given.user, customer=other, given=wanted.id)
         store.link(tx, wanted.id, given.user, live)
+        limits.forget(tx, sorted({given.user, wanted.user or given.user}))
         store.record_link(tx, wanted.id, given.user, wanted.user, live, actor, given.reason, now)
         known = customer.emails(tx, [given.user]).get(given.user)
         note = f"the user's email is {known}, the customer's {wanted.email}" if known and known != wanted.email else ""

@@ -1,0 +1,73 @@
+"""Whether a user may use the app: not where an operator revoked it, nor without a plan.
+
+A revocation is a row and holds for the next decision about any quota, over HTTP too: whoever revokes has the user's
+counters built anew. Nothing is changed at Stripe.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from nself import log
+from nself.app import App
+from nself.db.connect import Tx
+from nself.domains.access import store
+from nself.domains.access.inputs import GrantAccess, RevokeAccess, ShowAccess
+from nself.domains.access.model import Access, AccessChange
+from nself.domains.customer import service as customer
+from nself.domains.quota.model import NEVER
+from nself.domains.quota.service import limits
+from nself.domains.quota.service.block import lasting
+
+SHOWN = 20
+
+
+def revoke(app: App, given: RevokeAccess) -> Access:
+    """Raises NoSuchUser, InvalidParameter."""
+    return _decide(app, given.user, "revoked", given.reason, lasting(given.lasting) if given.lasting else None)
+
+
+def grant(app: App, given: GrantAccess) -> Access:
+    """Raises NoSuchUser."""
+    return _decide(app, given.user, "granted", given.reason, None)
+
+
+def _decide(
+    app: App, user: str, access: Literal["granted", "revoked"], reason: str, span: timedelta | None
+) -> Access:  # fmt: skip
+    customer.require_user(app, user)
+    now, actor = app.clock(), app.operator()
+
+    def work(tx: Tx) -> None:
+        limits.forget(tx, [user])
+        store.add(tx, user, AccessChange(access, reason, actor, now, now + span if span else NEVER))
+
+    app.db.transact(work)
+    log.info(f"access_{access}", user=user, reason=reason, actor=actor)
+    return show(app, ShowAccess(user=user))
+
+
+def show(app: App, given: ShowAccess) -> Access:
+    """Raises NoSuchUser."""
+    customer.require_user(app, given.user)
+    with app.db.reading() as tx:
+        plan = limits.plans(app, tx, [given.user])[given.user]
+        changes = store.changes(tx, given.user, SHOWN)
+    newest = next(iter(changes), None)
+    revoked = newest is not None and newest.access == "revoked" and newest.until > app.clock()
+    why = f"revoked by {newest.actor}: {newest.reason}" if newest and revoked else ""
+    if not revoked and plan.plan == limits.NO_PLAN:
+        why = limits.UNSUBSCRIBED
+    note = f"the subscription goes on and is billed: nself billing subscription cancel {plan.subscription}"
+    return Access(
+        user=given.user,
+        access=not why,
+        reason=why
+        or (f"subscription {plan.subscription} is {plan.status}" if plan.subscription else "the default plan"),
+        plan=plan.plan or limits.NO_PLAN,
+        subscription=plan.subscription or None,
+        status=plan.status or None,
+        note=note if revoked and plan.subscription else "",
+        changes=changes,
+    )
