@@ -24,7 +24,7 @@ KINDS: dict[str, Kind] = {
     "product": Kind("products"),
     "price": Kind("prices", expand=("tiers",)),
     "tax_rate": Kind("tax_rates"),
-    "customer": Kind("customers"),
+    "customer": Kind("customers", expand=("tax_ids",)),
     "payment_method": Kind("payment_methods", of_customer=True),
     "subscription": Kind(
         "subscriptions", (("status", "all"),), nested="items", rest="/v1/subscription_items?subscription={id}"

@@ -63,9 +63,13 @@ def _name(collection: str) -> str:
     return NAMES.get(collection, collection.removesuffix("s"))
 
 
-def _expanded(collection: str, prefix: str = "") -> dict[str, list[str]]:
-    """What calls that answer with an object of a mirrored kind ask for, so that it is the same picture as a fetch of it."""
-    fields = KINDS[NAMES[collection]].expand if collection in NAMES else ()
+def _expanded(path: tuple[str, ...], prefix: str = "") -> dict[str, list[str]]:
+    """What calls that answer with an object of a mirrored kind ask for, so that it is the same picture as a fetch of it.
+
+    What stands below a customer is another kind of object; what stands below an invoice is a deed.
+    """
+    kind = NAMES.get(path[0])
+    fields = KINDS[kind].expand if kind and (len(path) < 3 or kind != "customer") else ()
     return {"expand": [prefix + one for one in fields]} if fields else {}
 
 
@@ -297,7 +301,7 @@ class Live:
     # Changes and lists
 
     def change(self, *path: str, params: Params, key: str) -> Snapshot:
-        return self._call("post", _path(path), {**params, **_expanded(path[0])}, key)
+        return self._call("post", _path(path), {**params, **_expanded(path)}, key)
 
     def remove(self, *path: str, params: Params, key: str) -> Snapshot:
         try:
@@ -309,7 +313,7 @@ class Live:
             return {"id": path[-1], "object": _name(path[-2]), "deleted": True}
 
     def listed(self, *path: str, **filters: Any) -> Iterator[Snapshot]:
-        return self._pages(_path(path), {**(_expanded(path[0], "data.") if len(path) == 1 else {}), **filters})
+        return self._pages(_path(path), {**(_expanded(path, "data.") if len(path) == 1 else {}), **filters})
 
     def preview(self, params: Params) -> Snapshot:
         return self._call("post", "/v1/invoices/create_preview", params, uuid.uuid4().hex)

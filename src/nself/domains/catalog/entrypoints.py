@@ -1,6 +1,6 @@
 """Ways into the catalog: metrics and their prices. Its commands stand under the nouns of those who use them."""
 
-from nself.core.entrypoint import Command, Row
+from nself.core.entrypoint import Command, Route, Row
 
 ROWS: tuple[Row, ...] = (
     Command(
@@ -9,6 +9,28 @@ ROWS: tuple[Row, ...] = (
         input="catalog.inputs:ListMetrics",
         help="List the metrics that can be recorded, from services/billing/config/usage-metrics.yml.",
         example="nself billing usage list-metrics",
+    ),
+    Command(
+        path="billing price create",
+        use="catalog.service:create_price",
+        input="catalog.inputs:CreatePrice",
+        help="Create a price at Stripe.",
+        example="nself billing price create --product prod_123 --amount 999 --currency usd --interval month",
+    ),
+    Command(
+        path="billing price list",
+        use="catalog.service:list_prices",
+        input="catalog.inputs:ListPrices",
+        help="List Stripe's prices, newest first.",
+        example="nself billing price list --product prod_123",
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/prices",
+        use="catalog.service:list_prices",
+        input="catalog.inputs:ListPrices",
+        scope="subscription:read",
+        help="Stripe's prices, newest first.",
     ),
     Command(
         path="billing price show",

@@ -12,3 +12,11 @@ insert into billing_metric_periods (period_start, metric_type, formula, pinned_a
 select %(start)s, metric_type, formula, %(now)s
 from unnest(%(metrics)s::text[], %(formulas)s::text[]) as given (metric_type, formula)
 on conflict do nothing;
+
+-- name: prices
+select snapshot from billing_prices
+where
+    livemode = %(livemode)s and not deleted and (%(product)s::text is null or snapshot ->> 'product' = %(product)s)
+    and (%(all)s or (snapshot -> 'active')::boolean)
+order by created_at desc, object_id
+limit %(limit)s;

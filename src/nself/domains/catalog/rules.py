@@ -76,6 +76,7 @@ def default_prices(metrics: MetricFile) -> str:
 
 MOST = Decimal(10) ** 12
 FINEST = -20
+MAX_TRIAL_DAYS = 730
 """Least exponent of an amount."""
 
 
@@ -190,6 +191,13 @@ def flat(amount: Decimal, currency: str) -> Version:
     return Version(model="flat", tiers=[Tier(amount=amount)], currency=currency)
 
 
+def trial_days(price: Snapshot) -> int | None:
+    """Days of trial that a price gives: ours in its metadata, since Stripe takes none any more, or Stripe's of old."""
+    ours = str(part(price, "metadata").get("trial_period_days"))
+    usable = ours.isascii() and ours.isdecimal() and 0 < int(ours) <= MAX_TRIAL_DAYS
+    return int(ours) if usable else part(price, "recurring").get("trial_period_days")
+
+
 def stripe_price(snapshot: Snapshot) -> StripePrice:
     """Stripe's price in our words; its amounts, in minor units, become currency units."""
     recurring, package = part(snapshot, "recurring"), part(snapshot, "transform_quantity")
@@ -210,7 +218,7 @@ def stripe_price(snapshot: Snapshot) -> StripePrice:
         billing_scheme=snapshot["billing_scheme"],
         interval=recurring.get("interval"),
         usage_type=recurring.get("usage_type"),
-        trial_period_days=recurring.get("trial_period_days"),
+        trial_period_days=trial_days(snapshot),
         tiers_mode=snapshot.get("tiers_mode"),
         tiers=[
             StripeTier(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -11,7 +12,7 @@ from nself.core import period
 from nself.core.errors import MissingParameter
 from nself.db.connect import Tx
 from nself.domains.catalog import formulas, rating, rules, store
-from nself.domains.catalog.inputs import ListMetrics, ShowPrice
+from nself.domains.catalog.inputs import CreatePrice, ListMetrics, ListPrices, ShowPrice
 from nself.domains.catalog.model import (
     BrokenCatalog,
     ListedMetric,
@@ -23,6 +24,7 @@ from nself.domains.catalog.model import (
     StripePrice,
     Version,
 )
+from nself.domains.connection.service import change
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Metric).decode
@@ -105,6 +107,33 @@ def list_metrics(app: App, given: ListMetrics) -> list[ListedMetric]:
         )
         for name, metric in metrics_at(app, now).items()
     ]
+
+
+def create_price(app: App, given: CreatePrice) -> StripePrice:
+    """Raises MissingParameter, what Stripe refuses."""
+    if (given.product is None) == (given.product_name is None):
+        raise MissingParameter("product")
+    params: dict[str, Any] = {
+        "unit_amount": given.amount,
+        "currency": (given.currency or app.settings.text("BILLING_CURRENCY")).lower(),
+    }
+    params |= {"product": given.product} if given.product else {"product_data": {"name": given.product_name}}
+    if given.interval:
+        params["recurring"] = {"interval": given.interval, "interval_count": given.interval_count}
+    params |= {"nickname": given.nickname} if given.nickname else {}
+    params["metadata"] = {"plan": given.plan} if given.plan else {}
+    params["metadata"] |= {"trial_period_days": str(given.trial_days)} if given.trial_days else {}
+    id = change.change(app, change.once(app, "price.create"), "prices", params=params)
+    return rules.stripe_price(app.stripe.fetch("price", id))
+
+
+def list_prices(app: App, given: ListPrices) -> list[StripePrice]:
+    """Newest first, from the mirror."""
+    with app.db.reading() as tx:
+        return [
+            rules.stripe_price(one)
+            for one in store.prices(tx, given.product, given.all, app.settings.live, given.limit)
+        ]
 
 
 def show_price(app: App, given: ShowPrice) -> StripePrice | list[OveragePrice]:

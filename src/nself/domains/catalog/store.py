@@ -16,6 +16,7 @@ import yaml
 from nself.db.connect import Tx
 from nself.db.queries import beside
 from nself.domains.catalog.model import BrokenCatalog, FlatPrice, Metric, MetricFile, PinnedFormula, PriceFile, Version
+from nself.domains.mirror.model import Snapshot
 
 SQL = beside(__file__)
 
@@ -84,3 +85,7 @@ def pins(tx: Tx, metric: str) -> list[PinnedFormula]:
 def pin(tx: Tx, start: datetime, formulas: dict[str, str], now: datetime) -> None:
     """The first that is kept of a period and metric stays."""
     tx.run(SQL["pin"], start=start, metrics=list(formulas), formulas=list(formulas.values()), now=now)
+
+
+def prices(tx: Tx, product: str | None, all: bool, livemode: bool, limit: int) -> list[Snapshot]:
+    return tx.values(SQL["prices"], product=product, all=all, livemode=livemode, limit=limit)

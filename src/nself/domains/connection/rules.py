@@ -56,6 +56,11 @@ def marks(path: Sequence[str]) -> bool:
     return len(path) % 2 == 1 and path[-1] not in VERBS and path[-1] not in UNMARKED
 
 
+def collected(path: Sequence[str]) -> bool:
+    """Whether a POST to `path` makes an object that bears no mark: it is told by its fields."""
+    return path[-1] in UNMARKED
+
+
 def narrowed(path: Sequence[str], given: Snapshot, since: int) -> Snapshot:
     """Filters of the list in which an object made with `given` since then (Unix seconds) is found."""
     found: Snapshot = {name: given[name] for name in FILTERS.get(path[-1], ()) if name in given}

@@ -26,6 +26,57 @@ class Customer(msgspec.Struct, frozen=True):
     synced_at: datetime
 
 
+class ShownCustomer(Customer, frozen=True, kw_only=True):
+    """Result of `customer show`. `tax_ids` as `us_ein 12-3456789 (unverified)`."""
+
+    phone: str | None
+    address: str
+    tax_exempt: str | None
+    tax_ids: list[str]
+    locales: list[str]
+    delinquent: bool
+
+
+class Updated(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `customer update`: fields as `name: before -> after`."""
+
+    id: str
+    user: str | None
+    email: str | None
+    changed: list[str]
+    note: str
+
+
+class TaxId(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `customer set-tax-id`. `format` is ours, found offline; `verification` is Stripe's."""
+
+    id: str
+    customer: str
+    type: str
+    value: str
+    format: str
+    verification: str
+    replaced: list[str]
+    note: str
+
+
+class Eligibility(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a customer may have a trial, and why not."""
+
+    customer: str
+    user: str | None
+    eligible: bool
+    trial_used: bool
+    reason: str
+
+
+class Portal(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of Stripe's for one customer; whoever has the address can use it for a few minutes."""
+
+    customer: str
+    url: str
+
+
 class Owner(msgspec.Struct, frozen=True):
     """Who is behind a customer: the app's user with their address, and whether the customer has a way to pay."""
 
@@ -55,6 +106,24 @@ class NoSuchCustomer(NotFound):
     code, guide, param = "resource_missing", "10.2", "customer"
     text = "No such customer: {customer}"
     hints = ("nself billing customer list",)
+
+
+class NothingToUpdate(Invalid):
+    code, guide = "parameter_missing", "4.3"
+    text = "Nothing to update: give at least one field"
+    hints = ("nself billing customer update {customer} --email user@example.com",)
+
+
+class BadTaxId(Invalid):
+    code, guide, param = "tax_id_invalid", "4.3", "value"
+    text = "Invalid tax id: {value} is no {type}: {detail}"
+    hints = ("nself billing customer show {customer}",)
+
+
+class CustomerIsDeleted(Conflict):
+    code, guide = "customer_deleted", "7.2"
+    text = "Customer {customer} was deleted at Stripe and cannot be changed"
+    hints = ("nself billing customer create --user user123 --email user@example.com",)
 
 
 class BadEmail(Invalid):

@@ -60,6 +60,17 @@ where customer_id = any(%(customers)s::text[]);
 -- name: use_trial
 update billing_customers set trial_used = true where customer_id = %(customer)s and not trial_used;
 
+-- name: set_email
+update auth.users set email = %(email)s where id = %(user)s and email is distinct from %(email)s;
+
+-- name: had_trial
+-- Also with a customer of the same user that was deleted since.
+select exists (
+    select from billing_customers mine join billing_customers other
+        on other.customer_id = mine.customer_id or (other.user_id = mine.user_id and other.livemode = mine.livemode)
+    where mine.customer_id = %(customer)s and other.trial_used
+);
+
 -- name: upsert
 -- Stripe owns everything but user_id, which is written once, by us. A user has one customer: a second one that bears
 -- the same user's name, made by hand or by another program, belongs to nobody.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from nself import log
 from nself.app import App
@@ -11,23 +14,42 @@ from nself.core.clock import monotonic
 from nself.core.errors import MissingParameter
 from nself.db.connect import Tx
 from nself.domains.connection.model import Intent, Snapshot, Wish, operation_name
-from nself.domains.connection.rules import marked, user_of, with_mark
-from nself.domains.connection.service import intents
+from nself.domains.connection.rules import items, marked, part, user_of, with_mark
+from nself.domains.connection.service import change, intents
 from nself.domains.customer import rules, store
-from nself.domains.customer.inputs import CreateCustomer, ListCustomers, ShowCustomer
+from nself.domains.customer.inputs import (
+    CreateCustomer,
+    ListCustomers,
+    OpenPortal,
+    SetTaxId,
+    ShowCustomer,
+    TrialEligibility,
+    UpdateCustomer,
+)
 from nself.domains.customer.model import (
     BadEmail,
+    BadTaxId,
     CreatedCustomer,
     Customer,
     CustomerGone,
+    CustomerIsDeleted,
+    Eligibility,
     NoSuchCustomer,
     NoSuchUser,
+    NothingToUpdate,
     OtherCustomer,
     Owner,
+    Portal,
+    ShownCustomer,
+    TaxId,
+    Updated,
 )
+from nself.domains.mirror import rules as mirror_rules
+from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Change, Picture
 from nself.gateway.api import Stripe
 
+ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
 KNOWN_SECONDS = 30
 MAX_KNOWN = 200_000
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
@@ -169,10 +191,117 @@ def _store(tx: Tx, picture: Picture, user: str | None) -> bool:
     return store.upsert(tx, picture, user)
 
 
-def show(app: App, given: ShowCustomer) -> Customer:
+def show(app: App, given: ShowCustomer) -> ShownCustomer:
     """Raises NoSuchCustomer."""
     with app.db.reading() as tx:
-        return require_customer(tx, given.customer)
+        found = require_customer(tx, given.customer)
+        snapshot = mirror.stored(tx, "customer", [found.id])[found.id].snapshot
+    return ShownCustomer(
+        **msgspec.structs.asdict(found),
+        phone=snapshot.get("phone"),
+        address=rules.address_text(snapshot),
+        tax_exempt=snapshot.get("tax_exempt"),
+        tax_ids=[rules.tax_id_text(one) for one in items(snapshot, "tax_ids")],
+        locales=snapshot.get("preferred_locales") or [],
+        delinquent=bool(snapshot.get("delinquent")),
+    )
+
+
+def update(app: App, given: UpdateCustomer) -> Updated:
+    """Change a customer at Stripe. The rest of an address stays as it is there.
+
+    Raises NothingToUpdate, BadEmail, NoSuchCustomer, CustomerIsDeleted, what Stripe refuses.
+    """
+    if given.email is not None and not EMAIL.fullmatch(given.email):
+        raise BadEmail(email=given.email)
+    fields = msgspec.structs.asdict(given)
+    flat = {name: fields[name] for name in ("email", "name", "phone", "tax_exempt") if fields[name] is not None}
+    address = {name: fields[f"address_{name}"] for name in ADDRESS if fields[f"address_{name}"] is not None}
+    if not (flat or address or given.locale):
+        raise NothingToUpdate(customer=given.customer)
+    before = _now(app, given.customer)
+    params: Snapshot = dict(flat)
+    if address:
+        kept = {name: value for name, value in part(before, "address").items() if value and name in ADDRESS}
+        params["address"] = kept | address | ({"country": address["country"].upper()} if "country" in address else {})
+    if given.locale:
+        params["preferred_locales"] = [given.locale]
+    change.change(app, change.once(app, "customer.update", given.customer), "customers", given.customer, params=params)
+
+    def work(tx: Tx) -> tuple[Customer, Snapshot]:
+        found = require_customer(tx, given.customer)
+        if given.email and found.user:
+            store.set_email(tx, found.user, given.email)
+        return found, mirror.stored(tx, "customer", [found.id])[found.id].snapshot
+
+    found, after = app.db.transact(work)
+    changed = [f"{one.field}: {one.before} -> {one.after}" for one in mirror_rules.differences(before, after)]
+    note = "" if changed else "nothing was different"
+    return Updated(id=found.id, user=found.user, email=found.email, changed=changed, note=note)
+
+
+def _now(app: App, customer: str) -> Snapshot:
+    """A customer as Stripe has it now. Raises NoSuchCustomer, CustomerIsDeleted."""
+    mirror.refresh(app, "customer", customer, "command")
+    with app.db.reading() as tx:
+        found = mirror.stored(tx, "customer", [customer]).get(customer)
+    if found is None or found.deleted:
+        raise (
+            CustomerIsDeleted(customer=customer)
+            if found and found.snapshot.get("created")
+            else NoSuchCustomer(customer=customer)
+        )
+    return found.snapshot
+
+
+def set_tax_id(app: App, given: SetTaxId) -> TaxId:
+    """Raises BadTaxId, NoSuchCustomer, CustomerIsDeleted, what Stripe refuses."""
+    problem = rules.tax_id_problem(given.type, given.value)
+    if problem:
+        raise BadTaxId(customer=given.customer, type=given.type, value=given.value, detail=problem)
+    before = items(_now(app, given.customer), "tax_ids")
+    others = [one for one in before if one["type"] == given.type and one["value"] != given.value]
+    standing = next((one for one in before if (one["type"], one["value"]) == (given.type, given.value)), None)
+    if standing is None:
+        state = ",".join(sorted(one["id"] for one in before))  # two at once see the same, and make one
+        name = operation_name(app.settings.live, "customer.tax_id", given.customer, given.type, given.value, state)
+        params = {"type": given.type, "value": given.value}
+        change.change(app, name, "customers", given.customer, "tax_ids", params=params)
+    for one in others:
+        name = operation_name(app.settings.live, "customer.tax_id.remove", one["id"])
+        change.change(app, name, "customers", given.customer, "tax_ids", one["id"], params={}, remove=True)
+    after = items(_now(app, given.customer), "tax_ids")
+    made = next(one for one in after if (one["type"], one["value"]) == (given.type, given.value))
+    return TaxId(
+        id=made["id"],
+        customer=given.customer,
+        type=made["type"],
+        value=made["value"],
+        format="not known here" if problem is None else "right",
+        verification=part(made, "verification").get("status") or "unavailable",
+        replaced=[f"{one['type']} {one['value']}" for one in others],
+        note="stands already" if standing else "",
+    )
+
+
+def trial_eligibility(app: App, given: TrialEligibility) -> Eligibility:
+    """One trial a customer and user. Raises NoSuchCustomer."""
+    with app.db.reading() as tx:
+        found = require_customer(tx, given.customer)
+        used = store.had_trial(tx, given.customer)
+    reason = "had a trial already" if used else "deleted at Stripe" if found.deleted else "no trial yet"
+    eligible = not used and not found.deleted
+    return Eligibility(customer=found.id, user=found.user, eligible=eligible, trial_used=used, reason=reason)
+
+
+def portal(app: App, given: OpenPortal) -> Portal:
+    """Raises NoSuchCustomer, what Stripe refuses."""
+    with app.db.reading() as tx:
+        require_customer(tx, given.customer)
+    params = {"customer": given.customer} | ({"return_url": given.return_url} if given.return_url else {})
+    made = app.stripe.change("billing_portal", "sessions", params=params, key=uuid.uuid4().hex)
+    log.info("customer_portal", customer=given.customer)
+    return Portal(customer=given.customer, url=made["url"])
 
 
 def require_customer(tx: Tx, customer: str) -> Customer:

@@ -82,6 +82,14 @@ def use_trial(tx: Tx, customer: str) -> None:
     tx.run(SQL["use_trial"], customer=customer)
 
 
+def set_email(tx: Tx, user: str, email: str) -> None:
+    tx.run(SQL["set_email"], user=user, email=email)
+
+
+def had_trial(tx: Tx, customer: str) -> bool:
+    return bool(tx.value(SQL["had_trial"], customer=customer))
+
+
 def upsert(tx: Tx, picture: Picture, user: str | None) -> bool:
     """False where the stored picture has a higher number."""
     return tx.run(SQL["upsert"], **_columns(picture, user), created=picture.snapshot["created"]) == 1

@@ -71,6 +71,8 @@ def find(stripe: Stripe, intent: Intent) -> Snapshot | None:
         since = int(wall_seconds() - intent.seconds_since_first_sent - SKEW)
         made = rules.with_mark(stripe.listed(*path, **rules.narrowed(path, given, since)), intent)
         return None if made and made.get("last_payment_error") and not late else made
+    if rules.collected(path):
+        return next((one for one in stripe.listed(*path) if rules.holds(path, given, one, False)), None)
     found = _object(stripe, path)
     if rules.holds(path, given, found, bool(intent.params["remove"])):
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -35,6 +35,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=255)]
 class _Object(msgspec.Struct):
     id: Name | None = None
     object: Name = "unknown"
+    customer: Any = None
 
 
 class _Data(msgspec.Struct):
@@ -144,6 +145,8 @@ def delivery(body: bytes) -> Delivery:
     except (ValueError, RecursionError) as error:  # of text, of numbers, or nested too deep
         raise UnreadableWebhook(detail=error) from None
     thing = event.data.object
+    if thing.object == "tax_id" and isinstance(thing.customer, str):  # which is part of a customer
+        thing = _Object(thing.customer, "customer")
     if any("\0" in (name or "") for name in (event.id, event.type, thing.id, thing.object, event.api_version)):
         raise UnreadableWebhook(detail="it holds a NUL character")
     return Delivery(
