@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 from deeds import Deed, Nothing, Trouble, choose
-from mirror_model import check_changes, check_effects, same
+from mirror_model import check_changes, check_effects, kept, same
 from money_bench import REGISTRY, Bench, signed
 from money_seams import Crash, SeamDatabase, SeamStripe
 from settling import Switch, settle, silent
@@ -325,11 +325,11 @@ class Stand:
         """Every object that Stripe lists, and what it has of those that only we know; None: it is gone."""
         found = dict[tuple[str, str], dict[str, Any] | None]()
         for kind in KINDS:
-            found |= {(kind, one["id"]): {"livemode": False, **one} for one in self.listed(kind)}
+            found |= {(kind, one["id"]): kept(one) for one in self.listed(kind)}
         for kind, id in self.bench.sql("select kind, object_id from billing_mirror"):
             if (kind, id) not in found:
                 one = self.wire.fetched(kind, id)
-                found[kind, id] = one and {"livemode": False, **one}
+                found[kind, id] = one and kept(one)
         return found
 
     def mirror(self) -> dict[tuple[str, str], dict[str, Any] | None]:

@@ -10,11 +10,16 @@ from nself.gateway.kinds import KINDS
 Key = tuple[str, str]
 
 
+def kept(one: dict[str, Any]) -> dict[str, Any]:
+    """What is mirrored of an object: all but what would let a customer pay."""
+    return {"livemode": False} | {name: value for name, value in one.items() if name != "client_secret"}
+
+
 def same(stripe: dict[str, Any], event: dict[str, Any]) -> bool:
     """Whether an object is still as its event showed it. Events show nothing expanded, and no more than ten of a list: then, who
     knows.
     """
-    left_out = (*KINDS[stripe["object"]].expand, "livemode")
+    left_out = (*KINDS[stripe["object"]].expand, "livemode", "client_secret")
     return {name: value for name, value in stripe.items() if name not in left_out} == {
         name: value for name, value in event.items() if name not in left_out
     }
