@@ -10,11 +10,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from nself.core.errors import InvalidParameter
 
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-Unit = Literal["hour", "day", "week", "month", "year"]
-UNITS: dict[str, Unit] = {
-    "hour": "hour", "hourly": "hour", "day": "day", "daily": "day", "week": "week", "weekly": "week",
-    "month": "month", "monthly": "month", "year": "year", "yearly": "year",
-}  # fmt: skip
+WRITTEN = re.compile(
+    r"\d{4}-?\d\d-?\d\d((T\d\d|t\d\d| \d\d(?=:))(:?\d\d(:?\d\d([.,]\d+)?)?)?\s?([Zz]|[+-]\d\d(:?\d\d(:?\d\d)?)?)?)?"
+)
 
 
 class Period(NamedTuple):
@@ -77,7 +75,7 @@ def instant(text: str, tz: ZoneInfo, param: str = "at", *, end: bool = False) ->
     A bare date given as an `end` means through the end of that day.
     """
     try:
-        if "\0" in text:  # fromisoformat does not mind one at the end
+        if not WRITTEN.fullmatch(text):  # fromisoformat minds neither a NUL at the end nor an hour like 2026
             raise ValueError
         if len(text) == 10 and DATE.fullmatch(text):
             day = date.fromisoformat(text)

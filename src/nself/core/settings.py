@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from nself.core.errors import Invalid, NotFound
 
 Kind = Literal[
-    "text", "integer", "flag", "duration", "size", "decimal", "choice", "zone", "currency", "secret", "percents", "url"
+    "text", "integer", "flag", "duration", "size", "share", "choice", "zone", "currency", "secret", "percents", "url"
 ]
 TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off", ""})
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
@@ -21,6 +21,9 @@ SECONDS = {"ms": 0.001, "": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 YEAR, LONGEST_STATEMENT = 366 * 86_400, 24 * 86_400
 """The longest duration of a setting, and of one that PostgreSQL takes in milliseconds of 32 bits."""
 FACTOR = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+SHARE = "a share above 0 and up to 1 is needed, like 0.8"
 
 
 class NoSuchSetting(NotFound):
@@ -75,7 +78,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("STRIPE_RETRY_BACKOFF", "choice", "exponential", "how the wait between two tries grows", ("exponential", "linear", "constant")),
     Setting("STRIPE_TIMEOUT", "duration", "15s", "longest wait for one answer of Stripe"),
     Setting("STRIPE_RATE_LIMIT", "integer", "0", "calls a second that Stripe allows; 0 = 25 in test mode, 100 in live mode", minimum=0),
-    Setting("STRIPE_RATE_LIMIT_BUFFER", "decimal", "0.8", "share of the rate limit that all processes together use"),
+    Setting("STRIPE_RATE_LIMIT_BUFFER", "share", "0.8", "share of the rate limit that all processes together use"),
     Setting("STRIPE_BATCH_SIZE", "integer", "100", "objects a page when much is read from Stripe (1 to 100); also batch_size in stripe.yml", minimum=1),
     _later("STRIPE_ENABLE_CACHE", "flag", "false", "answer repeated reads of slow-changing objects from a cache"),
     _later("STRIPE_CACHE_TTL", "duration", "300", "how long such an answer is kept"),
@@ -227,9 +230,9 @@ def wrong(setting: Setting, text: str) -> str | None:
             case "url":
                 if text and not re.fullmatch(r"https?://[^/?#\s]+\S*", text):
                     return "an address like https://example.com/path is needed"
-            case "decimal":
-                if not Decimal(text).is_finite():
-                    return "a decimal number is needed"
+            case "share":
+                if not (Decimal(text).is_finite() and 0 < Decimal(text) <= 1):
+                    return SHARE
             case "choice":
                 if text not in setting.choices:
                     return f"one of {', '.join(setting.choices)} is needed"
@@ -245,7 +248,7 @@ def wrong(setting: Setting, text: str) -> str | None:
     except ValueError as error:
         return "a time zone like UTC or Europe/Berlin is needed" if setting.kind == "zone" else str(error)
     except InvalidOperation:
-        return "a decimal number is needed"
+        return SHARE
     return None
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from nself.core.clock import monotonic as monotonic_clock
 from nself.core.clock import wall_seconds as wall_clock
-from nself.core.settings import InvalidSetting, Settings
+from nself.core.settings import Settings
 from nself.gateway.errors import RateLimited
 
 Lease = Callable[[int], int]
@@ -45,14 +45,6 @@ class Counters(NamedTuple):
 def limit(settings: Settings) -> int:
     """Calls a second that all processes together may make, at least 1. Raises InvalidSetting."""
     share = settings.decimal("STRIPE_RATE_LIMIT_BUFFER")
-    if not 0 < share <= 1:
-        value = settings.value("STRIPE_RATE_LIMIT_BUFFER")
-        raise InvalidSetting(
-            name="STRIPE_RATE_LIMIT_BUFFER",
-            value=value.text,
-            wanted="a share above 0 and up to 1 is needed",
-            origin=value.origin,
-        )
     allowed = settings.integer("STRIPE_RATE_LIMIT") or (LIVE_LIMIT if settings.live else TEST_LIMIT)
     return max(1, int(allowed * share))
 
