@@ -11,7 +11,7 @@ import os
 import re
 import resource
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from io import BytesIO
 from typing import Any, cast
 
@@ -97,10 +97,11 @@ class Renderer:
 
 
 def _xml(terms: dict[str, Any]) -> str:
-    from facturx import generate_xml
-
-    write = cast("Callable[..., bytes]", generate_xml.generate_cii_xml)  # pyright: ignore[reportUnknownMemberType]
-    return write(terms, level=LEVEL, check_xsd=False, check_schematron="").decode()
+    seller = terms["BG-4"]
+    if number := seller.get("identifiers", {}).pop("null", None):  # JSON has no key None
+        seller["identifiers"] = {None: number}
+    write: Any = import_module("facturx.generate_xml").generate_cii_xml
+    return cast("bytes", write(terms, level=LEVEL, check_xsd=False, check_schematron="")).decode()
 
 
 def _header(content: bytes, standard: str, *, xml: bool, warnings: list[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ EXEMPTED = (
     "portion_product_exempt",
     "portion_standard_rated",
 )
+OUTSIDE = ("not_subject_to_tax", "not_supported", "not_collecting")
 CODES = {"AE": "VATEX-EU-AE", "O": "VATEX-EU-O"}
 Terms = dict[str, Any]
 
@@ -70,6 +72,7 @@ def terms(bill: Bill, speech: Speech) -> Terms:
         "BT-2": bill.issued_on.isoformat(),
         "BT-3": COMMERCIAL_INVOICE,
         "BT-5": bill.currency.upper(),
+        "BT-72": _delivered(bill).isoformat(),
         "BT-20": layout.payment(bill, speech),
         "BG-1": [{"BT-22": text} for text in (bill.description, bill.footer) if text],
         "BG-4": _seller(bill.seller, out_of_scope),
@@ -87,6 +90,11 @@ def terms(bill: Bill, speech: Speech) -> Terms:
     if bill.due_minor != bill.total_minor:
         found["BT-113"] = amount(bill.total_minor - bill.due_minor)
     return found
+
+
+def _delivered(bill: Bill) -> date:
+    """When what is billed was delivered: at the end of its periods, unless it is paid for ahead."""
+    return min(bill.issued_on, max((line.last for line in bill.lines if line.last), default=bill.issued_on))
 
 
 class Amounts:
@@ -136,19 +144,22 @@ def _net(bill: Bill, line: BillLine) -> Net:
 
 
 def _category(bill: Bill, taxes: list[Tax]) -> Category:
-    charged = [tax for tax in taxes if tax.amount_minor] or taxes[:1]
+    """A manual rate bears no reason that says anything: what was charged, and the rate, say more."""
+    charged = [tax for tax in taxes if tax.amount_minor]
     if len(charged) > 1:
         raise Impossible("a line has more than one tax")
-    reason = charged[0].reason if charged else ""
-    if reason == "reverse_charge" or (bill.exempt == "reverse" and not any(tax.amount_minor for tax in charged)):
+    if charged:
+        if charged[0].rate is None:
+            raise Impossible("the rate of a tax is not known")
+        return Category("S", charged[0].rate.percentage)
+    reasons = {tax.reason for tax in taxes}
+    if bill.exempt == "reverse" or "reverse_charge" in reasons:
         return Category("AE", Decimal(0))
-    if reason in EXEMPTED or (bill.exempt == "exempt" and not any(tax.amount_minor for tax in charged)):
+    if bill.exempt == "exempt" or reasons.intersection(EXEMPTED):
         return Category("E", Decimal(0))
-    if not charged or reason in ("not_subject_to_tax", "not_supported", "not_collecting", "not_available"):
+    if not taxes or reasons.intersection(OUTSIDE):
         return Category("O", Decimal(0))
-    if charged[0].rate is None:
-        raise Impossible("the rate of a tax is not known")
-    percentage = charged[0].rate.percentage
+    percentage = max((tax.rate.percentage for tax in taxes if tax.rate), default=Decimal(0))
     return Category("S" if percentage else "Z", percentage)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from copy import copy
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -69,10 +70,9 @@ class Speech:
         return self._priced(amount, currency, (digits, max(digits, -int(amount.normalize().as_tuple().exponent))))
 
     def _priced(self, amount: Decimal, currency: str, digits: tuple[int, int]) -> str:
-        pattern = cast("NumberPattern", self.locale.currency_formats["standard"])
-        return pattern.apply(
-            amount, self.locale, currency=currency.upper(), currency_digits=False, force_frac=digits
-        )  # fmt: skip
+        pattern = copy(cast("NumberPattern", self.locale.currency_formats["standard"]))
+        pattern.frac_prec = digits
+        return pattern.apply(amount, self.locale, currency=currency.upper(), currency_digits=False)
 
     def percent(self, percentage: Decimal) -> str:
         return format_percent(percentage.scaleb(-2), locale=self.locale, decimal_quantization=False)
