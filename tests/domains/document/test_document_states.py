@@ -74,6 +74,21 @@ def test_a_finalised_invoice_gets_its_pdf_by_itself_and_once(office: Office, inv
     assert (status(app, invoice).state, work(app)) == ("done", 0), "a payment is no part of the document"
 
 
+def test_a_first_import_makes_no_pdfs_of_the_past(office: Office) -> None:
+    app = office.app()
+    customer = office.customer()
+    old = office.draft(customer, PLAN)
+    office.sandbox.post(f"/v1/invoices/{old}/finalize", auto_advance=False)
+    office.sandbox.admin("clock", advance=7 * 86_400)
+    new = office.draft(customer, PLAN)
+    office.bench.sql("update billing_object_changes set changed_at = now() + interval '7 days'")
+    office.finalize(office.app(lambda: datetime.now(UTC) + timedelta(days=7)), new)
+    office.bench.sql("update billing_object_changes set changed_at = now() + interval '7 days'")
+    office.look(app, old)
+    assert office.bench.sql("select invoice_id from billing_documents") == [(new,)]
+    assert status(app, old).state == "none" and generate(app, old).result == "made"
+
+
 def test_the_same_bytes_whoever_makes_them(office: Office, invoice: str) -> None:
     app, other = office.app(), office.app(lambda: LATER)
     first, again = generate(app, invoice), regenerate(other, invoice)

@@ -31,6 +31,11 @@ def asks_for_pdf(before: Snapshot | None, after: Snapshot) -> bool:
     return status in FINAL and (was not in FINAL or (status == "void" and was != "void"))
 
 
+def finalized_at(snapshot: Snapshot) -> int:
+    """Unix time; of what Stripe gives none, when it was created."""
+    return part(snapshot, "status_transitions").get("finalized_at") or snapshot.get("created") or 0
+
+
 def rate_ids(snapshot: Snapshot) -> list[str]:
     """Of the tax rates that an invoice names."""
     taxes = [tax for one in (snapshot, *items(snapshot, "lines")) for tax in _listed(one, "taxes", "total_taxes")]

@@ -120,7 +120,11 @@ def _named(content: bytes) -> bytes:
         assert BAG in metadata and END in metadata, "typst writes its metadata in another way than before"
         pdf.Root.Metadata.write(metadata.replace(BAG, BAG + SCHEMA, 1).replace(END, FACTURX + END, 1))
         pdf.save(
-            found, deterministic_id=True, stream_decode_level=pikepdf.StreamDecodeLevel.none, compress_streams=False
+            found,
+            deterministic_id=True,
+            fix_metadata_version=False,
+            stream_decode_level=pikepdf.StreamDecodeLevel.none,
+            compress_streams=False,
         )
     return found.getvalue()
 

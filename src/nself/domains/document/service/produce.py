@@ -34,11 +34,22 @@ def generate(app: App, given: GeneratePdf) -> MadePdf:
     with closing(Renderer(app)) as renderer:
         if given.test:
             prepared = prepare(app, given.invoice)
-            return _told("test, nothing is kept", _render(app, renderer, prepared))
+            return _told("test, nothing is kept", _test(app, renderer, prepared))
         prepared, known = kept(app, given.invoice)
         if known:
             return _told("was made before", known)
         return _told("made", _work(app, renderer, given.invoice, prepared))
+
+
+def _test(app: App, renderer: Renderer, prepared: Prepared) -> Document:
+    """The log tells of it all the same."""
+    try:
+        made = _render(app, renderer, prepared)
+    except BillingError as error:
+        log.warning("pdf_generation", invoice=prepared.invoice, state="test", code=error.code, error=error.message)
+        raise
+    log.info("pdf_generation", invoice=prepared.invoice, state="test", bytes=len(made.content), took_ms=made.took_ms)
+    return made
 
 
 def regenerate(app: App, given: RegeneratePdf) -> MadePdf:

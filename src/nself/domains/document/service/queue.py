@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from nself.app import App
 from nself.core.entrypoint import Attached
 from nself.db.connect import Tx
 from nself.domains.document import rules, store
 from nself.domains.document.errors import NotFinal
 from nself.domains.document.inputs import GetPdf
+from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Change
 
 MIME = "application/pdf"
+RECENT = timedelta(hours=1)
 
 
 def queue(app: App, tx: Tx, change: Change) -> None:
-    """Reaction to an invoice: once it is finalised, or void, its PDF is made by the pdf-generator."""
-    if change.what != "deleted" and rules.asks_for_pdf(change.before, change.after):
+    """Reaction to an invoice: once it is finalised, or void, its PDF is made by the pdf-generator.
+
+    Of one that was not known here what happened while we watched counts: a first import makes no PDFs of the past.
+    """
+    if change.what == "deleted" or not rules.asks_for_pdf(change.before, change.after):
+        return
+    since = (mirror.watched_since(tx, change.livemode) or app.clock()) - RECENT
+    if change.before is not None or rules.finalized_at(change.after) >= since.timestamp():
         store.request(tx, change.id, app.clock())
 
 
