@@ -110,13 +110,15 @@ def test_the_clock_is_read_in_one_file() -> None:
 def test_money_knows_neither_floats_nor_division() -> None:
     """Files that count money or quotas divide with // and divmod only."""
     domains = SOURCE / "nself/domains"
-    rules = [domains / domain / "rules.py" for domain in ("catalog", "usage", "quota", "invoice")]
+    rules = [domains / domain / "rules.py" for domain in ("catalog", "usage", "quota", "invoice", "document")]
     files = [
         SOURCE / "nself/core/money.py",
         domains / "catalog/rating.py",
         domains / "catalog/formulas.py",
         domains / "usage/figures.py",
         *rules,
+        domains / "document/service/einvoice.py",
+        domains / "document/service/layout.py",
         *(domains / "invoice").rglob("*.py"),
         *(domains / "overage").rglob("*.py"),
     ]

@@ -74,7 +74,7 @@ def settings(**values: str) -> Settings:
 
 def test_the_table_answers_by_service_and_group() -> None:
     rows = table.DEFAULT
-    assert [row.name for row in rows.named(["billing"])] == ["http", "worker", "usage-collector"]
+    assert [row.name for row in rows.named(["billing"])] == ["http", "worker", "usage-collector", "pdf-generator"]
     assert [row.name for row in rows.with_needs(rows.named(["worker"]), settings())] == ["postgres", "worker"]
     external = settings(DATABASE_URL="postgresql://x")
     assert [row.name for row in rows.with_needs(rows.named(["worker"]), external)] == ["worker"]

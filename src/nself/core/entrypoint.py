@@ -77,7 +77,22 @@ class Scheduled(NamedTuple):
     """It may take hours: it is done beside the others, which do not wait for it."""
 
 
-Row = Command | Route | Intent | Mirror | Reaction | Scheduled
+class Attached(NamedTuple):
+    """A file."""
+
+    name: str
+    mime: str
+    content: bytes
+
+
+class Attachment(NamedTuple):
+    """`use(app, id) -> Attached` gives what a mail refers to as `kind:id`, when it is sent."""
+
+    kind: str
+    use: str
+
+
+Row = Command | Route | Intent | Mirror | Reaction | Scheduled | Attachment
 
 
 T = TypeVar("T")

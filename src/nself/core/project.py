@@ -52,6 +52,11 @@ class Project(NamedTuple):
         return self.root / "services" / "billing" / "config"
 
     @property
+    def templates(self) -> Path:
+        """The user's own templates; fonts in a folder `fonts` of it."""
+        return self.root / "services" / "billing" / "templates"
+
+    @property
     def fixtures(self) -> Path:
         """The user's own objects for the sandbox: *.json."""
         return self.root / "services" / "billing" / "test" / "fixtures"

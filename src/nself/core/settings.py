@@ -163,7 +163,20 @@ DECLARED: tuple[Setting, ...] = (
     Setting("SMTP_PASSWORD", "secret", "", "its password"),
     Setting("NOTIFY_WEBHOOK_URL", "url", "", "where events of our own are sent (quota.…, subscription.…, invoice.paid, payment_failed, charge.refunded, dispute.created); empty = nowhere"),
     Setting("NOTIFY_WEBHOOK_SECRET", "secret", "", "signs them (Nself-Signature, as Stripe-Signature); several, comma separated, while one is being replaced"),
-    _later("PDF_MEMORY_LIMIT", "size", "512M", "memory of one PDF job"),
+    # Documents
+    Setting("BILLING_COMPANY_NAME", "text", "", "who sells, on invoices; empty = the account's name at Stripe"),
+    Setting("BILLING_COMPANY_ADDRESS", "text", "", "street of the company, on invoices; further lines after semicolons"),
+    Setting("BILLING_COMPANY_POSTAL_CODE", "text", "", "its postal code"),
+    Setting("BILLING_COMPANY_CITY", "text", "", "its city"),
+    Setting("BILLING_COMPANY_COUNTRY", "text", "", "its country, two letters like DE; without it invoices carry no EN 16931 XML"),
+    Setting("BILLING_COMPANY_EMAIL", "text", "", "its address for questions about invoices"),
+    Setting("BILLING_COMPANY_TAX_ID", "text", "", "its VAT number like DE123456788, or another tax number"),
+    Setting("BILLING_COMPANY_REGISTRATION", "text", "", "its number in a register of companies"),
+    Setting("BILLING_LOCALE", "text", "en", "language and region of documents for customers without preferred_locales, like de-AT; there are en, de, es, fr, ja"),
+    Setting("PDF_MEMORY_LIMIT", "size", "512M", "most memory that making one PDF may take; more ends it with pdf_memory_limit", zero=False),
+    Setting("PDF_TIMEOUT", "duration", "30s", "longest time that making one PDF may take", maximum=600, zero=False),
+    Setting("PDF_WORKERS", "integer", "2", "PDFs that the pdf-generator makes at once, each within PDF_MEMORY_LIMIT", minimum=1, maximum=64),
+    Setting("PDF_FONT_PATH", "text", "", "folders with further fonts for PDFs, separated by colons; those in services/billing/templates/fonts are found without it"),
 )  # fmt: skip
 BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in DECLARED}
 SECRET = re.compile(r"(SECRET|PASSWORD|TOKEN|PRIVATE|API_KEY)|^DATABASE_URL$")

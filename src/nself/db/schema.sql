@@ -59,6 +59,36 @@ create table billing_customers (
     trial_used boolean not null default false
 );
 
+create table billing_document_files (
+    invoice_id text not null,
+    version text not null,
+    content bytea not null,
+    sha256 text not null,
+    pages integer not null,
+    language text not null,
+    standard text not null,
+    einvoice text not null,
+    template text not null,
+    warnings text[] not null,
+    took_ms integer not null,
+    made_at timestamp with time zone not null
+);
+
+create table billing_documents (
+    invoice_id text not null,
+    state text not null,
+    requested_at timestamp with time zone not null,
+    due_at timestamp with time zone not null,
+    attempts integer not null default 0,
+    token bigint not null default 0,
+    lease_until timestamp with time zone,
+    version text,
+    error_code text,
+    error text,
+    hint text[] not null default '{}'::text[],
+    finished_at timestamp with time zone
+);
+
 create table billing_intents (
     id bigint not null generated always as identity,
     operation text not null,
@@ -598,6 +628,9 @@ alter table billing_api_keys add constraint billing_api_keys_secret_hash_check C
 alter table billing_call_budget add constraint billing_call_budget_pkey PRIMARY KEY (livemode, second);
 alter table billing_customer_links add constraint billing_customer_links_pkey PRIMARY KEY (id);
 alter table billing_customers add constraint billing_customers_pkey PRIMARY KEY (customer_id);
+alter table billing_document_files add constraint billing_document_files_pkey PRIMARY KEY (invoice_id, version);
+alter table billing_documents add constraint billing_documents_pkey PRIMARY KEY (invoice_id);
+alter table billing_documents add constraint billing_documents_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text])));
 alter table billing_intents add constraint billing_intents_idempotency_key_key UNIQUE (idempotency_key);
 alter table billing_intents add constraint billing_intents_pkey PRIMARY KEY (id);
 alter table billing_intents add constraint billing_intents_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'done'::text, 'failed'::text])));
@@ -680,6 +713,7 @@ CREATE INDEX billing_charges_customer_id_created_at_idx ON billing.billing_charg
 CREATE INDEX billing_credit_notes_customer_id_created_at_idx ON billing.billing_credit_notes USING btree (customer_id, created_at);
 CREATE UNIQUE INDEX billing_customers_user ON billing.billing_customers USING btree (user_id, livemode) WHERE (NOT deleted);
 CREATE INDEX billing_disputes_customer_id_created_at_idx ON billing.billing_disputes USING btree (customer_id, created_at);
+CREATE INDEX billing_documents_due ON billing.billing_documents USING btree (due_at) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_intents_due ON billing.billing_intents USING btree (next_at) WHERE (state = 'pending'::text);
 CREATE INDEX billing_intents_operation ON billing.billing_intents USING btree (operation, id);
 CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree (operation, livemode, step) WHERE (state <> 'failed'::text);

@@ -6,12 +6,14 @@ import os
 import re
 from itertools import count
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from nself import log
+from nself.core.entrypoint import Attached
 from nself.core.errors import (
     BillingError,
     Invalid,
@@ -53,6 +55,12 @@ def new_request_id() -> str:
 def body(result: object, request_id: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """`result` as JSON."""
     return Response(_encode(result), status, {"Request-Id": request_id, **(headers or {})}, "application/json")
+
+
+def file(found: Attached, request_id: str) -> Response:
+    """A file as it is, under its name (RFC 6266)."""
+    headers = {"Request-Id": request_id, "Content-Disposition": f"inline; filename*=UTF-8''{quote(found.name)}"}
+    return Response(found.content, 200, {**headers, "X-Content-Type-Options": "nosniff"}, found.mime)
 
 
 async def read_body(request: Request, limit: int) -> bytes:

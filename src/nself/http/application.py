@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nself import log
 from nself.app import App
-from nself.core.entrypoint import Route
+from nself.core.entrypoint import Attached, Route
 from nself.core.errors import NotFound, Unavailable
 from nself.domains.api_key import service as api_key
 from nself.domains.uptime.service.heart import Heart
@@ -124,7 +124,7 @@ def _run(app: App, row: Route, request: Request, raw: bytes, request_id: str) ->
     struct = cast("type[msgspec.Struct]", app.registry.resolve(row.input))
     given = _given(struct, request, raw)
     result = cast("Callable[[App, Any], object]", app.registry.resolve(row.use))(app, given)
-    return answer.body(result, request_id)
+    return answer.file(result, request_id) if isinstance(result, Attached) else answer.body(result, request_id)
 
 
 def _given(struct: type[msgspec.Struct], request: Request, raw: bytes) -> msgspec.Struct:

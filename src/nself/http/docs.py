@@ -9,7 +9,7 @@ from typing import Any, cast, get_type_hints
 import msgspec
 
 from nself.app import Registry
-from nself.core.entrypoint import Route
+from nself.core.entrypoint import Attached, Route
 from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.model import Intake
 
@@ -58,7 +58,7 @@ def openapi(rows: tuple[Route, ...], registry: Registry) -> Document:
     inputs = {row: cast("type[msgspec.Struct]", registry.resolve(row.input)) for row in rows}
     results = {row: get_type_hints(cast("Callable[..., object]", registry.resolve(row.use)))["return"] for row in rows}
     inputs[INGEST], results[INGEST] = UsageEvent, Intake
-    types = list(dict.fromkeys([*inputs.values(), *results.values()]))
+    types = list(dict.fromkeys([*inputs.values(), *(one for one in results.values() if one is not Attached)]))
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     schema = dict(zip(types, schemas, strict=True))
     paths: dict[str, Document] = {}
@@ -69,7 +69,7 @@ def openapi(rows: tuple[Route, ...], registry: Registry) -> Document:
             "operationId": row.use.replace(".service", "").replace(":", "."),
             "security": [{"key": [row.scope]}],
             **_given(row, struct, schema[struct], components),
-            "responses": _responses(row, schema[results[row]]),
+            "responses": _responses(row, schema.get(results[row])),
         }
     return {
         "openapi": "3.1.0",
@@ -97,7 +97,7 @@ def _given(row: Route, struct: type[msgspec.Struct], schema: Document, component
         "parameters": [
             {
                 "name": name,
-                "in": "query",
+                "in": "path" if f"{{{name}}}" in row.path else "query",
                 "required": name in required,
                 "schema": one,
                 "description": one.get("description", ""),
@@ -107,8 +107,9 @@ def _given(row: Route, struct: type[msgspec.Struct], schema: Document, component
     }
 
 
-def _responses(row: Route, schema: Document) -> Document:
-    content = {"application/json": {"schema": schema}}
+def _responses(row: Route, schema: Document | None) -> Document:
+    """Without a schema the answer is a PDF."""
+    content: Document = {"application/json": {"schema": schema}} if schema else {"application/pdf": {}}
     found: Document = {"200": {"description": "Done", "content": content}}
     if row.refusal:
         found["429"] = {"description": "Refused; the body is the same", "content": content}

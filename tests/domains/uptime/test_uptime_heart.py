@@ -236,7 +236,11 @@ def test_refusals_are_kept_once_however_often_they_are_told(app: App, beats: Bea
     assert sum(one.events for one in found.refused) == 120
 
 
-WORKERS: dict[str, str] = {"worker": "nself.worker", "usage-collector": "nself.worker.collector"}
+WORKERS: dict[str, str] = {
+    "worker": "nself.worker",
+    "usage-collector": "nself.worker.collector",
+    "pdf-generator": "nself.worker.pdf",
+}
 
 
 @pytest.mark.parametrize("service", WORKERS)

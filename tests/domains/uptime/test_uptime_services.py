@@ -10,7 +10,7 @@ from commanding import Commands, commanding, until_printed
 
 pytestmark = pytest.mark.xdist_group("metering faults")
 LOGS = ("logs", "billing", "--grep", "restart", "--since", "2026-01-01")
-SERVICES = ("http", "worker", "usage-collector")
+SERVICES = ("http", "worker", "usage-collector", "pdf-generator")
 
 
 def restarts(commands: Commands) -> list[tuple[str, str]]:
@@ -31,11 +31,12 @@ def test_every_end_of_a_service_is_told_by_its_cause() -> None:
         commands.nself("restart", "billing")
         until_printed(commands, LOGS, "usage-collector service_restarted")
         until_printed(commands, LOGS, "worker service_restarted")
+        until_printed(commands, LOGS, "pdf-generator service_restarted")
         until_printed(commands, LOGS, "http service_restarted reason=restarted")
         assert restarts(commands) == sorted([("http", "killed"), *((name, "restarted") for name in SERVICES)])
         commands.nself("stop", "billing")
         commands.nself("start", "billing")
-        assert len(restarts(commands)) == 4  # stopped for good, and started
+        assert len(restarts(commands)) == 5  # stopped for good, and started
         found = commands.json("billing", "uptime", "--start", "2026-01-01")
         # Services may be there before their database is.
         causes = [(one["service"], one["cause"]) for one in found["downtimes"] if one["service"] != "database"]
