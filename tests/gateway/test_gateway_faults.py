@@ -47,6 +47,7 @@ def test_a_request_is_what_stripe_expects(peer: Scripted, stripe: Stripe) -> Non
         "preferred_locales[0]": "de",
         "preferred_locales[1]": "en",
         "invoice_settings[rendering_options][amount_tax_display]": "exclude_tax",
+        "expand[0]": "tax_ids",
     }
     assert seen.headers["authorization"] == f"Bearer {KEY}"
     assert seen.headers["stripe-version"] == "2026-05-27.dahlia"
@@ -222,7 +223,7 @@ def test_no_change_without_a_usable_key(peer: Scripted, stripe: Stripe, key: str
 def test_an_id_cannot_reach_another_path(peer: Scripted, stripe: Stripe, id: str) -> None:
     stripe.fetch("customer", id)
     [seen] = peer.seen
-    assert (seen.path, seen.params) == (f"/v1/customers/{quote(id, safe='')}", {})
+    assert (seen.path, seen.params) == (f"/v1/customers/{quote(id, safe='')}", {"expand[0]": "tax_ids"})
 
 
 @pytest.mark.parametrize("id", ["", "..", "../account"])

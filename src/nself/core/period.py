@@ -13,6 +13,11 @@ DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 WRITTEN = re.compile(
     r"\d{4}-?\d\d-?\d\d((T\d\d|t\d\d| \d\d(?=:))(:?\d\d(:?\d\d([.,]\d+)?)?)?\s?([Zz]|[+-]\d\d(:?\d\d(:?\d\d)?)?)?)?"
 )
+Unit = Literal["hour", "day", "week", "month", "year"]
+UNITS: dict[str, Unit] = {
+    "hour": "hour", "hourly": "hour", "day": "day", "daily": "day", "week": "week", "weekly": "week",
+    "month": "month", "monthly": "month", "year": "year", "yearly": "year",
+}  # fmt: skip
 
 
 class Period(NamedTuple):
