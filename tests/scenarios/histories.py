@@ -129,6 +129,8 @@ TOUR = History(
     ]
 )  # fmt: skip
 """Of everything something, crashed at every seam."""
+FRESH = History([])
+"""The first synchronisation of a new installation, crashed at every seam."""
 
 
 def _with_a_kill(deeds: list[Deed]) -> list[Deed]:
