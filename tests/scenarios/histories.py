@@ -93,6 +93,7 @@ OVERTAKEN_WORK = st.builds(Work, st.builds(Trouble, st.just("sleep"), st.just("a
 PAGES = st.integers(1, len(KINDS))
 OVERTAKEN_SYNC = st.builds(Sync, st.builds(Trouble, st.just("sleep"), st.just("after page"), PAGES, HEARD))
 RACED_SYNC = st.builds(Sync, st.builds(Trouble, st.just("race"), st.just("before commit"), PAGES, HEARD))
+SYNC = st.tuples(st.one_of(st.builds(Sync, TROUBLES), OVERTAKEN_SYNC, RACED_SYNC))
 STEPS = st.one_of(
     st.tuples(AT_STRIPE),
     st.tuples(AT_STRIPE, AT_STRIPE),
@@ -100,11 +101,9 @@ STEPS = st.one_of(
     st.tuples(DELIVERIES, WORK),
     st.tuples(DELIVERIES, OVERTAKEN_WORK),
     st.tuples(DELIVERIES, WORK, st.just(LeasesEnd())),
-    st.tuples(st.builds(Sync, TROUBLES)),
-    st.tuples(OVERTAKEN_SYNC),
-    st.tuples(RACED_SYNC),
+    SYNC,
 )
-DEEDS = st.lists(STEPS, min_size=3, max_size=9).map(lambda steps: [deed for step in steps for deed in step])
+DEEDS = st.lists(STEPS, min_size=2, max_size=6).map(lambda steps: [deed for step in steps for deed in step])
 SOON = st.integers(0, 80)
 KILLING = st.one_of(
     st.tuples(AT_STRIPE, AT_STRIPE),

@@ -9,6 +9,7 @@ from convergence import History, Stand
 from histories import FRESH, HISTORIES, TOUR
 from hypothesis import HealthCheck, Phase, example, given, seed, settings
 from money_bench import Bench, sandbox_in_thread
+from psycopg_pool.base import AttemptWithBackoff
 from seeds import seed_of_this_run
 
 from nself.domains.connection.service import intents
@@ -20,7 +21,8 @@ from nself.gateway.kinds import KINDS
 
 @pytest.fixture
 def stand(tmp_path, database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
-    """One object at a time, so that a history goes the same way each time it is lived."""
+    """One object at a time, so that a history goes the same way each time it is lived; nobody rests before trying again."""
+    monkeypatch.setattr(AttemptWithBackoff, "INITIAL_DELAY", 0.001)
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.001)
     monkeypatch.setattr(process, "THREADS", 1)
     monkeypatch.setattr(run_of_sync, "PATIENCE", 0.0)
