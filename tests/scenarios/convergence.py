@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+import agreement
 import psycopg
 from deeds import Deed, Nothing, Trouble, choose
-from mirror_model import check_changes, check_effects, kept, same
-from money_bench import REGISTRY, Bench, signed
+from money_bench import Bench, signed, until
 from money_seams import Crash, SeamDatabase, SeamStripe
-from settling import Switch, settle, silent
+from settling import Switch, settle
 from wire import Refused, Wire
 
 from nself.app import App
-from nself.core.entrypoint import Reaction
 from nself.core.errors import BillingError
 from nself.db.connect import DatabaseUnavailable
 from nself.domains.connection.service import intents
@@ -31,12 +31,9 @@ from nself.gateway.kinds import KINDS
 
 TOLD = {"NOTIFY_WEBHOOK_URL": "http://127.0.0.1:9/", "NOTIFY_WEBHOOK_SECRET": "whsec_told"}
 """Where programs would be told; nothing is sent, the rows are looked at."""
-EFFECTS = {row.kind for row in REGISTRY.rows(Reaction)} & {"subscription", "invoice", "charge", "dispute"}
 BEGIN = datetime(2030, 1, 10, 9, 0, tzinfo=UTC)
 """When each history begins, on Stripe's clock; later it goes on as real time does."""
 PATIENCE = 30
-HISTORY = 3600
-"""Seconds before the first look at Stripe: what came about earlier is not told (docs/decisions/0022)."""
 CUT = (
     "select pg_terminate_backend(pid, 2000) from pg_stat_activity"
     " where application_name = 'nself' and datname = current_database()"
@@ -65,7 +62,8 @@ class Stand:
         self.ahead, self.users, self.touched = timedelta(0), 0, 0
         self.switches = [Switch(), Switch()]
         self.apps = [self._app(switch) for switch in self.switches]
-        self.depth = 0
+        self.depth, self._racer = 0, cast("Switch | None", None)
+        self._racing = cast("Future[None] | None", None)
         self.done, self.refused, self.checked, self.met = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
         self._tables = [name for (name,) in bench.sql(EMPTY) if not bench.sql(f"select 1 from billing.{name} limit 1")]
         self._begin()
@@ -126,15 +124,13 @@ class Stand:
             self.perform(deed)
         self.depth = 0
         self.relentlessly(history.crash, self.work_off)
-        truth = self.truth()
-        self.check_told(truth)
+        agreement.check_told(self)
         if history.crash_sync:
             self.relentlessly(history.crash_sync, self.settle, anywhere=True)
         else:
             self.relentlessly(history.crash, self.settle)
         self.work_off()
-        self.check_all(self.truth())  # lost events told of objects that nobody lists any more
-        assert silent(self.app)
+        agreement.check_all(self)
 
     def perform(self, deed: Deed) -> None:
         name = type(deed).__name__
@@ -175,9 +171,10 @@ class Stand:
         self.touched += 1
         self.wire.admin("edit", kind=kind, id=id, webhook=told, changes={"metadata": {"deed": str(self.touched)}})
 
-    def touch_in_hand(self, told: bool) -> None:
+    def in_hand(self) -> tuple[str, str]:
+        """What the one who was interrupted is about to store: kind and id."""
         kind, *id = self.switches[max(0, self.depth - 1)].hand or ("customer",)
-        self.touch(kind, id[0] if id else choose(self.listed(kind), 0)["id"], told)
+        return kind, id[0] if id else choose(self.listed(kind), 0)["id"]
 
     def advance(self, seconds: int) -> None:
         self.wire.admin("clock", advance=seconds)
@@ -217,9 +214,10 @@ class Stand:
 
     def work(self) -> None:
         """The worker's loop, until nothing is due."""
+        app = self.app
         for _ in range(1000):
             try:
-                if not process.process_due(self.app) + intents.perform_due(self.app):
+                if not process.process_due(app) + intents.perform_due(app):
                     return
             except BillingError:
                 self.met["work paused"] += 1
@@ -253,6 +251,8 @@ class Stand:
                 raise
         finally:
             switch.plan = None
+            if switch is self._racer:
+                self._end_race()
 
     @contextmanager
     def _outage(self, trouble: Trouble | None) -> Iterator[None]:
@@ -283,6 +283,9 @@ class Stand:
     def _happen(self, trouble: Trouble, name: str) -> None:
         if trouble.kind in ("crash", "outage"):
             raise Crash(name)
+        if trouble.kind == "race":
+            self._race(trouble.meanwhile)
+            return
         if trouble.kind == "sleep":
             self.depth += 1
             try:
@@ -298,6 +301,28 @@ class Stand:
         if trouble.kind == "lost":
             lost = "the answer is lost"
             raise psycopg.OperationalError(lost) if name == "after commit" else DatabaseUnavailable(detail=lost)
+
+    def _race(self, deeds: Sequence[Deed]) -> None:
+        """The other one does `deeds`, until it is done or waits for us; then both go on."""
+        self._racer = self.switches[self.depth]
+        self.depth += 1
+
+        def run() -> None:
+            for deed in deeds:
+                self.perform(deed)
+
+        pool = ThreadPoolExecutor(1)
+        racing = self._racing = pool.submit(run)
+        pool.shutdown(wait=False)
+        until(lambda: racing.done() or self.bench.sql(BLOCKED))
+
+    def _end_race(self) -> None:
+        assert self._racing
+        racing, self._racing, self._racer = self._racing, None, None
+        try:
+            racing.result()
+        finally:
+            self.depth -= 1
 
     def relentlessly(self, nth: int, work: Callable[[], None], anywhere: bool = False) -> None:
         """`work`, begun again after a crash at the `nth` passing of each seam, or of any, until it goes through."""
@@ -319,75 +344,8 @@ class Stand:
             finally:
                 switch.plan = None
 
-    # What must hold
 
-    def truth(self) -> dict[tuple[str, str], dict[str, Any] | None]:
-        """Every object that Stripe lists, and what it has of those that only we know; None: it is gone."""
-        found = dict[tuple[str, str], dict[str, Any] | None]()
-        for kind in KINDS:
-            found |= {(kind, one["id"]): kept(one) for one in self.listed(kind)}
-        for kind, id in self.bench.sql("select kind, object_id from billing_mirror"):
-            if (kind, id) not in found:
-                one = self.wire.fetched(kind, id)
-                found[kind, id] = one and kept(one)
-        return found
-
-    def mirror(self) -> dict[tuple[str, str], dict[str, Any] | None]:
-        rows = self.bench.sql(
-            "select kind, object_id, deleted, snapshot, digest = md5(snapshot::text), livemode from billing_mirror"
-        )
-        assert all(intact and not livemode for *_, intact, livemode in rows)
-        return {(kind, id): None if deleted else snapshot for kind, id, deleted, snapshot, *_ in rows}
-
-    def check_told(self, truth: dict[tuple[str, str], dict[str, Any] | None]) -> None:
-        """Objects whose last change came with an event that was delivered are equal, without any synchronisation."""
-        last = {(one["data"]["object"]["object"], one["data"]["object"].get("id")): one for one in self.events()}
-        mirrored = self.mirror()
-        for key, event in last.items():
-            if key[0] not in KINDS or event["id"] not in self.delivered:
-                continue
-            stripe, shown = truth.get(key), event["data"]["object"]
-            if event["type"] == f"{key[0]}.deleted" if stripe is None else same(stripe, shown):
-                assert key in mirrored, f"{key}: {event['type']} was delivered, and it is not in the mirror"
-                assert mirrored[key] == stripe, f"{key}: {event['type']} was delivered"
-                self.checked["told"] += 1
-            else:
-                self.checked["not told"] += 1
-
-    def check_all(self, truth: dict[tuple[str, str], dict[str, Any] | None]) -> None:
-        mirrored = self.mirror()
-        for key, stripe in truth.items():
-            if stripe is not None:
-                assert key in mirrored, f"{key} is missing"
-            assert mirrored.get(key) == stripe, f"{key} is not what Stripe has"
-            self.checked[key[0]] += 1
-            self.checked["deleted"] += stripe is None
-        assert mirrored.keys() <= truth.keys()
-        self._check_events()
-        assert [one for one in self.bench.intents() if one[1] != "done" and one[2] is None] == []
-        rows = self.bench.sql("select kind, object_id, what, source, changes from billing_object_changes order by id")
-        check_changes(rows, mirrored)
-        if EFFECTS:
-            self._check_effects([one for (kind, _), one in truth.items() if one and kind in EFFECTS])
-
-    def _check_effects(self, now: list[dict[str, Any]]) -> None:
-        shown = [event["data"]["object"] for event in self.events()]
-        told = self.bench.sql("select once from billing_notifications where channel = 'webhook'")
-        ((first,),) = self.bench.sql("select extract(epoch from min(changed_at))::float8 from billing_object_changes")
-        check_effects(
-            [name for (name,) in told], now, [one for one in shown if one["object"] in EFFECTS], first - HISTORY
-        )
-        self.checked["effects"] += len(told)
-
-    def _check_events(self) -> None:
-        rows = self.bench.sql("select event_id, status, attempts from billing_webhook_events")
-        known = {id for id, *_ in rows}
-        assert self.delivered <= known <= {one["id"] for one in self.events()}
-        assert {status for _, status, _ in rows} <= {"processed", "ignored"}
-        if not self.uncertain:  # else one may have been worked on without anybody having heard of it
-            assert {attempts for *_, attempts in rows} <= {1}
-
-
+BLOCKED = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
 EMPTY = "select relname from pg_class where relnamespace = 'billing'::regnamespace and relkind in ('r', 'p') and not relispartition"
 WAITING = (
     "select object_id, next_at, lease_until from billing_webhook_objects where next_at is not null or lease_until is not null"

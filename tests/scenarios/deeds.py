@@ -276,13 +276,22 @@ class Touch(Deed):
     told: bool = True
 
     def do(self, stand: Stand) -> None:
-        stand.touch_in_hand(self.told)
+        stand.touch(*stand.in_hand(), self.told)
+
+
+@dataclass(frozen=True)
+class Remove(Deed):
+    """It is deleted, where Stripe deletes such objects."""
+
+    def do(self, stand: Stand) -> None:
+        kind, id = stand.in_hand()
+        stand.wire.admin("edit", kind=kind, id=id, delete=True)
 
 
 @dataclass(frozen=True)
 class Trouble:
     """At the `nth` passing of `seam`: the process crashes, its connections are cut, the answer to its commit is lost, or it
-    sleeps while the deeds of `meanwhile` happen. In an `outage` so many reads of Stripe fail, and where there is a seam
+    sleeps while the deeds of `meanwhile` happen, or races with them, where it is inside a transaction. In an `outage` so many reads of Stripe fail, and where there is a seam
     the process crashes there.
     """
 

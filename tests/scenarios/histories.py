@@ -26,6 +26,7 @@ from deeds import (
     OwnCustomer,
     PassTime,
     Refund,
+    Remove,
     Subscribe,
     Sync,
     Touch,
@@ -43,9 +44,11 @@ SEAMS = st.sampled_from(
 )
 OPEN_SEAMS = SEAMS.filter(lambda name: name != "before commit")
 NTH = st.integers(1, 5)
+IN_HAND = st.one_of(st.builds(Touch, FLAG), st.just(Remove()))
+HEARD = st.tuples(IN_HAND, st.just(DeliverAll()), st.just(Work()))
 MEANWHILE = st.one_of(
-    st.tuples(st.builds(Touch, FLAG), st.just(DeliverAll()), st.just(LeasesEnd()), st.just(Work())),
-    st.tuples(st.builds(Touch, FLAG), st.just(DeliverAll()), st.just(Work())),
+    st.tuples(IN_HAND, st.just(DeliverAll()), st.just(LeasesEnd()), st.just(Work())),
+    HEARD,
     st.tuples(st.builds(Touch, FLAG), st.sampled_from((Sync(), Work(), DeliverAll()))),
     st.tuples(st.just(LeasesEnd()), st.just(Work()), st.builds(Touch, FLAG), st.just(DeliverAll())),
 )
@@ -88,8 +91,9 @@ DELIVERIES = st.one_of(
 WORK = st.builds(Work, TROUBLES)
 OVERTAKEN_WORK = st.builds(Work, st.builds(Trouble, st.just("sleep"), st.just("after fetch"), NTH, MEANWHILE))
 PAGES = st.integers(1, len(KINDS))
-HEARD = st.tuples(st.builds(Touch, FLAG), st.just(DeliverAll()), st.just(Work()))
 OVERTAKEN_SYNC = st.builds(Sync, st.builds(Trouble, st.just("sleep"), st.just("after page"), PAGES, HEARD))
+RACED_SYNC = st.builds(Sync, st.builds(Trouble, st.just("race"), st.just("before commit"), PAGES, HEARD))
+SYNC = st.tuples(st.one_of(st.builds(Sync, TROUBLES), OVERTAKEN_SYNC, RACED_SYNC))
 STEPS = st.one_of(
     st.tuples(AT_STRIPE),
     st.tuples(AT_STRIPE, AT_STRIPE),
@@ -97,10 +101,9 @@ STEPS = st.one_of(
     st.tuples(DELIVERIES, WORK),
     st.tuples(DELIVERIES, OVERTAKEN_WORK),
     st.tuples(DELIVERIES, WORK, st.just(LeasesEnd())),
-    st.tuples(st.builds(Sync, TROUBLES)),
-    st.tuples(OVERTAKEN_SYNC),
+    SYNC,
 )
-DEEDS = st.lists(STEPS, min_size=3, max_size=9).map(lambda steps: [deed for step in steps for deed in step])
+DEEDS = st.lists(STEPS, min_size=2, max_size=6).map(lambda steps: [deed for step in steps for deed in step])
 SOON = st.integers(0, 80)
 KILLING = st.one_of(
     st.tuples(AT_STRIPE, AT_STRIPE),
@@ -119,12 +122,14 @@ TOUR = History(
         Bill(0, 3, taxed=True), Bill(0, 1), Bill(1, 3), Credit(0), Refund(0, whole=False), Dispute(won=True), Dispute(won=True),
         DeliverAll(backwards=True, but=3, trouble=Trouble("crash", "after commit", 2)),
         Work(Trouble("outage", "after commit", 3)), Sync(Trouble("cut", "before commit", 4)), ChangePlan(0, 0),
-        Cancel(0, now=False), Edit("invoice", 0, told=False), Edit("tax_rate", 0, told=True), PassTime(2),
+        Sync(Trouble("race", "before commit", 4, (Touch(), DeliverAll(), Work()))), Cancel(0, now=False), Edit("invoice", 0, told=False), Edit("tax_rate", 0, told=True), PassTime(2),
         DeliverAll(but=2), Work(Trouble("sleep", "after fetch", 2, (Touch(), DeliverAll(), LeasesEnd(), Work()))),
         Delete("customer", 0, told=True), Delete("product", 1, told=False), OwnCustomer(0), DeliverAll(but=4),
     ]
 )  # fmt: skip
 """Of everything something, crashed at every seam."""
+FRESH = History([])
+"""The first synchronisation of a new installation, crashed at every seam."""
 
 
 def _with_a_kill(deeds: list[Deed]) -> list[Deed]:

@@ -94,11 +94,13 @@ def check_effects(
 ) -> None:
     """Nothing twice, nothing that never was so, and everything that is so now and came about `since` somebody watched.
 
-    A subscription that is active may have become so at an earlier invoice.
+    A subscription that is active may have become so at an earlier invoice; one that is gone has ended.
     """
     assert len(names) == len(set(names)), "told twice"
-    now, possible = list(now), {told(one) for one in ever}
-    assert set(names) <= possible | {told(one) for one in now}, "told what never was"
+    now, ever = list(now), list(ever)
+    gone = {one["id"] for one in ever if one["object"] == "subscription"} - {one["id"] for one in now}
+    possible = {told(one) for one in [*ever, *now]} | {f"{id} canceled" for id in gone}
+    assert set(names) <= possible, f"told what never was: {set(names) - possible}"
     for one in now:
         name = told(one)
         if name is None or came_about(one) < since:
