@@ -51,8 +51,9 @@ order by created_at desc, customer_id
 limit %(limit)s offset %(offset)s;
 
 -- name: owners
+-- The address for bills is the customer's; the user's own where it has none.
 select
-    customer_id as customer, user_id as user, nullif(users.email, '') as email,
+    customer_id as customer, user_id as user, coalesce(nullif(billing_customers.email, ''), nullif(users.email, '')) as email,
     coalesce(default_payment_method, snapshot ->> 'default_source') is not null as can_pay
 from billing_customers left join auth.users on users.id = user_id
 where customer_id = any(%(customers)s::text[]);
