@@ -12,9 +12,32 @@ from typing import Any, cast
 import pytest
 from aiosmtpd.controller import Controller
 
+from nself.app import App
+from nself.domains.notification import rules
+from nself.domains.notification.model import Rendered
+from nself.domains.notification.service import outbox, template
 from ports import free_port
 
 SECRET, OLD = "whsec_new", "whsec_old"
+
+
+def send_all(app: App) -> None:
+    """Mail, then webhooks of our own."""
+    while outbox.send_due(app, "mail") + outbox.send_due(app, "webhook"):
+        pass
+
+
+def words(mail: EmailMessage) -> str:
+    """Its plain text."""
+    part = mail.get_body(("plain",))
+    assert part
+    return str(part.get_content())
+
+
+def filled(name: str, data: dict[str, Any]) -> Rendered:
+    """A shipped template."""
+    values = {**dict.fromkeys(rules.OPTIONAL), **data, "sender": "Example"}
+    return template._fill(template._shipped(name), template._shipped(template.LAYOUT), values)
 
 
 class Mailbox:
@@ -80,6 +103,7 @@ def settings(mailbox: Mailbox, receiver: Receiver) -> dict[str, str]:
     return {
         "MAIL_ENABLED": "true",
         "MAIL_FROM": "Billing <billing@example.com>",
+        "SMTP_HOST": "127.0.0.1",
         "SMTP_PORT": str(mailbox.port),
         "SMTP_SECURITY": "none",
         "NOTIFY_WEBHOOK_URL": f"http://127.0.0.1:{receiver.server_address[1]}/hook",

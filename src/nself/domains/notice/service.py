@@ -34,16 +34,17 @@ def _notify(app: App, tx: Tx, given: NotifyCustomer) -> Notified:
     if found.deleted or found.livemode != app.settings.live:
         raise NoSuchCustomer(customer=given.customer[:100])
     who = customer.owners(tx, [found.id]).get(found.id, NOBODY)
-    if not who.email:
+    email = who.email or found.email
+    if not email:
         raise NoAddress(customer=found.id)
     invoice = _invoice(tx, given)
     once = rules.name(found.id, given.template, invoice, app.clock().astimezone(app.timezone))
     before = outbox.told(tx, once)
-    if before and before.recipient.lower() != who.email.lower():  # to another address: not the same
-        once = f"{once} {who.email.lower()}"
+    if before and before.recipient.lower() != email.lower():  # to another address: not the same
+        once = f"{once} {email.lower()}"
     note = Note(
         kind=given.template,
-        email=who.email,
+        email=email,
         template=given.template,
         data={**(invoice or {}), "user": who.user, "customer": found.id, "customer_name": found.name},
         attach=_attachments(app, given.template, invoice),

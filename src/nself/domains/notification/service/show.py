@@ -120,7 +120,7 @@ def _problems(app: App, connection: str, service: str, counts: Counts, overridde
         found.append("service mail, which sends, does not run: nself start mail")
     if counts.queued is None:
         found.append("the database is away: nself db status")
-    found += [f"template {one}; the shipped one is used" for one in overridden if ": " in one]
+    found += [f"template {one}; the shipped one is used" for one in overridden if not one.endswith(".mjml")]
     return found
 
 

@@ -75,7 +75,7 @@ def overridden(app: App) -> list[str]:
             continue
         name = known()[0] if path.stem == LAYOUT else path.stem
         problem = render(app, name, samples()[name]).problem
-        found.append(f"{path.name}: {problem}" if problem else path.name)
+        found.append(problem or path.name)
     return found
 
 
