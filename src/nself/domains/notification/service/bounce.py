@@ -63,8 +63,10 @@ def receive(app: App, body: bytes, header: str | None) -> Taken:
         raise ReportUnsigned() from error
     try:
         given = msgspec.json.decode(body if body.lstrip().startswith(b"[") else b"[%b]" % body, type=list[MailReport])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadReport(detail=error) from error
+    if not given:
+        raise BadReport(detail="it is empty")
     if len(given) > MAX_REPORTS:
         raise BadReport(detail=f"{MAX_REPORTS} at once are the most")
     known = sum(note(app, _report(one)) for one in given)
