@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -55,7 +54,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def secured(folder: Path) -> Iterator[Secure]:
-    """Two servers of one mailbox: STARTTLS, and TLS from the first byte on; both want user `app` with password `right`."""
+    """Two servers of one mailbox: STARTTLS, and TLS from the first byte on; they know user `app` with password `right`."""
     certificate, key = make_certificate(folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -64,19 +63,27 @@ def secured(folder: Path) -> Iterator[Secure]:
     class Handler:
         async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
             login = session.auth_data.login.decode()
-            made.taken.append((login, bool(session.ssl or server._tls_protocol), envelope.mail_from, envelope.rcpt_tos))
+            made.taken.append(
+                (login, bool(server.transport.get_extra_info("ssl_object")), envelope.mail_from, envelope.rcpt_tos)
+            )
             return "250 taken"
 
     def knows(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         right = isinstance(data, LoginPassword) and (data.login, data.password) == (b"app", b"right")
         return AuthResult(success=right, handled=right, auth_data=data)
 
-    wanted: dict[str, Any] = {"hostname": "localhost", "authenticator": knows, "auth_required": True}
-    with ExitStack() as stack, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of AUTH without STARTTLS: the second is encrypted before that
+    wanted: dict[str, Any] = {"hostname": "localhost", "authenticator": knows}
+    with ExitStack() as stack:
         for controller in (
-            Controller(Handler(), port=made.ports["starttls"], tls_context=context, require_starttls=True, **wanted),
-            # Whoever speaks TLS from the first byte on may log in.
+            Controller(
+                Handler(),
+                port=made.ports["starttls"],
+                tls_context=context,
+                require_starttls=True,
+                auth_required=True,
+                **wanted,
+            ),
+            # Its STARTTLS is never used: without this aiosmtpd offers no login.
             Controller(Handler(), port=made.ports["tls"], ssl_context=context, auth_require_tls=False, **wanted),
         ):
             controller.start()

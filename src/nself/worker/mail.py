@@ -51,7 +51,9 @@ def open_mailbox(app: App) -> Generator[None]:
     loop = asyncio.new_event_loop()
 
     def protocol() -> LMTP:
-        return LMTP(Mailbox(app), data_size_limit=mailbox.MAX_MESSAGE, enable_SMTPUTF8=True, loop=loop)
+        return LMTP(
+            Mailbox(app), data_size_limit=mailbox.MAX_MESSAGE, enable_SMTPUTF8=True, hostname="localhost", loop=loop
+        )
 
     server = loop.run_until_complete(loop.create_unix_server(protocol, path=str(path)))
     thread = threading.Thread(target=loop.run_forever, name="mailbox", daemon=True)

@@ -258,7 +258,7 @@ def test_mail_goes_over_tls_with_a_login(
     with app_on(tmp_path / "p", database, **way(secure, SMTP_SECURITY=security, SMTP_PORT=port)) as app:
         (id,) = post(app, note())
         send_all(app)
-        assert states(app) == {id: "sent"}
+        assert states(app) == {id: "sent"}, show.status(app, OneMail(message=id)).answer
         assert secure.taken[-1] == ("app", True, "billing@example.com", [TO])
         shown = show.show_config(app, ShowConfig())
         assert (shown.connection, shown.password, shown.login) == ("ok", "***", "ap***")

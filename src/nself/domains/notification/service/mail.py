@@ -48,7 +48,7 @@ def connected(app: App, seconds: float = SECONDS) -> Generator[smtplib.SMTP]:
     settings = app.settings
     host, port, security = settings.text("SMTP_HOST"), settings.integer("SMTP_PORT"), settings.text("SMTP_SECURITY")
     if not host:
-        with smtplib.LMTP(str(mailbox.socket_path(app))) as local:
+        with smtplib.LMTP(str(mailbox.socket_path(app)), local_hostname="localhost", timeout=seconds) as local:
             yield local
         return
     with _connect(host, port, security, seconds) as server:
