@@ -651,8 +651,11 @@ def test_settings_that_are_missing_are_told_with_what_helps(tmp_path: Path, data
         assert not found.enabled and found.sender == "not set"
         for command in ("env set MAIL_ENABLED=true", "env set MAIL_FROM=billing@example.com", "nself start mail"):
             assert any(command in one for one in found.problems)
-    with app_on(tmp_path / "p", database, SMTP_HOST="192.0.2.1", SMTP_SECURITY="none", SMTP_PORT="1") as app:
+    with app_on(
+        tmp_path / "p", database, SMTP_HOST="192.0.2.1", SMTP_SECURITY="none", SMTP_PORT="1", MAIL_BOUNCE_ADDRESS="x"
+    ) as app:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(show, "PROBE_SECONDS", 0.2)
             found = show.show_config(app, ShowConfig())
+        assert any("MAIL_BOUNCE_ADDRESS is no address" in one for one in found.problems)
         assert any("in the clear" in one for one in found.problems) and found.connection != "ok"

@@ -36,7 +36,7 @@ def send(app: App, one: Outgoing) -> str:
 
 def _envelope(app: App, one: Outgoing) -> str:
     _, bounces = parseaddr(app.settings.text("MAIL_BOUNCE_ADDRESS"))
-    return rules.verp(bounces, one.id) if bounces else parseaddr(app.settings.text("MAIL_FROM"))[1]
+    return rules.verp(bounces, one.id) if "@" in bounces else parseaddr(app.settings.text("MAIL_FROM"))[1]
 
 
 # ---- The server ----

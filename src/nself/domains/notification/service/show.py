@@ -61,7 +61,7 @@ def show_config(app: App, given: ShowConfig) -> MailConfig:
         password=mask(settings.text("SMTP_PASSWORD")) or "none",
         connection=connection or "ok",
         rate_limit=f"{limit} a minute" if limit else "none",
-        bounces_to=rules.verp(back, "msg_…") if back else f"{parseaddr(sender)[1] or 'nobody'}, unread by us",
+        bounces_to=rules.verp(back, "msg_…") if "@" in back else f"{parseaddr(sender)[1] or 'nobody'}, unread by us",
         bounce_socket=f"lmtp:{mailbox.socket_path(app)}",
         webhook=HOOK,
         webhook_secret=mask(settings.text("MAIL_WEBHOOK_SECRET")) or "not set: reports are refused",
@@ -107,6 +107,9 @@ def _problems(app: App, connection: str, service: str, counts: Counts, overridde
         found.append("MAIL_ENABLED is false, nothing is mailed: nself env set MAIL_ENABLED=true")
     if "@" not in parseaddr(settings.text("MAIL_FROM"))[1]:
         found.append("MAIL_FROM is no address: nself env set MAIL_FROM=billing@example.com")
+    back = settings.text("MAIL_BOUNCE_ADDRESS")
+    if back and "@" not in parseaddr(back)[1]:
+        found.append("MAIL_BOUNCE_ADDRESS is no address: nself env set MAIL_BOUNCE_ADDRESS=bounces@example.com")
     host = settings.text("SMTP_HOST")
     if service == "running" and connection and not host:
         found.append(f"the local mailbox does not answer ({connection}): nself restart mail")
