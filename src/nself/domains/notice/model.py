@@ -43,8 +43,8 @@ class ExpiringCard(msgspec.Struct, frozen=True):
 
 class NoAddress(Invalid):
     code, guide, param = "customer_without_email", "4.5", "customer"
-    text = "Customer {customer} has no email address: nself billing customer update {customer} --email user@example.com"
-    hints = ("nself billing customer show {customer}",)
+    text = "Customer {customer} has no email address"
+    hints = ("nself billing customer update {customer} --email user@example.com",)
 
 
 class NoInvoiceToTell(NotFound):

@@ -294,7 +294,7 @@ class NoSuchMail(NotFound):
 class NoSuchTemplate(NotFound):
     code, guide, param = "no_such_template", "4.5", "template"
     text = "No such template: {template}. There are: {known}"
-    hints = ("nself billing email preview --template invoice",)
+    hints = ("nself billing email preview --template payment_failed",)
 
 
 class TemplateUnusable(Invalid):

@@ -121,7 +121,7 @@ def _load_guide(app: App) -> dict[str, int]:
 
 
 def _post_mail(app: App) -> None:
-    newest = next(one for one in app.stripe.invoices() if one["status"] == "paid")
+    newest = next(one for one in app.stripe.listed("invoices") if one["status"] == "paid")
     note = rules.guide_mail(subscription.invoice_data(newest))
     app.db.transact(lambda tx: outbox.post(app, tx, [note], app.clock()))
 
