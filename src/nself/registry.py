@@ -10,8 +10,8 @@ from nself.core.entrypoint import Row
 
 # From bottom to top: a domain may import those before it, never those after it.
 DOMAINS = (
-    "setting", "mirror", "connection", "database", "api_key", "job", "uptime", "notification", "stack", "customer", "catalog", "usage", "subscription", "quota", "invoice", "document", "overage",
-    "archive", "repair", "gap", "webhook", "sync",
+    "setting", "mirror", "connection", "database", "api_key", "job", "uptime", "notification", "stack", "customer", "catalog", "usage", "subscription", "notice", "quota", "access", "invoice", "document", "overage",
+    "archive", "repair", "gap", "webhook", "sync", "audit",
     "sandbox",
 )  # fmt: skip
 GROUPS = {
@@ -28,7 +28,9 @@ GROUPS = {
     "billing jobs": "Scheduled work",
     "billing sync": "The mirror here and the objects at Stripe",
     "billing reconcile": "Comparing everything with Stripe",
-    "billing notification": "Mail and webhooks of our own",
+    "billing notification": "What was told by mail and by webhooks of our own",
+    "billing email": "Mail: its setup, its templates, what became of each message",
+    "billing email suppressed": "Addresses that are mailed no more",
     "cache": "What is kept to answer faster",
     "billing stripe": "The connection to Stripe",
     "billing sandbox": "The local stand-in for Stripe, and the demonstration",

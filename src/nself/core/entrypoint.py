@@ -77,19 +77,22 @@ class Scheduled(NamedTuple):
     """It may take hours: it is done beside the others, which do not wait for it."""
 
 
+class Attachment(NamedTuple):
+    """What a mail's reference `{kind}:{id}` stands for: `use(app, id) -> Attached`, called when the mail is sent.
+
+    It raises Unavailable where it cannot be made yet, which delays the mail, and NotFound where it never can.
+    """
+
+    kind: str
+    use: str
+
+
 class Attached(NamedTuple):
-    """A file."""
+    """A file of a mail: `mime` like `application/pdf`."""
 
     name: str
     mime: str
     content: bytes
-
-
-class Attachment(NamedTuple):
-    """`use(app, id) -> Attached` gives what a mail refers to as `kind:id`, when it is sent."""
-
-    kind: str
-    use: str
 
 
 Row = Command | Route | Intent | Mirror | Reaction | Scheduled | Attachment

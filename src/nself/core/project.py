@@ -48,6 +48,16 @@ class Project(NamedTuple):
         return self.state / "quota-journal"
 
     @property
+    def mailbox(self) -> Path:
+        """Mail that was kept instead of sent, and what came back."""
+        return self.state / "mail"
+
+    @property
+    def mail_templates(self) -> Path:
+        """The user's own templates of mail, by the names of the shipped ones: *.mjml."""
+        return self.root / "services" / "billing" / "templates" / "mail"
+
+    @property
     def config(self) -> Path:
         return self.root / "services" / "billing" / "config"
 

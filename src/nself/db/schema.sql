@@ -178,6 +178,22 @@ create table billing_jobs (
     last_error text
 );
 
+create table billing_mail_events (
+    id bigint not null generated always as identity,
+    message text not null,
+    at timestamp with time zone not null,
+    what text not null,
+    answer text
+);
+
+create table billing_mail_suppressions (
+    address text not null,
+    reason text not null,
+    detail text,
+    message text,
+    created_at timestamp with time zone not null
+);
+
 create table billing_metric_periods (
     period_start timestamp with time zone not null,
     metric_type text not null,
@@ -200,7 +216,8 @@ create table billing_notifications (
     lease_until timestamp with time zone,
     sent_at timestamp with time zone,
     last_error text,
-    once text
+    once text,
+    template text
 );
 
 create table billing_object_changes (
@@ -644,10 +661,15 @@ alter table billing_invoice_plans add constraint billing_invoice_plans_revision_
 alter table billing_invoices add constraint billing_invoices_pkey PRIMARY KEY (invoice_id);
 alter table billing_jobs add constraint billing_jobs_pkey PRIMARY KEY (id);
 alter table billing_jobs add constraint billing_jobs_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'cleared'::text])));
+alter table billing_mail_events add constraint billing_mail_events_message_fkey FOREIGN KEY (message) REFERENCES billing_notifications(id) ON DELETE CASCADE;
+alter table billing_mail_events add constraint billing_mail_events_pkey PRIMARY KEY (id);
+alter table billing_mail_events add constraint billing_mail_events_what_check CHECK ((what = ANY (ARRAY['attempt'::text, 'sent'::text, 'delayed'::text, 'failed'::text, 'bounced'::text, 'suppressed'::text, 'delivered'::text, 'complained'::text, 'unsubscribed'::text, 'resent'::text])));
+alter table billing_mail_suppressions add constraint billing_mail_suppressions_pkey PRIMARY KEY (address);
+alter table billing_mail_suppressions add constraint billing_mail_suppressions_reason_check CHECK ((reason = ANY (ARRAY['bounced'::text, 'complained'::text, 'unsubscribed'::text])));
 alter table billing_metric_periods add constraint billing_metric_periods_pkey PRIMARY KEY (period_start, metric_type);
 alter table billing_notifications add constraint billing_notifications_channel_check CHECK ((channel = ANY (ARRAY['mail'::text, 'webhook'::text])));
 alter table billing_notifications add constraint billing_notifications_pkey PRIMARY KEY (id);
-alter table billing_notifications add constraint billing_notifications_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text])));
+alter table billing_notifications add constraint billing_notifications_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'bounced'::text, 'suppressed'::text])));
 alter table billing_object_changes add constraint billing_object_changes_pkey PRIMARY KEY (id);
 alter table billing_object_changes add constraint billing_object_changes_what_check CHECK ((what = ANY (ARRAY['created'::text, 'updated'::text, 'deleted'::text])));
 alter table billing_objects add constraint billing_objects_pkey PRIMARY KEY (kind, object_id);
@@ -719,6 +741,8 @@ CREATE INDEX billing_intents_operation ON billing.billing_intents USING btree (o
 CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree (operation, livemode, step) WHERE (state <> 'failed'::text);
 CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (customer_id, created_at);
 CREATE UNIQUE INDEX billing_jobs_one ON billing.billing_jobs USING btree (type) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
+CREATE INDEX billing_mail_events_attempts ON billing.billing_mail_events USING btree (at) WHERE (what = 'attempt'::text);
+CREATE INDEX billing_mail_events_message ON billing.billing_mail_events USING btree (message, id);
 CREATE INDEX billing_notifications_due ON billing.billing_notifications USING btree (due_at) WHERE (state = 'queued'::text);
 CREATE INDEX billing_notifications_newest ON billing.billing_notifications USING btree (created_at);
 CREATE UNIQUE INDEX billing_notifications_once ON billing.billing_notifications USING btree (once, channel) WHERE (once IS NOT NULL);

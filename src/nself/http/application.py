@@ -25,6 +25,7 @@ from nself.domains.uptime.service.heart import Heart
 from nself.http import answer, docs
 from nself.http.hot import Hot
 from nself.http.ingest import Ingest
+from nself.http.mail import mail_routes
 from nself.http.quota import quota_routes
 from nself.http.webhook import WEBHOOK_PATHS, standing, webhook_routes
 
@@ -72,6 +73,7 @@ def application(app: App, hot: Iterable[Hot] | None = None, heart: Heart | None 
 
     routes = [HttpRoute(row.path, _endpoint(app, row), methods=[row.method]) for row in rows]
     routes += [HttpRoute(path, standing, methods=["HEAD"]) for path in WEBHOOK_PATHS]
+    routes += mail_routes(app)
     routes += [HttpRoute("/openapi.json", openapi), HttpRoute("/docs", page), HttpRoute("/health", health)]
     frame = Starlette(
         routes=routes, exception_handlers={404: _unknown, 405: _unknown}, lifespan=partial(_lifespan, app, heart)

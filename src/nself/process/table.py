@@ -98,6 +98,7 @@ SERVICES: tuple[Service, ...] = (
     Service("worker", _python("nself.worker"), group="billing", needs=("postgres",)),
     Service("usage-collector", _python("nself.worker.collector"), group="billing", needs=("postgres",)),
     Service("pdf-generator", _python("nself.worker.pdf"), group="billing", needs=("postgres",)),
+    Service("mail", _python("nself.worker.mail"), needs=("postgres",)),
 )
 
 

@@ -1,4 +1,4 @@
-"""`python -m nself.worker`: processes webhooks, finishes intents, sends mail and webhooks of our own."""
+"""`python -m nself.worker`: processes webhooks, finishes intents, sends webhooks of our own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main() -> None:
     log.configure("worker", app.settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, app.settings))
     log.info("service_started", mode=app.settings.text("STRIPE_MODE"))
     switches.warn(app)
-    told = Beside(partial(outbox.send_due, app), IDLE_SECONDS * 10)
+    told = Beside(partial(outbox.send_due, app, "webhook"), IDLE_SECONDS * 10)
 
     def step() -> int:
         told.step()

@@ -35,6 +35,7 @@ def test_every_kind_is_listed_and_runs_once_an_interval(app: App, clock: Clock) 
         kinds
         == {
             "aggregation",
+            "card_notices",
             "partitions",
             "quota_reset",
             "quota_sweep",
@@ -45,7 +46,7 @@ def test_every_kind_is_listed_and_runs_once_an_interval(app: App, clock: Clock) 
         }
         == set(service.kinds(app))
     )
-    assert [service.run_due(app) for _ in range(6)] == [1, 1, 1, 1, 1, 0]
+    assert [service.run_due(app) for _ in range(7)] == [1, 1, 1, 1, 1, 1, 0]
     for kind in service.long_kinds(app):
         assert [service.run_due(app, kind) for _ in range(2)] == [1, 0]
     assert statuses(app) == ["queued", "succeeded"]

@@ -35,7 +35,7 @@ from nself.domains.usage.service import record
 from nself.gateway import signature
 from ports import free_port
 from serving import until
-from telling import OLD, SECRET, Mailbox, Receiver, settings
+from telling import OLD, SECRET, Mailbox, Receiver, send_all, settings, words
 
 
 @pytest.fixture
@@ -61,11 +61,6 @@ def listed(app: App, **given: Any) -> list[Notification]:
     return outbox.list_notifications(app, ListNotifications(**given))
 
 
-def send_all(app: App) -> None:
-    while outbox.send_due(app):
-        pass
-
-
 def test_each_threshold_is_told_once_each_way(told: App, mailbox: Mailbox, receiver: Receiver, clock: Any) -> None:
     user = limited(told, 100)
     for value, mails in ((49, 0), (1, 1), (10, 1), (20, 2), (19, 2), (1, 3), (50, 3)):
@@ -77,8 +72,8 @@ def test_each_threshold_is_told_once_each_way(told: App, mailbox: Mailbox, recei
     half, most, all_of_it = mailbox.mails
     assert half["Subject"] == "50 % of the calls quota is used"
     assert half["To"] == "user@example.com" and half["From"] == "Billing <billing@example.com>"
-    assert f"{user} has used 50 of 100 calls" in half.get_content()
-    assert "refused" not in most.get_content() and "Further requests are refused" in all_of_it.get_content()
+    assert f"{user} has used 50 of 100 calls" in words(half)
+    assert "refused" not in words(most) and "Further requests are refused" in words(all_of_it)
     events = [json.loads(body) for body, _ in receiver.taken]
     assert [one["type"] for one in events] == ["quota.threshold", "quota.threshold", "quota.exceeded"]
     assert [one["data"]["object"]["threshold"] for one in events] == [50, 80, 100]
@@ -133,11 +128,11 @@ def test_a_webhook_is_sent_again_until_it_is_taken(told: App, receiver: Receiver
     send_all(told)
     assert (listed(told)[0].state, listed(told)[0].attempts) == ("sent", 3)
     assert len({body for body, _ in receiver.taken}) == 1 and len(receiver.taken) == 3
-    assert outbox.retry(told, RetryNotification(id=one.id)).id == one.id  # by hand, also what arrived
+    assert outbox.resend(told, RetryNotification(id=one.id)).id == one.id  # by hand, also what arrived
     send_all(told)
     assert len({body for body, _ in receiver.taken}) == 1 and len(receiver.taken) == 4
     with pytest.raises(NoSuchNotification):
-        outbox.retry(told, RetryNotification(id="evt_none"))
+        outbox.resend(told, RetryNotification(id="evt_none"))
 
 
 def test_what_is_never_taken_fails_in_the_end(told: App, receiver: Receiver, clock: Any) -> None:
@@ -164,7 +159,7 @@ def test_a_mail_server_that_is_busy_is_asked_again_and_one_that_refuses_is_not(
     clock.now += timedelta(minutes=1)
     send_all(told)
     (one,) = listed(told, channel="mail")
-    assert (one.state, one.last_error) == ("failed", "550 no such mailbox")
+    assert (one.state, one.last_error) == ("bounced", "550 no such mailbox")
     assert mailbox.mails == []
 
 
@@ -205,13 +200,13 @@ def test_who_is_killed_after_sending_sends_again_under_the_same_id(
     if child == 0:
         try:
             with app_on(root, conninfo, clock, **environ) as mine:
-                mine.db.transact = lambda work: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment, method-assign]
-                outbox.send_due(mine)
+                outbox.store.finish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+                outbox.send_due(mine, "mail")
         finally:
             os._exit(1)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
-    assert len(mailbox.mails) + len(receiver.taken) == 1 and {one.state for one in listed(told)} == {"queued"}
-    assert outbox.send_due(told) == 0  # the dead one's lease
+    assert len(mailbox.mails) == 1 and {one.state for one in listed(told)} == {"queued"}
+    assert outbox.send_due(told, "mail") == 0  # the dead one's lease
     clock.now += outbox.LEASE
     send_all(told)
     assert {one.state for one in listed(told)} == {"sent"}
@@ -240,11 +235,11 @@ def test_what_bears_a_name_is_told_once_each_way_by_however_many(told: App, cloc
 
 
 @contextmanager
-def working(app: App, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+def working(app: App, module: str, **more: str) -> Iterator[subprocess.Popen[bytes]]:
     environ = {**os.environ, **app.environ, **more, "NSELF_PROJECT": str(app.project.root)}
-    log = app.project.root.parent / "worker.log"
+    log = app.project.root.parent / f"{module}.log"
     with log.open("ab") as sink:
-        process = subprocess.Popen([sys.executable, "-m", "nself.worker"], env=environ, stdout=sink, stderr=sink)
+        process = subprocess.Popen([sys.executable, "-m", module], env=environ, stdout=sink, stderr=sink)
     try:
         yield process
         assert process.poll() is None, log.read_text()[-2000:]
@@ -256,10 +251,10 @@ def working(app: App, **more: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def test_the_worker_sends(tmp_path: Path, database: str, mailbox: Mailbox, receiver: Receiver) -> None:
+def test_the_services_send(tmp_path: Path, database: str, mailbox: Mailbox, receiver: Receiver) -> None:
     with app_on(tmp_path / "project", database, None, METRICS, **settings(mailbox, receiver)) as app:
         use(app, limited(app, 100), 85)
         more = {"STRIPE_SECRET_KEY": "sk_test_PLACEHOLDER_key", "STRIPE_MOCK_ENABLED": "true"}
-        with working(app, **more):
-            until(lambda: len(mailbox.mails) == len(receiver.taken) == 2, what="the worker did not send")
+        with working(app, "nself.worker", **more), working(app, "nself.worker.mail", **more):
+            until(lambda: len(mailbox.mails) == len(receiver.taken) == 2, what="the services did not send")
             until(lambda: {one.state for one in listed(app)} == {"sent"})

@@ -72,6 +72,7 @@ def picture(project: Whole) -> dict[str, Any]:
         ],
         "settings": sorted((one["name"], one["origin"]) for one in project.ask("env", "list", "--changed")),
         "services": {one["service"]: (one["state"], one["changed"]) for one in project.ask("status")},
+        "mail": [(one["id"], one["type"]) for one in project.ask("billing", "email", "list", "--type", "invoice")],
         "law": project.ask("billing", "usage", "status")["balanced"],
     }
 
@@ -85,6 +86,7 @@ def test_whatever_was_done_a_reset_puts_everything_back(project: Whole) -> None:
     assert before["usage"] == {"api_calls": 1500, "bandwidth": 30 * 2**20}
     assert before["quota"] == [("api_calls", rules.GUIDE_QUOTA[1], rules.GUIDE_NOW["api_calls"], True)]
     assert before["services"] == {row.name: ("running", False) for row in DEFAULT.rows}
+    assert before["mail"] == [("msg_123", "invoice")]
     assert before["invoices"] == [("in_122", "paid"), ("in_123", "draft")] and before["law"]
 
     project.run(

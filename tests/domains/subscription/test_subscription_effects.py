@@ -16,17 +16,11 @@ from nself.core.clock import system_clock
 from nself.core.entrypoint import Scheduled
 from nself.db.connect import Tx
 from nself.domains.mirror import service as mirror
-from nself.domains.notification.service import outbox
 from nself.domains.subscription import service as subscriptions
 from subscribing import CARD, FAILING, Shop
-from telling import Mailbox, Receiver
+from telling import Mailbox, Receiver, send_all, words
 
 Hear = Callable[[Shop, App], None]
-
-
-def send_all(app: App) -> None:
-    while outbox.send_due(app):
-        pass
 
 
 def test_dunning_to_the_end_is_told_step_by_step(shop: Shop, mailbox: Mailbox, receiver: Receiver) -> None:
@@ -56,9 +50,9 @@ def test_dunning_to_the_end_is_told_step_by_step(shop: Shop, mailbox: Mailbox, r
     assert {mail["To"] for mail in mailbox.mails} == {"user@example.com"}
     first = next(mail for mail in mailbox.mails if "failed" in mail["Subject"])
     assert first["Subject"] == "Your payment of 20.00 USD failed"
-    assert f"for invoice {failed['number']}" in first.get_content() and "We try again on 20" in first.get_content()
+    assert f"for invoice {failed['number']}" in words(first) and "We try again on 20" in words(first)
     (end,) = [mail for mail in mailbox.mails if mail["Subject"] == "Your subscription has ended"]
-    assert f"{subscription} has ended, because its last invoice could not be paid" in end.get_content()
+    assert f"{subscription} has ended, because its last invoice could not be paid" in words(end)
     told = [json.loads(body) for body, _ in receiver.taken]
     (canceled,) = [one["data"]["object"] for one in told if one["type"] == "subscription.canceled"]
     assert canceled | {
@@ -293,10 +287,8 @@ def test_a_trial_that_ends_is_told_once_for_each_end(shop: Shop, mailbox: Mailbo
     assert tell(app) == "1 trials end within 3 days"
     send_all(app)
     assert len(mailbox.mails) == 2
-    words = mailbox.mails[1].get_content()
-    assert (
-        f"The trial of your subscription {subscription} ends on" in words and "charged to your payment method" in words
-    )
+    said = words(mailbox.mails[1])
+    assert f"The trial of your subscription {subscription} ends on" in said and "charged to your payment method" in said
     moved[0] = timedelta(days=22)
     assert tell(app) == "0 trials end within 3 days"
 

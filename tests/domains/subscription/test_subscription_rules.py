@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from nself.domains.subscription.rules import effects, trial_ends
+from telling import filled
 
 SUB = {"id": "sub_1", "object": "subscription", "created": 100, "customer": "cus_1", "latest_invoice": "in_1"}
 INVOICE = {
@@ -98,15 +99,19 @@ def test_a_failed_payment_is_told_in_its_currency_with_its_next_try() -> None:
         "hosted_invoice_url": page,
     }
     (one,) = effects("invoice", INVOICE | {"status": "open"}, after)
-    assert one.subject == "Your payment of 500 JPY failed"
-    assert one.text == (
-        "We could not collect 500 JPY for invoice A-1.\nPlease look at your payment method.\n"
-        f"We try again on 2026-01-01.\nYou can pay here: {page}\n"
+    told = filled(one.template, one.data)
+    assert told.subject == "Your payment of 500 JPY failed"
+    assert told.text == (
+        "Hello,\n\nwe could not collect 500 JPY for invoice A-1.\nPlease look at your payment method.\n"
+        f"We try again on 2026-01-01.\nYou can pay here: {page}\n\nExample\n"
     )
+    assert f'href="{page}"' in told.html and "<strong>500 JPY</strong>" in told.html
     (last,) = effects(
         "invoice", None, after | {"next_payment_attempt": None, "hosted_invoice_url": None, "number": None}
     )
-    assert last.text == "We could not collect 500 JPY for invoice in_1.\nPlease look at your payment method.\n"
+    told = filled(last.template, last.data)
+    assert "we could not collect 500 JPY for invoice in_1, and do not try again." in told.text
+    assert "You can pay here" not in told.text and "href" not in told.html
 
 
 @pytest.mark.parametrize(
@@ -122,5 +127,6 @@ def test_a_failed_payment_is_told_in_its_currency_with_its_next_try() -> None:
 )
 def test_the_end_of_a_trial_is_told_with_what_comes_then(more: dict[str, Any], can_pay: bool, words: str) -> None:
     one = trial_ends(SUB | {"status": "trialing", "trial_end": 1_767_225_600} | more, can_pay)
-    assert (one.key, one.subject) == ("sub_1 trial_will_end 1767225600", "Your trial ends on 2026-01-01")
-    assert words in one.text
+    told = filled(one.template, one.data)
+    assert (one.key, told.subject) == ("sub_1 trial_will_end 1767225600", "Your trial ends on 2026-01-01")
+    assert words in told.text and words in told.html

@@ -78,7 +78,7 @@ class Portal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Who is behind a customer: the app's user with their address, and whether the customer has a way to pay."""
+    """Who is behind a customer: the app's user, the address for bills, and whether the customer has a way to pay."""
 
     customer: str
     user: str | None

@@ -51,8 +51,10 @@ order by created_at desc, customer_id
 limit %(limit)s offset %(offset)s;
 
 -- name: owners
+-- The address for bills is the customer's; the user's own where it has none. One without a user may be another program's.
 select
-    customer_id as customer, user_id as user, nullif(users.email, '') as email,
+    customer_id as customer, user_id as user,
+    case when user_id is not null then coalesce(nullif(billing_customers.email, ''), nullif(users.email, '')) end as email,
     coalesce(default_payment_method, snapshot ->> 'default_source') is not null as can_pay
 from billing_customers left join auth.users on users.id = user_id
 where customer_id = any(%(customers)s::text[]);

@@ -83,17 +83,10 @@ def crossed(counter: Counter, levels: Sequence[int]) -> list[int]:
 
 def told(counter: Counter, level: int, email: str | None) -> Note:
     """What is said of a threshold of `level` percent that was passed."""
-    then = {"hard": "Further requests are refused until then.", "overage": "What is used above the limit is charged."}
-    lines = [
-        f"{counter.user} has used {counter.used} of {counter.limit} {counter.metric}, which is {level} % or more.",
-        f"The limit begins anew at {counter.window_end:%Y-%m-%d %H:%M} UTC.",
-        then.get(counter.mode, "") if level >= 100 else "",
-    ]
     return Note(
         kind="quota.exceeded" if level >= 100 else "quota.threshold",
         email=email,
-        subject=f"{level} % of the {counter.metric} quota is used",
-        text="\n".join(line for line in lines if line) + "\n",
+        template="quota_exceeded" if level >= 100 else "quota_warning",
         data={
             "object": "quota", "user": counter.user, "metric": counter.metric, "threshold": level, "used": counter.used,
             "limit": counter.limit, "mode": counter.mode, "period": counter.period,

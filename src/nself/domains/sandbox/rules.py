@@ -14,6 +14,7 @@ import msgspec
 from nself.core import period
 from nself.core.errors import InvalidParameter
 from nself.core.settings import seconds
+from nself.domains.notification.model import Note
 from nself.domains.sandbox.inputs import AddFault
 from nself.domains.usage.inputs import UsageEvent
 
@@ -84,9 +85,12 @@ GUIDE_SETTINGS = {
     "STRIPE_PUBLISHABLE_KEY": "pk_test_PLACEHOLDER_guide",
     "STRIPE_WEBHOOK_SECRET": "whsec_PLACEHOLDER_guide",
     "STRIPE_RATE_LIMIT": "1000",
+    "MAIL_ENABLED": "true",
+    "MAIL_FROM": "billing@example.com",
 }
 GUIDE_USER, GUIDE_EMAIL = "user123", "user@example.com"
 GUIDE_QUOTA = ("api_calls", 1000)
+GUIDE_MAIL = "msg_123"
 GUIDE_MONTH = datetime(2026, 1, 1, tzinfo=UTC)
 GUIDE_NOW = {"api_calls": 420, "bandwidth": 3 * 2**20}
 """What the guide's user has used today: well within the quota."""
@@ -102,6 +106,14 @@ def guide_usage(now: datetime) -> Iterator[UsageEvent]:
         yield _guide_event("bandwidth", 2**20, at, f"guide-2026-01-bytes-{day}")
     for metric, value in GUIDE_NOW.items():
         yield _guide_event(metric, value, now, f"guide-now-{metric}")
+
+
+def guide_mail(invoice: dict[str, Any]) -> Note:
+    """The mail that the guide asks for: that of its newest finalised invoice. It goes to the local mailbox."""
+    once = f"{invoice['id']} invoice"
+    return Note(
+        id=GUIDE_MAIL, kind="invoice", template="invoice", email=GUIDE_EMAIL, data=invoice, once=once, mail_only=True
+    )
 
 
 def _guide_event(metric: str, value: int, at: datetime, key: str) -> UsageEvent:

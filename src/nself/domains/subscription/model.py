@@ -95,7 +95,7 @@ class ShownSubscription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Effect(NamedTuple):
-    """What is told about an object. `at` is when it came about, in seconds; `text` is empty where nobody is mailed.
+    """What is told about an object. `at` is when it came about, in seconds; `template` is empty where nobody is mailed.
 
     `final` is what stays true of the object; what is not may come again under another key, as a second default does.
     """
@@ -105,8 +105,7 @@ class Effect(NamedTuple):
     at: int
     data: dict[str, Any]
     final: bool = True
-    subject: str = ""
-    text: str = ""
+    template: str = ""
 
 
 class NoSuchSubscription(NotFound):

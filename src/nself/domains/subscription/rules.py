@@ -6,13 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from nself.core.money import Money
 from nself.domains.connection.rules import items, part
 from nself.domains.mirror.model import Snapshot
 from nself.domains.subscription.model import Effect, Item, Kept, Payment, ShownSubscription, Subscription
 
 TOLD = ("active", "past_due", "unpaid", "paused", "canceled")
 """Statuses whose beginning is told. `trialing` and `incomplete` are beginnings of the subscription itself."""
+MAILED = {"canceled": "subscription_canceled", "unpaid": "subscription_unpaid", "paused": "subscription_paused"}
+"""By these templates; `payment_failed` tells the others."""
 
 # ---- Showing ----
 
@@ -119,77 +120,43 @@ def _subscription(before: Snapshot | None, after: Snapshot) -> Effect | None:
     if status not in TOLD or status == was:
         return None
     id, ended = after["id"], status == "canceled"
-    subject, text = _words(after)
     return Effect(
         kind=f"subscription.{status}",
         key=f"{id} canceled" if ended else f"{id} {status} {after.get('latest_invoice')}",
         at=(after.get("ended_at") or after["created"]) if ended else after["created"],
         data=_subscription_data(after) | {"previous_status": was},
         final=ended,
-        subject=subject,
-        text=text,
+        template=MAILED.get(status, ""),
     )
 
 
 def _subscription_data(after: Snapshot) -> dict[str, Any]:
     names = ("id", "status", "customer", "latest_invoice", "cancel_at_period_end", "cancel_at", "ended_at", "trial_end")
-    return {"object": "subscription"} | {name: after.get(name) for name in names}
-
-
-def _words(after: Snapshot) -> tuple[str, str]:
-    """A mail's subject and text; empty where another mail or nobody tells it."""
-    id, reason = after["id"], part(after, "cancellation_details").get("reason")
-    match after["status"]:
-        case "canceled":
-            because = ", because its last invoice could not be paid" if reason == "payment_failed" else ""
-            return "Your subscription has ended", f"Your subscription {id} has ended{because}.\n"
-        case "unpaid":
-            return "Your subscription is suspended", (
-                f"Your subscription {id} is suspended, because its last invoice could not be paid.\n"
-                "It goes on once the invoice is paid.\n"
-            )
-        case "paused":
-            return "Your subscription is paused", (
-                f"The trial of your subscription {id} is over and there is no payment method.\n"
-                "It goes on once you add one and resume it.\n"
-            )
-        case _:
-            return "", ""
+    reason = part(after, "cancellation_details").get("reason")
+    return {"object": "subscription", "cancel_reason": reason} | {name: after.get(name) for name in names}
 
 
 def _invoice(before: Snapshot | None, after: Snapshot) -> Effect | None:
     status, attempts = after["status"], _number(after, "attempt_count")
     if status == "paid" and (before is None or before["status"] != "paid"):
         paid_at = part(after, "status_transitions").get("paid_at") or after["created"]
-        return Effect("invoice.paid", f"{after['id']} paid", paid_at, _invoice_data(after))
+        return Effect("invoice.paid", f"{after['id']} paid", paid_at, invoice_data(after))
     if status == "open" and attempts > _number(before, "attempt_count"):
-        money = Money(after["amount_remaining"], after["currency"])
         return Effect(
             kind="payment_failed",
             key=f"{after['id']} payment_failed {attempts}",
             at=after["created"],
-            data=_invoice_data(after),
-            subject=f"Your payment of {money} failed",
-            text=_failed_text(after, money),
+            data=invoice_data(after),
+            template="payment_failed" if after.get("next_payment_attempt") else "payment_failed_final",
         )
     return None
 
 
-def _failed_text(after: Snapshot, money: Money) -> str:
-    again, page = instant(after.get("next_payment_attempt")), after.get("hosted_invoice_url")
-    lines = [
-        f"We could not collect {money} for invoice {after.get('number') or after['id']}.",
-        "Please look at your payment method.",
-        f"We try again on {again:%Y-%m-%d}." if again else "",
-        f"You can pay here: {page}" if page else "",
-    ]
-    return "".join(f"{line}\n" for line in lines if line)
-
-
-def _invoice_data(after: Snapshot) -> dict[str, Any]:
+def invoice_data(after: Snapshot) -> dict[str, Any]:
+    """Of an invoice, what is told and what mails are filled with; money in minor units, times in seconds."""
     names = (
         "id", "number", "status", "customer", "currency", "total", "amount_due", "amount_paid", "amount_remaining",
-        "attempt_count", "next_payment_attempt", "hosted_invoice_url",
+        "attempt_count", "next_payment_attempt", "due_date", "hosted_invoice_url",
     )  # fmt: skip
     subscription = part(part(after, "parent"), "subscription_details").get("subscription")
     return {"object": "invoice", "subscription": subscription} | {name: after.get(name) for name in names}
@@ -223,18 +190,16 @@ _EFFECTS: dict[str, Callable[[Snapshot | None, Snapshot], Effect | None]] = {
 def trial_ends(snapshot: Snapshot, can_pay: bool) -> Effect:
     """`can_pay`: the customer has a payment method, also where the subscription has none of its own."""
     id, ends = snapshot["id"], snapshot["trial_end"]
-    on = f"{instant(ends):%Y-%m-%d}"
     if snapshot.get("cancel_at_period_end") or (snapshot.get("cancel_at") or ends + 1) <= ends:
-        then = "The subscription ends with it and nothing is charged."
+        then = "ends"
     elif can_pay or snapshot.get("default_payment_method"):
-        then = "From then on it is charged to your payment method."
+        then = "charged"
     else:
-        then = "There is no payment method yet: please add one before that day."
+        then = "needs_payment_method"
     return Effect(
         kind="subscription.trial_will_end",
         key=f"{id} trial_will_end {ends}",
         at=ends,
-        data=_subscription_data(snapshot),
-        subject=f"Your trial ends on {on}",
-        text=f"The trial of your subscription {id} ends on {on}.\n{then}\n",
+        data=_subscription_data(snapshot) | {"then": then},
+        template="trial_will_end",
     )

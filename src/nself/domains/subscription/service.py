@@ -108,8 +108,8 @@ def _owner(tx: Tx, kind: str, after: Snapshot) -> Owner:
 
 def _note(one: Effect, who: Owner) -> Note:
     data = {**one.data, "user": who.user}
-    email = who.email if one.text else None
-    return Note(kind=one.kind, email=email, subject=one.subject, text=one.text, data=data, once=one.key)
+    email = who.email if one.template else None
+    return Note(kind=one.kind, email=email, template=one.template, data=data, once=one.key)
 
 
 def tell_trials(app: App) -> str:

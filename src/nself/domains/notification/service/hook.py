@@ -15,8 +15,8 @@ SHOWN = 200
 _pool = PoolManager(retries=False)
 
 
-def send(app: App, one: Outgoing) -> None:
-    """Raises OSError where it was not taken; redirects are not followed. Undeliverable where NOTIFY_WEBHOOK_URL was emptied."""
+def send(app: App, one: Outgoing) -> str:
+    """What was answered. Raises OSError where it was not taken; redirects are not followed. Undeliverable where NOTIFY_WEBHOOK_URL was emptied."""
     url, secrets = app.settings.text("NOTIFY_WEBHOOK_URL"), app.settings.secrets("NOTIFY_WEBHOOK_SECRET")
     if not url:
         raise Undeliverable("NOTIFY_WEBHOOK_URL is not set")
@@ -34,3 +34,4 @@ def send(app: App, one: Outgoing) -> None:
         raise OSError(str(error)) from error
     if not 200 <= answer.status < 300:
         raise OSError(f"answered with {answer.status}: {answer.data[:SHOWN].decode('utf-8', 'replace')}")
+    return str(answer.status)

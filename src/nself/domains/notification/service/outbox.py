@@ -7,37 +7,51 @@ of an event. Receivers tell a repetition by it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
 from nself import log
 from nself.app import App
+from nself.core.entrypoint import Attachment
 from nself.core.errors import BillingError
 from nself.db.connect import Tx
 from nself.domains.notification import rules, store
 from nself.domains.notification.inputs import ListNotifications, RetryNotification
 from nself.domains.notification.model import (
+    Bounced,
     Channel,
     Content,
+    End,
     NoSuchNotification,
     Note,
     Notification,
     Outgoing,
+    Posted,
     Retried,
+    SuppressedRecipient,
     Undeliverable,
+    storable,
 )
 
 CLAIM = 10
-LEASE = timedelta(minutes=10)
-"""Longer than CLAIM messages may take, each at most 30 s."""
-MAX_ERROR = 500
+LEASE, LONGEST = timedelta(minutes=10), timedelta(minutes=5)
+"""Of the claimed, and how long one may take: a server may wait half a minute before each of its answers."""
 
 
 def listened(app: App) -> bool:
     """Whether anything is told at all."""
     return app.settings.flag("MAIL_ENABLED") or bool(app.settings.text("NOTIFY_WEBHOOK_URL"))
+
+
+def can_attach(app: App, kind: str) -> bool:
+    """Whether a reference `{kind}:{id}` may be given to `Note.attach`."""
+    return any(row.kind == kind for row in app.registry.rows(Attachment))
+
+
+def new_id() -> str:
+    return f"msg_{os.urandom(12).hex()}"
 
 
 def post(app: App, tx: Tx, notes: Sequence[Note], now: datetime) -> None:
@@ -48,13 +62,14 @@ def post(app: App, tx: Tx, notes: Sequence[Note], now: datetime) -> None:
     live, made = app.settings.live, list[Outgoing]()
     by_mail, by_hook = app.settings.flag("MAIL_ENABLED"), bool(app.settings.text("NOTIFY_WEBHOOK_URL"))
 
-    def add(note: Note, channel: Channel, prefix: str, recipient: str) -> None:
-        content = Content(subject=note.subject, text=note.text, data=note.data)
+    def add(note: Note, channel: Channel, id: str, recipient: str) -> None:
+        content = Content(subject=note.subject, text=note.text, data=note.data, attach=note.attach)
         made.append(
             Outgoing(
-                id=f"{prefix}_{os.urandom(12).hex()}",
+                id=id,
                 kind=note.kind,
                 channel=channel,
+                template=note.template or None,
                 recipient=recipient,
                 livemode=live,
                 data=msgspec.json.encode(content).decode(),
@@ -65,48 +80,87 @@ def post(app: App, tx: Tx, notes: Sequence[Note], now: datetime) -> None:
 
     for note in notes:
         if by_mail and note.email:
-            add(note, "mail", "msg", note.email)
-        if by_hook:
-            add(note, "webhook", "evt", "")
+            add(note, "mail", note.id or new_id(), note.email)
+        if by_hook and not note.mail_only:
+            add(note, "webhook", f"evt_{os.urandom(12).hex()}", "")
     if made:
         store.add(tx, made)
 
 
-def send_due(app: App) -> int:
+def told(tx: Tx, once: str) -> Posted | None:
+    """Step: the mail that bears this name."""
+    return store.told(tx, once)
+
+
+def send_due(app: App, channel: Channel) -> int:
     """Send some of what is due; number of those claimed."""
     now = app.clock()
-    with app.db.transaction() as tx:
-        claimed = store.claim(tx, now, now + LEASE, CLAIM)
+    limit = app.settings.integer("MAIL_RATE_LIMIT") if channel == "mail" else 0
+
+    def claim(tx: Tx) -> list[Outgoing]:
+        most = CLAIM
+        if limit:
+            store.alone(tx)
+            most = min(CLAIM, limit - store.tried_since(tx, now - rules.WINDOW))
+        return store.claim(tx, channel, now, now + LEASE, most) if most > 0 else []
+
+    claimed = app.db.transact(claim)
     for one in claimed:
+        if app.clock() > now + LEASE - LONGEST:
+            break  # another may take the rest once the lease is over
         _send(app, one)
     return len(claimed)
 
 
 def _send(app: App, one: Outgoing) -> None:
-    error, final = None, False
-    try:
-        _sender(one.channel)(app, one)
-    except Undeliverable as problem:
-        error, final = str(problem), True
-    except (OSError, BillingError) as problem:  # smtplib's and urllib3's are of both kinds
-        error = str(problem) or type(problem).__name__
+    end = _attempt(app, one)
+    if end.state == "queued" and one.attempts >= rules.MAX_ATTEMPTS:
+        end = end._replace(state="failed")
     now = app.clock()
-    final = final or one.attempts >= rules.MAX_ATTEMPTS
-    state = "sent" if error is None else "failed" if final else "queued"
-    due = now + rules.pause(one.attempts) if state == "queued" else now
-    app.db.transact(lambda tx: store.finish(tx, one, state, due, error and error[:MAX_ERROR], now))
-    fields = {"id": one.id, "kind": one.kind, "channel": one.channel, "attempts": one.attempts}
-    if error is None:
-        log.info("notification_sent", **fields)
+    due = now + rules.pause(one.attempts) if end.state == "queued" else now
+
+    def work(tx: Tx) -> None:
+        if store.finish(tx, one, end, due, now) and one.channel == "mail":
+            store.note(tx, one.id, "delayed" if end.state == "queued" else end.state, end.answer, now)
+            if end.reason:
+                store.suppress(tx, one.recipient, end.reason, end.answer, one.id, now)
+
+    app.db.transact(work)
+    word = "mail" if one.channel == "mail" else "notification"
+    fields = {"id": one.id, "type": one.type, "attempts": one.attempts, "answer": storable(end.answer)}
+    if end.state == "sent":
+        log.info(f"{word}_sent", **fields)
     else:
-        log.warning("notification_failed", **fields, state=state, error=error[:MAX_ERROR])
+        log.warning(f"{word}_failed", **fields, state=end.state)
 
 
-def _sender(channel: Channel) -> Callable[[App, Outgoing], None]:
-    """Loaded where something is sent: who decides about a quota needs no SMTP."""
+def _attempt(app: App, one: Outgoing) -> End:
+    """Modules are loaded where something is sent: who decides about a quota needs no SMTP."""
     from nself.domains.notification.service import hook, mail
 
-    return mail.send if channel == "mail" else hook.send
+    try:
+        if one.channel == "webhook":
+            return End("sent", hook.send(app, one))
+        return _suppressed(app, one) or End("sent", mail.send(app, one))
+    except Bounced as refused:
+        return End("bounced", str(refused), "bounced" if refused.dead else None)
+    except Undeliverable as problem:
+        return End("failed", str(problem))
+    except OSError as problem:  # smtplib's and urllib3's are of that kind
+        return End("queued", mail.told(problem))
+    except BillingError as problem:
+        return End("queued", problem.message)
+    except Exception as problem:  # one that nobody foresaw must not hold up the others
+        log.failure("notification_failed")
+        return End("queued", f"{type(problem).__name__}: {problem}")
+
+
+def _suppressed(app: App, one: Outgoing) -> End | None:
+    with app.db.reading() as tx:
+        found = store.suppression(tx, one.recipient)
+    if found is None or (found.reason == "unsubscribed" and one.type not in rules.REMINDERS):
+        return None
+    return End("suppressed", f"the recipient {found.reason}: {found.detail}")
 
 
 def list_notifications(app: App, given: ListNotifications) -> list[Notification]:
@@ -115,9 +169,26 @@ def list_notifications(app: App, given: ListNotifications) -> list[Notification]
         return store.list_notifications(tx, given.state, given.channel, given.limit)
 
 
-def retry(app: App, given: RetryNotification) -> Retried:
-    """Also one that arrived. Raises NoSuchNotification."""
+def resend(app: App, given: RetryNotification) -> Retried:
+    """Also one that arrived. Raises NoSuchNotification, SuppressedRecipient."""
     now = app.clock()
-    if not app.db.transact(lambda tx: store.requeue(tx, given.id, now)):
-        raise NoSuchNotification(id=given.id[:100])
-    return Retried(id=given.id, result="queued: the worker sends it")
+
+    def work(tx: Tx) -> None:
+        channel = store.requeue(tx, given.id, now)
+        if channel is None:
+            raise NoSuchNotification(id=given.id[:100])
+        if channel == "mail":
+            _refuse_suppressed(tx, given.id)
+            store.note(tx, given.id, "resent", f"by {app.operator()}", now)
+
+    app.db.transact(work)
+    sender = "worker" if given.id.startswith("evt_") else "mail"
+    return Retried(id=given.id, result=f"queued: service {sender} sends it")
+
+
+def _refuse_suppressed(tx: Tx, id: str) -> None:
+    found = store.mail(tx, id)
+    if found and found.suppressed and (found.suppressed != "unsubscribed" or found.template in rules.REMINDERS):
+        why = store.suppression(tx, found.recipient)
+        detail = why.detail if why else ""
+        raise SuppressedRecipient(address=found.recipient, reason=found.suppressed, detail=detail)

@@ -18,6 +18,7 @@ from nself.core.clock import monotonic
 from nself.domains.customer import service as customer
 from nself.domains.database import service as database
 from nself.domains.mirror import service as mirror
+from nself.domains.notification.service import outbox
 from nself.domains.quota.inputs import SetQuota
 from nself.domains.quota.service import journal
 from nself.domains.quota.service import limits as quota
@@ -28,6 +29,7 @@ from nself.domains.sandbox.service import load
 from nself.domains.setting import service as setting
 from nself.domains.stack import service as stack
 from nself.domains.stack.inputs import RestartServices, ShowStatus, StartServices, StopServices
+from nself.domains.subscription import rules as subscription
 from nself.domains.usage.service import aggregate, collector, record
 from nself.domains.webhook.service import endpoints, process
 from nself.domains.webhook.service.receive import receive
@@ -67,7 +69,7 @@ def _reset(app: App, given: ResetSandbox) -> ResetDone:
     database.refuse_live_rows(app)
     before = {row.service for row in stack.status(app, ShowStatus()) if row.state == "running"}
     changed, kept = setting.replace_all(app, rules.GUIDE_SETTINGS, rules.KEPT_SETTINGS) if guide else ([], None)
-    stack.stop(app, StopServices(services=["billing"]))
+    stack.stop(app, StopServices(services=["billing", "mail"]))
     _sandbox_runs(app)
     collector.forget(app)
     journal.forget(app)
@@ -114,7 +116,14 @@ def _load_guide(app: App) -> dict[str, int]:
         _deliver(app, msgspec.json.encode(event))
     while process.process_due(app):
         pass
+    _post_mail(app)
     return loaded
+
+
+def _post_mail(app: App) -> None:
+    newest = next(one for one in app.stripe.listed("invoices") if one["status"] == "paid")
+    note = rules.guide_mail(subscription.invoice_data(newest))
+    app.db.transact(lambda tx: outbox.post(app, tx, [note], app.clock()))
 
 
 def _deliver(app: App, body: bytes) -> None:
