@@ -30,7 +30,7 @@ class Seams:
         self.at = at
         self.passed: list[str] = []
         self.hand: tuple[Any, ...] = ()
-        """What the last call to Stripe was about."""
+        """What the last fetch from Stripe was about."""
 
     def __call__(self, name: str) -> None:
         self.passed.append(name)
@@ -87,7 +87,7 @@ class SeamStripe:
             return found
 
         def call(*args: Any, **more: Any) -> Any:
-            self._seams.hand = args
+            self._seams.hand = () if name in GENERAL else args
             deed = " ".join((name, args[0], *args[2:])) if name in GENERAL else name
             self._seams(f"before {deed}")
             answer = found(*args, **more)
