@@ -17,7 +17,7 @@ from nself.core.entrypoint import Scheduled
 from nself.db.connect import Tx
 from nself.domains.mirror import service as mirror
 from nself.domains.notification.service import outbox
-from nself.domains.subscription import service as subscriptions
+from nself.domains.subscription.service import tell as subscriptions
 from subscribing import CARD, FAILING, Shop
 from telling import Mailbox, Receiver
 
