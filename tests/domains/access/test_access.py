@@ -65,7 +65,7 @@ def becomes(true: Callable[[], bool], seconds: float = 1) -> bool:
 def test_the_plan_is_the_one_that_the_price_or_its_product_names(shop: Shop, bench: Bench):
     app = shop.app()
     customer = shop.customer(app, USER)
-    assert limit(app)[1:] == ("plan free", True)
+    assert limit(app) [1:] == ("plan free", True)
     subscription = shop.subscribe(customer, shop.price(metadata={"plan": "pro"}))
     shop.hear(app)
     assert limit(app) == (1_000_000, "plan pro", True)

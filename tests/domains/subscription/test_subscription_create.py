@@ -57,7 +57,7 @@ def test_a_subscription_is_created_paid_and_in_the_mirror(shop: Shop) -> None:
     assert (done.items[0].price, done.items[0].quantity) == (price, 3)
     assert charged(shop, customer) == [6000]
     shown = showing.show(app, ShowSubscription(subscription=done.id))
-    assert (shown.status, shown.user, shown.intact) == ("active", "user", True)
+    assert (shown.status, shown.user, shown.payment_intent_status) == ("active", "user", "succeeded")
 
 
 def test_again_it_stands_already(shop: Shop) -> None:

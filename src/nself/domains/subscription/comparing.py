@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import NamedTuple
@@ -11,6 +11,8 @@ from nself.domains.mirror.model import Snapshot
 from nself.domains.subscription import facts, prorations
 from nself.domains.subscription.model import ComparedLine
 from nself.domains.subscription.prorations import Facts, Item, Line, Outcome, Price, Wish
+
+UNEXPECTED = "Stripe has a line that we do not expect"
 
 
 class Compared(NamedTuple):
@@ -22,10 +24,14 @@ class Compared(NamedTuple):
     reason: str
 
 
-def compare(outcome: Outcome, given: Sequence[Snapshot], wish: Wish) -> Compared:
-    """`given` are the lines of the invoice that Stripe previews: the one that is made at once, else the renewal's."""
+def compare(outcome: Outcome, given: Sequence[Snapshot], wish: Wish, waiting: Collection[str]) -> Compared:
+    """`given` are the lines of the invoice that Stripe previews: the one that is made at once, else the renewal's.
+
+    `waiting` are the ids of the items that were pending before the change.
+    """
     at_once = outcome.restarts or (wish.behavior == "always_invoice" and bool(outcome.lines))
-    left = list(given)
+    earlier = [one for one in given if facts.line_details(one).get("invoice_item") in waiting]
+    left = [one for one in given if one not in earlier]
     found: list[ComparedLine] = []
     ours, theirs = 0, 0
     for line in (*outcome.lines, *(() if at_once else outcome.following)):
@@ -37,10 +43,10 @@ def compare(outcome: Outcome, given: Sequence[Snapshot], wish: Wish) -> Compared
         found.append(_row(line.kind, line, match, (line.amount, their), wish.price.currency, reason))
         if line.kind != "next period":
             ours, theirs = ours + line.amount, theirs + (their or 0)
-    for one in left:
-        of_change, their = _is_of_change(one, wish), int(one["amount"])
+    for one in [*left, *earlier]:
+        of_change, their = one not in earlier and _is_of_change(one, wish), int(one["amount"])
         theirs += their if of_change else 0
-        reason = "Stripe has a line that we do not expect" if of_change else _other(one)
+        reason = UNEXPECTED if of_change and their else "" if of_change else _other(one)
         found.append(
             _row(_kind(one), None, one, (0, their) if of_change else (None, their), wish.price.currency, reason)
         )
@@ -84,7 +90,7 @@ def _other(one: Snapshot) -> str:
 
 def _reason(ours: int, theirs: int | None) -> str:
     if theirs is None:
-        return "Stripe has no such line"
+        return "Stripe has no such line" if ours else ""
     if ours == theirs:
         return ""
     if abs(ours - theirs) == 1:

@@ -106,6 +106,12 @@ class WhichItem(Invalid):
     hints = (SHOW,)
 
 
+class MixedIntervals(Invalid):
+    code, guide, param = "mixed_intervals", "3.3", "new_price"
+    text = "{price} is billed every {every} and other items of {subscription} are not: that is not calculated here"
+    hints = (SHOW,)
+
+
 class DateOutsidePeriod(Invalid):
     code, guide, param = "proration_date_outside_period", "3.3", "proration_date"
     text = "Invalid proration date: {date} is not within the current period of {subscription}, {start} to {end}"

@@ -25,16 +25,14 @@ EXPIRES = 23
 
 
 def check(app: App, id: str, words: str) -> None:
-    """Raises PaymentFailed or RequiresAction where the subscription's latest invoice waits for money."""
+    """The subscription's latest invoice and its payment are in the mirror. Raises PaymentFailed, RequiresAction."""
     snapshot = look.stored(app, id)
-    if snapshot["status"] not in WAITING or not snapshot.get("latest_invoice"):
-        return
-    raise refused(app, snapshot, _intent(app, snapshot["latest_invoice"]), words)
+    intent = _intent(app, snapshot["latest_invoice"]) if snapshot.get("latest_invoice") else {}
+    if intent and snapshot["status"] in WAITING:
+        raise refused(snapshot, intent, words)
 
 
-def refused(
-    app: App, snapshot: Snapshot, intent: Snapshot, words: str, error: BillingError | None = None
-) -> BillingError:
+def refused(snapshot: Snapshot, intent: Snapshot, words: str, error: BillingError | None = None) -> BillingError:
     """Why money is missing, in the guide's words, with Stripe's code."""
     id, status = snapshot["id"], snapshot["status"]
     until = f"; Stripe gives it up {EXPIRES} hours after it was created" if status == "incomplete" else ""
@@ -96,11 +94,11 @@ def _pay(app: App, snapshot: Snapshot, invoice: str, method: str | None) -> None
             subscription=snapshot["id"], status=snapshot["status"], detail=f"its invoice {invoice} is {status}"
         )
     if intent.get("status") == "requires_action" and not method:
-        raise refused(app, snapshot, intent, "Unable to complete subscription")
+        raise refused(snapshot, intent, "Unable to complete subscription")
     try:
         change.change(app, operation, "invoices", invoice, "pay", params={"payment_method": method} if method else {})
     except CardDeclined as error:
-        raise refused(app, snapshot, _intent(app, invoice), "Unable to complete subscription", error) from error
+        raise refused(snapshot, _intent(app, invoice), "Unable to complete subscription", error) from error
     except StripeFailure as error:
         raise Unpaid(subscription=snapshot["id"], status=snapshot["status"], detail=error.message) from error
 

@@ -31,7 +31,8 @@ def _explained(
 ) -> list[Proration]:  # fmt: skip
     known, prices, around = look.gather(app, snapshot), dict[str, Price](), [*lines, *pending]
     wanted = [one for one in (pending if only_pending else around) if facts.line_details(one).get("proration")]
-    return [_row(app, one, around, known, prices) for one in sorted(wanted, key=lambda one: one["period"]["start"])]
+    wanted.sort(key=lambda one: (one["period"]["start"], one["amount"] >= 0))
+    return [_row(app, one, around, known, prices) for one in wanted]
 
 
 def _row(app: App, line: Snapshot, around: list[Snapshot], known: Facts, prices: dict[str, Price]) -> Proration:

@@ -14,7 +14,7 @@ from nself.core.errors import InvalidParameter
 from nself.domains.connection.rules import items
 from nself.domains.mirror.model import Snapshot
 from nself.domains.subscription import comparing, facts, prorations, store
-from nself.domains.subscription.errors import NothingToChange
+from nself.domains.subscription.errors import MixedIntervals, NothingToChange
 from nself.domains.subscription.inputs import PreviewChange, SimulateChange
 from nself.domains.subscription.model import ChangeLine, KeptPreview, Preview, Simulation
 from nself.domains.subscription.prorations import Facts, Outcome, Wish
@@ -60,7 +60,8 @@ def preview(app: App, given: PreviewChange) -> Preview:
     snapshot, known, wish = _begin(app, given, given.proration_date)
     outcome = prorations.simulate(known, wish)
     invoice = app.stripe.preview(_preview_params(snapshot, known, wish))
-    found = comparing.compare(outcome, items(invoice, "lines"), wish)
+    waiting = {one["id"] for one in look.pending(app, snapshot)}
+    found = comparing.compare(outcome, items(invoice, "lines"), wish, waiting)
     kept = KeptPreview(
         token=f"pvt_{secrets.token_hex(8)}",
         subscription=snapshot["id"],
@@ -106,6 +107,12 @@ def _begin(app: App, given: SimulateChange | PreviewChange, at: int | None) -> t
     before = item.get("quantity")
     quantity = 0 if price.metered else given.quantity if given.quantity is not None else 1 if before is None else before
     known = look.gather(app, snapshot)
+    if any(
+        (one.price.interval, one.price.every) != (price.interval, price.every)
+        for one in known.items
+        if one.id != item["id"]
+    ):
+        raise MixedIntervals(price=price.id, every=f"{price.every} {price.interval}", subscription=snapshot["id"])
     wish = Wish(item["id"], price, cast("int", quantity), date, max(now, date), app.settings.text(PRORATION))
     return snapshot, known, wish
 
