@@ -284,7 +284,7 @@ def test_what_we_calculate_is_what_the_sandbox_previews(shop: Shop) -> None:
     }
     seen: set[str] = set()
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
     @given(cases())
     def check(case: dict[str, Any]) -> None:
         currency, (interval, count) = case["currency"], case["interval"]

@@ -77,29 +77,34 @@ def _lines(credited: Snapshot) -> list[str]:
 
 
 def debits(item: str, lines: Sequence[Snapshot], pending: Sequence[Snapshot]) -> tuple[Debit, ...]:
-    """What an item was charged in advance and not credited since; lines and pending items oldest first."""
-    found: dict[str, Snapshot] = {}
-    for line in (*lines, *pending):
-        details = line_details(line)
-        if details.get("subscription_item") != item or (line["amount"] <= 0 and not details.get("proration")):
-            continue
-        if line["amount"] >= 0:
-            found[line["id"]] = line
-            continue
-        credited = [id for id in details["credited"] if id in found] or _credited(line, found)
-        for id in credited:
-            del found[id]
+    """What an item was charged in advance and not credited since; in any order."""
+    every = [
+        (one, details) for one in (*lines, *pending) if (details := line_details(one)).get("subscription_item") == item
+    ]
+    credited = {id for _, details in every for id in details["credited"]}
+    found = {one["id"]: one for one, _ in every if one["amount"] >= 0 and one["id"] not in credited}
+    for one, details in every:
+        if one["amount"] < 0 and details["proration"] and not details["credited"]:
+            found.pop(_credited(one, found), None)
     return tuple(
-        Debit(net(line), line["period"]["start"], line["period"]["end"], str(line.get("invoice") or line["id"]))
-        for line in found.values()
+        Debit(net(one), one["period"]["start"], one["period"]["end"], str(one.get("invoice") or one["id"]))
+        for one in found.values()
     )
 
 
-def _credited(credit: Snapshot, debits: Mapping[str, Snapshot]) -> list[str]:
-    """The debit that a credit without a reference is for: the last one of its period, of its price before others."""
-    same = [id for id, one in debits.items() if one["period"]["end"] == credit["period"]["end"]]
-    priced = [id for id in same if price_of_line(debits[id]) == price_of_line(credit)]
-    return (priced or same)[-1:]
+def _credited(credit: Snapshot, debits: Mapping[str, Snapshot]) -> str:
+    """The debit that a credit without a reference is for: the first of its price and quantity that ends with it.
+
+    It has none where the debit was on no invoice yet. Of a price that was changed without a proration: the last one.
+    """
+    same = [one for one in debits.values() if one["period"]["end"] == credit["period"]["end"]]
+    same.sort(key=lambda one: cast("int", one["period"]["start"]))
+    equal = [one for one in same if _sold(one) == _sold(credit)]
+    return str((equal or same[::-1] or [{"id": ""}])[0]["id"])
+
+
+def _sold(line: Snapshot) -> tuple[str, int | None]:
+    return price_of_line(line), line.get("quantity")
 
 
 def price_of_line(line: Snapshot) -> str:
