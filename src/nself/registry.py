@@ -20,6 +20,8 @@ GROUPS = {
     "billing usage rejected": "Events that were not counted",
     "billing quota": "Limits and what is left of them",
     "billing overage": "Usage above the quota: what it costs and what was invoiced",
+    "billing access": "Whether users may use the app",
+    "billing customers": "Audits of customers",
     "billing price": "Prices at Stripe, and those of overage",
     "billing customer": "Customers at Stripe and the users they belong to",
     "billing subscription": "Subscriptions at Stripe",

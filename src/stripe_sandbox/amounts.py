@@ -6,6 +6,7 @@ reaches. It does not publish the flat fee at quantity 0: here the first tier's f
 """
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from fractions import Fraction
 from typing import Any
 
 from stripe_sandbox.currencies import round_minor
@@ -58,8 +59,8 @@ def _unit(tier: dict[str, Any]) -> Decimal:
     return Decimal(tier["unit_amount_decimal"] or 0)
 
 
-def share_of(amount: int, part: int, whole: int) -> int:
-    """`amount * part / whole` in whole minor units, half away from zero, in integers throughout."""
-    numerator = abs(amount) * part
-    rounded = (2 * numerator + whole) // (2 * whole)
-    return rounded if amount >= 0 else -rounded
+def share_of(amount: Decimal | Fraction | int, part: int, whole: int) -> int:
+    """`amount * part / whole` in whole minor units, half away from zero, in whole numbers throughout."""
+    share = Fraction(amount) * part / whole
+    rounded = (2 * abs(share.numerator) + share.denominator) // (2 * share.denominator)
+    return rounded if share >= 0 else -rounded

@@ -15,7 +15,18 @@ NSELF = [path for path in FILES if path.is_relative_to(SOURCE / "nself")]
 PURE = [
     path
     for path in NSELF
-    if path.name in {"rules.py", "rating.py", "figures.py", "formulas.py", "model.py", "inputs.py"}
+    if path.name
+    in {
+        "rules.py",
+        "rating.py",
+        "figures.py",
+        "formulas.py",
+        "facts.py",
+        "comparing.py",
+        "prorations.py",
+        "model.py",
+        "inputs.py",
+    }
     or path.parent.name == "core"
 ]
 IO_MODULES = {
@@ -116,6 +127,8 @@ def test_money_knows_neither_floats_nor_division() -> None:
         domains / "catalog/rating.py",
         domains / "catalog/formulas.py",
         domains / "usage/figures.py",
+        domains / "subscription/prorations.py",
+        domains / "subscription/facts.py",
         *rules,
         domains / "document/service/einvoice.py",
         domains / "document/service/layout.py",

@@ -28,6 +28,29 @@ create table billing_call_budget (
     last_grant integer not null
 );
 
+create table billing_change_previews (
+    token text not null,
+    subscription_id text not null,
+    item_id text not null,
+    price_id text not null,
+    quantity bigint not null,
+    behavior text not null,
+    proration_date timestamp with time zone not null,
+    state jsonb not null,
+    livemode boolean not null,
+    made_at timestamp with time zone not null
+);
+
+create table billing_comps (
+    id bigint not null generated always as identity,
+    subscription_id text not null,
+    livemode boolean not null,
+    reason text not null,
+    actor text not null,
+    given_at timestamp with time zone not null,
+    until timestamp with time zone not null
+);
+
 create table billing_customer_links (
     id bigint not null generated always as identity,
     customer_id text not null,
@@ -643,6 +666,8 @@ alter table billing_api_keys add constraint billing_api_keys_pkey PRIMARY KEY (k
 alter table billing_api_keys add constraint billing_api_keys_scopes_check CHECK ((cardinality(scopes) > 0));
 alter table billing_api_keys add constraint billing_api_keys_secret_hash_check CHECK ((octet_length(secret_hash) = 32));
 alter table billing_call_budget add constraint billing_call_budget_pkey PRIMARY KEY (livemode, second);
+alter table billing_change_previews add constraint billing_change_previews_pkey PRIMARY KEY (token);
+alter table billing_comps add constraint billing_comps_pkey PRIMARY KEY (id);
 alter table billing_customer_links add constraint billing_customer_links_pkey PRIMARY KEY (id);
 alter table billing_customers add constraint billing_customers_pkey PRIMARY KEY (customer_id);
 alter table billing_document_files add constraint billing_document_files_pkey PRIMARY KEY (invoice_id, version);
@@ -731,7 +756,9 @@ alter table billing_webhook_polls add constraint billing_webhook_polls_pkey PRIM
 alter table billing_webhook_refusals add constraint billing_webhook_refusals_pkey PRIMARY KEY (id);
 
 CREATE INDEX billing_api_keys_created ON billing.billing_api_keys USING btree (created_at, key_id);
+CREATE INDEX billing_change_previews_newest ON billing.billing_change_previews USING btree (subscription_id, made_at);
 CREATE INDEX billing_charges_customer_id_created_at_idx ON billing.billing_charges USING btree (customer_id, created_at);
+CREATE INDEX billing_comps_subscription ON billing.billing_comps USING btree (subscription_id, until);
 CREATE INDEX billing_credit_notes_customer_id_created_at_idx ON billing.billing_credit_notes USING btree (customer_id, created_at);
 CREATE UNIQUE INDEX billing_customers_user ON billing.billing_customers USING btree (user_id, livemode) WHERE (NOT deleted);
 CREATE INDEX billing_disputes_customer_id_created_at_idx ON billing.billing_disputes USING btree (customer_id, created_at);

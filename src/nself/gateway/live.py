@@ -295,8 +295,9 @@ class Live:
     def account(self) -> Snapshot:
         return self._call("get", "/v1/account")
 
-    def retrieve(self, collection: str, id: str) -> Snapshot:
-        return self._call("get", f"/v1/{collection}/{guard.object_id(_name(collection), id)}")
+    def retrieve(self, collection: str, id: str, *expand: str) -> Snapshot:
+        path = f"/v1/{collection}/{guard.object_id(_name(collection), id)}"
+        return self._call("get", path, {"expand": list(expand)} if expand else None)
 
     # Changes and lists
 

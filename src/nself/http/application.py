@@ -130,7 +130,10 @@ def _run(app: App, row: Route, request: Request, raw: bytes, request_id: str) ->
 
 
 def _given(struct: type[msgspec.Struct], request: Request, raw: bytes) -> msgspec.Struct:
-    """The input: the JSON body of a POST, strictly typed; else path and query, whose values are text."""
-    strict = request.method == "POST"
-    given: object = {**request.path_params, **request.query_params}
-    return answer.as_input(answer.as_json(raw) if strict else given, struct, strict=strict)
+    """The input: the JSON body of a POST, strictly typed, and its path; else path and query, whose values are text."""
+    strict, path = request.method == "POST", request.path_params
+    given: object = {**path, **request.query_params}
+    if strict:
+        body: object = answer.as_json(raw) if raw or not path else {}
+        given = {**cast("dict[str, object]", body), **path} if isinstance(body, dict) else body
+    return answer.as_input(given, struct, strict=strict)

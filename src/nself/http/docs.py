@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from html import escape
 from typing import Any, cast, get_type_hints
@@ -84,13 +85,15 @@ def openapi(rows: tuple[Route, ...], registry: Registry) -> Document:
 
 def _given(row: Route, struct: type[msgspec.Struct], schema: Document, components: Document) -> Document:
     if row.method != "GET":
-        content: Document = {"application/json": {"schema": schema}}
+        path = re.findall(r"{(\w+)}", row.path)
+        content: Document = {"application/json": {"schema": _without(path, struct, schema, components)}}
         if row is INGEST:
             content["application/json"] = {"schema": {"oneOf": [schema, {"type": "array", "items": schema}]}}
             content["application/x-ndjson"] = {"schema": {"type": "string", "description": "One event a line."}}
             content["application/cloudevents+json"] = {"schema": CLOUD_EVENT}
             content["application/cloudevents-batch+json"] = {"schema": {"type": "array", "items": CLOUD_EVENT}}
-        return {"requestBody": {"required": True, "content": content}}
+        body = {"requestBody": {"required": not path, "content": content}}
+        return body | ({"parameters": [_in_path(name) for name in path]} if path else {})
     properties: Document = components[struct.__name__]["properties"]
     required: list[str] = components[struct.__name__].get("required", [])
     return {
@@ -104,6 +107,22 @@ def _given(row: Route, struct: type[msgspec.Struct], schema: Document, component
             }
             for name, one in properties.items()
         ]
+    }
+
+
+def _in_path(name: str) -> Document:
+    return {"name": name, "in": "path", "required": True, "schema": TEXT, "description": f"Id of the {name}."}
+
+
+def _without(path: list[str], struct: type[msgspec.Struct], schema: Document, components: Document) -> Document:
+    """The body of a route does not name what its path names."""
+    if not path:
+        return schema
+    whole: Document = components[struct.__name__]
+    return {
+        **whole,
+        "properties": {name: one for name, one in whole["properties"].items() if name not in path},
+        "required": [name for name in whole.get("required", []) if name not in path],
     }
 
 

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from stripe_sandbox.amounts import amount_for, share_of
+from stripe_sandbox.amounts import amount_for, exact_amount, share_of
 from stripe_sandbox.billing import usage
 from stripe_sandbox.billing.cycle import Period, full_period, items_of
 from stripe_sandbox.call import Call
@@ -46,8 +46,8 @@ def _begin_usage(call: Call, subscription: Object, invoice: Object, item: Object
 def charged(call: Call, subscription: Object, price: Object, quantity: int, period: Period) -> int:
     """A whole period's amount, or its share of a shorter period, in minor units, rounded once."""
     whole = full_period(subscription, period.start)
-    amount = amount_for(price, Decimal(quantity))
-    return amount if period == whole else share_of(amount, period.end - period.start, whole.end - whole.start)
+    amount = exact_amount(price, Decimal(quantity))
+    return share_of(amount, period.end - period.start, whole.end - whole.start)
 
 
 def put_trial(call: Call, subscription: Object, invoice: Object) -> None:

@@ -2,21 +2,26 @@
 
 Per second, two lines an item, each rounded by itself, not discountable; only for what is billed in advance.
 `flexible` credits what was really debited, one credit for each debit; `classic` credits the current price.
-https://docs.stripe.com/billing/subscriptions/prorations and /billing-mode/compare
+Amounts are net of the discounts that run (`proration_discounts=included`), of a price's whole period: in `flexible` an
+amount off is spread over the items in proportion, in `classic` evenly. A coupon for once takes nothing off a proration.
+https://docs.stripe.com/billing/subscriptions/prorations, /billing-mode/compare and the changelog of 2025-09-30.clover
 """
 
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
-from stripe_sandbox.amounts import amount_for, share_of
+from stripe_sandbox.amounts import amount_for, exact_amount, share_of
 from stripe_sandbox.billing import usage
-from stripe_sandbox.billing.cycle import Period, full_period
+from stripe_sandbox.billing.cycle import Period, full_period, items_of
 from stripe_sandbox.billing.lines import charged, description, metered, price_of, pricing, proration_description
 from stripe_sandbox.call import Call
 from stripe_sandbox.currencies import plain
 from stripe_sandbox.resource import RESOURCES
+from stripe_sandbox.resources import discounts
 from stripe_sandbox.store import Object
+from stripe_sandbox.totals import Discount
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,50 @@ def _credits(call: Call, subscription: Object, item: Object, price: Object, at: 
     rest = Period(at, item["current_period_end"])
     if not item["_debits"] or rest.start >= rest.end:
         return []
-    amount = -charged(call, subscription, price, item["quantity"], rest)
+    amount = -_share(call, subscription, item, rest)
     return [Credit(amount, rest)] if amount else []
+
+
+def _share(call: Call, subscription: Object, item: Object, rest: Period) -> int:
+    """What an item costs for the rest of its period, less discounts, rounded once."""
+    whole = full_period(subscription, rest.start)
+    net = _after_discounts(call, subscription)[item["id"]]
+    return share_of(net, rest.end - rest.start, whole.end - whole.start)
+
+
+def _after_discounts(call: Call, subscription: Object) -> dict[str, Fraction]:
+    """Each item's whole period, less its own discounts and then those of the subscription or its customer."""
+    items = {one["id"]: one for one in items_of(call, subscription)}
+    prices = {name: price_of(call, one) for name, one in items.items()}
+    left = {
+        name: Fraction(exact_amount(prices[name], Decimal(one["quantity"])))
+        for name, one in items.items()
+        if not metered(prices[name])
+    }
+    for name in left:
+        own = discounts.running(call, items[name]["discounts"])
+        for discount in discounts.for_prorations(call, own, subscription["currency"]):
+            _take_off(discount, left, [name], prices, even=False)
+    customer = call.load("customer", subscription["customer"])
+    given = discounts.inherited(call, customer, subscription)
+    for discount in discounts.for_prorations(call, given, subscription["currency"]):
+        _take_off(discount, left, list(left), prices, even=subscription["billing_mode"]["type"] == "classic")
+    return left
+
+
+def _take_off(
+    discount: Discount, left: dict[str, Fraction], names: list[str], prices: dict[str, Object], *, even: bool
+) -> None:
+    products = discount.products
+    concerned = [one for one in names if left[one] > 0 and (products is None or prices[one]["product"] in products)]
+    base = sum(left[one] for one in concerned)
+    for one in concerned:
+        if discount.percent_off is not None:
+            left[one] -= left[one] * Fraction(discount.percent_off) / 100
+        elif even:
+            left[one] -= min(left[one], Fraction(discount.amount_off or 0, len(concerned)))
+        else:
+            left[one] -= min(Fraction(discount.amount_off or 0), base) * left[one] / base
 
 
 def _net(call: Call, debit: dict[str, Any]) -> int:
@@ -87,7 +134,7 @@ def debit(call: Call, subscription: Object, item: Object, at: int) -> None:
     rest = Period(at, item["current_period_end"])
     if rest.start >= rest.end:
         return
-    amount = charged(call, subscription, price, item["quantity"], rest)
+    amount = _share(call, subscription, item, rest)
     made = _make(call, subscription, item, price, amount, rest, "Remaining", None)
     debited = {"amount": amount, "start": rest.start, "end": rest.end, "item": made["id"]}
     call.change(item, {"_debits": [*item["_debits"], debited]})

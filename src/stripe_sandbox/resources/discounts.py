@@ -157,6 +157,12 @@ def detach(call: Call, discount: Object) -> None:
     call.emit("customer.discount.deleted", discount)
 
 
+def for_prorations(call: Call, identifiers: Sequence[str], currency: str) -> tuple[totals.Discount, ...]:
+    """As for totals; a coupon for once is for lines that can be discounted, which a proration is not."""
+    lasting = [one for one in identifiers if coupon_of(call, call.load("discount", one))["duration"] != "once"]
+    return for_totals(call, lasting, currency)
+
+
 def for_totals(call: Call, identifiers: Sequence[str], currency: str) -> tuple[totals.Discount, ...]:
     """What the arithmetic needs; an amount in another currency takes nothing off."""
     found: list[totals.Discount] = []

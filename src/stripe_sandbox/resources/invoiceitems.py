@@ -89,7 +89,7 @@ ITEM_FIELDS = {
     "POST",
     INVOICEITEM.path,
     Shape(
-        {**ITEM_FIELDS, "currency": Currency(), "customer": Text(), "invoice": Text()},
+        {**ITEM_FIELDS, "currency": Currency(), "customer": Text(), "invoice": Text(), "subscription": Text()},
         required=("customer",),
     ),
 )
@@ -110,6 +110,8 @@ def make_item(call: Call, params: Params, *, tell: bool = True) -> Object:
     settle_currency(call, customer, currency)
     fields["discountable"] = fields["amount"] >= 0
     fields |= _beside(call, params)
+    if "subscription" in params:
+        fields |= _for_subscription(call, params["subscription"], customer)
     fields |= {
         "currency": currency,
         "customer": customer["id"],
@@ -125,6 +127,15 @@ def make_item(call: Call, params: Params, *, tell: bool = True) -> Object:
     if invoice is not None and tell:
         lines_changed(call, invoice)
     return item
+
+
+def _for_subscription(call: Call, identifier: str, customer: Object) -> dict[str, Any]:
+    """It waits for the next invoice of this subscription."""
+    subscription = call.require("subscription", identifier, param="subscription")
+    if subscription["customer"] != customer["id"]:
+        raise StripeError("The subscription does not belong to this customer.", param="subscription")
+    parent = {"subscription_details": {"subscription": subscription["id"]}, "type": "subscription_details"}
+    return {"parent": parent, "_subscription": subscription["id"]}
 
 
 def _beside(call: Call, params: Params) -> dict[str, Any]:

@@ -66,15 +66,15 @@ def line_fields(item: Object) -> dict[str, Any]:
 
 
 def _parent(item: Object) -> dict[str, Any]:
-    """An item of a subscription, such as a proration, or one that somebody made."""
+    """A proration of a subscription's item, or an item that somebody made."""
     parent: Object = item["parent"] or {}
-    details: Object | None = parent.get("subscription_details")
-    if details is None:
+    details: Object = parent.get("subscription_details") or {}
+    if "subscription_item" not in details:
         made = {
             "invoice_item": item["id"],
             "proration": False,
             "proration_details": {"credited_items": None},
-            "subscription": None,
+            "subscription": details.get("subscription"),
         }
         return {"invoice_item_details": made, "subscription_item_details": None, "type": "invoice_item_details"}
     prorated: Object = item.get("proration_details") or {}

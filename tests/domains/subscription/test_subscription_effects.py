@@ -16,7 +16,7 @@ from nself.core.clock import system_clock
 from nself.core.entrypoint import Scheduled
 from nself.db.connect import Tx
 from nself.domains.mirror import service as mirror
-from nself.domains.subscription import service as subscriptions
+from nself.domains.subscription.service import tell as subscriptions
 from subscribing import CARD, FAILING, Shop
 from telling import Mailbox, Receiver, send_all, words
 

@@ -20,9 +20,9 @@ from nself.domains.api_key.inputs import CreateApiKey
 from nself.domains.customer import service as customers
 from nself.domains.customer.inputs import ShowCustomer
 from nself.domains.mirror import service as mirror
-from nself.domains.subscription import service
 from nself.domains.subscription.inputs import ListSubscriptions, ShowSubscription
 from nself.domains.subscription.model import NoSuchSubscription, ShownSubscription
+from nself.domains.subscription.service import show as service
 from subscribing import Shop
 
 

@@ -24,6 +24,13 @@ ROWS: tuple[Row, ...] = (
         help="Show whether a user has access, why, and what was decided by hand.",
         example="nself billing access show --user user123",
     ),
+    Command(
+        path="billing subscription complete",
+        use="access.service:complete",
+        input="subscription.inputs:CompleteSubscription",
+        help="Pay what a subscription waits for; unpaid stays unpaid, but with --force --comp --reason the plan is given for free.",
+        example="nself billing subscription complete sub_123",
+    ),
     Route(
         method="GET",
         path="/api/v1/access",

@@ -19,6 +19,9 @@ from nself.domains.customer import service as customer
 from nself.domains.quota.model import NEVER
 from nself.domains.quota.service import limits
 from nself.domains.quota.service.block import lasting
+from nself.domains.subscription.inputs import CompleteSubscription
+from nself.domains.subscription.model import Done, PaymentFailed, RequiresAction, Unpaid
+from nself.domains.subscription.service import look, payment
 
 SHOWN = 20
 
@@ -71,3 +74,32 @@ def show(app: App, given: ShowAccess) -> Access:
         note=note if revoked and plan.subscription else "",
         changes=changes,
     )
+
+
+def complete(app: App, given: CompleteSubscription) -> Done:
+    """Pay what a subscription waits for; with `comp`, where that fails, its plan is given for free, on record.
+
+    Nothing is marked as paid. Raises what `payment.complete` raises.
+    """
+    try:
+        return payment.complete(app, given)
+    except (PaymentFailed, RequiresAction, Unpaid):
+        if not given.comp:
+            raise
+    now, snapshot = app.clock(), look.stored(app, given.subscription)
+    until = max(
+        (one.current_period_end or now for one in look.done(app, given.subscription, False, "").items), default=now
+    )
+
+    def work(tx: Tx) -> None:
+        payment.give(tx, given, app.settings.live, app.operator(), now, until)
+        limits.forget(tx, list(customer.users_of(tx, [snapshot["customer"]]).values()))
+
+    app.db.transact(work)
+    log.warning(
+        "subscription_comp", subscription=given.subscription, reason=given.reason, actor=app.operator(), until=until
+    )
+    note = (
+        f"not paid and not marked as paid; its plan is given for free until {until:%Y-%m-%d %H:%M:%SZ}: {given.reason}"
+    )
+    return look.done(app, given.subscription, True, note)

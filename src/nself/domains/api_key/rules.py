@@ -19,6 +19,7 @@ SCOPES = {
     "quota": "check, reserve, commit and release quota",
     "invoice:read": "read invoices",
     "subscription:read": "read subscriptions",
+    "subscription:write": "create, change and cancel subscriptions",
     ADMIN: "everything",
 }
 TOKEN = re.compile(r"nsk_(test|live)_([0-9A-Za-z]{8})_([0-9A-Za-z]{32})")

@@ -40,6 +40,7 @@ where
     customer.user_id = any(%(users)s::text[]) and customer.livemode = %(livemode)s and not customer.deleted
     and (
         subscription.status in ('active', 'trialing', 'past_due')
+        or exists (select from billing_comps where subscription_id = subscription.object_id and until > %(since)s)
         or (subscription.snapshot ->> 'ended_at')::bigint > extract(epoch from %(since)s::timestamptz)
     )
 order by

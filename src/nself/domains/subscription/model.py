@@ -7,8 +7,11 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from nself.core.errors import NotFound
 from nself.domains.mirror.model import Snapshot
+from nself.domains.subscription.errors import NoSuchSubscription as NoSuchSubscription
+from nself.domains.subscription.errors import PaymentFailed as PaymentFailed
+from nself.domains.subscription.errors import RequiresAction as RequiresAction
+from nself.domains.subscription.errors import Unpaid as Unpaid
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +111,141 @@ class Effect(NamedTuple):
     template: str = ""
 
 
-class NoSuchSubscription(NotFound):
-    code, guide, param = "resource_missing", "7.2", "subscription"
-    text = "No such subscription: {subscription}"
-    hints = ("nself billing subscription import {subscription}", "nself billing subscription list")
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a subscription. `changed` is false where it was so already."""
+
+    id: str
+    user: str | None
+    customer: str | None
+    status: str
+    changed: bool
+    note: str
+    items: list[Item]
+    trial_end: datetime | None
+    cancel_at: datetime | None
+    ended_at: datetime | None
+    latest_invoice: str | None
+    proration_behavior: str | None = None
+    proration_date: datetime | None = None
+
+
+class Proration(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that credits or charges a part of a period, and what it should be by our own calculation."""
+
+    at: datetime
+    until: datetime
+    kind: Literal["unused", "remaining"]
+    price: str
+    quantity: int
+    amount_minor: int
+    expected_minor: int | None
+    currency: str
+    stands: str
+    arithmetic: str
+
+
+class ChangeLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a simulated change."""
+
+    kind: str
+    price: str
+    quantity: int
+    start: datetime
+    end: datetime
+    amount_minor: int
+    currency: str
+    arithmetic: str
+
+
+class Simulation(msgspec.Struct, frozen=True, kw_only=True):
+    """By our own calculation. `change_minor` is what the change itself costs, `next_invoice_minor` what the renewal asks for.
+
+    Both before tax, and `next_invoice_minor` before discounts.
+    """
+
+    subscription: str
+    status: str
+    billing_mode: str
+    proration_behavior: str
+    at: datetime
+    price: str
+    quantity: int
+    change_minor: int
+    currency: str
+    billed: str
+    current_period_end: datetime
+    next_invoice_minor: int
+    note: str
+    lines: list[ChangeLine]
+
+
+class ComparedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line as we calculate it and as Stripe previews it; None where one of us has no such line."""
+
+    kind: str
+    price: str
+    quantity: int | None
+    start: datetime
+    end: datetime
+    ours_minor: int | None
+    stripe_minor: int | None
+    difference_minor: int
+    currency: str
+    reason: str
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """A change as Stripe previews it beside our own calculation. `token` applies it; until `valid_until`."""
+
+    token: str
+    valid_until: datetime
+    subscription: str
+    price: str
+    quantity: int
+    proration_behavior: str
+    proration_date: datetime
+    change_minor: int
+    stripe_change_minor: int
+    difference_minor: int
+    currency: str
+    reason: str
+    invoice_total_minor: int
+    apply: str
+    lines: list[ComparedLine]
+
+
+class KeptPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the previews that can be applied. `state` is the subscription's when it was previewed."""
+
+    token: str
+    subscription: str
+    item: str
+    price: str
+    quantity: int
+    behavior: str
+    proration_date: datetime
+    state: dict[str, Any]
+    made_at: datetime
+
+
+class ConfigRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `subscription show-config`."""
+
+    name: str
+    value: str
+    origin: str
+    effect: str
+
+
+class Recalculated(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `subscription recalculate`. `difference_minor` is what pending prorations should be more than they are."""
+
+    subscription: str
+    pending: int
+    pending_minor: int
+    expected_minor: int
+    difference_minor: int
+    currency: str
+    executed: bool
+    note: str
+    lines: list[Proration]

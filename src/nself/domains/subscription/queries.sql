@@ -42,3 +42,41 @@ limit %(limit)s;
 select exists (
     select from billing_subscriptions where customer_id = %(customer)s and snapshot ->> 'trial_start' is not null
 );
+
+-- name: add_preview
+-- Those that nobody can apply any more are forgotten.
+with forgotten as (
+    delete from billing_change_previews where subscription_id = %(subscription)s and made_at < %(made_at)s::timestamptz - interval '30 days'
+)
+insert into billing_change_previews (
+    token, subscription_id, item_id, price_id, quantity, behavior, proration_date, state, livemode, made_at
+)
+values (
+    %(token)s, %(subscription)s, %(item)s, %(price)s, %(quantity)s, %(behavior)s, %(proration_date)s, %(state)s, %(livemode)s,
+    %(made_at)s
+);
+
+-- name: preview
+select
+    token, subscription_id as subscription, item_id as item, price_id as price, quantity, behavior, proration_date, state, made_at
+from billing_change_previews
+where token = %(token)s and subscription_id = %(subscription)s and livemode = %(livemode)s;
+
+-- name: last_preview
+select
+    token, subscription_id as subscription, item_id as item, price_id as price, quantity, behavior, proration_date, state, made_at
+from billing_change_previews
+where subscription_id = %(subscription)s and livemode = %(livemode)s and made_at > %(since)s
+order by made_at desc, token
+limit 1;
+
+-- name: invoices_of
+select invoice.snapshot
+from billing_invoices invoice
+join billing_subscriptions subscription on subscription.object_id = %(subscription)s and subscription.customer_id = invoice.customer_id
+where not invoice.deleted and invoice.snapshot #>> '{parent,subscription_details,subscription}' = %(subscription)s
+order by invoice.created_at, invoice.invoice_id;
+
+-- name: add_comp
+insert into billing_comps (subscription_id, livemode, reason, actor, given_at, until)
+values (%(subscription)s, %(livemode)s, %(reason)s, %(actor)s, %(now)s, %(until)s);

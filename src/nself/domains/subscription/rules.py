@@ -8,7 +8,7 @@ from typing import Any
 
 from nself.domains.connection.rules import items, part
 from nself.domains.mirror.model import Snapshot
-from nself.domains.subscription.model import Effect, Item, Kept, Payment, ShownSubscription, Subscription
+from nself.domains.subscription.model import Done, Effect, Item, Kept, Payment, ShownSubscription, Subscription
 
 TOLD = ("active", "past_due", "unpaid", "paused", "canceled")
 """Statuses whose beginning is told. `trialing` and `incomplete` are beginnings of the subscription itself."""
@@ -98,6 +98,30 @@ def _item(one: Snapshot) -> Item:
         every=interval if count == 1 else f"{count} {interval}s",
         current_period_start=instant(one.get("current_period_start")),
         current_period_end=instant(one.get("current_period_end")),
+    )
+
+
+# ---- Changing ----
+
+FEEDBACK = {"no-longer-needed": "unused", "switching-providers": "switched_service"}
+"""Reasons whose name at Stripe is another one."""
+ENDED = ("canceled", "incomplete_expired")
+
+
+def done(snapshot: Snapshot, user: str | None, changed: bool, note: str, **more: Any) -> Done:
+    return Done(
+        id=snapshot["id"],
+        user=user,
+        customer=snapshot.get("customer"),
+        status=snapshot["status"],
+        changed=changed,
+        note=note,
+        items=[_item(one) for one in items(snapshot, "items")],
+        trial_end=instant(snapshot.get("trial_end")),
+        cancel_at=instant(snapshot.get("cancel_at")),
+        ended_at=instant(snapshot.get("ended_at")),
+        latest_invoice=snapshot.get("latest_invoice"),
+        **more,
     )
 
 

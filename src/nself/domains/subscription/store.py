@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from psycopg.types.json import Jsonb
+
 from nself.db.connect import Tx
 from nself.db.queries import beside
+from nself.domains.mirror.model import Snapshot
 from nself.domains.subscription.inputs import ListSubscriptions
-from nself.domains.subscription.model import Kept, Payment
+from nself.domains.subscription.model import Kept, KeptPreview, Payment
 
 SQL = beside(__file__)
 
@@ -34,3 +39,40 @@ def ending_trials(tx: Tx, livemode: bool, after: tuple[int, str], until: int, li
 
 def had_trial(tx: Tx, customer: str) -> bool:
     return bool(tx.value(SQL["had_trial"], customer=customer))
+
+
+def add_preview(tx: Tx, one: KeptPreview, livemode: bool) -> None:
+    tx.run(
+        SQL["add_preview"],
+        token=one.token,
+        subscription=one.subscription,
+        item=one.item,
+        price=one.price,
+        quantity=one.quantity,
+        behavior=one.behavior,
+        proration_date=one.proration_date,
+        state=Jsonb(one.state),
+        livemode=livemode,
+        made_at=one.made_at,
+    )
+
+
+def preview(tx: Tx, token: str, subscription: str, livemode: bool) -> KeptPreview | None:
+    return tx.maybe(SQL["preview"], KeptPreview, token=token, subscription=subscription, livemode=livemode)
+
+
+def last_preview(tx: Tx, subscription: str, livemode: bool, since: datetime) -> KeptPreview | None:
+    return tx.maybe(SQL["last_preview"], KeptPreview, subscription=subscription, livemode=livemode, since=since)
+
+
+def invoices_of(tx: Tx, subscription: str) -> list[Snapshot]:
+    """Whole, oldest first."""
+    return tx.values(SQL["invoices_of"], subscription=subscription)
+
+
+def add_comp(
+    tx: Tx, subscription: str, livemode: bool, reason: str, actor: str, now: datetime, until: datetime
+) -> None:  # fmt: skip
+    tx.run(
+        SQL["add_comp"], subscription=subscription, livemode=livemode, reason=reason, actor=actor, now=now, until=until
+    )  # fmt: skip

@@ -37,6 +37,7 @@ ROWS: tuple[Row, ...] = (
         input="webhook.inputs:ShowTimeline",
         help="Tell an object's life: its events, and what each and every other action changed, field by field.",
         example="nself billing webhook timeline sub_123",
+        aliases=("billing subscription timeline",),
     ),
     Command(
         path="billing webhook show-timing",

@@ -20,6 +20,7 @@ from nself.gateway.errors import IdempotencyMismatch, NoSuchObject
 from nself.gateway.kinds import KINDS
 
 KIND = "change"
+TURNS = 20
 SKEW = 3600
 """Seconds that our clock may be ahead of Stripe's."""
 NAMES = {one.collection: name for name, one in KINDS.items()}
@@ -53,10 +54,39 @@ def once(app: App, *parts: object) -> str:
     return operation_name(app.settings.live, *parts, uuid.uuid4().hex)
 
 
+def turn(app: App, *parts: object) -> str:
+    """The name of the next of equal wishes, `…:1`, `…:2`: those that were done have had their turn.
+
+    Ask for it before looking whether the wish still has to be done: who looks later sees at least what was done before,
+    and two who wish the same at once have the same name.
+    """
+    first = 1
+    while True:
+        names = [operation_name(app.settings.live, *parts, first + at) for at in range(TURNS)]
+        done = {one.operation for one in intents.states(app, names) if one.state == "done"}
+        for name in names:
+            if name not in done:
+                return name
+        first += TURNS
+
+
+def wished(app: App, operation: str) -> Snapshot | None:
+    """What an operation that is open or done was to do: its path and parameters."""
+    with app.db.reading() as tx:
+        return store.wished(tx, operation, 1, app.settings.live)
+
+
+def finish(app: App, operation: str) -> str | None:
+    """The id that an operation that was begun before ends with; None where none was, or it failed. Raises as `change` does."""
+    return intents.drive_one(app, operation) or "" if wished(app, operation) else None
+
+
 def call(stripe: Stripe, params: Snapshot, key: str) -> Snapshot:
     path, given = cast("list[str]", params["path"]), cast("Snapshot", params["params"])
     if params["remove"]:
-        return stripe.remove(*path, params=given, key=key)
+        gone = stripe.remove(*path, params=given, key=key)
+        # A canceled subscription stays; that it is gone is only what the gateway makes of a lost answer.
+        return _object(stripe, path) if gone.get("deleted") and path[0] == "subscriptions" else gone
     return stripe.change(*path, params=rules.marked(given, key) if rules.marks(path) else given, key=key)
 
 

@@ -13,9 +13,9 @@ from nself.domains.customer.model import Customer, NoSuchCustomer
 from nself.domains.mirror import rules as mirror_rules
 from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture, Stored
-from nself.domains.subscription import service as subscription
 from nself.domains.subscription.inputs import ShowSubscription
 from nself.domains.subscription.model import NoSuchSubscription, ShownSubscription
+from nself.domains.subscription.service import show as subscription
 from nself.domains.sync import store
 from nself.domains.sync.inputs import CompareSubscription, SyncCustomer, SyncSubscription
 from nself.domains.sync.model import Comparison, FieldDifference, Finding, NowhereSubscription, Rebuilt, Synced

@@ -1,4 +1,4 @@
-"""Subscriptions as the mirror has them, and what is told where they, invoices, charges and disputes become others.
+"""What is told where subscriptions, invoices, charges and disputes become others.
 
 Telling follows from what a picture changed, in its transaction, under a key that Stripe's own data give: an event that
 comes again, or was lost and is made up for by a synchronisation, tells nothing twice (docs/decisions/0022).
@@ -19,15 +19,7 @@ from nself.domains.mirror.model import Change, Snapshot
 from nself.domains.notification.model import Note
 from nself.domains.notification.service import outbox
 from nself.domains.subscription import rules, store
-from nself.domains.subscription.inputs import ListSubscriptions, ShowSubscription
-from nself.domains.subscription.model import (
-    Effect,
-    Kept,
-    NoSuchSubscription,
-    Payment,
-    ShownSubscription,
-    Subscription,
-)
+from nself.domains.subscription.model import Effect, Kept
 
 NOTICE = timedelta(days=3)
 """Before its end a trial is told of, as Stripe does."""
@@ -35,23 +27,6 @@ RECENT = timedelta(hours=1)
 """What came about this long before the first object was stored is told, too."""
 PAGE = 500
 NOBODY = Owner("", None, None, False)
-
-
-def show(app: App, given: ShowSubscription) -> ShownSubscription:
-    """Raises NoSuchSubscription."""
-    with app.db.reading() as tx:
-        found = store.by_id(tx, given.subscription)
-        if found is None:
-            raise NoSuchSubscription(subscription=given.subscription[:100])
-        invoice = found.snapshot.get("latest_invoice")
-        payment = store.payment(tx, invoice) if invoice else None
-    return rules.shown(found, payment or Payment())
-
-
-def list_subscriptions(app: App, given: ListSubscriptions) -> list[Subscription]:
-    """Newest first."""
-    with app.db.reading() as tx:
-        return [rules.listed(one) for one in store.list_subscriptions(tx, given, app.settings.live)]
 
 
 def note_trial(app: App, tx: Tx, change: Change) -> None:

@@ -1,0 +1,1 @@
+"""Use cases and steps of subscriptions: created, changed, canceled, prorated, shown, told."""

@@ -1,0 +1,25 @@
+"""Subscriptions as the mirror has them."""
+
+from __future__ import annotations
+
+from nself.app import App
+from nself.domains.subscription import rules, store
+from nself.domains.subscription.inputs import ListSubscriptions, ShowSubscription
+from nself.domains.subscription.model import NoSuchSubscription, Payment, ShownSubscription, Subscription
+
+
+def show(app: App, given: ShowSubscription) -> ShownSubscription:
+    """Raises NoSuchSubscription."""
+    with app.db.reading() as tx:
+        found = store.by_id(tx, given.subscription)
+        if found is None:
+            raise NoSuchSubscription(subscription=given.subscription[:100])
+        invoice = found.snapshot.get("latest_invoice")
+        payment = store.payment(tx, invoice) if invoice else None
+    return rules.shown(found, payment or Payment())
+
+
+def list_subscriptions(app: App, given: ListSubscriptions) -> list[Subscription]:
+    """Newest first."""
+    with app.db.reading() as tx:
+        return [rules.listed(one) for one in store.list_subscriptions(tx, given, app.settings.live)]
