@@ -20,6 +20,8 @@ SCOPES = {
     "invoice:read": "read invoices",
     "subscription:read": "read subscriptions",
     "subscription:write": "create, change and cancel subscriptions",
+    "payment:read": "read payment methods",
+    "payment:write": "take and refund payments, attach payment methods",
     ADMIN: "everything",
 }
 TOKEN = re.compile(r"nsk_(test|live)_([0-9A-Za-z]{8})_([0-9A-Za-z]{32})")
