@@ -10,7 +10,7 @@ from nself.core.entrypoint import Row
 
 # From bottom to top: a domain may import those before it, never those after it.
 DOMAINS = (
-    "setting", "mirror", "connection", "database", "api_key", "job", "uptime", "notification", "stack", "customer", "catalog", "usage", "subscription", "quota", "invoice", "overage",
+    "setting", "mirror", "connection", "database", "api_key", "job", "uptime", "notification", "stack", "customer", "catalog", "usage", "payment", "subscription", "quota", "invoice", "overage",
     "archive", "repair", "gap", "webhook", "sync",
     "sandbox",
 )  # fmt: skip
@@ -22,6 +22,12 @@ GROUPS = {
     "billing overage": "Usage above the quota: what it costs and what was invoiced",
     "billing price": "Prices at Stripe, and those of overage",
     "billing customer": "Customers at Stripe and the users they belong to",
+    "billing payment-method": "Cards and other ways to pay",
+    "billing payment": "Taking payments",
+    "billing payments": "Payments as a whole",
+    "billing payment-intent": "Payments at Stripe through all their attempts",
+    "billing refund": "Giving money back",
+    "billing transactions": "What came in and went out",
     "billing subscription": "Subscriptions at Stripe",
     "billing invoice": "Invoices and their lines",
     "billing webhook": "Events from Stripe",

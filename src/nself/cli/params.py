@@ -53,6 +53,8 @@ class Field(NamedTuple):
     positional: bool
     metavar: str | None
     short: str | None
+    secret: bool
+    """May be a card number: no complaint about the command line repeats digits."""
 
 
 def fields(struct: type[msgspec.Struct]) -> Iterator[Field]:
@@ -79,6 +81,7 @@ def fields(struct: type[msgspec.Struct]) -> Iterator[Field]:
             positional=bool(extra.get("positional")),
             metavar=extra.get("metavar"),
             short=extra.get("short"),
+            secret=bool(extra.get("secret")),
         )
 
 

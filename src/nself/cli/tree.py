@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Generator
 from contextlib import closing, contextmanager
@@ -14,8 +15,10 @@ import msgspec
 from nself.app import App
 from nself.cli import params, render
 from nself.core.entrypoint import Command
-from nself.core.errors import Invalid
+from nself.core.errors import Invalid, InvalidInteger
 from nself.registry import GROUPS, Registry
+
+DIGITS = re.compile(r"\d{4,}")
 
 
 class Group(click.Group):
@@ -59,11 +62,22 @@ class Group(click.Group):
 
 
 class Leaf(click.Command):
-    """Wrong input that has no better hint leads to the command's own help."""
+    """Wrong input that has no better hint leads to the command's own help. `secret`: see `params.Field`."""
+
+    secret = False
 
     def make_context(self, *given: Any, **more: Any) -> click.Context:
         with _helped(more.get("parent"), self.name):
-            return super().make_context(*given, **more)
+            try:
+                return super().make_context(*given, **more)
+            except click.UsageError as error:
+                if self.secret:
+                    raise click.UsageError(DIGITS.sub("…", error.message), error.ctx) from None
+                raise
+            except InvalidInteger as error:
+                if self.secret:
+                    raise InvalidInteger(DIGITS.sub("…", str(error.fields["value"])), error.param) from None
+                raise
 
     def invoke(self, ctx: click.Context) -> Any:
         with _helped(ctx.parent, self.name):
@@ -100,13 +114,15 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
     format_option = click.Option(
         ["--format"], type=click.Choice(render.FORMATS), default="table", help="How to print the result."
     )
-    return Leaf(
+    made = Leaf(
         name,
         callback=run,
         params=[*params.parameters(struct), format_option],
         help=f"{row.help}\n\n\b\nExample:\n  {row.example}",
         short_help=row.help,
     )
+    made.secret = any(field.secret for field in params.fields(struct))
+    return made
 
 
 def _print(result: object, format: render.Format) -> None:

@@ -676,7 +676,10 @@ alter table billing_webhook_polls add constraint billing_webhook_polls_pkey PRIM
 alter table billing_webhook_refusals add constraint billing_webhook_refusals_pkey PRIMARY KEY (id);
 
 CREATE INDEX billing_api_keys_created ON billing.billing_api_keys USING btree (created_at, key_id);
+CREATE INDEX billing_charges_created ON billing.billing_charges USING btree (created_at);
 CREATE INDEX billing_charges_customer_id_created_at_idx ON billing.billing_charges USING btree (customer_id, created_at);
+CREATE INDEX billing_charges_failed ON billing.billing_charges USING btree (created_at) WHERE (status = 'failed'::text);
+CREATE INDEX billing_charges_failed_method ON billing.billing_charges USING btree (((snapshot ->> 'payment_method'::text))) WHERE (status = 'failed'::text);
 CREATE INDEX billing_credit_notes_customer_id_created_at_idx ON billing.billing_credit_notes USING btree (customer_id, created_at);
 CREATE UNIQUE INDEX billing_customers_user ON billing.billing_customers USING btree (user_id, livemode) WHERE (NOT deleted);
 CREATE INDEX billing_disputes_customer_id_created_at_idx ON billing.billing_disputes USING btree (customer_id, created_at);
@@ -694,9 +697,12 @@ CREATE INDEX billing_objects_customer ON ONLY billing.billing_objects USING btre
 CREATE INDEX billing_overage_updates_newest ON billing.billing_overage_updates USING btree (user_id, livemode, metric_type, period_start, period_end, id);
 CREATE INDEX billing_payment_methods_customer_id_created_at_idx ON billing.billing_payment_methods USING btree (customer_id, created_at);
 CREATE INDEX billing_payments_customer_id_created_at_idx ON billing.billing_payments USING btree (customer_id, created_at);
+CREATE INDEX billing_payments_failed ON billing.billing_payments USING btree (created_at) WHERE (((snapshot -> 'last_payment_error'::text) ->> 'code'::text) IS NOT NULL);
 CREATE INDEX billing_prices_customer_id_created_at_idx ON billing.billing_prices USING btree (customer_id, created_at);
 CREATE INDEX billing_products_customer_id_created_at_idx ON billing.billing_products USING btree (customer_id, created_at);
 CREATE INDEX billing_quota_reservations_held ON billing.billing_quota_reservations USING btree (user_id, metric_type, expires_at) WHERE (state = 'held'::text);
+CREATE INDEX billing_refunds_charge ON billing.billing_refunds USING btree (((snapshot ->> 'charge'::text)));
+CREATE INDEX billing_refunds_created ON billing.billing_refunds USING btree (created_at);
 CREATE INDEX billing_refunds_customer_id_created_at_idx ON billing.billing_refunds USING btree (customer_id, created_at);
 CREATE INDEX billing_service_runs_service ON billing.billing_service_runs USING btree (service, last_seen_at);
 CREATE INDEX billing_subscriptions_customer_id_created_at_idx ON billing.billing_subscriptions USING btree (customer_id, created_at);
@@ -760,6 +766,51 @@ UNION ALL
     billing_objects.created_at,
     billing_objects.synced_at
    FROM billing_objects;
+
+create view billing_transactions as
+ SELECT billing_charges.object_id AS id,
+    'charge'::text AS kind,
+    billing_charges.livemode,
+    billing_charges.customer_id,
+    ((billing_charges.snapshot ->> 'amount_captured'::text))::bigint AS amount_minor,
+    (billing_charges.snapshot ->> 'currency'::text) AS currency,
+    billing_charges.status,
+    billing_charges.object_id AS charge,
+    (billing_charges.snapshot ->> 'payment_intent'::text) AS payment_intent,
+    (billing_charges.snapshot ->> 'description'::text) AS description,
+    billing_charges.created_at
+   FROM billing_charges
+  WHERE (((billing_charges.snapshot ->> 'amount_captured'::text))::bigint > 0)
+UNION ALL
+ SELECT refund.object_id AS id,
+    'refund'::text AS kind,
+    refund.livemode,
+    charge.customer_id,
+    (- ((refund.snapshot ->> 'amount'::text))::bigint) AS amount_minor,
+    (refund.snapshot ->> 'currency'::text) AS currency,
+    refund.status,
+    (refund.snapshot ->> 'charge'::text) AS charge,
+    (refund.snapshot ->> 'payment_intent'::text) AS payment_intent,
+    COALESCE(((refund.snapshot -> 'metadata'::text) ->> 'nself_reason'::text), (refund.snapshot ->> 'reason'::text)) AS description,
+    refund.created_at
+   FROM (billing_refunds refund
+     LEFT JOIN billing_charges charge ON ((charge.object_id = (refund.snapshot ->> 'charge'::text))))
+  WHERE (refund.status <> ALL (ARRAY['failed'::text, 'canceled'::text]))
+UNION ALL
+ SELECT (entry.value ->> 'id'::text) AS id,
+    'dispute'::text AS kind,
+    dispute.livemode,
+    charge.customer_id,
+    ((entry.value ->> 'amount'::text))::bigint AS amount_minor,
+    (entry.value ->> 'currency'::text) AS currency,
+    dispute.status,
+    (dispute.snapshot ->> 'charge'::text) AS charge,
+    (dispute.snapshot ->> 'payment_intent'::text) AS payment_intent,
+    (dispute.snapshot ->> 'reason'::text) AS description,
+    to_timestamp((((entry.value ->> 'created'::text))::bigint)::double precision) AS created_at
+   FROM ((billing_disputes dispute
+     CROSS JOIN LATERAL jsonb_array_elements((dispute.snapshot -> 'balance_transactions'::text)) entry(value))
+     LEFT JOIN billing_charges charge ON ((charge.object_id = (dispute.snapshot ->> 'charge'::text))));
 
 create view billing_usage_counted as
  SELECT event.user_id,

@@ -19,7 +19,7 @@ from nself.core.errors import BillingError, Conflict, Declined, Denied, Invalid,
 LONGEST_TEXT = 500
 TEST_CONNECTION = "nself billing stripe test-connection"
 SHOW_CONFIG = "nself billing stripe show-config"
-FAILED_INTENTS = "nself billing stripe intents --state failed"
+FAILURES = "nself billing payments failures --last 24h"
 SET_KEY = 'nself env set STRIPE_SECRET_KEY="sk_test_PLACEHOLDER_key"'
 
 
@@ -57,6 +57,17 @@ class NoSuchCustomer(NoSuchObject):
 
 class NoSuchPrice(NoSuchObject):
     hints = (SHOW_CONFIG,)
+
+
+class NoSuchPaymentMethod(NoSuchObject):
+    guide = "3.2"
+    hints = ("nself billing payment-method list",)
+
+
+class NoSuchPayment(NoSuchObject):
+    """A payment intent, a charge or a refund."""
+
+    hints = ("nself billing transactions list --limit 20", "nself billing payments failures --last 24h")
 
 
 class KeyRefused(StripeFailure, Denied):
@@ -152,20 +163,32 @@ class BelowMinimum(Refused):
 
 
 class CardDeclined(StripeFailure, Declined):
-    """`decline_code` is the issuer's reason where Stripe tells it; `payment_intent` and `charge` are ids."""
+    """`decline_code` is the issuer's reason where Stripe tells it; the others are ids."""
 
     code, guide = "card_declined", "10.4"
     text = "{detail}"
-    hints = (FAILED_INTENTS,)
+    hints = (FAILURES,)
     decline_code: str | None = None
     payment_intent: str | None = None
     charge: str | None = None
+    payment_method: str | None = None
+
+    def body(self, request_id: str | None = None) -> dict[str, object]:
+        """With what a program needs to go on."""
+        told = {name: getattr(self, name) for name in ("decline_code", "payment_intent") if getattr(self, name)}
+        return {"error": {**cast("dict[str, object]", super().body(request_id)["error"]), **told}}
+
+
+class MethodDeclined(CardDeclined):
+    """A payment with a method that Stripe named was declined."""
+
+    hints = ("nself billing payment-method decline-reason {method}", FAILURES)
 
 
 class RequiresAction(CardDeclined):
     code, guide = "authentication_required", "10.9"
     text = "This {noun} requires customer action to authenticate payment."
-    hints = (FAILED_INTENTS,)
+    hints = ("nself billing payment-intent show {payment} --show-secret", "nself billing sandbox confirm {payment}")
 
 
 class StripeDown(StripeFailure, Unavailable):
@@ -214,7 +237,14 @@ ACTIONS = {
 }
 LIVE_CARD = "Your card was declined. Your request was in test mode, but used a non test card."
 MISSING = re.compile(r"No such ([A-Za-z_ ]+?): ?'?([^';\s]*)'?(.*)", re.DOTALL)
-MISSING_KINDS: dict[str, type[NoSuchObject]] = {"customer": NoSuchCustomer, "price": NoSuchPrice}
+MISSING_KINDS: dict[str, type[NoSuchObject]] = {
+    "customer": NoSuchCustomer,
+    "price": NoSuchPrice,
+    "payment method": NoSuchPaymentMethod,
+    "payment intent": NoSuchPayment,
+    "charge": NoSuchPayment,
+    "refund": NoSuchPayment,
+}
 
 
 def no_such(kind: str, id: str, rest: str = "") -> NoSuchObject:
@@ -250,14 +280,18 @@ def _id(value: object) -> str | None:
 
 
 def _declined(code: str, detail: str, error: Mapping[str, Any]) -> CardDeclined:
-    reason, payment = error.get("decline_code"), _id(error.get("payment_intent"))
+    reason = error.get("decline_code")
+    payment, charge, method = (_id(error.get(name)) for name in ("payment_intent", "charge", "payment_method"))
     noun = ACTIONS.get(code) or ACTIONS.get(str(reason))
+    words = LIVE_CARD if reason == "test_mode_live_card" else detail
     if noun:
         failure: CardDeclined = RequiresAction(noun=noun, payment=payment or "pi_123")
+    elif method and (payment or charge):
+        failure = MethodDeclined(detail=words, method=method)
     else:
-        failure = CardDeclined(detail=LIVE_CARD if reason == "test_mode_live_card" else detail)
+        failure = CardDeclined(detail=words)
     failure.decline_code = reason if isinstance(reason, str) else None
-    failure.payment_intent, failure.charge = payment, _id(error.get("charge"))
+    failure.payment_intent, failure.charge, failure.payment_method = payment, charge, method
     return failure
 
 
@@ -341,7 +375,7 @@ def _told(status: int, known: Mapping[str, Any], key: str) -> StripeFailure:
     failure.param = param if isinstance(param, str) else None
     failure.http_status = status
     said = {name: known[name] for name in ("type", "code", "param", "decline_code") if isinstance(known.get(name), str)}
-    whose = {name: _id(known[name]) for name in ("payment_intent", "charge") if known.get(name)}
+    whose = {name: _id(known[name]) for name in ("payment_intent", "charge", "payment_method") if known.get(name)}
     failure.record = {"status": status, "key": key, "error": {**said, **whose, "message": detail}}
     return failure
 

@@ -128,11 +128,11 @@ def explained(error: msgspec.ValidationError, given: object, struct: type[msgspe
     if missing := re.search(r"missing required field `(\w+)`", text):
         return MissingParameter(missing[1])
     if unknown := re.search(r"unknown field `(.+)`", text):
-        return UnknownParameter(unknown[1])
+        return UnknownParameter(log.redact(unknown[1]))
     place = re.search(r"`\$\.(\w+)`", text)
     name = place[1] if place else None
     if name and "Expected `int" in text and "got" in text and isinstance(given, dict):
-        return InvalidInteger(_encode(given.get(name)).decode()[:SHOWN], name)  # type: ignore[union-attr]
+        return InvalidInteger(log.redact(_encode(given.get(name)).decode()[:SHOWN]), name)  # type: ignore[union-attr]
     if name and text.startswith("Invalid enum value") and (choices := _choices(struct, name)):
         return InvalidParameter(f"Invalid {name}: {text.split()[3]} is none of {', '.join(choices)}", name)
     return InvalidParameter(f"Invalid {name}: {plain(text.partition(' - at `')[0])}" if name else text, name)

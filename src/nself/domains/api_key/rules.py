@@ -19,6 +19,8 @@ SCOPES = {
     "quota": "check, reserve, commit and release quota",
     "invoice:read": "read invoices",
     "subscription:read": "read subscriptions",
+    "payment:read": "read payment methods",
+    "payment:write": "take and refund payments, attach payment methods",
     ADMIN: "everything",
 }
 TOKEN = re.compile(r"nsk_(test|live)_([0-9A-Za-z]{8})_([0-9A-Za-z]{32})")

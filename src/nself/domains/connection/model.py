@@ -40,6 +40,14 @@ class Wish(msgspec.Struct, frozen=True):
     step: int = 1
 
 
+class Wished(msgspec.Struct, frozen=True):
+    """An intent as it was recorded, and what Stripe refused for good."""
+
+    params: dict[str, Any]
+    state: str
+    failure: dict[str, Any] | None
+
+
 class ListedIntent(msgspec.Struct, frozen=True):
     """A row of `billing stripe intents`."""
 

@@ -58,8 +58,11 @@ set
 where id = %(id)s and fence = %(fence)s and state = 'pending';
 
 -- name: wished
-select params from billing_intents
-where operation = %(operation)s and step = %(step)s and livemode = %(livemode)s and state <> 'failed';
+-- The newest: whoever was kept from adding one was so by this, even if it has failed since.
+select params, state, failure from billing_intents
+where operation = %(operation)s and step = %(step)s and livemode = %(livemode)s
+order by id desc
+limit 1;
 
 -- name: failed_wishes
 -- The newest intent of each operation, where it failed: its outcome is known, so it may be wished for again.

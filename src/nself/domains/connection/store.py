@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.connection.model import Intent, ListedIntent, OperationState, Wish
+from nself.domains.connection.model import Intent, ListedIntent, OperationState, Wish, Wished
 
 SQL = beside(__file__)
 
@@ -50,9 +50,9 @@ def postpone(tx: Tx, intent: Intent, wait: timedelta, code: str | None, error: s
     tx.run(SQL["postpone"], id=intent.id, fence=intent.fence, wait=wait, code=code, error=error, new_key=new_key)
 
 
-def wished(tx: Tx, operation: str, step: int, livemode: bool) -> dict[str, Any] | None:
-    """The parameters of a wish that is open or done."""
-    return tx.value(SQL["wished"], operation=operation, step=step, livemode=livemode)
+def wished(tx: Tx, operation: str, step: int, livemode: bool) -> Wished | None:
+    """The newest intent of a step."""
+    return tx.maybe(SQL["wished"], Wished, operation=operation, step=step, livemode=livemode)
 
 
 def failed_wishes(tx: Tx, operations: Sequence[str], kinds: Sequence[str]) -> list[Wish]:

@@ -13,7 +13,7 @@ from nself.app import App
 from nself.core.clock import wall_seconds
 from nself.db.connect import Tx
 from nself.domains.connection import rules, store
-from nself.domains.connection.model import Intent, Snapshot, TooLate, Wish, operation_name
+from nself.domains.connection.model import Intent, Snapshot, TooLate, Wish, Wished, operation_name
 from nself.domains.connection.service import intents
 from nself.gateway.api import Stripe
 from nself.gateway.errors import IdempotencyMismatch, NoSuchObject
@@ -44,8 +44,15 @@ def wish(operation: str, *path: str, params: Snapshot, remove: bool = False, ste
 
 def plan(tx: Tx, one: Wish, livemode: bool) -> None:
     """Step: record the wish, or find it recorded. Raises IdempotencyMismatch where it was another."""
-    if not intents.plan(tx, [one], livemode) and store.wished(tx, one.operation, one.step, livemode) != one.params:
-        raise IdempotencyMismatch
+    if not intents.plan(tx, [one], livemode):
+        stands = earlier(tx, one.operation, livemode, one.step)
+        if stands is None or stands.params != one.params:
+            raise IdempotencyMismatch
+
+
+def earlier(tx: Tx, operation: str, livemode: bool, step: int = 1) -> Wished | None:
+    """Step: what was wished for last under a name, whatever became of it."""
+    return store.wished(tx, operation, step, livemode)
 
 
 def once(app: App, *parts: object) -> str:

@@ -1,0 +1,164 @@
+"""What the use cases of payments take. What may be a card number is text, so that no decoder repeats it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Customer = Annotated[
+    str, Meta(description="Stripe's id of the customer.", pattern="^cus_[A-Za-z0-9_]+$", max_length=255)
+]
+User = Annotated[str, Meta(description="Instead of a customer: the app's user.", max_length=255)]
+Method = Annotated[
+    str, Meta(description="Stripe's id of the payment method (pm_…).", pattern="^pm_[A-Za-z0-9_]+$", max_length=255)
+]
+ShownMethodId = Annotated[
+    str, Meta(description="Stripe's id.", extra={"positional": True, "metavar": "PAYMENT_METHOD"})
+]
+Key = Annotated[
+    str, Meta(description="The same key and parameters again change nothing; 1 to 255 characters.", max_length=255)
+]
+Currency = Annotated[str, Meta(description="ISO code; else BILLING_CURRENCY.")]
+
+
+class CreatePaymentMethod(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    customer: Customer
+    card_number: Annotated[
+        str, Meta(description="One of Stripe's published test numbers; in test mode only.", extra={"secret": True})
+    ]
+    exp_month: Annotated[str, Meta(description="1 to 12.", extra={"secret": True})]
+    exp_year: Annotated[str, Meta(description="2027 or 27.", extra={"secret": True})]
+    cvc: Annotated[str, Meta(description="Three digits, four for American Express.", extra={"secret": True})]
+    default: Annotated[bool, Meta(description="Charge this one from now on; the first one is so by itself.")] = False
+
+
+class AttachPaymentMethod(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    payment_method: Method
+    customer: Customer | None = None
+    user: User | None = None
+    default: Annotated[bool, Meta(description="Charge this one from now on; the first one is so by itself.")] = False
+
+
+class ShowPaymentMethod(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    payment_method: ShownMethodId
+
+
+class ListPaymentMethods(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    customer: Customer | None = None
+    user: User | None = None
+    limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 100
+
+
+class DefaultPaymentMethod(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    payment_method: ShownMethodId
+    customer: Customer
+
+
+class RemovePaymentMethod(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    payment_method: ShownMethodId
+    force: Annotated[bool, Meta(description="Also the only one of a customer with a live subscription.")] = False
+
+
+class CreatePayment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    amount: Annotated[int, Meta(description="Minor units: 1000 is 10.00 USD, or 1000 JPY.", ge=1)]
+    currency: Currency | None = None
+    customer: Customer | None = None
+    user: User | None = None
+    payment_method: (
+        Annotated[
+            str,
+            Meta(
+                description="One of the customer's methods (pm_…) instead of the default.",
+                pattern="^pm_[A-Za-z0-9_]+$",
+                max_length=255,
+            ),
+        ]
+        | None
+    ) = None
+    description: Annotated[str, Meta(description="For receipts and lists.", max_length=500)] | None = None
+    idempotency_key: Key | None = None
+    confirm: Annotated[bool, Meta(description="A large amount is meant.")] = False
+
+
+class ShowPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    payment_intent: Annotated[
+        str, Meta(description="Stripe's id.", extra={"positional": True, "metavar": "PAYMENT_INTENT"})
+    ]
+    show_secret: Annotated[bool, Meta(description="The client secret, with which the customer can pay; logged.")] = (
+        False
+    )
+
+
+class ListFailures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    customer: Customer | None = None
+    user: User | None = None
+    last: Annotated[str | None, Meta(description="Only of the last 24h, 7d, ….")] = None
+    limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 50
+
+
+class ListTransactions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    customer: Customer | None = None
+    user: User | None = None
+    kind: Annotated[Literal["charge", "refund", "dispute"] | None, Meta(description="Only these.")] = None
+    limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 50
+    offset: Annotated[int, Meta(description="Rows to skip.", ge=0)] = 0
+
+
+class CreateRefund(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    charge: Annotated[str | None, Meta(description="What to give back: a charge (ch_…),")] = None
+    payment_intent: Annotated[str | None, Meta(description="or a payment intent (pi_…),")] = None
+    invoice: Annotated[str | None, Meta(description="or a paid invoice (in_…).")] = None
+    amount: Annotated[int, Meta(description="Minor units; else all that is left.", ge=1)] | None = None
+    reason: Annotated[
+        str,
+        Meta(
+            description="duplicate, requested_by_customer, fraudulent (blocks card and address), or a word of your own.",
+            pattern=r"^[A-Za-z0-9_.-]{1,100}$",
+        ),
+    ]
+    idempotency_key: Key | None = None
+    confirm: Annotated[bool, Meta(description="A large amount, or reason fraudulent, is meant.")] = False
+
+
+class RefundFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    input: Annotated[
+        str,
+        Meta(
+            description="CSV with charge, payment_intent or invoice; amount (empty: all that is left); currency.",
+            extra={"metavar": "FILE"},
+        ),
+    ]
+    reason: Annotated[
+        str,
+        Meta(description="As of `refund create`; part of what makes a row once.", pattern=r"^[A-Za-z0-9_.-]{1,100}$"),
+    ]
+    notify: Annotated[bool, Meta(description="Mail each user whose refund succeeded, once.")] = False
+    execute: Annotated[bool, Meta(description="Do it. In test mode that is the default.")] = False
+    dry_run: Annotated[bool, Meta(description="Only the plan, in test mode too.")] = False
+    confirm: Annotated[bool, Meta(description="A large total, or reason fraudulent, is meant.")] = False
+    output: Annotated[
+        str | None, Meta(description="Result file; else FILE with .result.csv.", extra={"metavar": "FILE"})
+    ] = None
+
+
+class ListRefunds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    charge: Annotated[str | None, Meta(description="Only of this charge.")] = None
+    customer: Customer | None = None
+    user: User | None = None
+    limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 50
+    offset: Annotated[int, Meta(description="Rows to skip.", ge=0)] = 0
+
+
+class TestPayment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    card: Annotated[
+        str | None,
+        Meta(description="One of Stripe's published test numbers; else one that pays.", extra={"secret": True}),
+    ] = None
+    exp: Annotated[str | None, Meta(description="Expiry, 12/27.", extra={"secret": True})] = None
+    cvc: Annotated[str | None, Meta(description="Three digits, four for American Express.", extra={"secret": True})] = (
+        None
+    )
+    amount: Annotated[int, Meta(description="Minor units.", ge=1)] = 1000
+    currency: Currency | None = None

@@ -1,0 +1,280 @@
+"""Refunds from a file: all rows are looked at first, each row counts once whatever file it stands in.
+
+A row is told by charge, amount and reason. Given again, by whoever and after whatever crash, it finds its refund made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from nself import log
+from nself.app import App
+from nself.core.errors import NotFound
+from nself.core.money import Money
+from nself.db.connect import Tx
+from nself.domains.connection.model import OperationState, Snapshot, StillPending, Wish, operation_name
+from nself.domains.connection.service import change, intents
+from nself.domains.customer import service as customers
+from nself.domains.notification.model import Note
+from nself.domains.notification.service import outbox
+from nself.domains.payment import rules
+from nself.domains.payment.errors import BadBatch, BatchIncomplete, BatchRefused, NothingPaid, RefundUnconfirmed
+from nself.domains.payment.inputs import RefundFile
+from nself.domains.payment.model import Asked, PlannedRefund, RefundBatch
+from nself.domains.payment.service import look, output, refunds
+
+THREADS = 8
+CHUNK = 100
+MAX_BYTES = 10 << 20
+SHOWN = 20
+"""Rows that a refusal names; all of them would hide the first."""
+
+
+class Row(NamedTuple):
+    """A row with its charge as Stripe has it now, and the name that makes it once."""
+
+    asked: Asked
+    charge: Snapshot
+    operation: str
+    state: str | None
+    """Of an earlier wish: pending, done, failed."""
+    amount: int
+
+
+def refund_file(app: App, given: RefundFile) -> RefundBatch:
+    """The plan; in test mode without --dry-run, in live mode with --execute, what was done.
+
+    Raises BadBatch, BatchRefused before anything is done, RefundUnconfirmed, BatchIncomplete.
+    """
+    app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
+    execute = not given.dry_run and (given.execute or not app.settings.live)
+    rows = _rows(app, given)
+    _refuse_unconfirmed(rows, given)
+    planned = [_planned(row) for row in rows]
+    if not execute:
+        note = "nothing was done: this is the plan; --execute does it"
+        return _result(given, planned, executed=False, note=note)
+    if not rows:
+        return _result(given, [], executed=True, note="the file names nothing to refund")
+    path = Path(given.output) if given.output else Path(given.input).with_suffix(".result.csv")
+    with output.private(path) as file:
+        done = _execute(app, given, rows)
+        output.write_rows(file, PlannedRefund.__struct_fields__, [msgspec.structs.astuple(one) for one in done])
+    told = _tell(app, done) if given.notify else 0
+    made = _result(given, done, executed=True, note=f"see {path}", before=planned, told=told, output=str(path))
+    log.info("refund_batch", file=given.input, rows=len(done), refunded=made.refunded, reason=given.reason, told=told)
+    _refuse_incomplete(done, path)
+    return made
+
+
+# ---- Looking at it ----
+
+
+def _rows(app: App, given: RefundFile) -> list[Row]:
+    """Raises BadBatch, BatchRefused."""
+    asked, wrong = rules.read_batch(given.input, _text(Path(given.input)))
+    total = len({one.number for one in asked} | {_number(line) for line in wrong})
+    with ThreadPoolExecutor(THREADS, "refund") as pool:
+        found = list(pool.map(partial(_charge, app), asked))
+    wrong += [
+        f"row {one.number}: {charge}" for one, charge in zip(asked, found, strict=True) if isinstance(charge, str)
+    ]
+    pairs = [(one, charge) for one, charge in zip(asked, found, strict=True) if not isinstance(charge, str)]
+    names = [_name(app, one, charge, given.reason) for one, charge in pairs]
+    states = {one.operation: one for one in intents.states(app, names)}
+    rows, reserved = list[Row](), dict[str, int]()
+    for (one, charge), name in zip(pairs, names, strict=True):
+        row = _row(app, one, charge, name, states.get(name), reserved.get(charge["id"], 0))
+        if isinstance(row, str):
+            wrong.append(f"row {one.number}: {row}")
+            continue
+        rows.append(row)
+        if row.state != "done":
+            reserved[charge["id"]] = reserved.get(charge["id"], 0) + row.amount
+    if wrong:
+        wrong.sort(key=_number)
+        lines = "".join(f"\n  {line}" for line in wrong[:SHOWN])
+        lines += f"\n  and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        raise BatchRefused(path=given.input, count=len(wrong), total=total, lines=lines)
+    return rows
+
+
+def _number(line: str) -> int:
+    """Of `row 3: what is wrong`."""
+    return int(line.split()[1].rstrip(":"))
+
+
+def _text(path: Path) -> str:
+    """Raises BadBatch."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BadBatch(path=path, detail=f"larger than {MAX_BYTES >> 20} MiB")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise BadBatch(path=path, detail="it is not UTF-8") from None
+    except OSError as error:
+        raise BadBatch(path=path, detail=error.strerror) from None
+
+
+def _charge(app: App, one: Asked) -> Snapshot | str:
+    """The charge of a row as Stripe has it now, or why there is none. Raises what keeps Stripe from answering."""
+    try:
+        return look.fresh(app, "charge", refunds.charge_of(app, one.object))
+    except (NotFound, NothingPaid) as error:
+        return error.message
+
+
+def _name(app: App, one: Asked, charge: Snapshot, reason: str) -> str:
+    return operation_name(app.settings.live, "refund.batch", charge["id"], one.amount or "all", reason)
+
+
+def _row(app: App, one: Asked, charge: Snapshot, name: str, state: OperationState | None, reserved: int) -> Row | str:
+    """Or what is wrong with it."""
+    if charge["currency"] != one.currency:
+        return f"{charge['id']} is in {charge['currency']}, not {one.currency}"
+    if one.customer and charge.get("customer") != one.customer:
+        return f"{charge['id']} is of {charge.get('customer') or 'no customer'}, not {one.customer}"
+    if state is None or state.state == "failed":
+        wrong = rules.refusal(charge, one.amount, reserved)
+        if wrong:
+            return wrong[0]
+        return Row(one, charge, name, state and state.state, one.amount or rules.left(charge) - reserved)
+    with app.db.reading() as tx:
+        before = change.earlier(tx, name, app.settings.live)
+    return Row(one, charge, name, state.state, before.params["params"]["amount"] if before else one.amount or 0)
+
+
+def _refuse_unconfirmed(rows: Sequence[Row], given: RefundFile) -> None:
+    if given.confirm:
+        return
+    if given.reason == "fraudulent":
+        raise RefundUnconfirmed(detail="Reason fraudulent blocks cards and addresses at Stripe for good")
+    for currency in {row.charge["currency"] for row in rows}:
+        total = sum(row.amount for row in rows if row.charge["currency"] == currency and row.state != "done")
+        if total >= rules.much(currency):
+            raise RefundUnconfirmed(detail=f"{Money(total, currency)} in all is a lot")
+
+
+def _planned(row: Row) -> PlannedRefund:
+    return PlannedRefund(
+        row=row.asked.number,
+        object=row.asked.object,
+        charge=row.charge["id"],
+        customer=row.charge.get("customer"),
+        amount_minor=row.amount,
+        currency=row.charge["currency"],
+        result={"done": "refunded", "pending": "pending"}.get(row.state or "", "refund"),
+        detail="refunded before" if row.state == "done" else "",
+    )
+
+
+def _result(
+    given: RefundFile, rows: list[PlannedRefund], *, executed: bool, note: str, before: Sequence[PlannedRefund] = (),
+    told: int = 0, output: str | None = None,
+) -> RefundBatch:  # fmt: skip
+    old = sum(one.result == "refunded" for one in before or rows)
+    return RefundBatch(
+        executed=executed,
+        reason=given.reason,
+        rows=len(rows),
+        refunded=sum(one.result == "refunded" for one in rows) - old,
+        refunded_before=old,
+        totals=rules.totals(Money(one.amount_minor, one.currency) for one in rows),
+        told=told,
+        output=output,
+        note=note,
+        refunds=rows,
+    )
+
+
+# ---- Doing it ----
+
+
+def _execute(app: App, given: RefundFile, rows: Sequence[Row]) -> list[PlannedRefund]:
+    """A hundred at a time, each recorded before the first is made; one that fails stops no other."""
+    done = list[PlannedRefund]()
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows[start : start + CHUNK]
+        app.db.transact(lambda tx, chunk=chunk: _wish(tx, chunk, given.reason, app.settings.live))
+        states = {one.operation: one for one in _drive(app, [row.operation for row in chunk])}
+        done += [_done(row, states[row.operation]) for row in chunk]
+        with ThreadPoolExecutor(THREADS, "refund") as pool:
+            list(
+                pool.map(partial(look.renew, app, "charge"), {row.charge["id"] for row in chunk if row.state != "done"})
+            )
+    return done
+
+
+def _wish(tx: Tx, rows: Sequence[Row], reason: str, live: bool) -> None:
+    """Step: what stands already, of this run or another, is kept."""
+    wishes: list[Wish] = []
+    for row in rows:
+        if row.state in (None, "failed"):
+            request = rules.digest(row.operation)
+            params = rules.refund_params(row.charge, row.amount, reason, request)
+            wishes.append(change.wish(row.operation, "refunds", params=params))
+    intents.plan(tx, sorted(wishes, key=lambda one: one.operation), live)
+
+
+def _drive(app: App, operations: Sequence[str]) -> list[OperationState]:
+    try:
+        return intents.drive(app, operations)
+    except StillPending:
+        return intents.states(app, operations)
+
+
+def _done(row: Row, state: OperationState) -> PlannedRefund:
+    result = {"done": "refunded", "pending": "pending"}.get(state.state, "failed")
+    detail = "refunded before" if row.state == "done" else state.error or ""
+    return msgspec.structs.replace(_planned(row), result=result, refund=state.object_id, detail=detail)
+
+
+def _refuse_incomplete(done: Sequence[PlannedRefund], path: Path) -> None:
+    count = {name: sum(one.result == name for one in done) for name in ("refunded", "failed", "pending")}
+    if count["refunded"] < len(done):
+        raise BatchIncomplete(
+            done=count["refunded"], total=len(done), failed=count["failed"], pending=count["pending"], output=path
+        )  # fmt: skip
+
+
+def _tell(app: App, done: Sequence[PlannedRefund]) -> int:
+    """Users whose refund succeeded, once each refund; number of those who have an address."""
+    made = [one for one in done if one.result == "refunded" and one.refund and one.customer]
+    if not outbox.listened(app):
+        return 0
+
+    def work(tx: Tx) -> int:
+        owners = customers.owners(tx, [one.customer for one in made if one.customer])
+        notes: list[Note] = []
+        for one in made:
+            who = owners.get(one.customer or "")
+            if who and who.email:
+                snapshot = {"id": one.refund, "amount": one.amount_minor, "currency": one.currency}
+                subject, text = rules.refund_mail(snapshot)
+                data = {
+                    "object": "refund",
+                    **snapshot,
+                    "charge": one.charge,
+                    "customer": one.customer,
+                    "user": who.user,
+                }
+                notes.append(
+                    Note(
+                        kind="refund_notice",
+                        email=who.email,
+                        subject=subject,
+                        text=text,
+                        data=data,
+                        once=f"{one.refund} told",
+                    )
+                )
+        outbox.post(app, tx, notes, app.clock())
+        return len(notes)
+
+    return app.db.transact(work)
