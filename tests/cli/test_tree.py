@@ -37,6 +37,9 @@ SAMPLES: dict[str, object] = {
     "name": "STRIPE_MODE",
     "scope": "usage:write",
     "seconds": 10,
+    "customer": "cus_123",
+    "method": "pm_123",
+    "minor": 1000,
     "user": "user123",
     "value": 1,
 }

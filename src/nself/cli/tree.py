@@ -12,6 +12,7 @@ from typing import Any, cast
 import click
 import msgspec
 
+from nself import log
 from nself.app import App
 from nself.cli import params, render
 from nself.core.entrypoint import Command
@@ -71,12 +72,12 @@ class Leaf(click.Command):
             try:
                 return super().make_context(*given, **more)
             except click.UsageError as error:
-                if self.secret:
-                    raise click.UsageError(DIGITS.sub("…", error.message), error.ctx) from None
+                if self.secret and DIGITS.search(told := error.format_message()):
+                    raise click.UsageError(DIGITS.sub("…", told), error.ctx) from None
                 raise
             except InvalidInteger as error:
                 if self.secret:
-                    raise InvalidInteger(DIGITS.sub("…", str(error.fields["value"])), error.param) from None
+                    raise InvalidInteger(log.redact(str(error.fields["value"])), error.param) from None
                 raise
 
     def invoke(self, ctx: click.Context) -> Any:

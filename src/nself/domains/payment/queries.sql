@@ -72,8 +72,8 @@ where customer_id = %(customer)s and snapshot -> 'metadata' ->> 'nself_request' 
 
 -- name: transactions
 select
-    id, kind, amount_minor, currency, status, customer_id as customer, user_id as user, charge, payment_intent, description,
-    transactions.created_at
+    id, kind, amount_minor, transactions.currency, status, customer_id as customer, user_id as user, charge, payment_intent,
+    description, transactions.created_at
 from billing_transactions transactions left join billing_customers customer using (customer_id)
 where transactions.livemode = %(livemode)s and (%(customer)s::text is null or customer_id = %(customer)s)
     and (%(kind)s::text is null or kind = %(kind)s)

@@ -75,12 +75,15 @@ def _customer_default(app: App, customer: str) -> str | None:
 
 
 def _params(given: CreatePayment, currency: str, customer: str | None, method: str | None, request: str) -> Snapshot:
-    params: Snapshot = {"amount": given.amount, "currency": currency, "metadata": {"nself_request": request}}
+    params: Snapshot = {
+        "amount": given.amount,
+        "currency": currency,
+        "metadata": {"nself_request": request},
+        "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+    }
     params |= {"description": given.description} if given.description else {}
     params |= {"payment_method": method} if method else {}
-    if customer:
-        return params | {"customer": customer, "confirm": True, "off_session": True}
-    return params | {"automatic_payment_methods": {"enabled": True, "allow_redirects": "never"}}
+    return params | ({"customer": customer, "confirm": True, "off_session": True} if customer else {})
 
 
 def _plan(app: App, tx: Tx, key: str | None, customer: str | None, params: Snapshot, request: str) -> Standing:
