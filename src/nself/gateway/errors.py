@@ -188,7 +188,10 @@ class MethodDeclined(CardDeclined):
 class RequiresAction(CardDeclined):
     code, guide = "authentication_required", "10.9"
     text = "This {noun} requires customer action to authenticate payment."
-    hints = ("nself billing payment-intent show {payment} --show-secret", "nself billing sandbox confirm {payment}")
+    hints = (
+        "nself billing payment-intent show {payment} --show-secret",
+        "nself billing sandbox confirm {payment} --payment-method pm_card_visa",
+    )
 
 
 class StripeDown(StripeFailure, Unavailable):
@@ -241,9 +244,7 @@ MISSING_KINDS: dict[str, type[NoSuchObject]] = {
     "customer": NoSuchCustomer,
     "price": NoSuchPrice,
     "payment method": NoSuchPaymentMethod,
-    "payment intent": NoSuchPayment,
-    "charge": NoSuchPayment,
-    "refund": NoSuchPayment,
+    **dict.fromkeys(("payment intent", "charge", "refund"), NoSuchPayment),
 }
 
 

@@ -181,6 +181,8 @@ def test_a_test_payment_tells_each_step(shell: Shell, till: Till) -> None:
     assert "This payment requires customer action to authenticate payment." in asks.err
     hint = re.search(r"try: nself (billing payment-intent show pi_\w+ --show-secret)", asks.err)
     assert hint and re.search(r"client_secret: pi_\w+_secret_\w+", shell(*hint[1].split()).out)
+    simulated = re.search(r"try: nself (billing sandbox confirm .*)", asks.err)
+    assert simulated and "succeeded" in shell(*simulated[1].split()).out
 
 
 # ---- The guide's errors, on the command line and over HTTP ----

@@ -133,11 +133,6 @@ def test_a_bad_row_is_named(row: str, words: str) -> None:
     assert len(wrong) == 1 and wrong[0].startswith("row 3: ") and words in wrong[0]
 
 
-def test_a_row_that_is_there_twice_is_named() -> None:
-    _, wrong = rules.read_batch("x.csv", HEADER + "c,ch_1,5,usd\nc,ch_1,6,usd\nc,ch_1,5,usd\n")
-    assert wrong == ["row 4: it repeats row 2"]
-
-
 @pytest.mark.parametrize("text", ["user,amount\n", "charge,amount\n", "amount,currency\n", 'charge,amount,currency\n"'])
 def test_what_is_no_refund_file_is_refused(text: str) -> None:
     with pytest.raises(BadBatch):

@@ -156,6 +156,17 @@ def test_rows_may_name_payment_intents_and_invoices(desk: Desk) -> None:
     assert desk.till.refunded(made.charge or "") == [100]
 
 
+def test_a_refund_that_is_there_twice_is_refused_whatever_it_is_called(desk: Desk) -> None:
+    made = desk.till.pay(amount=800)
+    path = desk.file(
+        (made.charge, "", 100, "usd"), (made.charge, "", 200, "usd"), ("", made.id, 100, "usd"),
+        header="charge,payment_intent,amount,currency",
+    )  # fmt: skip
+    with pytest.raises(BatchRefused, match="row 4: it repeats row 2"):
+        desk.run(path)
+    assert desk.till.refunded(made.charge or "") == []
+
+
 @pytest.mark.parametrize("text", [None, b"\xff\xfe", b"a,b\n1,2\n"])
 def test_what_is_no_file_is_refused(desk: Desk, text: bytes | None) -> None:
     path = desk.folder / "bad.csv"
@@ -266,3 +277,8 @@ def test_users_are_told_after_their_refund_and_once(
     assert sorted(mail["To"] for mail in told) == ["user2@example.com", "user@example.com"]
     assert {mail["Subject"] for mail in told} == {"We refunded 4.00 USD"}
     assert "re_" in told[0].get_content()
+
+
+def test_who_is_not_told_is_said(desk: Desk) -> None:
+    done = desk.run(desk.all(), notify=True)
+    assert (done.told, done.refunded) == (0, 3) and "MAIL_ENABLED is false" in done.note

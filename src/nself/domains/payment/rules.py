@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import Any, cast
 
@@ -330,7 +330,7 @@ def read_batch(path: str, text: str) -> tuple[list[Asked], list[str]]:
             rows.append(_asked(number, dict(zip(header, (cell.strip() for cell in line), strict=False))))
         except (InvalidInteger, InvalidParameter) as error:
             wrong.append(f"row {number}: {error.message}")
-    return rows, wrong + _repeated(rows)
+    return rows, wrong
 
 
 def _asked(number: int, cells: dict[str, str]) -> Asked:
@@ -346,15 +346,6 @@ def _asked(number: int, cells: dict[str, str]) -> Asked:
         number, object, int(amount) if amount else None, code_of_currency(cells.get("currency", "")),
         cells.get("customer") or None,
     )  # fmt: skip
-
-
-def _repeated(rows: Sequence[Asked]) -> list[str]:
-    seen, found = dict[tuple[str, int | None], int](), list[str]()
-    for one in rows:
-        first = seen.setdefault((one.object, one.amount), one.number)
-        if first != one.number:
-            found.append(f"row {one.number}: it repeats row {first}")
-    return found
 
 
 def totals(amounts: Iterable[Money]) -> list[str]:

@@ -58,7 +58,8 @@ def refund_file(app: App, given: RefundFile) -> RefundBatch:
     _refuse_unconfirmed(rows, given)
     planned = [_planned(row) for row in rows]
     if not execute:
-        note = "nothing was done: this is the plan; --execute does it"
+        how = "the same without --dry-run does it" if given.dry_run else "--execute does it"
+        note = f"nothing was done: this is the plan; {how}"
         return _result(given, planned, executed=False, note=note)
     if not rows:
         return _result(given, [], executed=True, note="the file names nothing to refund")
@@ -66,8 +67,10 @@ def refund_file(app: App, given: RefundFile) -> RefundBatch:
     with output.private(path) as file:
         done = _execute(app, given, rows)
         output.write_rows(file, PlannedRefund.__struct_fields__, [msgspec.structs.astuple(one) for one in done])
-    told = _tell(app, done) if given.notify else 0
-    made = _result(given, done, executed=True, note=f"see {path}", before=planned, told=told, output=str(path))
+    told, note = _tell(app, done) if given.notify else 0, f"see {path}"
+    if given.notify and not outbox.listened(app):
+        note += "; nobody is told while MAIL_ENABLED is false"
+    made = _result(given, done, executed=True, note=note, before=planned, told=told, output=str(path))
     log.info("refund_batch", file=given.input, rows=len(done), refunded=made.refunded, reason=given.reason, told=told)
     _refuse_incomplete(done, path)
     return made
@@ -88,8 +91,11 @@ def _rows(app: App, given: RefundFile) -> list[Row]:
     pairs = [(one, charge) for one, charge in zip(asked, found, strict=True) if not isinstance(charge, str)]
     names = [_name(app, one, charge, given.reason) for one, charge in pairs]
     states = {one.operation: one for one in intents.states(app, names)}
-    rows, reserved = list[Row](), dict[str, int]()
+    rows, reserved, seen = list[Row](), dict[str, int](), dict[str, int]()
     for (one, charge), name in zip(pairs, names, strict=True):
+        if (first := seen.setdefault(name, one.number)) != one.number:
+            wrong.append(f"row {one.number}: it repeats row {first}")
+            continue
         row = _row(app, one, charge, name, states.get(name), reserved.get(charge["id"], 0))
         if isinstance(row, str):
             wrong.append(f"row {one.number}: {row}")
@@ -246,8 +252,6 @@ def _refuse_incomplete(done: Sequence[PlannedRefund], path: Path) -> None:
 def _tell(app: App, done: Sequence[PlannedRefund]) -> int:
     """Users whose refund succeeded, once each refund; number of those who have an address."""
     made = [one for one in done if one.result == "refunded" and one.refund and one.customer]
-    if not outbox.listened(app):
-        return 0
 
     def work(tx: Tx) -> int:
         owners = customers.owners(tx, [one.customer for one in made if one.customer])
@@ -275,6 +279,6 @@ def _tell(app: App, done: Sequence[PlannedRefund]) -> int:
                     )
                 )
         outbox.post(app, tx, notes, app.clock())
-        return len(notes)
+        return len(notes) if app.settings.flag("MAIL_ENABLED") else 0
 
     return app.db.transact(work)

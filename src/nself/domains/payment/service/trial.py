@@ -53,6 +53,7 @@ def _steps(app: App, given: TestPayment, token: str, currency: str) -> Generator
         "payment_method": token,
         "confirm": True,
         "off_session": True,
+        "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
         "description": "Test payment",
     }
     name = change.once(app, "test_payment")
