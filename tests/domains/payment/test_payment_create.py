@@ -308,6 +308,19 @@ def test_an_outcome_that_stays_unknown_is_pending_and_then_found(till: Till) -> 
     assert till.charged() == [1000]
 
 
+def test_a_decline_that_is_learned_a_day_later_is_told_as_one(till: Till) -> None:
+    bad = "pm_card_visa_chargeDeclinedInsufficientFunds"
+    till.sandbox.fault("/v1/payment_intents", drop=True, after=True, times=8)
+    with pytest.raises(StillPending):
+        till.pay(till.bench.app(STRIPE_MAX_RETRIES="0"), idempotency_key="k", payment_method=bad)
+    till.sandbox.admin("faults/clear")
+    till.bench.pass_time(86_400)
+    with pytest.raises(CardDeclined, match="insufficient funds") as declined:
+        till.pay(idempotency_key="k", payment_method=bad)
+    assert declined.value.decline_code == "insufficient_funds" and declined.value.payment_intent
+    assert till.charged() == []
+
+
 @pytest.mark.parametrize("keyed", [True, False])
 def test_two_at_once_take_one_payment(till: Till, keyed: bool) -> None:
     apps = [till.bench.app() for _ in range(6)]
