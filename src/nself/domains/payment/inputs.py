@@ -7,20 +7,24 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-Customer = Annotated[
-    str, Meta(description="Stripe's id of the customer.", pattern="^cus_[A-Za-z0-9_]+$", max_length=255)
-]
-User = Annotated[str, Meta(description="Instead of a customer: the app's user.", max_length=255)]
-Method = Annotated[
-    str, Meta(description="Stripe's id of the payment method (pm_…).", pattern="^pm_[A-Za-z0-9_]+$", max_length=255)
-]
+# A field that may be left out says twice what it is: the HTTP document reads it outside, the decoder's limits stand inside.
+CUSTOMER, USER = "Stripe's id of the customer (cus_…).", "Instead of a customer: the app's user."
+METHOD, KEY = "Stripe's id of the payment method (pm_…).", "The same key and parameters again change nothing."
+CURRENCY = "ISO code; else BILLING_CURRENCY."
+Customer = Annotated[str, Meta(description=CUSTOMER, pattern="^cus_[A-Za-z0-9_]+$", max_length=255)]
+MaybeCustomer = Annotated[Customer | None, Meta(description=CUSTOMER)]
+User = Annotated[str, Meta(description=USER, max_length=255)]
+MaybeUser = Annotated[User | None, Meta(description=USER)]
+Method = Annotated[str, Meta(description=METHOD, pattern="^pm_[A-Za-z0-9_]+$", max_length=255)]
+MaybeMethod = Annotated[Method | None, Meta(description="One of the customer's methods (pm_…) instead of the default.")]
+Key = Annotated[str, Meta(description=KEY, max_length=255)]
+MaybeKey = Annotated[Key | None, Meta(description=KEY)]
+MaybeCurrency = Annotated[str | None, Meta(description=CURRENCY)]
+Text = Annotated[str, Meta(description="For receipts and lists.", max_length=500)]
+Amount = Annotated[int, Meta(description="Minor units; else all that is left.", ge=1)]
 ShownMethodId = Annotated[
     str, Meta(description="Stripe's id.", extra={"positional": True, "metavar": "PAYMENT_METHOD"})
 ]
-Key = Annotated[
-    str, Meta(description="The same key and parameters again change nothing; 1 to 255 characters.", max_length=255)
-]
-Currency = Annotated[str, Meta(description="ISO code; else BILLING_CURRENCY.")]
 
 
 class CreatePaymentMethod(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,8 +40,8 @@ class CreatePaymentMethod(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
 class AttachPaymentMethod(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     payment_method: Method
-    customer: Customer | None = None
-    user: User | None = None
+    customer: MaybeCustomer = None
+    user: MaybeUser = None
     default: Annotated[bool, Meta(description="Charge this one from now on; the first one is so by itself.")] = False
 
 
@@ -46,8 +50,8 @@ class ShowPaymentMethod(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class ListPaymentMethods(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    customer: Customer | None = None
-    user: User | None = None
+    customer: MaybeCustomer = None
+    user: MaybeUser = None
     limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 100
 
 
@@ -63,22 +67,12 @@ class RemovePaymentMethod(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
 class CreatePayment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     amount: Annotated[int, Meta(description="Minor units: 1000 is 10.00 USD, or 1000 JPY.", ge=1)]
-    currency: Currency | None = None
-    customer: Customer | None = None
-    user: User | None = None
-    payment_method: (
-        Annotated[
-            str,
-            Meta(
-                description="One of the customer's methods (pm_…) instead of the default.",
-                pattern="^pm_[A-Za-z0-9_]+$",
-                max_length=255,
-            ),
-        ]
-        | None
-    ) = None
-    description: Annotated[str, Meta(description="For receipts and lists.", max_length=500)] | None = None
-    idempotency_key: Key | None = None
+    currency: MaybeCurrency = None
+    customer: MaybeCustomer = None
+    user: MaybeUser = None
+    payment_method: MaybeMethod = None
+    description: Annotated[Text | None, Meta(description="For receipts and lists.")] = None
+    idempotency_key: MaybeKey = None
     confirm: Annotated[bool, Meta(description="A large amount is meant.")] = False
 
 
@@ -92,15 +86,15 @@ class ShowPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class ListFailures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    customer: Customer | None = None
-    user: User | None = None
+    customer: MaybeCustomer = None
+    user: MaybeUser = None
     last: Annotated[str | None, Meta(description="Only of the last 24h, 7d, ….")] = None
     limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 50
 
 
 class ListTransactions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    customer: Customer | None = None
-    user: User | None = None
+    customer: MaybeCustomer = None
+    user: MaybeUser = None
     kind: Annotated[Literal["charge", "refund", "dispute"] | None, Meta(description="Only these.")] = None
     limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 50
     offset: Annotated[int, Meta(description="Rows to skip.", ge=0)] = 0
@@ -110,7 +104,7 @@ class CreateRefund(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     charge: Annotated[str | None, Meta(description="What to give back: a charge (ch_…),")] = None
     payment_intent: Annotated[str | None, Meta(description="or a payment intent (pi_…),")] = None
     invoice: Annotated[str | None, Meta(description="or a paid invoice (in_…).")] = None
-    amount: Annotated[int, Meta(description="Minor units; else all that is left.", ge=1)] | None = None
+    amount: Annotated[Amount | None, Meta(description="Minor units; else all that is left.")] = None
     reason: Annotated[
         str,
         Meta(
@@ -118,7 +112,7 @@ class CreateRefund(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             pattern=r"^[A-Za-z0-9_.-]{1,100}$",
         ),
     ]
-    idempotency_key: Key | None = None
+    idempotency_key: MaybeKey = None
     confirm: Annotated[bool, Meta(description="A large amount, or reason fraudulent, is meant.")] = False
 
 
@@ -145,8 +139,8 @@ class RefundFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 class ListRefunds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     charge: Annotated[str | None, Meta(description="Only of this charge.")] = None
-    customer: Customer | None = None
-    user: User | None = None
+    customer: MaybeCustomer = None
+    user: MaybeUser = None
     limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 50
     offset: Annotated[int, Meta(description="Rows to skip.", ge=0)] = 0
 
@@ -161,4 +155,4 @@ class TestPayment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         None
     )
     amount: Annotated[int, Meta(description="Minor units.", ge=1)] = 1000
-    currency: Currency | None = None
+    currency: MaybeCurrency = None
