@@ -11,7 +11,7 @@ after MAX_OBJECTS rather than leave some out; take fewer with `itertools.islice`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from nself.gateway.budget import Counters
@@ -42,7 +42,7 @@ class Stripe(Protocol):
     def close(self) -> None: ...
 
     def account(self) -> Snapshot: ...
-    def retrieve(self, collection: str, id: str) -> Snapshot:
+    def retrieve(self, collection: str, id: str, expand: Sequence[str] = ()) -> Snapshot:
         """Any object, as Stripe shows it: `webhook_endpoints`, `checkout/sessions`, as in Stripe's paths."""
         ...
 

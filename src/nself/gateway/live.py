@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.cookiejar import DefaultCookiePolicy
 from itertools import count
 from typing import Any, Literal, NamedTuple, cast
@@ -291,8 +291,9 @@ class Live:
     def account(self) -> Snapshot:
         return self._call("get", "/v1/account")
 
-    def retrieve(self, collection: str, id: str) -> Snapshot:
-        return self._call("get", f"/v1/{collection}/{guard.object_id(_name(collection), id)}")
+    def retrieve(self, collection: str, id: str, expand: Sequence[str] = ()) -> Snapshot:
+        params = {"expand": list(expand)} if expand else None
+        return self._call("get", f"/v1/{collection}/{guard.object_id(_name(collection), id)}", params)
 
     # Changes and lists
 

@@ -128,7 +128,11 @@ def _run(app: App, row: Route, request: Request, raw: bytes, request_id: str) ->
 
 
 def _given(struct: type[msgspec.Struct], request: Request, raw: bytes) -> msgspec.Struct:
-    """The input: the JSON body of a POST, strictly typed; else path and query, whose values are text."""
-    strict = request.method == "POST"
-    given: object = {**request.path_params, **request.query_params}
-    return answer.as_input(answer.as_json(raw) if strict else given, struct, strict=strict)
+    """The input: the JSON body of a POST, strictly typed, and its path; else path and query, whose values are text."""
+    if request.method != "POST":
+        return answer.as_input({**request.path_params, **request.query_params}, struct, strict=False)
+    path = request.path_params
+    body: object = {} if path and not raw else answer.as_json(raw)
+    if path and isinstance(body, dict):
+        body = {**cast("dict[str, object]", body), **path}
+    return answer.as_input(body, struct, strict=True)
