@@ -61,7 +61,7 @@ class NotPayable(Conflict):
 
 class PaymentFailedBefore(Conflict):
     code, guide, param = "payment_failed_before", "3.2", "invoice"
-    text = "Attempt {attempts} to have {invoice} paid failed; another one is made with --retry"
+    text = "A payment of {invoice} failed before; another one is made with --retry"
     hints = ("nself billing invoice pay {invoice} --retry", "nself billing invoice show {invoice} --verbose")
 
 

@@ -58,10 +58,10 @@ def _volume(tiers: list[Snapshot], count: Fraction) -> Fraction:
 def _graduated(tiers: list[Snapshot], count: Fraction) -> Fraction:
     """Each tier that is reached adds its flat amount; the first is, even by nothing."""
     total, below = Fraction(0), Fraction(0)
-    for tier in tiers:
-        top = count if tier["up_to"] is None else min(count, Fraction(tier["up_to"]))
-        if below and top <= below:
+    for number, tier in enumerate(tiers):
+        if number and count <= below:
             break
+        top = count if tier["up_to"] is None else min(count, Fraction(tier["up_to"]))
         total += _decimal(tier, "flat_amount") + _decimal(tier, "unit_amount") * (top - below)
         below = top
     return total

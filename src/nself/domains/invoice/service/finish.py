@@ -98,7 +98,7 @@ def _require_ready(app: App, draft: Snapshot, force: bool) -> None:
 
 
 def pay(app: App, given: Pay) -> Changed:
-    """Have it paid now: one attempt for each state of the invoice; a draft is finalised first.
+    """Have it paid now; a draft is finalised first. Only one attempt is ever on its way.
 
     Raises NotPayable, PaymentFailedBefore, PaymentOnItsWay, and what Stripe says of the card.
     """
@@ -113,13 +113,13 @@ def pay(app: App, given: Pay) -> Changed:
     attempts = found["attempt_count"]
     operation = current.operation(app, "invoice.pay", given.invoice, "attempt", attempts)
     if attempts and not given.retry and not chain.pending(app, operation):
-        raise PaymentFailedBefore(invoice=given.invoice, attempts=attempts)
+        raise PaymentFailedBefore(invoice=given.invoice)
     params = {"payment_method": given.payment_method} if given.payment_method else {}
     try:
         chain.run(app, operation, [step("invoices", given.invoice, "pay", params=params)], given.invoice, strict=True)
     except IdempotencyMismatch as error:
         raise PaymentOnItsWay(invoice=given.invoice) from error
-    return changed(app, given.invoice, f"paid by attempt {attempts + 1}")
+    return changed(app, given.invoice, "paid")
 
 
 def void(app: App, given: Void) -> Changed:
