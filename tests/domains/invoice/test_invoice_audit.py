@@ -12,7 +12,6 @@ from billing_hand import Hand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from money_bench import AT, Bench
-from subscribing import Shop
 
 from nself.domains.invoice import figures, rating, rules
 from nself.domains.invoice.inputs import Audit
@@ -21,6 +20,7 @@ from nself.domains.invoice.service import audit, edit
 from nself.domains.invoice.service.audit import Audited
 from stripe_sandbox import amounts, periods, totals
 from stripe_sandbox.ledger import split
+from subscribing import Shop
 
 CURRENCIES = ["usd", "eur", "jpy", "kwd"]
 DECIMALS = st.decimals(0, 9999, places=4).map(str)
@@ -118,7 +118,7 @@ def test_discounts_and_taxes_are_the_same_here_and_there_and_add_up(lines: list[
     assert found.total == sum(line.amount for line in mine) - found.discount + found.exclusive_tax
 
 
-@given(st.integers(-10**6, 10**6), st.integers(-10**6, 10**6), st.sampled_from(CURRENCIES))
+@given(st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6), st.sampled_from(CURRENCIES))
 def test_what_is_asked_for_is_the_same_here_and_there(total: int, balance: int, currency: str):
     assert tuple(figures.due(total, balance, currency)) == split(total, balance, currency)
 
@@ -184,7 +184,10 @@ def made_up(hand: Hand, draw: random.Random, currency: str) -> str:
 
 
 def taxed_and_discounted(hand: Hand, draw: random.Random, currency: str) -> dict[str, Any]:
-    rates = [hand.rate(str(Decimal(draw.randint(1, 40_000)).scaleb(-3)), draw.random() < 0.5) for _ in range(draw.randint(0, 2))]
+    rates = [
+        hand.rate(str(Decimal(draw.randint(1, 40_000)).scaleb(-3)), draw.random() < 0.5)
+        for _ in range(draw.randint(0, 2))
+    ]
     kinds: list[dict[str, Any]] = [
         {"percent_off": "12.5"},
         {"amount_off": draw.randint(1, 5000), "currency": currency},
@@ -221,7 +224,9 @@ def test_prorations_usage_in_arrears_and_trials_come_out_to_the_second(bench: Be
             proration_behavior="create_prorations" if price == cheap else "always_invoice",
         )
     shop.pass_days(20)
-    trial = shop.subscribe(hand.customer(), hand.price("900", currency, recurring={"interval": "year"}), trial_period_days=9)
+    trial = shop.subscribe(
+        hand.customer(), hand.price("900", currency, recurring={"interval": "year"}), trial_period_days=9
+    )
     invoices = hand.sandbox.get("/v1/invoices", limit=100)
     assert len(invoices) >= 5
     for one in invoices:

@@ -81,7 +81,10 @@ def test_a_price_that_recurs_is_billed_for_one_period(hand: Hand):
     price = hand.price("2900", recurring={"interval": "month"}, nickname="Pro")
     tiers = [{"up_to": 2, "unit_amount": 100, "flat_amount": 50}, {"up_to": "inf", "unit_amount": 10}]
     graduated = hand.price(
-        tiers=tiers, billing_scheme="tiered", tiers_mode="graduated", recurring={"interval": "month", "interval_count": 3}
+        tiers=tiers,
+        billing_scheme="tiered",
+        tiers_mode="graduated",
+        recurring={"interval": "month", "interval_count": 3},
     )
     made = hand.create(customer)
     assert made.notes == [f"it has no items: nself billing invoice add-item {made.id} --price price_123 --quantity 1"]
@@ -168,8 +171,16 @@ def test_nothing_that_is_not_there_is_accepted(hand: Hand):
         (lambda: hand.add("in_none", amount=5), NoSuchInvoice, "No such invoice: in_none"),
         (lambda: hand.add(id, price="price_none"), NoSuchPrice, "No such price: price_none"),
         (lambda: hand.create("cus_none", amount=5), NoSuchObject, "No such customer: cus_none"),
-        (lambda: edit.add_tax(hand.app, AddTax(invoice=id, tax_rate="txr_none")), NoSuchObject, "No such tax rate: txr_none"),
-        (lambda: edit.remove_item(hand.app, RemoveItem(invoice=id, line_item="il_none")), NoSuchLine, "No such line item"),
+        (
+            lambda: edit.add_tax(hand.app, AddTax(invoice=id, tax_rate="txr_none")),
+            NoSuchObject,
+            "No such tax rate: txr_none",
+        ),
+        (
+            lambda: edit.remove_item(hand.app, RemoveItem(invoice=id, line_item="il_none")),
+            NoSuchLine,
+            "No such line item",
+        ),
         (lambda: hand.add(id), MissingParameter, "price"),
         (lambda: hand.add(id, amount=5, price="price_1"), InvalidParameter, "either"),
         (lambda: preview.upcoming(hand.app, Upcoming()), MissingParameter, "customer"),
@@ -421,7 +432,10 @@ def test_a_draft_is_brought_up_to_date_with_late_usage_once(hand: Hand):
     again = generate.command(hand.app, GenerateInvoices(invoice=id))
     assert (again.total_minor, getattr(again, "result", "")) == (150, "up to date: nothing was to be changed")
     lines = explain.explain(hand.app, ExplainInvoice(invoice=id)).lines
-    assert [(one.amount_minor, one.overage.billed_before_minor) for one in lines if one.overage] == [(100, 0), (50, 100)]
+    assert [(one.amount_minor, one.overage.billed_before_minor) for one in lines if one.overage] == [
+        (100, 0),
+        (50, 100),
+    ]
     hand.bench.pass_time()
     hand.bench.work(hand.app)
     done = hand.bench.bill(hand.app, period=MONTH)
@@ -482,7 +496,9 @@ def test_sent_by_mail_once_for_each_state(hand: Hand):
 
 def test_fields_of_a_draft(hand: Hand):
     id = hand.create(hand.customer(), amount=1000).id
-    done = edit.update(hand.app, UpdateInvoice(invoice=id, description="January", footer="Thanks", due_date="2030-02-14"))
+    done = edit.update(
+        hand.app, UpdateInvoice(invoice=id, description="January", footer="Thanks", due_date="2030-02-14")
+    )
     assert done.result == "updated: collection_method, description, due_date, footer"
     there = hand.there(id)
     assert (there["description"], there["footer"], there["collection_method"]) == ("January", "Thanks", "send_invoice")

@@ -33,12 +33,28 @@ class InvoiceNotEditable(Conflict):
     """Only drafts can be edited."""
 
     code, guide, param = "invoice_not_editable", "4.2", "invoice"
-    text = "The invoice {invoice} is {status} and no longer editable: only drafts are. {way}"
+    text = "The invoice {invoice} is {status} and no longer editable: only drafts are. Void it, credit a part of it, or regenerate it."
     hints = (
-        "nself billing invoice credit {invoice} --reason billing_error",
         "nself billing invoice void {invoice} --reason billing_error",
+        "nself billing invoice credit {invoice} --amount 100 --reason billing_error",
         "nself billing invoice regenerate {invoice}",
     )
+
+
+class PaidNotEditable(InvoiceNotEditable):
+    text = "The invoice {invoice} is {status} and no longer editable: only drafts are. Credit what is wrong."
+    hints = ("nself billing invoice credit {invoice} --reason billing_error", "nself billing invoice audit {invoice}")
+
+
+class VoidNotEditable(InvoiceNotEditable):
+    text = "The invoice {invoice} is {status} and no longer editable: only drafts are. Regenerate it as a new draft."
+    hints = ("nself billing invoice regenerate {invoice}",)
+
+
+def not_editable(invoice: str, status: str) -> InvoiceNotEditable:
+    """With the way that is open for what is no draft any more."""
+    kind = {"paid": PaidNotEditable, "void": VoidNotEditable}.get(status, InvoiceNotEditable)
+    return kind(invoice=invoice, status=status)
 
 
 class NotVoidable(Conflict):

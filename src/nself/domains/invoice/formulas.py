@@ -100,16 +100,6 @@ def problems(invoice: Snapshot) -> list[Problem]:
     return found
 
 
-def way(status: str) -> str:
-    """What can be done about an invoice that is no draft."""
-    return {
-        "open": "Void it, credit a part of it, or regenerate it.",
-        "uncollectible": "Void it or regenerate it.",
-        "paid": "Credit what is wrong.",
-        "void": "Regenerate it as a new draft.",
-    }.get(status, "")
-
-
 def interval(price: Snapshot) -> str:
     """`month`, `3 months`."""
     recurring = part(price, "recurring")

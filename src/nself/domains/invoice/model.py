@@ -377,6 +377,3 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
     lines: int
     result: str
     notes: list[str] = []
-
-    def remarks(self) -> list[str]:
-        return self.notes

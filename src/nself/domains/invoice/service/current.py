@@ -9,8 +9,8 @@ import msgspec
 from nself.app import App
 from nself.domains.connection.model import Snapshot, operation_name
 from nself.domains.connection.service import intents
-from nself.domains.invoice import formulas, rules, store
-from nself.domains.invoice.errors import InvoiceNotEditable, NoSuchInvoice, UsageIncomplete
+from nself.domains.invoice import rules, store
+from nself.domains.invoice.errors import NoSuchInvoice, UsageIncomplete, not_editable
 from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture
 from nself.domains.usage.service import collector
@@ -36,7 +36,7 @@ def draft(app: App, invoice: str) -> Snapshot:
     """The same where it can be edited. Raises InvoiceNotEditable."""
     found = refresh(app, invoice)
     if found["status"] != "draft":
-        raise InvoiceNotEditable(invoice=invoice, status=found["status"], way=formulas.way(found["status"]))
+        raise not_editable(invoice, found["status"])
     return found
 
 

@@ -14,7 +14,6 @@ from nself.domains.connection.rules import items
 from nself.domains.connection.service import intents
 from nself.domains.invoice import formulas, rules
 from nself.domains.invoice.errors import (
-    InvoiceNotEditable,
     NoEmail,
     NoItems,
     NoSuchLine,
@@ -24,6 +23,7 @@ from nself.domains.invoice.errors import (
     PaymentFailedBefore,
     PaymentOnItsWay,
     TaxFailure,
+    not_editable,
 )
 from nself.domains.invoice.formulas import Step, finalizing, step
 from nself.domains.invoice.inputs import Credit, Finalize, Pay, Void
@@ -60,9 +60,7 @@ def finalize(app: App, given: Finalize) -> Changed:
         if chain.pending(app, begun):
             chain.drive(app, begun, given.invoice)
             return changed(app, given.invoice, "finalised")
-        raise InvoiceNotEditable(
-            invoice=given.invoice, status=draft["status"], way=f"It is final. {formulas.way(draft['status'])}"
-        )
+        raise not_editable(given.invoice, draft["status"])
     told = _finalize(app, draft, given.force)
     return changed(app, given.invoice, "finalised", [told] if told else [])
 

@@ -8,7 +8,7 @@ from nself.app import App
 from nself.domains.connection.model import Snapshot
 from nself.domains.connection.rules import MARK, items, part
 from nself.domains.invoice import formulas
-from nself.domains.invoice.errors import InvoiceNotEditable, LineOfSubscription
+from nself.domains.invoice.errors import LineOfSubscription, not_editable
 from nself.domains.invoice.formulas import REVISED_BY, REVISION_OF, SELF, Step, copied, step
 from nself.domains.invoice.inputs import ReadInvoice
 from nself.domains.invoice.model import Changed
@@ -29,7 +29,7 @@ def regenerate(app: App, given: ReadInvoice) -> Changed:
         return changed(app, chain.resume(app, operation), f"replaces {given.invoice}")
     invoice = current.refresh(app, given.invoice)
     if invoice["status"] == "paid":
-        raise InvoiceNotEditable(invoice=given.invoice, status="paid", way=formulas.way("paid"))
+        raise not_editable(given.invoice, "paid")
     for line in items(invoice, "lines"):
         if invoice["status"] == "draft" and formulas.item_of(line) is None:
             subscription = part(part(line, "parent"), "subscription_item_details").get("subscription")
