@@ -32,6 +32,7 @@ GROUPS = {
     "billing transactions": "What came in and went out",
     "billing subscription": "Subscriptions at Stripe",
     "billing invoice": "Invoices and their lines",
+    "billing tax": "Who computes tax, and the rates at Stripe",
     "billing webhook": "Events from Stripe",
     "billing jobs": "Scheduled work",
     "billing sync": "The mirror here and the objects at Stripe",

@@ -76,11 +76,10 @@ def _rows(result: object) -> list[object]:
 
 
 def _fields(one: object) -> dict[str, Any]:
-    return (
-        {name: getattr(one, name) for name in one.__struct_fields__}
-        if isinstance(one, msgspec.Struct)
-        else cast("dict[str, Any]", one)
-    )
+    if not isinstance(one, msgspec.Struct):
+        return cast("dict[str, Any]", one)
+    found = {name: getattr(one, name) for name in one.__struct_fields__}
+    return {name: value for name, value in found.items() if value is not msgspec.UNSET}
 
 
 def _lines_or_table(items: list[object]) -> Iterator[str]:

@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from nself.core.errors import Invalid, NotFound
 
 Kind = Literal[
-    "text", "integer", "flag", "duration", "size", "share", "choice", "zone", "currency", "secret", "percents", "url"
-]
+    "text", "integer", "flag", "duration", "size", "share", "choice", "zone", "currency", "secret", "percents", "url",
+    "amounts",
+]  # fmt: skip
 TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off", ""})
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
 SIZE = re.compile(r"(\d+)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
@@ -84,7 +85,8 @@ DECLARED: tuple[Setting, ...] = (
     _later("STRIPE_CACHE_TTL", "duration", "300", "how long such an answer is kept"),
     _later("STRIPE_BATCH_REQUESTS", "flag", "true", "bundle reads of many objects into list calls"),
     Setting("STRIPE_PRORATION_BEHAVIOR", "choice", "create_prorations", "what a change in mid-period costs: create_prorations = the difference, with the next invoice; always_invoice = at once; none = nothing", ("create_prorations", "none", "always_invoice")),
-    _later("STRIPE_TAX_CALCULATION", "choice", "none", "who computes tax on invoices", choices=("none", "automatic", "rates")),
+    Setting("STRIPE_TAX_CALCULATION", "choice", "off", "who computes tax on invoices made here: automatic = Stripe, from the customer's address; rates = STRIPE_TAX_RATES; off = nobody", ("off", "automatic", "rates")),
+    Setting("STRIPE_TAX_RATES", "text", "", "Stripe's tax rates (txr_…, comma separated) of invoices made here, where STRIPE_TAX_CALCULATION is rates"),
     _later("STRIPE_ENABLE_IP_WHITELIST", "flag", "false", "local policy: webhooks only from Stripe's published addresses"),
     _later("STRIPE_REQUIRE_2FA", "flag", "false", "local policy: money commands ask the operator for a second factor"),
     # Service
@@ -104,7 +106,8 @@ DECLARED: tuple[Setting, ...] = (
     Setting("BILLING_DRAIN_TIMEOUT", "duration", "30s", "how long stop and restart let a step finish"),
     Setting("BILLING_CANCELLATION_MODE", "choice", "at_period_end", "when a subscription that is canceled without a flag ends: with its period (can be undone until then) or now", ("at_period_end", "immediate")),
     Setting("BILLING_PREVIEW_LIFETIME", "duration", "15m", "how long a previewed change of a subscription can be applied as it was shown", zero=False),
-    _later("BILLING_MINIMUM_CHARGE", "integer", "50", "smallest invoice total in minor units", minimum=0),
+    Setting("BILLING_MINIMUM_CHARGE", "amounts", "50", "least that an invoice asks for, in minor units: 50 (of BILLING_CURRENCY) or usd:50,eur:50,jpy:50; nothing and credits are left alone; 0 or empty = Stripe's own alone"),
+    Setting("BILLING_MINIMUM_CHARGE_MODE", "choice", "carry_forward", "what becomes of an invoice that asks for less: carry_forward = owed with the next one, top_up = a line makes up for it, waive = nobody pays it", ("carry_forward", "top_up", "waive")),
     _later("BILLING_AUTO_PAYMENT", "flag", "true", "false: no invoice is paid by itself"),
     Setting("BILLING_AUTO_SYNC", "flag", "true", "look for events that never arrived, and compare with Stripe and heal, on an interval and when the services start"),
     Setting("BILLING_SYNC_INTERVAL", "duration", "5m", "that interval"),
@@ -218,6 +221,18 @@ def percents(text: str) -> tuple[int, ...]:
     return tuple(sorted({int(part) for part in parts}))
 
 
+def amounts(text: str, currency: str) -> dict[str, int]:
+    """Minor units by currency: `50` is of `currency`, `usd:50,eur:50` name theirs. Raises ValueError."""
+    found: dict[str, int] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        given = re.fullmatch(r"(?:([A-Za-z]{3}):)?([0-9]{1,8})", part)
+        code = (given[1] or currency).lower() if given else ""
+        if not given or code in found:
+            raise ValueError("minor units are needed, each currency once, like 50 or usd:50,eur:50,jpy:50")
+        found[code] = int(given[2])
+    return found
+
+
 def size(text: str) -> int:
     """`512M`, `2G`, `64K`, bare numbers are bytes. Raises ValueError."""
     found = SIZE.fullmatch(text.strip())
@@ -246,6 +261,8 @@ def wrong(setting: Setting, text: str) -> str | None:
                 return _too_much(setting, size(text))
             case "percents":
                 percents(text)
+            case "amounts":
+                amounts(text, "usd")
             case "url":
                 if text and not re.fullmatch(r"https?://[^/?#\s]+\S*", text):
                     return "an address like https://example.com/path is needed"
@@ -313,6 +330,10 @@ class Settings:
 
     def percents(self, name: str) -> tuple[int, ...]:
         return percents(self.text(name))
+
+    def amounts(self, name: str) -> dict[str, int]:
+        """Minor units by currency."""
+        return amounts(self.text(name), self.text("BILLING_CURRENCY"))
 
     def bytes(self, name: str) -> int:
         return size(self.text(name))

@@ -163,7 +163,8 @@ create table billing_invoice_plans (
     total_minor bigint not null,
     livemode boolean not null,
     invoice_id text,
-    planned_at timestamp with time zone not null
+    planned_at timestamp with time zone not null,
+    minimum jsonb
 );
 
 create table billing_invoices (
@@ -679,7 +680,6 @@ alter table billing_intents add constraint billing_intents_state_check CHECK ((s
 alter table billing_invoice_plan_lines add constraint billing_invoice_plan_lines_amount_minor_check CHECK ((amount_minor <> 0));
 alter table billing_invoice_plan_lines add constraint billing_invoice_plan_lines_operation_fkey FOREIGN KEY (operation) REFERENCES billing_invoice_plans(operation);
 alter table billing_invoice_plan_lines add constraint billing_invoice_plan_lines_pkey PRIMARY KEY (operation, line);
-alter table billing_invoice_plans add constraint billing_invoice_plans_invoice_id_key UNIQUE (invoice_id);
 alter table billing_invoice_plans add constraint billing_invoice_plans_operation_key UNIQUE (operation);
 alter table billing_invoice_plans add constraint billing_invoice_plans_pkey PRIMARY KEY (user_id, period_start, period_end, livemode, revision);
 alter table billing_invoice_plans add constraint billing_invoice_plans_revision_check CHECK ((revision > 0));
@@ -769,6 +769,7 @@ CREATE INDEX billing_documents_due ON billing.billing_documents USING btree (due
 CREATE INDEX billing_intents_due ON billing.billing_intents USING btree (next_at) WHERE (state = 'pending'::text);
 CREATE INDEX billing_intents_operation ON billing.billing_intents USING btree (operation, id);
 CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree (operation, livemode, step) WHERE (state <> 'failed'::text);
+CREATE INDEX billing_invoice_plans_invoice ON billing.billing_invoice_plans USING btree (invoice_id);
 CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (customer_id, created_at);
 CREATE UNIQUE INDEX billing_jobs_one ON billing.billing_jobs USING btree (type) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_mail_events_attempts ON billing.billing_mail_events USING btree (at) WHERE (what = 'attempt'::text);

@@ -159,7 +159,12 @@ class NotAnInteger(Refused):
 
 class BelowMinimum(Refused):
     code, guide = "amount_too_small", "10.3"
-    hints = ("nself billing invoice show in_123", "nself env set BILLING_MINIMUM_CHARGE=50")
+    hints = (
+        "nself billing invoice show in_123",
+        'nself billing invoice add-item in_123 --description "Minimum charge" --amount 50',
+        "nself env set BILLING_MINIMUM_CHARGE=50",
+        "nself billing invoice update in_123",
+    )
 
 
 class CardDeclined(StripeFailure, Declined):

@@ -15,7 +15,7 @@ class CreateApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     scopes: Annotated[
         str,
         Meta(
-            description="Comma separated: usage:write, usage:read, quota, invoice:read, subscription:read, payment:read, payment:write, admin.",
+            description="Comma separated: usage:write, usage:read, quota, invoice:read, invoice:write, subscription:read, subscription:write, payment:read, payment:write, admin.",
             extra={"metavar": "LIST"},
         ),
     ]

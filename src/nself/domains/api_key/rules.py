@@ -18,6 +18,7 @@ SCOPES = {
     "usage:read": "read usage",
     "quota": "check, reserve, commit and release quota",
     "invoice:read": "read invoices",
+    "invoice:write": "make, finalise, pay and void invoices",
     "subscription:read": "read subscriptions",
     "subscription:write": "create, change and cancel subscriptions",
     "payment:read": "read payment methods",

@@ -64,6 +64,12 @@ where operation = %(operation)s and step = %(step)s and livemode = %(livemode)s
 order by id desc
 limit 1;
 
+-- name: made
+select object_id from billing_intents where operation = %(operation)s and step = %(step)s and state = 'done';
+
+-- name: asked
+select params from billing_intents where idempotency_key = %(key)s;
+
 -- name: failed_wishes
 -- The newest intent of each operation, where it failed: its outcome is known, so it may be wished for again.
 select newest.operation, newest.kind, newest.params, newest.step

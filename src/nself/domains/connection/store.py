@@ -55,6 +55,16 @@ def wished(tx: Tx, operation: str, step: int, livemode: bool) -> Wished | None:
     return tx.maybe(SQL["wished"], Wished, operation=operation, step=step, livemode=livemode)
 
 
+def made(tx: Tx, operation: str, step: int) -> str | None:
+    """The id of the object that a step made."""
+    return tx.value(SQL["made"], operation=operation, step=step)
+
+
+def asked(tx: Tx, key: str) -> dict[str, Any] | None:
+    """The parameters of the intent with an idempotency key."""
+    return tx.value(SQL["asked"], key=key)
+
+
 def failed_wishes(tx: Tx, operations: Sequence[str], kinds: Sequence[str]) -> list[Wish]:
     return tx.all(SQL["failed_wishes"], Wish, operations=list(operations), kinds=list(kinds))
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
+from typing import Any
 
 import msgspec
 
-from nself.core.errors import Invalid, NotFound
 from nself.core.money import Money
 from nself.domains.catalog.model import Part, Rated, Version
-from nself.domains.usage.model import CountedEvent
+from nself.domains.invoice.errors import MixedCurrencies as MixedCurrencies
+from nself.domains.invoice.errors import NoInvoiceYet as NoInvoiceYet
+from nself.domains.invoice.errors import NoSuchInvoice as NoSuchInvoice
+from nself.domains.invoice.errors import PeriodNotOver as PeriodNotOver
 
 
 class Override(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +99,10 @@ class PlannedLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """An invoice that was decided on."""
+    """An invoice that was decided on. `invoice` is the draft that takes the lines where they are no invoice of their own.
+
+    `minimum` is what the minimum charge asks for, `{"least": minor units, "mode"}`.
+    """
 
     user: str
     customer: str
@@ -108,6 +113,27 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     total_minor: int
     lines: list[PlannedLine]
+    minimum: dict[str, Any] | None = None
+    tax: dict[str, Any] = {}
+    invoice: str | None = None
+
+
+class PlanOfInvoice(msgspec.Struct, frozen=True):
+    user: str
+    customer: str
+    period_start: datetime
+    period_end: datetime
+    currency: str
+
+
+class FailedStep(msgspec.Struct, frozen=True):
+    """What Stripe refused for good of an invoice."""
+
+    at: datetime
+    operation: str
+    code: str
+    error: str
+    invoice: str | None
 
 
 class Revision(msgspec.Struct, frozen=True):
@@ -178,6 +204,7 @@ class StoredPlan(msgspec.Struct, frozen=True):
     user: str
     currency: str
     invoice: str | None
+    minimum: dict[str, Any] | None
 
 
 class StoredLine(msgspec.Struct, frozen=True):
@@ -279,113 +306,74 @@ class InvoicedOverage(msgspec.Struct, frozen=True, kw_only=True):
     parts: list[Part]
 
 
-class InvoiceWithOverage(ShownInvoice, frozen=True, kw_only=True):
-    """An invoice with its lines and the overage behind them."""
-
-    overage: list[InvoicedOverage]
-
-
-class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a line's amount is from. `used_now` and `events_now` are today's figures of the same period, the others those
-    of when the line was planned; `actor`, `reason` and `decided_at` where an operator decided it."""
-
-    metric: str
-    unit: str
-    period: str
-    planned_at: datetime
-    used: int
-    used_now: int
-    limit: int
-    overage: int
-    model: str
-    price_from: date | None
-    price: str
-    free: int
-    parts: list[Part]
-    exact: Decimal
-    rounding: str
-    whole_minor: int
-    billed_before_minor: int
-    amount_minor: int
-    currency: str
-    actor: str | None
-    reason: str | None
-    decided_at: datetime | None
-    events: int | None
-    events_now: int
-    first_events: list[CountedEvent]
-
-    def plain(self) -> list[str]:
-        """Lines from the amount back to the events."""
-        whole, before = Money(self.whole_minor, self.currency), Money(self.billed_before_minor, self.currency)
-        by_hand = f"set by hand by {self.actor} at {self.decided_at:%Y-%m-%dT%H:%M:%SZ}" if self.decided_at else ""
-        counted = "" if self.events is None else f" from {self.events} events"
-        return [
-            f"amount    {whole} for {self.period} - {before} billed before",
-            f"rounding  {self.exact:f} {self.currency}, {self.rounding}: {whole}",
-            *(f"part      {part}" for part in self.parts),
-            *([f"free      {self.free} {self.unit} above the quota cost nothing"] if self.free else []),
-            f"price     {self.model}, {f'from {self.price_from}' if self.price_from else 'at all times'}: {self.price}",
-            *([f"decided   {by_hand}: {self.reason or 'no reason given'}"] if by_hand else []),
-            f"quota     {self.used} used - {self.limit} included = {self.overage} {self.unit} above it",
-            f"usage     {self.used} {self.unit}{counted}, as of {self.planned_at:%Y-%m-%dT%H:%M:%SZ}; "
-            f"now {self.used_now} from {self.events_now}",
-            *(
-                f"event     {one.at:%Y-%m-%dT%H:%M:%SZ}  {one.value}  {one.key}  {one.source}"
-                for one in self.first_events
-            ),
-            *([f"          and {left} more"] if (left := self.events_now - len(self.first_events)) > 0 else []),
-        ]
-
-
-class LineExplained(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of an invoice; `overage` is None where it was not made here from usage."""
-
-    line: int
-    description: str | None
-    amount_minor: int
-    currency: str
-    overage: Explanation | None
-
-
-class ExplainedInvoice(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of `invoice explain`."""
+class DetailedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line with all that its amount follows from. `kind`: item, subscription, proration, usage, minimum."""
 
     id: str
-    user: str | None
-    status: str
+    kind: str
+    description: str | None
+    quantity: str | None
+    price: str | None
+    unit_amount: str | None
+    amount_minor: int
+    discount_minor: int
+    tax_minor: int
     currency: str
+    period_start: datetime
+    period_end: datetime
+
+
+class LineTax(msgspec.Struct, frozen=True, kw_only=True):
+    """The tax of a line by one rate; `behavior` is inclusive or exclusive."""
+
+    line: str
+    rate: str
+    name: str | None
+    percentage: str | None
+    behavior: str
+    taxable_minor: int
+    amount_minor: int
+    currency: str
+    reason: str
+
+
+class Adjusted(msgspec.Struct, frozen=True, kw_only=True):
+    """What changed on an invoice here, and what made us look."""
+
+    at: datetime
+    what: str
+    source: str
+    fields: list[str]
+
+
+class InvoiceWithOverage(ShownInvoice, frozen=True, kw_only=True):
+    """An invoice with its lines and what was asked for beside them: the overage behind them, details, tax, changes."""
+
+    overage: list[InvoicedOverage] | msgspec.UnsetType = msgspec.UNSET
+    details: list[DetailedLine] | msgspec.UnsetType = msgspec.UNSET
+    subtotal_minor: int | msgspec.UnsetType = msgspec.UNSET
+    discount_minor: int | msgspec.UnsetType = msgspec.UNSET
+    tax_minor: int | msgspec.UnsetType = msgspec.UNSET
+    automatic_tax: str | msgspec.UnsetType = msgspec.UNSET
+    taxes: list[LineTax] | msgspec.UnsetType = msgspec.UNSET
+    tax_note: str | msgspec.UnsetType = msgspec.UNSET
+    starting_balance_minor: int | msgspec.UnsetType = msgspec.UNSET
+    amount_remaining_minor: int | msgspec.UnsetType = msgspec.UNSET
+    attempts: int | msgspec.UnsetType = msgspec.UNSET
+    due_at: datetime | msgspec.UnsetType | None = msgspec.UNSET
+    metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    changes: list[Adjusted] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of a command that changed an invoice: how it stands now. `notes` tell what is to be known beside it."""
+
+    id: str
+    status: str
     total_minor: int
-    lines: list[LineExplained]
-
-    def plain(self) -> str:
-        said = [f"{self.id} of {self.user or 'nobody'}: {Money(self.total_minor, self.currency)}, {self.status}"]
-        for one in self.lines:
-            said.append(f"line {one.line}: {Money(one.amount_minor, one.currency)}  {one.description or ''}".rstrip())
-            why = one.overage.plain() if one.overage else ["made at Stripe, not from usage that was metered here"]
-            said += [f"  {text}" for text in why]
-        return "\n".join(said)
-
-
-class NoSuchInvoice(NotFound):
-    code, guide, param = "resource_missing", "10.2", "invoice"
-    text = "No such invoice: {invoice}"
-    hints = ("nself billing invoice list",)
-
-
-class NoInvoiceYet(NotFound):
-    code, guide, param = "no_invoice_yet", "5.4", "user"
-    text = "User {user} has no invoice yet"
-    hints = ("nself billing quota show-overage --user {user}", "nself billing overage audit --user {user}")
-
-
-class MixedCurrencies(Invalid):
-    code, guide = "mixed_currencies", "4.1"
-    text = "overage-tiers.yml prices overage in several currencies ({currencies}); an invoice has one"
-    hints = ("nself billing usage list-metrics",)
-
-
-class PeriodNotOver(Invalid):
-    code, guide, param = "period_not_over", "4.1", "period"
-    text = "The period {period} ends at {end}: its usage is not complete yet"
-    hints = ("nself billing invoice list",)
+    amount_due_minor: int
+    amount_remaining_minor: int
+    currency: str
+    lines: int
+    result: str
+    notes: list[str] = []

@@ -70,10 +70,12 @@ values (
 -- name: add_plan
 -- Two generators at once: the second finds the revision taken and leaves it.
 insert into billing_invoice_plans (
-    user_id, period_start, period_end, revision, operation, customer_id, currency, total_minor, livemode, planned_at
+    user_id, period_start, period_end, revision, operation, customer_id, currency, total_minor, minimum, livemode, planned_at,
+    invoice_id
 )
 values (
-    %(user)s, %(start)s, %(end)s, %(revision)s, %(operation)s, %(customer)s, %(currency)s, %(total)s, %(livemode)s, %(now)s
+    %(user)s, %(start)s, %(end)s, %(revision)s, %(operation)s, %(customer)s, %(currency)s, %(total)s, %(minimum)s, %(livemode)s,
+    %(now)s, %(invoice)s
 )
 on conflict do nothing;
 
@@ -96,7 +98,7 @@ where
 order by operation;
 
 -- name: plan
-select user_id as user, currency, invoice_id as invoice
+select user_id as user, currency, invoice_id as invoice, minimum
 from billing_invoice_plans
 where operation = %(operation)s;
 
@@ -128,13 +130,24 @@ left join billing_overage_updates override on override.id = line.override_id
 where plan.invoice_id = %(invoice)s
 order by line.line;
 
+-- name: of_invoice
+-- The plans whose lines stand on an invoice, oldest first.
+select user_id as user, customer_id as customer, period_start, period_end, currency
+from billing_invoice_plans
+where invoice_id = %(invoice)s
+order by planned_at, revision;
+
+-- name: replaced
+-- Its lines stand on another invoice now.
+update billing_invoice_plans set invoice_id = %(new)s where invoice_id = %(old)s;
+
 -- name: set_invoice
 update billing_invoice_plans set invoice_id = %(invoice)s where operation = %(operation)s;
 
 -- name: summary
 select
-    count(*) as invoices, coalesce(sum(plan.total_minor), 0)::bigint as total_minor,
-    count(*) filter (where invoice.status = 'paid') as paid
+    count(distinct coalesce(plan.invoice_id, plan.operation)) as invoices, coalesce(sum(plan.total_minor), 0)::bigint as total_minor,
+    count(distinct plan.invoice_id) filter (where invoice.status = 'paid') as paid
 from billing_invoice_plans plan
 left join billing_invoices invoice using (invoice_id)
 where
@@ -207,7 +220,61 @@ from billing_invoices invoice
 left join billing_customers customer using (customer_id)
 where
     invoice.livemode = %(livemode)s and not invoice.deleted
-    and (%(status)s::text is null or invoice.status = %(status)s)
+    and (
+        %(status)s::text is null or invoice.status = %(status)s
+        or (
+            %(status)s = 'past_due' and invoice.status = 'open'
+            and (
+                to_timestamp((invoice.snapshot ->> 'due_date')::bigint) < %(now)s
+                or (invoice.snapshot ->> 'attempt_count')::bigint > 0
+            )
+        )
+    )
     and (%(user)s::text is null or customer.user_id = %(user)s)
+    and (%(customer)s::text is null or invoice.customer_id = %(customer)s)
 order by invoice.created_at desc, invoice.invoice_id
 limit %(limit)s offset %(offset)s;
+
+-- name: drafts
+select snapshot
+from billing_invoices
+where livemode = %(livemode)s and not deleted and status = 'draft'
+order by created_at desc, invoice_id
+limit %(limit)s;
+
+-- name: failed_steps
+-- Refused for good, of invoices alone; `invoice` where its id is known.
+select
+    intent.settled_at as at, intent.operation, intent.error_code as code, intent.error,
+    coalesce(
+        intent.params ->> 'invoice', intent.params ->> 'of',
+        case when intent.params #>> '{path,0}' = 'invoices' then intent.params #>> '{path,1}' end, plan.invoice_id
+    ) as invoice
+from billing_intents intent
+left join billing_invoice_plans plan using (operation)
+where
+    intent.state = 'failed' and intent.livemode = %(livemode)s and intent.settled_at >= %(since)s
+    and (
+        intent.kind in ('invoice.create', 'invoice.add_line', 'invoice.finalize', 'invoice.pay', 'invoice.chain', 'invoice.look')
+        or (intent.kind = 'change' and intent.params #>> '{path,0}' in ('invoices', 'invoiceitems', 'credit_notes'))
+    )
+order by intent.settled_at desc, intent.id desc
+limit %(limit)s;
+
+-- name: tax_rates
+select snapshot
+from billing_objects
+where kind = 'tax_rate' and livemode = %(livemode)s and not deleted
+order by created_at, object_id
+limit %(limit)s;
+
+-- name: made
+-- The only step of a chain whose path is the list of invoices itself.
+select object_id
+from billing_intents
+where operation = %(operation)s and state = 'done' and params -> 'path' = '["invoices"]';
+
+-- name: without_address
+select count(*)
+from billing_customers
+where livemode = %(livemode)s and not deleted and coalesce(snapshot #>> '{address,country}', '') = '';

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+from nself.core.money import Money
 from nself.core.period import Period
 from nself.domains.catalog.model import Metric, Rated, Version
 from nself.domains.catalog.rating import price_text, rate
-from nself.domains.connection.model import operation_name
+from nself.domains.connection.model import Snapshot, operation_name
+from nself.domains.connection.rules import items, part
+from nself.domains.invoice import figures
+from nself.domains.invoice.formulas import TOP_UP, Step, item_of, net, step
 from nself.domains.invoice.model import Billed, Overage, Override, Plan, PlannedLine
 from nself.domains.quota import rules as quota_rules
 from nself.domains.quota.model import Limit
@@ -201,3 +205,88 @@ def _plan(
         total_minor=sum(line.amount_minor for line in planned),
         lines=planned,
     )
+
+
+def minimum(amounts: Mapping[str, int], mode: str, currency: str) -> Snapshot | None:
+    """What BILLING_MINIMUM_CHARGE asks of invoices in `currency`; None where nothing, or what Stripe does by itself."""
+    least = amounts.get(currency, 0)
+    by_itself = mode == "carry_forward" and least <= figures.STRIPE_MINIMUM.get(currency, 1)
+    return {"least": least, "mode": mode} if least and not by_itself else None
+
+
+class Weighed(NamedTuple):
+    """What the minimum charge does to a draft: steps before it is finalised, and after."""
+
+    before: list[Step]
+    after: list[Step]
+    told: str
+
+
+def weigh(invoice: Snapshot, least: Snapshot | None) -> Weighed:
+    """Nothing for an invoice that asks for nothing, for a credit, or for enough."""
+    ours = [line for line in items(invoice, "lines") if part(line, "metadata").get(TOP_UP)]
+    total = invoice["total"] - sum(net(line) for line in ours)
+    asked, gone = total + invoice["starting_balance"], [_removal(line) for line in ours]
+    if least is None or total <= 0 or not 0 < asked < least["least"]:
+        return Weighed(gone, [], "")
+    floor, money = Money(least["least"], invoice["currency"]), Money(asked, invoice["currency"])
+    if least["mode"] == "top_up":
+        amount = figures.top_up(least["least"] - asked, rates(invoice))
+        told = f"topped up by {Money(amount, invoice['currency'])} to the minimum charge of {floor}"
+        if [line["amount"] for line in ours] == [amount]:
+            return Weighed([], [], told)
+        return Weighed([*gone, _top_up(invoice, amount)], [], told)
+    if least["mode"] == "waive":
+        waived = min(total, asked)
+        told = f"less than the minimum charge of {floor}: {Money(waived, invoice['currency'])} is waived"
+        return Weighed([*gone, _balance(invoice, -waived, "Below the minimum charge: waived")], [], told)
+    told = f"less than the minimum charge of {floor}: {money} is carried forward and owed with the next invoice"
+    if asked < figures.STRIPE_MINIMUM.get(invoice["currency"], 1):
+        return Weighed(gone, [], told)  # Stripe does the same by itself
+    there = _balance(invoice, -asked, "Below the minimum charge: carried forward")
+    return Weighed([*gone, there], [_balance(invoice, asked, "Carried forward from an earlier invoice")], told)
+
+
+def rates(invoice: Snapshot) -> tuple[figures.Rate, ...]:
+    """Those that a line without rates of its own is taxed by; of automatic tax none: a line may be told to include it."""
+    if part(invoice, "automatic_tax").get("enabled"):
+        return ()
+    found = cast("list[Snapshot]", invoice.get("default_tax_rates") or [])
+    return figures.rates_of(found, str(invoice.get("customer_tax_exempt")))
+
+
+def _removal(line: Snapshot) -> Step:
+    return step("invoiceitems", str(item_of(line)), params={}, remove=True)
+
+
+def _top_up(invoice: Snapshot, amount: int) -> Step:
+    params = {
+        "customer": invoice["customer"],
+        "invoice": invoice["id"],
+        "amount": amount,
+        "currency": invoice["currency"],
+        "description": "Minimum charge",
+        "discountable": False,
+        "metadata": {TOP_UP: "1"},
+    }
+    if part(invoice, "automatic_tax").get("enabled"):
+        params["tax_behavior"] = "inclusive"
+    return step("invoiceitems", params=params)
+
+
+def _balance(invoice: Snapshot, amount: int, why: str) -> Step:
+    params = {
+        "amount": amount,
+        "currency": invoice["currency"],
+        "description": f"{why} ({invoice['id']})",
+        "metadata": {"nself_invoice": invoice["id"]},
+    }
+    return step("customers", invoice["customer"], "balance_transactions", params=params)
+
+
+def adds_up(invoice: Snapshot) -> int:
+    """The total of an invoice less what its lines, their discounts and taxes come to: 0, or it does not add up.
+
+    The one place that holds totals to the sum of their lines.
+    """
+    return invoice["total"] - sum(net(line) for line in items(invoice, "lines"))

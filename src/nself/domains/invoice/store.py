@@ -13,14 +13,17 @@ from psycopg.types.json import Jsonb
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
+from nself.domains.invoice.inputs import ListInvoices
 from nself.domains.invoice.model import (
     Billed,
     Decision,
     ExplainedLine,
+    FailedStep,
     Invoice,
     InvoicedLine,
     Override,
     Plan,
+    PlanOfInvoice,
     Revision,
     StoredLine,
     StoredPlan,
@@ -94,7 +97,8 @@ def add_plan(tx: Tx, plan: Plan, livemode: bool, now: datetime) -> bool:
     added = tx.run(
         SQL["add_plan"],
         user=plan.user, start=plan.period_start, end=plan.period_end, revision=plan.revision, operation=plan.operation,
-        customer=plan.customer, currency=plan.currency, total=plan.total_minor, livemode=livemode, now=now,
+        customer=plan.customer, currency=plan.currency, total=plan.total_minor, minimum=_json(plan.minimum), livemode=livemode,
+        now=now, invoice=plan.invoice,
     )  # fmt: skip
     if added:
         tx.run_many(
@@ -182,7 +186,38 @@ def snapshot(tx: Tx, invoice: str) -> dict[str, Any]:
     return tx.value(SQL["snapshot"], id=invoice)
 
 
-def list_invoices(
-    tx: Tx, status: str | None, user: str | None, livemode: bool, limit: int, offset: int
-) -> list[Invoice]:
-    return tx.all(SQL["list"], Invoice, status=status, user=user, livemode=livemode, limit=limit, offset=offset)
+def list_invoices(tx: Tx, given: ListInvoices, livemode: bool, now: datetime) -> list[Invoice]:
+    return tx.all(SQL["list"], Invoice, **msgspec.structs.asdict(given), livemode=livemode, now=now)
+
+
+def of_invoice(tx: Tx, invoice: str) -> list[PlanOfInvoice]:
+    """Oldest first."""
+    return tx.all(SQL["of_invoice"], PlanOfInvoice, invoice=invoice)
+
+
+def replaced(tx: Tx, old: str, new: str) -> None:
+    tx.run(SQL["replaced"], old=old, new=new)
+
+
+def drafts(tx: Tx, livemode: bool, limit: int) -> list[dict[str, Any]]:
+    """Newest first."""
+    return tx.values(SQL["drafts"], livemode=livemode, limit=limit)
+
+
+def failed_steps(tx: Tx, livemode: bool, since: datetime, limit: int) -> list[FailedStep]:
+    """Newest first."""
+    return tx.all(SQL["failed_steps"], FailedStep, livemode=livemode, since=since, limit=limit)
+
+
+def tax_rates(tx: Tx, livemode: bool, limit: int) -> list[dict[str, Any]]:
+    """Oldest first."""
+    return tx.values(SQL["tax_rates"], livemode=livemode, limit=limit)
+
+
+def made(tx: Tx, operation: str) -> str | None:
+    """The invoice that a chain of steps made."""
+    return tx.value(SQL["made"], operation=operation)
+
+
+def without_address(tx: Tx, livemode: bool) -> int:
+    return int(tx.value(SQL["without_address"], livemode=livemode))

@@ -64,6 +64,16 @@ def retry_failed(tx: Tx, operations: Sequence[str], kinds: Sequence[str], livemo
     return plan(tx, store.failed_wishes(tx, operations, kinds), livemode)
 
 
+def made(tx: Tx, operation: str, step: int) -> str | None:
+    """Step: the id of the object that a step of an operation made."""
+    return store.made(tx, operation, step)
+
+
+def asked(tx: Tx, key: str) -> Snapshot | None:
+    """Step: what was asked for under an idempotency key, which the object bears as its mark."""
+    return store.asked(tx, key)
+
+
 def list_intents(app: App, given: ListIntents) -> list[ListedIntent]:
     """Open and failed intents, newest first."""
     with app.db.reading() as tx:

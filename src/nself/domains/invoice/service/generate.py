@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from nself import log
 from nself.app import App
 from nself.core import period
+from nself.core.errors import MissingParameter
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.domains.catalog import service as catalog
@@ -14,9 +17,10 @@ from nself.domains.connection.model import OperationState
 from nself.domains.connection.service import intents
 from nself.domains.customer import service as customer
 from nself.domains.invoice import rules, store
-from nself.domains.invoice.inputs import GenerateInvoices
-from nself.domains.invoice.model import Generated, PeriodNotOver, Plan
-from nself.domains.invoice.service import assess, steps
+from nself.domains.invoice.errors import PeriodNotOver
+from nself.domains.invoice.inputs import GenerateInvoices, UpdateInvoice
+from nself.domains.invoice.model import Changed, Generated, Plan
+from nself.domains.invoice.service import assess, current, edit, steps
 from nself.domains.invoice.service.assess import Catalog
 from nself.domains.usage.service import show as usage
 
@@ -34,19 +38,33 @@ class Planned(NamedTuple):
     not_monthly: set[str]
 
 
+def command(app: App, given: GenerateInvoices) -> Generated | Changed:
+    """The overage of a month, or one draft brought up to date. Raises what `generate` and `edit.update` raise."""
+    if given.invoice is not None:
+        return edit.update(app, UpdateInvoice(invoice=given.invoice))
+    return generate(app, given)
+
+
 def generate(app: App, given: GenerateInvoices) -> Generated:
-    """Bill the overage of a month. Raises PeriodNotOver, NoSuchUser, StillPending and the gateway's errors."""
-    span = period.month(given.period, app.timezone)
+    """Bill the overage of a month.
+
+    Raises PeriodNotOver, NoSuchUser, UsageIncomplete, MissingParameter, StillPending and the gateway's errors.
+    """
+    if given.period is None:
+        raise MissingParameter("period")
+    month, user = given.period, given.user
+    span = period.month(month, app.timezone)
     if span.end > app.clock():
-        raise PeriodNotOver(period=given.period, end=span.end.isoformat())
-    if given.user:
-        customer.require_user(app, given.user)
+        raise PeriodNotOver(period=month, end=span.end.isoformat())
+    if user:
+        customer.require_user(app, user)
+    current.require_counted(app)
     app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
-    known, users = app.db.transact(lambda tx: _begin(app, tx, given.user, span))
+    known, users = app.db.transact(lambda tx: _begin(app, tx, user, span))
     chunks = [users[start : start + CHUNK_USERS] for start in range(0, len(users), CHUNK_USERS)]
     planned = [app.db.transact(lambda tx, chunk=chunk: _plan_chunk(app, tx, chunk, span, known)) for chunk in chunks]
-    ends = _drive(app, span, given.user)
-    return _result(app, given, span, len(users), planned, known, ends)
+    ends = _drive(app, span, user)
+    return _result(app, month, user, span, len(users), planned, known, ends)
 
 
 def _begin(app: App, tx: Tx, user: str | None, span: Period) -> tuple[Catalog, list[str]]:
@@ -79,7 +97,7 @@ def unbilled(app: App, span: Period) -> list[str]:
 
 def _plan_chunk(app: App, tx: Tx, users: list[str], span: Period, known: Catalog) -> Planned:
     """Step: write the plans of some users, each with its first intent."""
-    livemode, now = app.settings.live, app.clock()
+    livemode, now, tax = app.settings.live, app.clock(), current.tax(app)
     store.lock_users(tx, users)
     found = assess.assess(app, tx, users, span, known)
     revisions = store.revisions(tx, users, span, livemode)
@@ -96,6 +114,7 @@ def _plan_chunk(app: App, tx: Tx, users: list[str], span: Period, known: Catalog
             unbilled += sum(line.amount_minor for line in lines)
             continue
         for plan in rules.plans(user, customers[user], span, revisions.get(user, 0), lines, livemode):
+            plan = msgspec.structs.replace(plan, minimum=current.minimum(app, plan.currency), tax=tax)
             if store.add_plan(tx, plan, livemode, now):
                 intents.plan(tx, [steps.first_wish(plan)], livemode)
                 plans.append(plan)
@@ -115,16 +134,16 @@ def _drive(app: App, span: Period, user: str | None) -> list[OperationState]:
 
 
 def _result(
-    app: App, given: GenerateInvoices, span: Period, users: int, planned: list[Planned], known: Catalog, ends: list[OperationState]
+    app: App, month: str, user: str | None, span: Period, users: int, planned: list[Planned], known: Catalog, ends: list[OperationState]
 ) -> Generated:  # fmt: skip
     with app.db.reading() as tx:
-        summary = store.summary(tx, span, app.settings.live, given.user)
+        summary = store.summary(tx, span, app.settings.live, user)
         closed = store.closed(tx, [end.operation for end in ends])
     plans = [plan for one in planned for plan in one.plans]
     without_customer = [user for one in planned for user in one.without_customer]
     failed = [end for end in ends if end.state == "failed" and end.operation not in closed]
     result = Generated(
-        period=given.period,
+        period=month,
         users_with_usage=users,
         users_over_quota=sum(one.over for one in planned),
         planned_now=len(plans),
@@ -144,7 +163,7 @@ def _result(
     )
     log.info(
         "invoice_generation",
-        period=given.period,
+        period=month,
         planned=result.planned_now,
         invoices=result.invoices,
         failed=result.failed,

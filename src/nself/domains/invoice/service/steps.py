@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import cast
 
 from nself import log
 from nself.db.connect import Tx
@@ -10,11 +11,12 @@ from nself.domains.connection.model import Intent, Snapshot, Wish
 from nself.domains.connection.rules import marked, part, with_mark
 from nself.domains.connection.service import intents
 from nself.domains.invoice import store
-from nself.domains.invoice.model import Plan, StoredLine, StoredPlan
+from nself.domains.invoice.formulas import CHAIN, LOOK, Step, following, look
+from nself.domains.invoice.model import Plan, PlannedLine, StoredLine
 from nself.domains.mirror.model import Picture
 from nself.gateway.api import Stripe
 
-BEFORE_PAYMENT = ["invoice.create", "invoice.add_line", "invoice.finalize"]
+BEFORE_PAYMENT = ["invoice.create", "invoice.add_line", "invoice.finalize", CHAIN, LOOK]
 
 
 def first_wish(plan: Plan) -> Wish:
@@ -30,27 +32,38 @@ def first_wish(plan: Plan) -> Wish:
             "pending_invoice_items_behavior": "exclude",
             "description": f"Usage {plan.period_start:%Y-%m-%d} to {plan.period_end:%Y-%m-%d}",
             "metadata": {"nself_user": plan.user, "nself_operation": plan.operation},
+            **plan.tax,
         },
     )
+
+
+def wish_of(operation: str, chain: list[Step], invoice: str | None, number: int) -> Wish:
+    """The first of `chain` as step `number` of an operation."""
+    first, rest = following(chain, invoice)
+    return Wish(operation, first["kind"], {**first["params"], "then": rest, "of": invoice}, number)
+
+
+def follow(tx: Tx, intent: Intent, chain: list[Step], invoice: str | None) -> None:
+    """Step: wish for the next of `chain`, if there is one."""
+    if chain:
+        intents.plan(tx, [wish_of(intent.operation, chain, invoice, intent.step + 1)], intent.livemode)
 
 
 def _next(tx: Tx, intent: Intent, kind: str, params: Snapshot) -> None:
     intents.plan(tx, [Wish(intent.operation, kind, params, intent.step + 1)], intent.livemode)
 
 
-def _line_wish(plan: StoredPlan, line: StoredLine, invoice: str, customer: str, rest: list[str]) -> Snapshot:
+def item(line: StoredLine | PlannedLine, currency: str, invoice: str, customer: str) -> Snapshot:
+    """Parameters of the invoice item of a planned line."""
     return {
-        "item": {
-            "customer": customer,
-            "invoice": invoice,
-            "amount": line.amount_minor,
-            "currency": plan.currency,
-            "description": line.description,
-            "discountable": False,
-            "metadata": {"nself_metric": line.metric},
-            "period": {"start": _seconds(line.period_start), "end": _seconds(line.period_end)},
-        },
-        "rest": rest,
+        "customer": customer,
+        "invoice": invoice,
+        "amount": line.amount_minor,
+        "currency": currency,
+        "description": line.description,
+        "discountable": False,
+        "metadata": {"nself_metric": line.metric},
+        "period": {"start": _seconds(line.period_start), "end": _seconds(line.period_end)},
     }
 
 
@@ -59,12 +72,14 @@ def _seconds(at: datetime) -> int:
 
 
 def _plan_next_line(tx: Tx, intent: Intent, invoice: str, customer: str, names: list[str]) -> None:
-    """The next of the lines `names`, or finalising where none is left."""
+    """The next of the lines `names`, or finalising where none is left; what the minimum charge asks for comes before."""
+    plan = store.plan(tx, intent.operation)
     if not names:
-        _next(tx, intent, "invoice.finalize", {"invoice": invoice})
+        finalize: Step = {"kind": "invoice.finalize", "params": {"invoice": invoice}}
+        follow(tx, intent, [*([look(invoice, plan.minimum)] if plan.minimum else []), finalize], invoice)
         return
     lines = {one.line: one for one in store.plan_lines(tx, intent.operation)}
-    params = _line_wish(store.plan(tx, intent.operation), lines[names[0]], invoice, customer, names[1:])
+    params = {"item": item(lines[names[0]], plan.currency, invoice, customer), "rest": names[1:]}
     _next(tx, intent, "invoice.add_line", params)
 
 
@@ -119,8 +134,10 @@ def find_finalized(stripe: Stripe, intent: Intent) -> Snapshot | None:
 
 def settle_finalize(tx: Tx, intent: Intent, picture: Picture) -> bool:
     """Below the minimum charge Stripe marks it paid at once and moves the amount to the customer's balance."""
+    id, then = picture.snapshot["id"], cast("list[Step]", intent.params.get("then", []))
     if picture.snapshot.get("status") == "open":
-        _next(tx, intent, "invoice.pay", {"invoice": picture.snapshot["id"]})
+        then = [*then, {"kind": "invoice.pay", "params": {"invoice": id}}]
+    follow(tx, intent, then, id)
     return apply(tx, picture)
 
 
