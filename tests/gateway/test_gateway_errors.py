@@ -11,7 +11,8 @@ import pytest
 
 from nself.core.errors import BillingError, Conflict, Declined, Denied, Invalid, NotFound, Unavailable
 from nself.gateway import errors
-from nself.gateway.errors import StripeFailure, from_answer
+from nself.gateway.answers import from_answer
+from nself.gateway.errors import StripeFailure
 
 SHOWN = "sk_test_***Show"
 

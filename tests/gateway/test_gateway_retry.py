@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nself.core.settings import InvalidSetting, Settings, Value
-from nself.gateway.errors import RateLimited, StripeFailure, from_answer
+from nself.gateway.answers import from_answer
+from nself.gateway.errors import RateLimited, StripeFailure
 from nself.gateway.retry import FIRST_WAIT, LONGEST_WAIT, Policy, policy, run
 
 

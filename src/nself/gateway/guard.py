@@ -9,7 +9,8 @@ from urllib.parse import quote, urlsplit
 from nself import log
 from nself.core.errors import InvalidParameter, MissingParameter
 from nself.core.settings import InvalidSetting, Settings, mask
-from nself.gateway.errors import InvalidApiKey, LiveKeyKeptBack, LiveModeMismatch, NotConfigured, no_such
+from nself.gateway.answers import no_such
+from nself.gateway.errors import InvalidApiKey, LiveKeyKeptBack, LiveModeMismatch, NotConfigured
 
 STRIPES_HOST = re.compile(r"https://(?:[a-z0-9-]+\.)*stripe\.com(?::443)?", re.IGNORECASE)
 """The whole address, so that no user part, path or odd character can hide another host."""

@@ -22,18 +22,10 @@ from nself import log
 from nself.core.clock import monotonic
 from nself.core.settings import Settings
 from nself.gateway import guard, retry
+from nself.gateway.answers import from_answer, unreadable
 from nself.gateway.api import MAX_OBJECTS, PAGE, STRIPE_VERSION, Page, Params, Snapshot, Stripe
 from nself.gateway.budget import Budget, Counters, Lease, limit
-from nself.gateway.errors import (
-    KeyRefused,
-    NoSuchObject,
-    RateLimited,
-    StripeFailure,
-    TimedOut,
-    TooManyObjects,
-    from_answer,
-    unreadable,
-)
+from nself.gateway.errors import KeyRefused, NoSuchObject, RateLimited, StripeFailure, TimedOut, TooManyObjects
 from nself.gateway.kinds import KINDS, Kind
 from nself.gateway.network import explain
 

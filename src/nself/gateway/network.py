@@ -5,7 +5,8 @@ from __future__ import annotations
 import requests.exceptions as raised
 import urllib3.exceptions as inner
 
-from nself.gateway.errors import NoAnswer, SandboxUnreachable, TimedOut, no_answer
+from nself.gateway.answers import no_answer
+from nself.gateway.errors import NoAnswer, SandboxUnreachable, TimedOut
 from nself.gateway.guard import Access
 
 

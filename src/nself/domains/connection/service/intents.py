@@ -37,8 +37,9 @@ from nself.domains.connection.model import (
 )
 from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture
+from nself.gateway.answers import recorded
 from nself.gateway.api import STRIPE_VERSION, Stripe
-from nself.gateway.errors import IdempotencyMismatch, StripeFailure, recorded
+from nself.gateway.errors import IdempotencyMismatch, StripeFailure
 
 KEY_LIFETIME = 23 * 3600
 THREADS = 16

@@ -14,7 +14,7 @@ from nself.domains.invoice.errors import NoSuchInvoice, UsageIncomplete, not_edi
 from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture
 from nself.domains.usage.service import collector
-from nself.gateway.errors import no_such
+from nself.gateway.answers import no_such
 
 SOURCE = "invoice command"
 NAMES, MAX_NAMES = 50, 10_000

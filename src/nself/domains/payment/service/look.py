@@ -15,7 +15,8 @@ from nself.domains.customer import service as customers
 from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture
 from nself.domains.payment.errors import NoCustomerYet
-from nself.gateway.errors import CardDeclined, IdempotencyMismatch, StripeFailure, no_such, recorded
+from nself.gateway.answers import no_such, recorded
+from nself.gateway.errors import CardDeclined, IdempotencyMismatch, StripeFailure
 
 SOURCE = "payment"
 

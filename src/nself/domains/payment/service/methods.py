@@ -26,8 +26,9 @@ from nself.domains.payment.inputs import (
 )
 from nself.domains.payment.model import AttachedMethod, Kept, ListedMethod, RemovedMethod, ShownMethod
 from nself.domains.payment.service import look
+from nself.gateway.answers import no_such
 from nself.gateway.api import Stripe
-from nself.gateway.errors import IdempotencyMismatch, no_such
+from nself.gateway.errors import IdempotencyMismatch
 
 Made = tuple[int, int]
 

@@ -19,7 +19,8 @@ from nself.domains.payment.inputs import CreatePayment, ShowPaymentIntent
 from nself.domains.payment.model import CreatedPayment, ShownIntent, money
 from nself.domains.payment.service import look
 from nself.domains.payment.service.look import Standing
-from nself.gateway.errors import CardDeclined, RequiresAction, recorded
+from nself.gateway.answers import recorded
+from nself.gateway.errors import CardDeclined, RequiresAction
 
 MASKED = "***"
 REPEATED = timedelta(minutes=10)

@@ -23,7 +23,8 @@ from nself.domains.payment.inputs import CreateRefund, ListRefunds, ListTransact
 from nself.domains.payment.model import CreatedRefund, ListedRefund, Transaction, money
 from nself.domains.payment.service import look
 from nself.domains.payment.service.look import Standing
-from nself.gateway.errors import IdempotencyMismatch, no_such
+from nself.gateway.answers import no_such
+from nself.gateway.errors import IdempotencyMismatch
 
 REPEATED = timedelta(minutes=10)
 """For so long the same part of a charge is not given back again without a key of its own."""
