@@ -10,7 +10,7 @@ from nself.core.entrypoint import Row
 
 # From bottom to top: a domain may import those before it, never those after it.
 DOMAINS = (
-    "setting", "mirror", "connection", "database", "api_key", "job", "uptime", "notification", "stack", "customer", "catalog", "usage", "subscription", "quota", "invoice", "overage",
+    "setting", "mirror", "connection", "database", "api_key", "job", "uptime", "notification", "stack", "customer", "catalog", "usage", "subscription", "quota", "access", "invoice", "overage",
     "archive", "repair", "gap", "webhook", "sync",
     "sandbox",
 )  # fmt: skip
@@ -21,6 +21,7 @@ GROUPS = {
     "billing quota": "Limits and what is left of them",
     "billing overage": "Usage above the quota: what it costs and what was invoiced",
     "billing price": "Prices at Stripe, and those of overage",
+    "billing access": "Whether users may use the app",
     "billing customer": "Customers at Stripe and the users they belong to",
     "billing subscription": "Subscriptions at Stripe",
     "billing invoice": "Invoices and their lines",
