@@ -157,13 +157,13 @@ def page(document: Document) -> str:
 
 
 def _operation(one: Document, document: Document) -> str:
-    rows: list[Document] = one.get("parameters") or [
-        {
-            "name": name,
-            "description": schema.get("description", ""),
-            "required": name in _body(one, document).get("required", []),
-        }
-        for name, schema in _body(one, document).get("properties", {}).items()
+    body = _body(one, document) if "requestBody" in one else {}
+    rows: list[Document] = [
+        *one.get("parameters", []),
+        *(
+            {"name": name, "description": _described(schema), "required": name in body.get("required", [])}
+            for name, schema in body.get("properties", {}).items()
+        ),
     ]
     cells = "".join(
         f"<tr><td><code>{escape(row['name'])}</code><td>{'required' if row['required'] else ''}<td>{escape(row['description'])}"
@@ -172,7 +172,14 @@ def _operation(one: Document, document: Document) -> str:
     return f"<p>{escape(one['summary'])} Scope <code>{escape(next(iter(one['security']))['key'][0])}</code>.</p><table>{cells}</table>"
 
 
+def _described(schema: Document) -> str:
+    """What may be left out has its description one level down."""
+    return next((str(one["description"]) for one in [schema, *schema.get("anyOf", [])] if "description" in one), "")
+
+
 def _body(one: Document, document: Document) -> Document:
     schema: Document = one["requestBody"]["content"]["application/json"]["schema"]
+    if "properties" in schema:
+        return schema
     reference = str((schema.get("oneOf") or [schema])[0].get("$ref", ""))
     return document["components"]["schemas"].get(reference.rpartition("/")[2], {})

@@ -16,13 +16,16 @@ ID = {"positional": True, "metavar": "SUBSCRIPTION"}
 Subscription = Annotated[str, Meta(description="Stripe's id.", min_length=1, max_length=255, extra=ID)]
 Of = Annotated[str, Meta(description="Stripe's id of the subscription.", min_length=1, max_length=255)]
 Price = Annotated[str, Meta(description="Stripe's id of the price.", min_length=1, max_length=255)]
+NewPrice = Annotated[str, Meta(description="Stripe's id of the new price.", min_length=1, max_length=255)]
 Quantity = Annotated[int, Meta(description="How many.", ge=0, le=1_000_000_000)]
 PaymentMethod = Annotated[
-    str, Meta(description="What is charged (pm_…), attached to the customer.", pattern="^(pm|card|src)_[A-Za-z0-9_]+$")
+    str,
+    Meta(description="What is charged (pm_…), attached to the customer.", pattern="^(pm|card|src)_[A-Za-z0-9_]+$"),
 ]
 WhichItem = Annotated[str, Meta(description="The item (si_…), where the subscription has several.")]
 TrialEnd = Annotated[
-    str, Meta(description="When the trial ends, 2026-02-14 in BILLING_TIMEZONE or an instant; now ends it.")
+    str,
+    Meta(description="When the trial ends, 2026-02-14 in BILLING_TIMEZONE or an instant; update takes `now`, too."),
 ]
 DATE = "As of when prorations are calculated, in Unix seconds within the current period."
 
@@ -52,16 +55,18 @@ class CreateSubscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     idempotency_key: (
         Annotated[
             str,
-            Meta(description="The same key again gives the same subscription; without one a customer has one of a price.",
-                 pattern="^[!-~]{1,200}$"),
+            Meta(
+                description="The same key again gives the same subscription; without one a customer has one of a price.",
+                pattern="^[!-~]{1,200}$",
+            ),
         ]
         | None
-    ) = None  # fmt: skip
+    ) = None
 
 
 class UpdateSubscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     subscription: Subscription
-    price: Price | None = None
+    price: NewPrice | None = None
     quantity: Quantity | None = None
     item: WhichItem | None = None
     payment_method: PaymentMethod | None = None
@@ -99,7 +104,7 @@ class ShowProrations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 class SimulateChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     subscription: Of
-    new_price: Price | None = None
+    new_price: NewPrice | None = None
     quantity: Quantity | None = None
     item: WhichItem | None = None
     at: (
@@ -109,7 +114,7 @@ class SimulateChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 class PreviewChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     subscription: Of
-    new_price: Price | None = None
+    new_price: NewPrice | None = None
     quantity: Quantity | None = None
     item: WhichItem | None = None
     proration_date: Annotated[int, Meta(description=DATE + " Now if left out.", ge=0, le=253_402_300_799)] | None = None

@@ -160,7 +160,7 @@ def nets(items: Sequence[Item], offs: Sequence[Off], classic: bool) -> dict[str,
             elif classic:
                 left[id] -= min(left[id], Fraction(off.amount, len(concerned)))
             else:
-                left[id] -= min(Fraction(off.amount), base) * left[id] / base
+                left[id] *= 1 - Fraction(min(Fraction(off.amount), base), base)
     return left
 
 
@@ -213,9 +213,9 @@ def _restarts(facts: Facts, item: Item, wish: Wish) -> bool:
     """Another interval, or from free to paid."""
     if (item.price.interval, item.price.every) != (wish.price.interval, wish.price.every):
         return True
-    if any(one.price.metered or full(one.price, one.quantity) for one in facts.items):
+    if any(one.price.metered or rounded(full(one.price, one.quantity)) for one in facts.items):
         return False
-    return not wish.price.metered and full(wish.price, wish.quantity) > 0
+    return not wish.price.metered and rounded(full(wish.price, wish.quantity)) > 0
 
 
 def _credits(facts: Facts, items: Sequence[Item], at: int) -> list[Line]:
