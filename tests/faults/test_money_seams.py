@@ -30,7 +30,8 @@ def test_a_run_has_seams_at_every_commit_and_call(bench: Bench):
     bench.use(app, "user", 120)
     seams.passed.clear()
     bench.whole_run(app, "user")
-    for call in ("create_customer", "create_invoice", "add_invoice_item", "finalize_invoice", "pay_invoice", "fetch"):
+    deeds = ("customers", "invoices", "invoiceitems", "invoices finalize", "invoices pay")
+    for call in (*(f"change {deed}" for deed in deeds), "fetch"):
         assert f"after {call}" in seams.passed
     assert seams.passed.count("before commit") == seams.passed.count("after commit") >= 14
     assert FEWEST < len(seams.passed) < MOST

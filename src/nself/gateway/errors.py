@@ -167,7 +167,7 @@ class CardDeclined(StripeFailure, Declined):
 
     code, guide = "card_declined", "10.4"
     text = "{detail}"
-    hints = (FAILURES,)
+    hints = (FAILURES, "nself billing customer notify --customer cus_123 --template payment_failed")
     decline_code: str | None = None
     payment_intent: str | None = None
     charge: str | None = None
