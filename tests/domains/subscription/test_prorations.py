@@ -187,7 +187,7 @@ def test_a_change_costs_each_second_at_its_price(
     found = prorations.simulate(known, Wish("si_1", new, after, APRIL + cut, APRIL + cut))
     left = sum(1 for second in range(DAY) if second >= cut)
     credited = slow_cost(old, before) if classic else Fraction(debited)
-    if slow_cost(old, before) == 0 and slow_cost(new, after) > 0:
+    if slow_round(slow_cost(old, before)) == 0 and slow_round(slow_cost(new, after)) > 0:
         assert found.restarts and amounts(found)[-1] == ("period", slow_round(slow_cost(new, after)))
         return
     assert sum(line.amount for line in found.lines if line.kind == "unused") == slow_round(-credited * left / DAY)
@@ -273,18 +273,19 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
         "coupon": draw(st.sampled_from(coupons)),
         "trial": draw(st.integers(0, 9)) == 0,
         "other": draw(st.booleans()),
-        "another_interval": draw(st.integers(0, 5)) == 0,
+        "another_interval": draw(st.integers(0, 2)) == 0,
     }
 
 
-def test_what_we_calculate_is_what_the_sandbox_previews(shop: Shop) -> None:
+@pytest.mark.parametrize("examples", [60, pytest.param(500, marks=pytest.mark.long)])
+def test_what_we_calculate_is_what_the_sandbox_previews(shop: Shop, examples: int) -> None:
     apps = {
         behavior: shop.app(STRIPE_PRORATION_BEHAVIOR=behavior)
         for behavior in ("create_prorations", "always_invoice", "none")
     }
     seen: set[str] = set()
 
-    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
     @given(cases())
     def check(case: dict[str, Any]) -> None:
         currency, (interval, count) = case["currency"], case["interval"]

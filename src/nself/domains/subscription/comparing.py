@@ -24,12 +24,13 @@ class Compared(NamedTuple):
     reason: str
 
 
-def compare(outcome: Outcome, given: Sequence[Snapshot], wish: Wish, waiting: Collection[str]) -> Compared:
+def compare(
+    outcome: Outcome, given: Sequence[Snapshot], wish: Wish, waiting: Collection[str], at_once: bool
+) -> Compared:  # fmt: skip
     """`given` are the lines of the invoice that Stripe previews: the one that is made at once, else the renewal's.
 
-    `waiting` are the ids of the items that were pending before the change.
+    `waiting` are the ids of the items that were pending before the change; `at_once` tells which invoice it is.
     """
-    at_once = outcome.restarts or (wish.behavior == "always_invoice" and bool(outcome.lines))
     earlier = [one for one in given if facts.line_details(one).get("invoice_item") in waiting]
     left = [one for one in given if one not in earlier]
     found: list[ComparedLine] = []

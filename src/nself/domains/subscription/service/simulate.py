@@ -61,7 +61,9 @@ def preview(app: App, given: PreviewChange) -> Preview:
     outcome = prorations.simulate(known, wish)
     invoice = app.stripe.preview(_preview_params(snapshot, known, wish))
     waiting = {one["id"] for one in look.pending(app, snapshot)}
-    found = comparing.compare(outcome, items(invoice, "lines"), wish, waiting)
+    invoiced = wish.behavior == "always_invoice" and known.status not in prorations.QUIET
+    at_once = outcome.restarts or (invoiced and bool(outcome.lines or waiting))
+    found = comparing.compare(outcome, items(invoice, "lines"), wish, waiting, at_once)
     kept = KeptPreview(
         token=f"pvt_{secrets.token_hex(8)}",
         subscription=snapshot["id"],
