@@ -105,14 +105,17 @@ class NoItems(UnableToCreate):
 
 class NoEmail(UnableToCreate):
     code = "customer_email_missing"
-    hints = ("nself billing customer show {customer}", "nself billing invoice finalize {invoice} --force")
+    hints = (
+        "nself billing customer update {customer} --email user@example.com",
+        "nself billing invoice finalize {invoice} --force",
+    )
 
 
 class TaxFailure(UnableToCreate):
     code, guide = "customer_tax_location_invalid", "4.3"
     hints = (
         "nself billing tax show-config",
-        "nself billing customer show {customer}",
+        "nself billing customer update {customer} --address-postal-code 94102 --address-country US",
         "nself billing invoice recalculate {invoice}",
     )
 

@@ -92,10 +92,12 @@ def problems(invoice: Snapshot) -> list[Problem]:
         found.append(Problem("invoice_credit", "it is a credit: it goes to the customer's balance", show, False))
     if tax.get("enabled") and tax.get("status") in ("requires_location_inputs", "failed"):
         text = "tax cannot be calculated: the customer's address is missing or not recognised"
-        command = f"nself billing customer show {invoice['customer']}"
+        command = (
+            f"nself billing customer update {invoice['customer']} --address-postal-code 94102 --address-country US"
+        )
         found.append(Problem("customer_tax_location_invalid", text, command, True))
     if not invoice.get("customer_email"):
-        command = f"nself billing customer show {invoice['customer']}"
+        command = f"nself billing customer update {invoice['customer']} --email user@example.com"
         found.append(Problem("customer_email_missing", "the customer has no email address", command, True))
     return found
 

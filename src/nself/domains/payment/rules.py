@@ -28,7 +28,7 @@ from nself.domains.payment.errors import (
     InvalidExpiryYear,
     NotATestCard,
 )
-from nself.domains.payment.model import TEST_CARDS, Asked, Kept, ListedMethod, Meaning, ShownMethod, money
+from nself.domains.payment.model import TEST_CARDS, Asked, Kept, ListedMethod, Meaning, ShownMethod
 
 # ---- Test cards ----
 
@@ -354,11 +354,3 @@ def totals(amounts: Iterable[Money]) -> list[str]:
     for one in amounts:
         sums[one.currency] = sums.get(one.currency, 0) + one.minor
     return [str(Money(minor, currency)) for currency, minor in sorted(sums.items())]
-
-
-def refund_mail(refund: Snapshot) -> tuple[str, str]:
-    """Subject and text of what a refunded user is told."""
-    given = money(refund)
-    return f"We refunded {given}", (
-        f"We gave {given} back to you. It reaches your account in 5 to 10 days.\nReference: {refund['id']}\n"
-    )

@@ -8,15 +8,15 @@ import msgspec
 
 from nself import log
 from nself.app import App
-from nself.core.money import Money
 from nself.domains.connection.model import Snapshot
 from nself.domains.invoice.errors import MailOff, NoEmail, NotPayable
 from nself.domains.invoice.inputs import Finalize, Send
 from nself.domains.invoice.service import current, finish
 from nself.domains.notification.model import Note
 from nself.domains.notification.service import outbox
+from nself.domains.subscription.rules import invoice_data
 
-KIND = "invoice"
+PDF = "invoice_pdf"
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,31 +57,19 @@ def send(app: App, given: Send) -> Sent:
         id=given.invoice,
         email=email,
         status=found["status"],
-        attachment=f"invoice_pdf:{given.invoice}",
+        attachment=f"{PDF}:{given.invoice}",
         result="queued for the mail server; once for each state of the invoice, --again sends it another time",
     )
 
 
 def _note(invoice: Snapshot, email: str, again: str) -> Note:
-    """For `template="invoice"` and `attach=(f"invoice_pdf:{id}",)` once notes have these fields: the data are here."""
-    id, due = invoice["id"], Money(invoice["amount_remaining"], invoice["currency"])
-    number, total = invoice.get("number") or id, Money(invoice["total"], invoice["currency"])
-    asked = f"{due} is to be paid." if invoice["amount_remaining"] else "It is paid; nothing is to be done."
-    link = invoice.get("hosted_invoice_url")
-    text = f"Your invoice {number} of {total}. {asked}\n" + (f"\n{link}\n" if link else "")
-    data = {
-        "invoice": id,
-        "number": number,
-        "status": invoice["status"],
-        "total": str(total),
-        "amount_due": str(due),
-        "total_minor": invoice["total"],
-        "amount_remaining_minor": invoice["amount_remaining"],
-        "currency": invoice["currency"],
-        "due_at": invoice.get("due_date"),
-        "url": link,
-        "customer": invoice["customer"],
-        "name": invoice.get("customer_name"),
-    }
-    once = f"invoice.sent:{id}:{invoice['status']}:{invoice['amount_remaining']}:{again}"
-    return Note(kind="invoice.sent", email=email, subject=f"Invoice {number}", text=text, data=data, once=once)
+    id, paid = invoice["id"], invoice["status"] == "paid"
+    due = invoice["amount_paid"] if paid else invoice["amount_remaining"]
+    return Note(
+        kind="invoice.sent",
+        email=email,
+        template="receipt" if paid else "invoice",
+        data=invoice_data(invoice) | {"amount_due": due, "customer_name": invoice.get("customer_name")},
+        attach=(f"{PDF}:{id}",),
+        once=f"invoice.sent:{id}:{invoice['status']}:{invoice['amount_remaining']}:{again}",
+    )

@@ -260,7 +260,6 @@ def _tell(app: App, done: Sequence[PlannedRefund]) -> int:
             who = owners.get(one.customer or "")
             if who and who.email:
                 snapshot = {"id": one.refund, "amount": one.amount_minor, "currency": one.currency}
-                subject, text = rules.refund_mail(snapshot)
                 data = {
                     "object": "refund",
                     **snapshot,
@@ -272,8 +271,7 @@ def _tell(app: App, done: Sequence[PlannedRefund]) -> int:
                     Note(
                         kind="refund_notice",
                         email=who.email,
-                        subject=subject,
-                        text=text,
+                        template="refund",
                         data=data,
                         once=f"{one.refund} told",
                     )
