@@ -10,23 +10,20 @@ from msgspec import Meta
 from nself.core.money import MAX_MINOR
 
 Invoice = Annotated[str, Meta(description="Stripe's id.", extra={"positional": True, "metavar": "INVOICE"})]
-Key = (
-    Annotated[
-        str,
-        Meta(description="Done once for each such key, however often it is asked for.", min_length=1, max_length=100),
-    ]
-    | None
-)
+KEY = "Done once for each such key, however often it is asked for."
+Key = Annotated[Annotated[str, Meta(description=KEY, min_length=1, max_length=100)] | None, Meta(description=KEY)]
 Price = Annotated[str | None, Meta(description="A price at Stripe; of one that recurs, a single period is billed.")]
 Quantity = Annotated[int, Meta(description="How many of the price.", ge=0, le=1_000_000_000)]
-Amount = (
-    Annotated[
-        int,
-        Meta(description="Instead of a price: whole minor units; negative is a credit.", ge=-MAX_MINOR, le=MAX_MINOR),
-    ]
-    | None
-)
-Description = Annotated[str, Meta(description="What the customer reads.", max_length=500)] | None
+AMOUNT = "Instead of a price: whole minor units; negative is a credit."
+Amount = Annotated[
+    Annotated[int, Meta(description=AMOUNT, ge=-MAX_MINOR, le=MAX_MINOR)] | None, Meta(description=AMOUNT)
+]
+READ = "What the customer reads."
+Description = Annotated[Annotated[str, Meta(description=READ, max_length=500)] | None, Meta(description=READ)]
+CURRENCY = "Else the price's, the customer's or BILLING_CURRENCY."
+Currency = Annotated[
+    Annotated[str, Meta(description=CURRENCY, pattern="^[A-Za-z]{3}$")] | None, Meta(description=CURRENCY)
+]
 Reason = Annotated[str, Meta(description="Why; kept with the invoice.", min_length=1, max_length=500)]
 
 
@@ -82,12 +79,7 @@ class CreateInvoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     price: Price = None
     quantity: Quantity = 1
     description: Description = None
-    currency: (
-        Annotated[
-            str, Meta(description="Else the price's, the customer's or BILLING_CURRENCY.", pattern="^[A-Za-z]{3}$")
-        ]
-        | None
-    ) = None
+    currency: Currency = None
     auto_advance: Annotated[bool, Meta(description="Stripe finalises it and collects by itself, in an hour.")] = False
     idempotency_key: Key = None
 
