@@ -19,12 +19,9 @@ class NoPaymentMethod(Invalid):
 
     exit_code = 1
     code, guide, param = "resource_missing", "3.1", "payment_method"
-    text = (
-        "Unable to create subscription: customer {customer} has no payment method. Attach one: "
-        "nself billing payment-method attach --customer {customer} --payment-method pm_123"
-    )
+    text = "Unable to create subscription: customer {customer} has no payment method"
     hints = (
-        "nself billing customer show {customer}",
+        "nself billing payment-method attach --customer {customer} --payment-method pm_123",
         "nself billing subscription create --customer {customer} --price {price} --payment-method pm_123",
     )
 
@@ -39,11 +36,8 @@ class PaymentFailed(Declined):
 
 class RequiresAction(Declined):
     code, guide = "subscription_payment_intent_requires_action", "10.9"
-    text = (
-        "This subscription requires customer action to authenticate payment. Subscription {subscription} is {status}{until}; "
-        "its client secret for Stripe.js: nself billing payment-intent show {payment_intent} --show-secret"
-    )
-    hints = (SHOW, COMPLETE)
+    text = "This subscription requires customer action to authenticate payment. Subscription {subscription} is {status}{until}."
+    hints = ("nself billing payment-intent show {payment_intent} --show-secret", SHOW, COMPLETE)
 
 
 class Unpaid(Conflict):
