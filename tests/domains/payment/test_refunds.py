@@ -15,7 +15,6 @@ from money_seams import Crash, Pause, Seams, fragile
 from nself.app import App
 from nself.core.errors import BillingError, InvalidParameter, MissingParameter
 from nself.domains.connection.model import StillPending
-from nself.domains.notification.service import outbox
 from nself.domains.payment.errors import (
     NothingPaid,
     NotRefundable,
@@ -28,7 +27,7 @@ from nself.domains.payment.model import CreatedRefund
 from nself.domains.payment.service import pay, refunds
 from nself.gateway.errors import IdempotencyMismatch, NoSuchPayment, Refused
 from paying import Till
-from telling import Receiver
+from telling import Receiver, send_all
 
 
 def give(
@@ -216,8 +215,7 @@ def test_it_is_told_once(telling: Till, receiver: Receiver) -> None:
     telling.hear()
     give(telling, one, amount=200)
     telling.hear()
-    while outbox.send_due(telling.app):
-        pass
+    send_all(telling.app)
     told = [json.loads(body) for body, _ in receiver.taken]
     assert [at["data"]["object"]["amount_refunded"] for at in told if at["type"] == "charge.refunded"] == [100, 300]
 
