@@ -25,6 +25,7 @@ from nself.domains.catalog.model import (
     Version,
 )
 from nself.domains.connection.service import change
+from nself.domains.mirror.model import Snapshot
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Metric).decode
@@ -158,3 +159,17 @@ def show_price(app: App, given: ShowPrice) -> StripePrice | list[OveragePrice]:
         for name, versions in overage_prices(app).items()
         for version in versions
     ]
+
+
+def tax(app: App) -> Snapshot:
+    """Parameters of a new invoice or subscription that say who computes its tax."""
+    calculation = app.settings.text("STRIPE_TAX_CALCULATION")
+    if calculation == "automatic":
+        return {"automatic_tax": {"enabled": True}}
+    rates = tax_rates(app)
+    return {"default_tax_rates": rates} if calculation == "rates" and rates else {}
+
+
+def tax_rates(app: App) -> list[str]:
+    """STRIPE_TAX_RATES."""
+    return [part.strip() for part in app.settings.text("STRIPE_TAX_RATES").split(",") if part.strip()]

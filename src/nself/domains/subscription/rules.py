@@ -171,9 +171,16 @@ def _invoice(before: Snapshot | None, after: Snapshot) -> Effect | None:
             key=f"{after['id']} payment_failed {attempts}",
             at=after["created"],
             data=invoice_data(after),
-            template="payment_failed" if after.get("next_payment_attempt") else "payment_failed_final",
+            template=_failed_mail(after),
         )
     return None
+
+
+def _failed_mail(after: Snapshot) -> str:
+    """None for the first invoice of a subscription: whoever subscribes is there, and sees it."""
+    if after.get("billing_reason") == "subscription_create":
+        return ""
+    return "payment_failed" if after.get("next_payment_attempt") else "payment_failed_final"
 
 
 def invoice_data(after: Snapshot) -> dict[str, Any]:

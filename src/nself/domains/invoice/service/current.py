@@ -98,17 +98,3 @@ def minimum(app: App, currency: str) -> Snapshot | None:
     return rules.minimum(
         settings.amounts("BILLING_MINIMUM_CHARGE"), settings.text("BILLING_MINIMUM_CHARGE_MODE"), currency
     )
-
-
-def tax(app: App) -> Snapshot:
-    """Parameters of a new invoice that say who computes its tax."""
-    calculation = app.settings.text("STRIPE_TAX_CALCULATION")
-    if calculation == "automatic":
-        return {"automatic_tax": {"enabled": True}}
-    rates = tax_rates(app)
-    return {"default_tax_rates": rates} if calculation == "rates" and rates else {}
-
-
-def tax_rates(app: App) -> list[str]:
-    """STRIPE_TAX_RATES."""
-    return [part.strip() for part in app.settings.text("STRIPE_TAX_RATES").split(",") if part.strip()]

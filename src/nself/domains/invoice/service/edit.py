@@ -12,6 +12,7 @@ from nself.app import App
 from nself.core.errors import InvalidParameter, MissingParameter
 from nself.core.period import Period
 from nself.db.connect import Tx
+from nself.domains.catalog import service as catalog
 from nself.domains.connection.model import Snapshot
 from nself.domains.connection.rules import items, part
 from nself.domains.customer import service as customer
@@ -35,7 +36,7 @@ def create(app: App, given: CreateInvoice) -> Changed:
         "auto_advance": given.auto_advance,
         "pending_invoice_items_behavior": "exclude",
         "metadata": {"nself_user": user} if (user := part(who, "metadata").get("nself_user")) else {},
-        **current.tax(app),
+        **catalog.tax(app),
     }
     if given.description and item is None:
         params["description"] = given.description
@@ -126,7 +127,7 @@ def recalculate(app: App, given: ReadInvoice) -> Changed:
     if automatic and standing:
         params["default_tax_rates"] = ""
         notes = [f"{', '.join(standing)} gave way to automatic tax"]
-    elif not automatic and calculation == "rates" and not standing and (rates := current.tax_rates(app)):
+    elif not automatic and calculation == "rates" and not standing and (rates := catalog.tax_rates(app)):
         params["default_tax_rates"] = rates
     elif calculation == "off" and not standing:
         notes = ["no tax: STRIPE_TAX_CALCULATION is off and the invoice has no rates of its own"]

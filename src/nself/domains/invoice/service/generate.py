@@ -97,7 +97,7 @@ def unbilled(app: App, span: Period) -> list[str]:
 
 def _plan_chunk(app: App, tx: Tx, users: list[str], span: Period, known: Catalog) -> Planned:
     """Step: write the plans of some users, each with its first intent."""
-    livemode, now, tax = app.settings.live, app.clock(), current.tax(app)
+    livemode, now, tax = app.settings.live, app.clock(), catalog.tax(app)
     store.lock_users(tx, users)
     found = assess.assess(app, tx, users, span, known)
     revisions = store.revisions(tx, users, span, livemode)

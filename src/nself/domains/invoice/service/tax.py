@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from nself.app import App
+from nself.domains.catalog import service as catalog
 from nself.domains.connection.model import Snapshot
 from nself.domains.invoice import store
 from nself.domains.invoice.inputs import ListRates, Nothing
-from nself.domains.invoice.service import current
 
 MOST = 1000
 
@@ -40,7 +40,7 @@ class TaxRate(msgspec.Struct, frozen=True, kw_only=True):
 
 def show_config(app: App, given: Nothing) -> TaxConfig:
     """STRIPE_TAX_CALCULATION with its origin, the default rates, and what is missing for it."""
-    value, rates = app.settings.value("STRIPE_TAX_CALCULATION"), current.tax_rates(app)
+    value, rates = app.settings.value("STRIPE_TAX_CALCULATION"), catalog.tax_rates(app)
     calculation = app.settings.text("STRIPE_TAX_CALCULATION")
     with app.db.reading() as tx:
         known = {one["id"]: one for one in store.tax_rates(tx, app.settings.live, MOST)}

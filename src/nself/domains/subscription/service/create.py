@@ -14,6 +14,7 @@ from nself import log
 from nself.app import App
 from nself.core import period
 from nself.core.errors import BillingError
+from nself.domains.catalog import service as catalog
 from nself.domains.connection.model import StillPending, operation_name
 from nself.domains.connection.rules import part
 from nself.domains.connection.service import change
@@ -67,7 +68,7 @@ def _create(app: App, given: CreateSubscription, operator: bool) -> Done:
             if standing:
                 return _stands(app, standing)
             trial = _trial(app, given, price, operator)
-            id = change.change(app, operation, "subscriptions", params=_params(given, price, trial))
+            id = change.change(app, operation, "subscriptions", params=_params(app, given, price, trial))
         else:
             if given.idempotency_key and part(part(begun, "params"), "metadata").get(REQUEST) != _digest(given):
                 raise IdempotencyMismatch
@@ -139,7 +140,7 @@ def _stands(app: App, id: str) -> Done:
     return look.done(app, id, False, "stands already, nothing changed")
 
 
-def _params(given: CreateSubscription, price: Snapshot, trial: Trial) -> Snapshot:
+def _params(app: App, given: CreateSubscription, price: Snapshot, trial: Trial) -> Snapshot:
     item: Snapshot = {"price": given.price}
     if given.quantity is not None:
         item["quantity"] = given.quantity
@@ -148,6 +149,7 @@ def _params(given: CreateSubscription, price: Snapshot, trial: Trial) -> Snapsho
         "items": [item],
         "payment_behavior": "allow_incomplete",
         "metadata": {REQUEST: _digest(given)},
+        **catalog.tax(app),
         **trial.params,
     }
     if given.payment_method:
