@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from nself.app import App
 from nself.config import find_project
@@ -18,6 +19,9 @@ from nself.core.settings import BY_NAME
 from nself.db.migrate import migrate
 from nself.db.server import temporary_server
 from nself.registry import Registry
+
+hypothesis_settings.register_profile("nself", deadline=None)  # a machine may be busy: nothing is timed in a test
+hypothesis_settings.load_profile("nself")
 
 NOW = datetime(2026, 2, 10, 12, 0, tzinfo=UTC)
 _numbers = itertools.count()
