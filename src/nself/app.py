@@ -86,6 +86,10 @@ class App:
         """Where days and months begin."""
         return period.zone(self.settings.text("BILLING_TIMEZONE"))
 
+    def require_stripe(self) -> None:
+        """Refuse before anything is written where key, mode and host disagree. Raises Denied."""
+        self.stripe  # noqa: B018
+
     def ensure_project(self) -> None:
         """Make the folder a project: `.env` and `.gitignore` entries. Existing files are kept. Raises UnwritableProject."""
         try:

@@ -82,6 +82,33 @@ def test_the_plan_is_the_one_that_the_price_or_its_product_names(shop: Shop, ben
     assert limit(app)[:2] == (-1, "plan enterprise")
 
 
+def test_a_price_that_names_another_plan_and_a_product_that_comes_last_count_at_once(shop: Shop, bench: Bench):
+    app = shop.app()
+    product = bench.sandbox.post("/v1/products", name="Starter", metadata={"plan": "starter"})["id"]
+    plain = bench.sandbox.post(
+        "/v1/prices", product=product, currency="usd", unit_amount=900, recurring={"interval": "month"}
+    )["id"]
+    shop.subscribe(shop.customer(app, USER), plain)
+    events = shop.events()
+    shop.hear(app, [one for one in events if one["data"]["object"]["object"] != "product"])
+    assert limit(app)[1] == "plan free"
+    shop.hear(app, events)
+    assert limit(app)[1] == "plan starter"
+    bench.sandbox.post(f"/v1/prices/{plain}", metadata={"plan": "pro"})
+    shop.hear(app)
+    assert limit(app)[1] == "plan pro"
+
+
+def test_a_newer_subscription_that_names_no_plan_takes_none_away(shop: Shop):
+    app = shop.app()
+    customer = shop.customer(app, USER)
+    shop.subscribe(customer, shop.price(metadata={"plan": "pro"}))
+    shop.pass_days(1)
+    shop.subscribe(customer, shop.price(500))
+    shop.hear(app)
+    assert limit(app)[1] == "plan pro"
+
+
 def test_canceling_takes_the_plan_away_over_http_within_a_second(shop: Shop, bench: Bench):
     app = shop.app(BILLING_DEFAULT_PLAN="none")
     with served(app) as address:

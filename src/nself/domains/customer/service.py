@@ -105,7 +105,7 @@ def create(app: App, given: CreateCustomer) -> CreatedCustomer:
     if not EMAIL.fullmatch(given.email):
         raise BadEmail(email=given.email)
     livemode = app.settings.live
-    app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
+    app.require_stripe()
     with app.db.reading() as tx:
         standing = store.of_user(tx, given.user, livemode)
     made = standing or _create(app, given, livemode)

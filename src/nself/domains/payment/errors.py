@@ -5,7 +5,6 @@ from __future__ import annotations
 from nself.core.errors import Conflict, Declined, Denied, Invalid
 
 TEST_CARD = "nself billing test-payment --card 4242424242424242"
-OTHER_KEY = "nself billing payment create --amount 1000 --customer cus_123 --idempotency-key other-1"
 
 
 class CardsInTestModeOnly(Denied):

@@ -29,13 +29,20 @@ order by asked.user_id, quota.metric_type, quota.rank;
 
 -- name: subscribed
 -- The subscription of each user that is in force or ended after a time: the newest, those that name a plan before others.
+-- A price's own row is newer than the copy of it in a subscription, which nothing tells of a changed price.
 select distinct on (customer.user_id)
     customer.user_id as user, subscription.object_id as subscription, subscription.status,
-    coalesce(item #>> '{price,metadata,plan}', product.snapshot #>> '{metadata,plan}') as plan
+    named.plan
 from billing_customers customer
 join billing_subscriptions subscription on subscription.customer_id = customer.customer_id and not subscription.deleted
 left join lateral jsonb_array_elements(subscription.snapshot #> '{items,data}') as each (item) on true
+left join billing_prices price on price.object_id = item #>> '{price,id}'
 left join billing_products product on product.object_id = item #>> '{price,product}'
+cross join lateral (
+    select coalesce(
+        coalesce(price.snapshot, item -> 'price') #>> '{metadata,plan}', product.snapshot #>> '{metadata,plan}'
+    ) as plan
+) named
 where
     customer.user_id = any(%(users)s::text[]) and customer.livemode = %(livemode)s and not customer.deleted
     and (
@@ -44,7 +51,8 @@ where
         or (subscription.snapshot ->> 'ended_at')::bigint > extract(epoch from %(since)s::timestamptz)
     )
 order by
-    customer.user_id, subscription.status in ('active', 'trialing', 'past_due') desc, 4 is null, subscription.created_at desc,
+    customer.user_id, subscription.status in ('active', 'trialing', 'past_due') desc, named.plan is null,
+    subscription.created_at desc,
     subscription.object_id;
 
 -- name: counters

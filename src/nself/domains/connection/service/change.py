@@ -32,7 +32,7 @@ def change(app: App, operation: str, *path: str, params: Snapshot, remove: bool 
     It is in the mirror when this returns, where its kind is mirrored. Raises what Stripe refused for good, StillPending,
     and IdempotencyMismatch where the same name was used for something else.
     """
-    app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
+    app.require_stripe()
     one, livemode = wish(operation, *path, params=params, remove=remove), app.settings.live
     app.db.transact(lambda tx: plan(tx, one, livemode))
     return intents.drive_one(app, operation) or ""

@@ -32,7 +32,7 @@ def run(app: App, operation: str, chain: Sequence[Step], invoice: str | None = N
     `invoice` None: one of the steps makes it. What stands under the name is gone on with; `strict`: it must be the same.
     Raises what Stripe refused for good, StillPending, IdempotencyMismatch.
     """
-    app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
+    app.require_stripe()
     livemode = app.settings.live
     app.db.transact(lambda tx: plan(tx, operation, chain, invoice, livemode, strict))
     return drive(app, operation, invoice)

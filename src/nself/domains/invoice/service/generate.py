@@ -59,7 +59,7 @@ def generate(app: App, given: GenerateInvoices) -> Generated:
     if user:
         customer.require_user(app, user)
     current.require_counted(app)
-    app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
+    app.require_stripe()
     known, users = app.db.transact(lambda tx: _begin(app, tx, user, span))
     chunks = [users[start : start + CHUNK_USERS] for start in range(0, len(users), CHUNK_USERS)]
     planned = [app.db.transact(lambda tx, chunk=chunk: _plan_chunk(app, tx, chunk, span, known)) for chunk in chunks]

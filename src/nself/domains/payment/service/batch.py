@@ -52,7 +52,7 @@ def refund_file(app: App, given: RefundFile) -> RefundBatch:
 
     Raises BadBatch, BatchRefused before anything is done, RefundUnconfirmed, BatchIncomplete.
     """
-    app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
+    app.require_stripe()
     execute = not given.dry_run and (given.execute or not app.settings.live)
     rows = _rows(app, given)
     _refuse_unconfirmed(rows, given)

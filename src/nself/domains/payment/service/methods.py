@@ -61,7 +61,7 @@ def attach(app: App, given: AttachPaymentMethod) -> AttachedMethod:
 
 
 def _attach(app: App, method: str, customer: str, default: bool, until: Made | None) -> AttachedMethod:
-    app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
+    app.require_stripe()
     look.fresh(app, "customer", customer)
     operation = change.once(app, "payment_method.attach")
     params = {"method": method, "customer": customer, "default": default, "until": until}

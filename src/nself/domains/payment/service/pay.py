@@ -40,7 +40,7 @@ def create(app: App, given: CreatePayment) -> CreatedPayment:
     customer = look.customer_id(app, given.customer, given.user)
     if customer is None and app.settings.live:
         raise MissingParameter("customer")
-    app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
+    app.require_stripe()
     method = given.payment_method
     if customer and (default := _customer_default(app, customer)) and not method:
         method = default

@@ -39,7 +39,7 @@ def create(app: App, given: CreateRefund) -> CreatedRefund:
     rules.check_key(given.idempotency_key)
     if given.reason == "fraudulent" and not given.confirm:
         raise RefundUnconfirmed(detail="Reason fraudulent blocks the customer's card and address at Stripe for good")
-    app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
+    app.require_stripe()
     charge = _charge_id(app, given)
     stands = _by_key(app, given, charge) if given.idempotency_key else _by_state(app, given, charge)
     return finish(app, stands, given.reason)

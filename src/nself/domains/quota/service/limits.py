@@ -78,7 +78,7 @@ def follow(app: App, tx: Tx, change: Change) -> None:
     """Reaction: a plan begins, ends or is another one; the next decision counts with it."""
     before, after = change.before or {}, change.after
     if change.kind in ("product", "price"):
-        if part(before, "metadata").get("plan") != part(after, "metadata").get("plan") and change.what != "created":
+        if part(before, "metadata").get("plan") != part(after, "metadata").get("plan"):  # a product may come last
             aggregate.lock_everybody(tx)
             store.stale_everybody(tx)
         return

@@ -35,7 +35,7 @@ def scheduled(app: App) -> str:
 
 def _next(app: App) -> Run:
     """The run that waits to be gone on with, or a new one."""
-    app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
+    app.require_stripe()
 
     def work(tx: Tx) -> Run | None:
         store.lock_purpose(tx, "auto")

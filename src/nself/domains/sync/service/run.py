@@ -103,7 +103,7 @@ def _asked(app: App, given: Reconcile) -> Start:
 
 def begin(app: App, start: Start) -> Run:
     """A new run; an older one of its purpose that nobody works at is given up. Raises RunUnderWay."""
-    app.stripe  # noqa: B018  refuse before anything is written where key, mode and host disagree
+    app.require_stripe()
     live, now = app.settings.live, app.clock()
 
     def work(tx: Tx) -> Run:
