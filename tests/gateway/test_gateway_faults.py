@@ -335,14 +335,16 @@ def test_the_limit_holds_on_the_wire(peer: Scripted, opened: Opener) -> None:
     threads = [
         threading.Thread(target=lambda: [stripe.fetch("customer", "cus_123") for _ in range(7)]) for _ in range(6)
     ]
+    start = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(20)
-    at = sorted(seen.at for seen in peer.seen)
+    at = sorted(seen.at - start for seen in peer.seen)
     assert len(at) == 42
-    # Arrivals are not departures: allow a tenth of a second for the way.
-    assert all(later - earlier > 0.9 for earlier, later in zip(at, at[20:], strict=False))
+    # Arrivals are not departures, and are never earlier: whatever delays one, these hold.
+    assert at[20] >= 1
+    assert at[40] >= 2
 
 
 def test_the_log_tells_real_causes_and_no_secret(
