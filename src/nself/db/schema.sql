@@ -218,6 +218,24 @@ create table billing_mail_suppressions (
     created_at timestamp with time zone not null
 );
 
+create table billing_measured (
+    name text not null,
+    labels text[] not null,
+    count bigint not null,
+    seconds double precision not null,
+    counts bigint[] not null
+);
+
+create table billing_measurements (
+    at timestamp with time zone not null,
+    width interval not null,
+    name text not null,
+    labels text[] not null,
+    count bigint not null,
+    seconds double precision not null,
+    counts bigint[] not null
+);
+
 create table billing_metric_periods (
     period_start timestamp with time zone not null,
     metric_type text not null,
@@ -691,6 +709,8 @@ alter table billing_mail_events add constraint billing_mail_events_pkey PRIMARY 
 alter table billing_mail_events add constraint billing_mail_events_what_check CHECK ((what = ANY (ARRAY['attempt'::text, 'sent'::text, 'delayed'::text, 'failed'::text, 'bounced'::text, 'suppressed'::text, 'delivered'::text, 'complained'::text, 'unsubscribed'::text, 'resent'::text])));
 alter table billing_mail_suppressions add constraint billing_mail_suppressions_pkey PRIMARY KEY (address);
 alter table billing_mail_suppressions add constraint billing_mail_suppressions_reason_check CHECK ((reason = ANY (ARRAY['bounced'::text, 'complained'::text, 'unsubscribed'::text])));
+alter table billing_measured add constraint billing_measured_pkey PRIMARY KEY (name, labels);
+alter table billing_measurements add constraint billing_measurements_pkey PRIMARY KEY (at, width, name, labels);
 alter table billing_metric_periods add constraint billing_metric_periods_pkey PRIMARY KEY (period_start, metric_type);
 alter table billing_notifications add constraint billing_notifications_channel_check CHECK ((channel = ANY (ARRAY['mail'::text, 'webhook'::text])));
 alter table billing_notifications add constraint billing_notifications_pkey PRIMARY KEY (id);

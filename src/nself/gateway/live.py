@@ -28,6 +28,7 @@ from nself.gateway.budget import Budget, Counters, Lease, limit
 from nself.gateway.errors import KeyRefused, NoSuchObject, RateLimited, StripeFailure, TimedOut, TooManyObjects
 from nself.gateway.kinds import KINDS, Kind
 from nself.gateway.network import explain
+from nself.measure import measures
 
 CONNECT_TIMEOUT = 5.0
 CONNECTIONS = 32
@@ -49,6 +50,11 @@ class Answer(NamedTuple):
 
 def _path(path: tuple[str, ...]) -> str:
     return "/v1/" + "/".join(guard.object_id(_name(path[0]), one) for one in path)
+
+
+def _collection(path: str) -> str:
+    """`/v1/customers/cus_123` -> `customers`."""
+    return path.split("/")[2]
 
 
 def _name(collection: str) -> str:
@@ -176,8 +182,9 @@ class Live:
             except StripeFailure as failure:
                 self._tell(method, path, next(tries), monotonic() - began, failure)
                 raise
-            took, request_id = round((monotonic() - began) * 1000), answer.headers.get("request-id")
-            log.debug("stripe_request", method=method, path=path, took_ms=took, request_id=request_id)
+            took, request_id = monotonic() - began, answer.headers.get("request-id")
+            measures.observe("stripe_request", (method, _collection(path), "ok"), took)
+            log.debug("stripe_request", method=method, path=path, took_ms=round(took * 1000), request_id=request_id)
             return snapshot if secret else _without_secret(snapshot)
 
         return retry.run(self._policy, attempt, changing=changing)
@@ -214,6 +221,7 @@ class Live:
 
     def _tell(self, method: Method, path: str, attempt: int, took: float, failure: StripeFailure) -> None:
         """One log line a failed attempt, with the token that the guide greps for its cause."""
+        measures.observe("stripe_request", (method, _collection(path), failure.code), took)
         token, write = "stripe_error", log.warning if failure.again else log.info
         if isinstance(failure, KeyRefused):
             token, write = "authentication failed", log.error

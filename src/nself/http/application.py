@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nself import log
 from nself.app import App
+from nself.core.clock import monotonic
 from nself.core.entrypoint import Attached, Route
 from nself.core.errors import NotFound, Unavailable
 from nself.domains.api_key import service as api_key
@@ -28,6 +29,7 @@ from nself.http.ingest import Ingest
 from nself.http.mail import mail_routes
 from nself.http.quota import quota_routes
 from nself.http.webhook import WEBHOOK_PATHS, standing, webhook_routes
+from nself.measure import measures
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -107,7 +109,7 @@ async def _unknown(request: Request, error: Exception) -> Response:
 def _endpoint(app: App, row: Route) -> Endpoint:
     """The handler of one row: key, input, use case, answer."""
 
-    async def run(request: Request) -> Response:
+    async def respond(request: Request) -> Response:
         request_id, limit = answer.new_request_id(), app.settings.seconds("API_TIMEOUT")
         try:
             raw = await answer.read_body(request, app.settings.bytes("API_MAX_BODY"))
@@ -117,6 +119,12 @@ def _endpoint(app: App, row: Route) -> Endpoint:
             return answer.failure(TookTooLong(limit=limit), request_id)
         except Exception as error:  # the boundary: nothing may leave without an answer
             return answer.failure(error, request_id)
+
+    async def run(request: Request) -> Response:
+        began = monotonic()
+        response = await respond(request)
+        measures.observe("http_request", (row.method, row.path, str(response.status_code)), monotonic() - began)
+        return response
 
     return run
 

@@ -16,6 +16,7 @@ from nself import log
 from nself.app import App
 from nself.core.errors import BillingError
 from nself.domains.notification.service import mailbox, outbox
+from nself.domains.uptime.service.heart import Heart
 from nself.process.paths import log_folder, private, socket_folder
 from nself.registry import Registry
 from nself.worker.loop import Loop
@@ -75,7 +76,7 @@ def main() -> None:
     log.info(
         "service_started", mode=app.settings.text("STRIPE_MODE"), host=app.settings.text("SMTP_HOST") or "local mailbox"
     )
-    with open_mailbox(app):
+    with open_mailbox(app), Heart(app, "mail"):
         Loop(IDLE_SECONDS).run(partial(outbox.send_due, app, "mail"))
     app.close()
     log.info("service_stopped")

@@ -10,7 +10,7 @@ from commanding import Commands, commanding, until_printed
 
 pytestmark = pytest.mark.xdist_group("metering faults")
 LOGS = ("logs", "billing", "--grep", "restart", "--since", "2026-01-01")
-SERVICES = ("http", "worker", "usage-collector", "pdf-generator")
+SERVICES = ("http", "worker", "usage-collector", "pdf-generator", "mail")
 
 
 def restarts(commands: Commands) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from typing import cast
 
 from nself import log
 from nself.app import App
+from nself.core.clock import monotonic
 from nself.core.entrypoint import Scheduled
 from nself.core.errors import BillingError
 from nself.core.settings import seconds
@@ -23,6 +24,7 @@ from nself.db.connect import Tx, unavailable
 from nself.domains.job import store
 from nself.domains.job.inputs import ClearJobs, ListJobs
 from nself.domains.job.model import Claimed, Cleared, Job, NoSuchJob, Schedule
+from nself.measure import measures
 
 LEASE = timedelta(seconds=60)
 LATE = timedelta(seconds=60)
@@ -68,6 +70,7 @@ def run_due(app: App, only: str | None = None) -> int:
     if job.attempts > 1:
         log.warning("job_taken_over", type=job.type, job=job.id, attempts=job.attempts)
     use = cast("Callable[[App], object]", app.registry.resolve(rows[job.type].use))
+    began = monotonic()
     with _beating(app, job):
         try:
             result, error = str(use(app) or ""), None
@@ -76,6 +79,7 @@ def run_due(app: App, only: str | None = None) -> int:
             if told is None:
                 log.failure("job_failed")
             result, error = None, f"{told.code}: {told.message}" if told else f"{type(problem).__name__}: {problem}"
+    measures.observe("job", (job.type, "error" if error else "ok"), monotonic() - began)
     if error:
         log.warning("job_failed", type=job.type, job=job.id, error=error)
     _finish(app, rows[job.type], job, result, error)

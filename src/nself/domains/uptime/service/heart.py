@@ -14,6 +14,7 @@ from nself.app import App
 from nself.core import clock
 from nself.core.errors import BillingError
 from nself.db.connect import unavailable
+from nself.domains.measurement import service as measurement
 from nself.domains.uptime import store
 from nself.domains.uptime.model import BEAT, STALE, Ended, Interruption, Note, Run
 from nself.process import wanted
@@ -130,7 +131,7 @@ class Heart:
         """One transaction with all that is new. Raises whatever keeps it from being committed."""
         gone = [] if self.registered else list(store.left(self.app.project.beats))
         book = refused.read(self.app.project.spool)
-        with self.app.db.transaction() as tx:
+        with measurement.counted() as counted, self.app.db.transaction() as tx:
             server = store.server_started_at(tx)
             self._notice_return(now, server)
             for _, note in gone:
@@ -140,6 +141,7 @@ class Heart:
             before = None if self.registered else store.previous(tx, self.run)
             if book:
                 store.tell_refusals(tx, book.origin, book.spans)
+            measurement.write(tx, counted, now)
         self.reached_at, self.server = self.app.clock(), server
         self.note.interruptions.clear()
         if self.away:
