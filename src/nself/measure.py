@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 BOUNDS = tuple(round(0.0001 * 2 ** (step / 2), 7) for step in range(41))
 """Seconds: 0.1 ms to 105 s, two steps an octave. A duration belongs to the first bound that is not below it."""
@@ -22,7 +24,7 @@ LABELS: dict[Name, tuple[str, ...]] = {
 """What is measured, and by what it is told apart. Never by ids: each combination is a row a minute."""
 
 
-class Measured(NamedTuple):
+class Measured(msgspec.Struct, frozen=True):
     """What occurred `count` times and took `seconds` in all; `counts` by BOUNDS, the last one for what took longer."""
 
     name: Name

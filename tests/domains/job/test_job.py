@@ -36,6 +36,7 @@ def test_every_kind_is_listed_and_runs_once_an_interval(app: App, clock: Clock) 
         == {
             "aggregation",
             "card_notices",
+            "measurements",
             "partitions",
             "quota_reset",
             "quota_sweep",

@@ -56,8 +56,8 @@ def test_writers_at_once_lose_nothing(app: App, clock: Any) -> None:
             measures = Measures()
             for name in names:
                 measures.observe("job", (name, "ok"), 0.002, times=3)
-            taken = measures.take()
-            app.db.transact(lambda tx: service.write(tx, taken, app.clock()))
+            with app.db.transaction() as tx:
+                service.write(tx, measures.take(), app.clock())
 
     names = [f"job{at}" for at in range(8)]
     threads = [threading.Thread(target=write, args=(one,)) for one in (names, names[::-1], names[4:] + names[:4])]
@@ -77,9 +77,15 @@ def test_what_could_not_be_written_is_kept(app: App, monkeypatch: pytest.MonkeyP
     measures = Measures()
     monkeypatch.setattr(service, "measures", measures)
     measures.observe("job", ("sync", "ok"), 0.1)
-    with pytest.raises(Unavailable), service.counted():
-        measures.observe("job", ("sync", "ok"), 0.2)
-        raise Unavailable(detail="away")
+
+    def fail() -> None:
+        with service.counted() as taken:
+            assert taken
+            measures.observe("job", ("sync", "ok"), 0.2)
+            raise Unavailable(detail="away")
+
+    with pytest.raises(Unavailable):
+        fail()
     service.flush(app)
     assert not measures.pending()
     with app.db.reading() as tx:

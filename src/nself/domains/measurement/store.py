@@ -17,8 +17,7 @@ SQL = beside(__file__)
 
 
 def add(tx: Tx, at: datetime, given: Sequence[Measured]) -> None:
-    rows = [one._asdict() for one in given]
-    tx.run(SQL["add"], at=at, width=MINUTE, given=msgspec.json.encode(rows).decode())
+    tx.run(SQL["add"], at=at, width=MINUTE, given=msgspec.json.encode(given).decode())
 
 
 def between(tx: Tx, span: Period, name: str | None) -> list[Total]:
