@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from nself.core.clock import wall_seconds
 from nself.gateway.budget import Counters
 
 Snapshot = dict[str, Any]
@@ -30,6 +31,20 @@ class Page(NamedTuple):
     more: bool
 
 
+class Seen(NamedTuple):
+    """What the head of Stripe's last answer said; `at` is our own clock (Unix seconds) when it came."""
+
+    at: float = 0.0
+    date: str | None = None
+    version: str | None = None
+    request_id: str | None = None
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> Seen:
+        """`headers` in lower case."""
+        return cls(wall_seconds(), headers.get("date"), headers.get("stripe-version"), headers.get("request-id"))
+
+
 class Stripe(Protocol):
     """Thread-safe. No call is made while a database transaction is open."""
 
@@ -39,6 +54,7 @@ class Stripe(Protocol):
         ...
 
     def counters(self) -> Counters: ...
+    def answered(self) -> Seen: ...
     def close(self) -> None: ...
 
     def account(self) -> Snapshot: ...

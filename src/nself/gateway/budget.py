@@ -44,9 +44,12 @@ class Counters(NamedTuple):
 
 def limit(settings: Settings) -> int:
     """Calls a second that all processes together may make, at least 1. Raises InvalidSetting."""
-    share = settings.decimal("STRIPE_RATE_LIMIT_BUFFER")
-    allowed = settings.integer("STRIPE_RATE_LIMIT") or (LIVE_LIMIT if settings.live else TEST_LIMIT)
-    return max(1, int(allowed * share))
+    return max(1, int(allowed(settings) * settings.decimal("STRIPE_RATE_LIMIT_BUFFER")))
+
+
+def allowed(settings: Settings) -> int:
+    """Calls a second that Stripe allows."""
+    return settings.integer("STRIPE_RATE_LIMIT") or (LIVE_LIMIT if settings.live else TEST_LIMIT)
 
 
 class Budget:

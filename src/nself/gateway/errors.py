@@ -201,6 +201,13 @@ class StripeDown(StripeFailure, Unavailable):
     hints = (TEST_CONNECTION,)
 
 
+class CircuitOpen(StripeDown):
+    """Raised before anything is sent."""
+
+    code = "circuit_open"
+    text = "Stripe did not answer several times; it is asked again in {wait} s. Nothing was sent."
+
+
 class Unsupported(StripeFailure, Unavailable):
     """The sandbox does not do this; nothing was changed."""
 

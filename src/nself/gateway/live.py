@@ -21,9 +21,10 @@ import stripe
 from nself import log
 from nself.core.clock import monotonic
 from nself.core.settings import Settings
-from nself.gateway import guard, retry
+from nself.gateway import guard, retry, way
 from nself.gateway.answers import from_answer, unreadable
-from nself.gateway.api import MAX_OBJECTS, PAGE, STRIPE_VERSION, Page, Params, Snapshot, Stripe
+from nself.gateway.api import MAX_OBJECTS, PAGE, STRIPE_VERSION, Page, Params, Seen, Snapshot, Stripe
+from nself.gateway.breaker import Breaker
 from nself.gateway.budget import Budget, Counters, Lease, limit
 from nself.gateway.errors import KeyRefused, NoSuchObject, RateLimited, StripeFailure, TimedOut, TooManyObjects
 from nself.gateway.kinds import KINDS, Kind
@@ -104,9 +105,7 @@ def _session(settings: Settings, access: guard.Access) -> requests.Session:
     session.trust_env = False
     session.max_redirects = 0
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    proxy = settings.text("HTTPS_PROXY" if access.base.startswith("https:") else "HTTP_PROXY")
-    exempt = requests.utils.should_bypass_proxies(access.base, settings.text("NO_PROXY") or None)
-    if proxy and not access.loopback and not exempt:
+    if proxy := way.proxy(settings, access):
         session.proxies = {"http": proxy, "https": proxy}
     adapter = _Adapter(pool_maxsize=CONNECTIONS)
     session.mount("https://", adapter)
@@ -138,6 +137,7 @@ class Live:
     ) -> None:
         self._access, self._policy, self._budget = access, policy, budget
         self._session, self._outside = session, outside
+        self._breaker, self._answered = Breaker(), Seen()
         timeout = (min(CONNECT_TIMEOUT, policy.timeout), policy.timeout)
         self._client = stripe.StripeClient(
             access.key,
@@ -153,6 +153,9 @@ class Live:
 
     def counters(self) -> Counters:
         return self._budget.counters()
+
+    def answered(self) -> Seen:
+        return self._answered
 
     def close(self) -> None:
         self._session.close()
@@ -182,12 +185,20 @@ class Live:
             except StripeFailure as failure:
                 self._tell(method, path, next(tries), monotonic() - began, failure)
                 raise
-            took, request_id = monotonic() - began, answer.headers.get("request-id")
+            self._answered = Seen.of(answer.headers)
+            took = monotonic() - began
             measures.observe("stripe_request", (method, _collection(path), "ok"), took)
-            log.debug("stripe_request", method=method, path=path, took_ms=round(took * 1000), request_id=request_id)
+            log.debug(
+                "stripe_request",
+                method=method,
+                path=path,
+                took_ms=round(took * 1000),
+                request_id=self._answered.request_id,
+            )
             return snapshot if secret else _without_secret(snapshot)
 
-        return retry.run(self._policy, attempt, changing=changing)
+        with self._breaker.watching():
+            return retry.run(self._policy, attempt, changing=changing)
 
     def _send(self, method: Method, path: str, params: Params, key: str | None) -> Answer:
         changing = method != "get"

@@ -16,6 +16,18 @@ class TestConnection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Nothing."""
 
 
+class TestKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing."""
+
+
+class ShowRateLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing."""
+
+
+class ShowRate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    minutes: Annotated[int, Meta(description="How far back; an hour is kept.", ge=1, le=60)] = 10
+
+
 class ListIntents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     state: Annotated[Literal["pending", "failed"] | None, Meta(description="Only these.")] = None
     limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 100

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, Literal
 
 import msgspec
 
 from nself.core.errors import Conflict, Unavailable
+from nself.core.steps import Step as Step
 from nself.domains.mirror.model import Snapshot as Snapshot
 
 
@@ -91,14 +93,74 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str]
 
 
-class Answered(msgspec.Struct, frozen=True, kw_only=True):
-    """What a test call found."""
+class ConnectionTest(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of `stripe test-connection`. `skew_seconds`: how far our clock is ahead of Stripe's."""
 
-    status: str
-    account: str
+    ok: bool
     mode: str
     api_base: str
+    account: str | None
+    api_version: str
+    skew_seconds: int | None
     milliseconds: int
+    steps: list[Step]
+    cause: str | None = None
+    help: str | None = None
+
+
+class Permission(msgspec.Struct, frozen=True, kw_only=True):
+    """What a key may do with one kind of object."""
+
+    resource: str
+    read: Literal["yes", "no", "unknown"]
+    write: Literal["yes", "no", "unknown"]
+
+
+class KeyTest(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of `stripe test-key`. `lacks`: what nself needs and the key may not do."""
+
+    valid: bool
+    secret_key: str
+    origin: str
+    kind: str
+    mode: str
+    account: str | None
+    odd: str | None
+    permissions: list[Permission]
+    lacks: list[str]
+    cause: str | None = None
+    help: str | None = None
+
+
+class RateLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls a second: what Stripe allows, what nself allows itself, what was used."""
+
+    mode: str
+    stripe_allows: int
+    buffer: Decimal
+    nself_allows: int
+    last_minute: Decimal
+    busiest_second: int
+    refused_last_hour: int
+    calls_last_hour: int
+    note: str
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls to Stripe in one minute. `busiest_second` of it, `share` of what is allowed, in percent."""
+
+    minute: datetime
+    calls: int
+    busiest_second: int
+    share: int
+
+
+class Second(msgspec.Struct, frozen=True):
+    """Calls that were granted in a second of Unix time, `age` seconds ago."""
+
+    second: int
+    granted: int
+    age: int
 
 
 class TooLate(Conflict):

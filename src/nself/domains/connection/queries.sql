@@ -97,6 +97,13 @@ where state = coalesce(%(state)s::text, state) and state <> 'done'
 order by id desc
 limit %(limit)s;
 
+-- name: granted
+-- By the server's clock, as they were granted.
+select budget.second, budget.granted, now.second - budget.second as age
+from billing_call_budget budget, (select floor(extract(epoch from clock_timestamp()))::bigint as second) now
+where budget.livemode = %(livemode)s and budget.second > now.second - %(back)s
+order by budget.second;
+
 -- name: lease_calls
 -- Grants what is left of this second's budget, over all processes; the row lock makes it exact. Forgets the past.
 with forgotten as (

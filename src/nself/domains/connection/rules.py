@@ -1,11 +1,12 @@
-"""Marks by which an object at Stripe tells which intent made it."""
+"""Marks by which an object at Stripe tells which intent made it; words for what is wrong with the connection."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from decimal import Decimal
+from typing import Any, Literal, cast
 
-from nself.domains.connection.model import Intent, Snapshot
+from nself.domains.connection.model import Intent, Permission, Snapshot
 
 MARK = "nself_intent"
 
@@ -115,3 +116,107 @@ def _same(wanted: Any, found: Any) -> bool:
 def user_of(snapshot: Snapshot) -> Any:
     """The user that we wrote into an object's metadata, or None."""
     return part(snapshot, "metadata").get("nself_user")
+
+
+# ---- the connection ----
+
+May = Literal["yes", "no", "unknown"]
+SKEW_TOLD, SKEW_REFUSED = 5, 300
+"""Seconds: what a network may explain; what makes Stripe's signatures look forged."""
+WEBHOOK_PATHS = ("/webhooks/stripe", "/api/webhooks/stripe")
+NEEDED = {
+    "customers": True,
+    "payment_methods": True,
+    "payment_intents": True,
+    "charges": False,
+    "refunds": True,
+    "disputes": False,
+    "subscriptions": True,
+    "invoices": True,
+    "credit_notes": True,
+    "prices": True,
+    "products": True,
+    "tax_rates": False,
+    "events": False,
+    "webhook_endpoints": True,
+}
+"""What nself reads at Stripe, and whether it changes it."""
+
+
+def lacking(permissions: Iterable[Permission]) -> list[str]:
+    """What the key may not do and nself does."""
+    found = list[str]()
+    for one in permissions:
+        if one.read == "no":
+            found.append(f"read {one.resource}")
+        if one.write == "no":
+            found.append(f"write {one.resource}")
+    return found
+
+
+def kind_of_key(text: str) -> str:
+    """In words."""
+    kinds = {"sk_": "secret", "rk_": "restricted", "pk_": "publishable", "whsec_": "webhook secret"}
+    found = next((kind for prefix, kind in kinds.items() if text.startswith(prefix)), "unknown" if text else "none")
+    mode = next((mode for mode in ("test", "live") if f"_{mode}_" in text[:8]), "")
+    return f"{found} key, {mode} mode" if mode else found
+
+
+def unresolved(host: str, proxy: str | None) -> tuple[str, str]:
+    """Cause and help."""
+    if proxy:
+        return f"HTTPS_PROXY: the name {host} is not known", "nself env get HTTPS_PROXY"
+    return f"DNS does not know {host}: the resolver is away, or /etc/resolv.conf names a wrong one", f"nslookup {host}"
+
+
+def unreached(where: str, proxy: str | None, detail: str, *, loopback: bool) -> tuple[str, str]:
+    """Cause and help."""
+    if loopback:
+        return f"nothing listens at {where}: {detail}", "nself start stripe-mock"
+    if proxy:
+        return f"HTTPS_PROXY: {where} does not accept connections: {detail}", "nself env get HTTPS_PROXY"
+    if "unreachable" in detail:
+        return f"Network is unreachable: this machine has no way to {where}", f"ip route get {where.rpartition(':')[0]}"
+    if "refused" in detail:
+        return f"{where} refuses connections: a firewall answers in its place", "sudo iptables -L OUTPUT -n"
+    return f"Connection timeout: {where} does not answer; a firewall drops outbound HTTPS", "sudo iptables -L OUTPUT -n"
+
+
+def insecure(error: Exception) -> tuple[str, str]:
+    """Cause and help."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return (
+            f"The certificate is not Stripe's: something intercepts the connection ({error})",
+            "nself env get HTTPS_PROXY",
+        )
+    return f"No TLS was agreed on: {error}", "nself billing stripe show-config"
+
+
+def skew_in_words(skew: int) -> str:
+    """`skew`: seconds that our clock is ahead."""
+    if abs(skew) <= 1:
+        return "the same as Stripe's"
+    said = f"{abs(skew)} s {'ahead of' if skew > 0 else 'behind'} Stripe's"
+    if abs(skew) >= SKEW_REFUSED:
+        return f"{said}: webhook signatures look too old or forged; let chrony or systemd-timesyncd set the clock"
+    return f"{said}; webhooks are refused from {SKEW_REFUSED} s on" if abs(skew) > SKEW_TOLD else said
+
+
+def endpoints_in_words(found: Sequence[Snapshot], usable: Sequence[Snapshot]) -> str:
+    """Those at Stripe, and those of them that reach us."""
+    if not usable:
+        return f"{len(found)} at Stripe, none is enabled and sends to {WEBHOOK_PATHS[0]}"
+    more = f"; {len(usable)} of them bring each event several times" if len(usable) > 1 else ""
+    return f"{usable[0]['url']}{more}"
+
+
+def per_second(calls: int, seconds: int) -> Decimal:
+    """With two digits."""
+    return (Decimal(calls) * Decimal(100) // seconds).scaleb(-2)
+
+
+def rate_note(refused: int, busiest: int, allowed: int) -> str:
+    """What the figures mean."""
+    if refused:
+        return "Stripe refused calls: lower STRIPE_RATE_LIMIT_BUFFER, or another program uses the same account"
+    return "calls wait for their turn: much work is under way" if busiest >= allowed else "within the limit"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from nself.app import App
-from nself.core.clock import monotonic
 from nself.core.settings import mask
 from nself.domains.connection import store
-from nself.domains.connection.inputs import ShowConfig, TestConnection
-from nself.domains.connection.model import Answered, Config
+from nself.domains.connection.inputs import ShowConfig
+from nself.domains.connection.model import Config
 from nself.gateway import budget
 
 
@@ -42,19 +41,6 @@ def _warnings(app: App) -> list[str]:
         if value.text and not value.text.startswith(prefixes):
             found.append(f"{name} does not start with {' or '.join(prefixes)} although STRIPE_MODE is {mode}")
     return found
-
-
-def test_connection(app: App, given: TestConnection) -> Answered:
-    """One read at Stripe. Raises the gateway's errors, which name cause and command."""
-    began = monotonic()
-    account = app.stripe.account()
-    return Answered(
-        status="ok",
-        account=str(account["id"]),
-        mode="live" if app.stripe.live else "test",
-        api_base=app.settings.stripe_api_base,
-        milliseconds=round((monotonic() - began) * 1000),
-    )
 
 
 def lease_calls(app: App, want: int) -> int:

@@ -35,7 +35,13 @@ from nself.domains.webhook.service import endpoints, process
 from nself.domains.webhook.service.receive import receive
 from nself.gateway import signature
 
-KEPT_TABLES = ("billing_api_keys", "billing_service_runs", "billing_service_interruptions")
+KEPT_TABLES = (
+    "billing_api_keys",
+    "billing_measured",
+    "billing_measurements",
+    "billing_service_runs",
+    "billing_service_interruptions",
+)
 """An app that was given a key goes on with it; since when services run has nothing to do with the sandbox."""
 
 
