@@ -11,7 +11,7 @@ from nself.core.entrypoint import Row
 # From bottom to top: a domain may import those before it, never those after it.
 DOMAINS = (
     "setting", "mirror", "connection", "database", "api_key", "job", "measurement", "uptime", "notification", "stack", "customer", "catalog", "usage", "payment", "subscription", "notice", "quota", "access", "invoice", "document", "overage",
-    "archive", "repair", "gap", "webhook", "sync", "audit",
+    "archive", "repair", "gap", "webhook", "sync", "health", "audit",
     "sandbox",
 )  # fmt: skip
 GROUPS = {
@@ -35,6 +35,7 @@ GROUPS = {
     "billing tax": "Who computes tax, and the rates at Stripe",
     "billing webhook": "Events from Stripe",
     "billing jobs": "Scheduled work",
+    "billing metrics": "How often and how long",
     "billing sync": "The mirror here and the objects at Stripe",
     "billing reconcile": "Comparing everything with Stripe",
     "billing notification": "What was told by mail and by webhooks of our own",

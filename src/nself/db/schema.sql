@@ -309,6 +309,10 @@ create table billing_overage_updates (
     updated_at timestamp with time zone not null
 );
 
+create table billing_performance_looks (
+    at timestamp with time zone not null
+);
+
 create table billing_plan_quotas (
     plan text not null,
     metric_type text not null,
@@ -719,6 +723,7 @@ alter table billing_object_changes add constraint billing_object_changes_pkey PR
 alter table billing_object_changes add constraint billing_object_changes_what_check CHECK ((what = ANY (ARRAY['created'::text, 'updated'::text, 'deleted'::text])));
 alter table billing_objects add constraint billing_objects_pkey PRIMARY KEY (kind, object_id);
 alter table billing_overage_updates add constraint billing_overage_updates_pkey PRIMARY KEY (id);
+alter table billing_performance_looks add constraint billing_performance_looks_pkey PRIMARY KEY (at);
 alter table billing_plan_quotas add constraint billing_plan_quotas_limit_value_check CHECK ((limit_value >= '-1'::integer));
 alter table billing_plan_quotas add constraint billing_plan_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));
 alter table billing_plan_quotas add constraint billing_plan_quotas_period_check CHECK ((period = ANY (ARRAY['hour'::text, 'day'::text, 'week'::text, 'month'::text, 'year'::text, 'billing'::text])));

@@ -18,3 +18,5 @@ create table billing_measured (
     counts bigint [] not null,
     primary key (name, labels)
 );
+-- When `performance` was asked: what --compare compares with.
+create table billing_performance_looks (at timestamptz primary key);

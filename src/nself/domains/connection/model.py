@@ -63,6 +63,14 @@ class ListedIntent(msgspec.Struct, frozen=True):
     error: str | None
 
 
+class IntentCounts(msgspec.Struct, frozen=True):
+    """Wishes that are not fulfilled."""
+
+    pending: int
+    failed: int
+    oldest_pending_at: datetime | None
+
+
 class OperationState(msgspec.Struct, frozen=True):
     """Where an operation stands: `id` and `state` of its newest intent."""
 

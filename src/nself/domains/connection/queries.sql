@@ -97,6 +97,14 @@ where state = coalesce(%(state)s::text, state) and state <> 'done'
 order by id desc
 limit %(limit)s;
 
+-- name: standing
+select
+    count(*) filter (where state = 'pending') as pending,
+    count(*) filter (where state = 'failed') as failed,
+    min(created_at) filter (where state = 'pending') as oldest_pending_at
+from billing_intents
+where livemode = %(livemode)s and state <> 'done';
+
 -- name: granted
 -- By the server's clock, as they were granted.
 select budget.second, budget.granted, now.second - budget.second as age

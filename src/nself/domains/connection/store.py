@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.connection.model import Intent, ListedIntent, OperationState, Second, Wish, Wished
+from nself.domains.connection.model import Intent, IntentCounts, ListedIntent, OperationState, Second, Wish, Wished
 
 SQL = beside(__file__)
 
@@ -75,6 +75,10 @@ def operation_states(tx: Tx, operations: Sequence[str]) -> list[OperationState]:
 
 def list_intents(tx: Tx, state: str | None, limit: int) -> list[ListedIntent]:
     return tx.all(SQL["list_intents"], ListedIntent, state=state, limit=limit)
+
+
+def standing(tx: Tx, livemode: bool) -> IntentCounts:
+    return tx.one(SQL["standing"], IntentCounts, livemode=livemode)
 
 
 def granted(tx: Tx, livemode: bool, back: timedelta) -> list[Second]:

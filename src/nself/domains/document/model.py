@@ -172,6 +172,13 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
 
 
+class DocumentCounts(msgspec.Struct, frozen=True):
+    """PDFs that are to be made, and those that could not be."""
+
+    waiting: int
+    failed: int
+
+
 class Claimed(msgspec.Struct, frozen=True):
     """Work under a lease; `token` shuts others out."""
 

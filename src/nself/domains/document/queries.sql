@@ -29,6 +29,12 @@ from due
 where one.invoice_id = due.invoice_id
 returning one.invoice_id as invoice, token, attempts;
 
+-- name: counts
+select
+    count(*) filter (where state in ('queued', 'running')) as waiting,
+    count(*) filter (where state = 'failed') as failed
+from billing_documents;
+
 -- name: finish
 update billing_documents set
     state = %(state)s, lease_until = null, due_at = %(due)s, version = coalesce(%(version)s, version), error_code = %(code)s,

@@ -9,7 +9,7 @@ import msgspec
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.document.model import Claimed, Document, State, Work
+from nself.domains.document.model import Claimed, Document, DocumentCounts, State, Work
 
 SQL = beside(__file__)
 
@@ -45,6 +45,10 @@ def finish(
         hint=list(hint),
     )
     return done == 1
+
+
+def counts(tx: Tx) -> DocumentCounts:
+    return tx.one(SQL["counts"], DocumentCounts)
 
 
 def revive(tx: Tx, now: datetime) -> int:

@@ -19,10 +19,10 @@ def percentile(counts: Sequence[int], share: Decimal) -> float | None:
     return None
 
 
-def added(totals: Iterable[Total]) -> Total | None:
-    """All of them as one, with the name of the first and no labels."""
-    found = list(totals)
-    if not found:
-        return None
-    counts = [sum(column) for column in zip(*(one.counts for one in found), strict=True)]
-    return Total(found[0].name, [], sum(one.count for one in found), sum(one.seconds for one in found), counts)
+def joined(totals: Iterable[Total]) -> Total:
+    """All of them as one, without name and labels."""
+    counts, seconds = [0] * (len(BOUNDS) + 1), 0.0
+    for one in totals:
+        counts = [here + more for here, more in zip(counts, one.counts, strict=True)]
+        seconds += one.seconds
+    return Total("", [], sum(counts), seconds, counts)

@@ -27,6 +27,7 @@ from nself.domains.connection import store
 from nself.domains.connection.inputs import ListIntents
 from nself.domains.connection.model import (
     Intent,
+    IntentCounts,
     ListedIntent,
     OperationFailed,
     OperationState,
@@ -79,6 +80,11 @@ def list_intents(app: App, given: ListIntents) -> list[ListedIntent]:
     """Open and failed intents, newest first."""
     with app.db.reading() as tx:
         return store.list_intents(tx, given.state, given.limit)
+
+
+def counts(tx: Tx, livemode: bool) -> IntentCounts:
+    """How many wishes wait or failed."""
+    return store.standing(tx, livemode)
 
 
 def states(app: App, operations: Sequence[str]) -> list[OperationState]:

@@ -10,6 +10,7 @@ from nself.db.connect import Tx
 from nself.domains.document import rules, store
 from nself.domains.document.errors import NotFinal
 from nself.domains.document.inputs import GetPdf
+from nself.domains.document.model import DocumentCounts
 from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Change
 
@@ -27,6 +28,11 @@ def queue(app: App, tx: Tx, change: Change) -> None:
     since = (mirror.watched_since(tx, change.livemode) or app.clock()) - RECENT
     if change.before is not None or rules.finalized_at(change.after) >= since.timestamp():
         store.request(tx, change.id, app.clock())
+
+
+def counts(tx: Tx) -> DocumentCounts:
+    """PDFs that wait, and those that could not be made."""
+    return store.counts(tx)
 
 
 def attachment(app: App, id: str) -> Attached:

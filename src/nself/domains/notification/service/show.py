@@ -11,6 +11,7 @@ import msgspec
 from nself.app import App
 from nself.core.errors import BillingError
 from nself.core.settings import mask
+from nself.db.connect import Tx
 from nself.domains.notification import rules, store
 from nself.domains.notification.inputs import ListMails, OneMail, PreviewTemplate, ShowConfig
 from nself.domains.notification.model import (
@@ -91,6 +92,11 @@ def _probe(app: App) -> str:
 def _service(app: App) -> str:
     found = supervisor.states(app.project).get(SERVICE)
     return "running" if found and found.state == "RUNNING" else "not running"
+
+
+def waiting(tx: Tx) -> int:
+    """Mails that are to be sent."""
+    return store.waiting(tx)
 
 
 def _counts(app: App) -> Counts:

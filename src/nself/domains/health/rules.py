@@ -1,0 +1,148 @@
+"""Judgements on the whole system. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+
+from nself.core.period import Period
+from nself.domains.health.model import Check, Component, Metric, Performance, State
+from nself.domains.measurement.model import Total
+from nself.domains.measurement.rules import joined, percentile
+
+DISK_LOW, DISK_FULL = 10, 3
+MEMORY_LOW = 5
+"""Percent that are free."""
+CONNECTIONS_HIGH = 90
+"""Percent that are used."""
+LATE = timedelta(minutes=10)
+FAILING = 20
+"""Percent of the calls of the last minutes."""
+SLOWER = 20
+"""Percent: the percentiles are right to a fifth."""
+SLOWEST = 5
+EXAMPLE = 200
+"""Characters."""
+HTTP, STRIPE, JOB = "http_request", "stripe_request", "job"
+KINDS = {HTTP: "HTTP requests", STRIPE: "calls to Stripe", JOB: "scheduled work"}
+P50, P95, P99 = Decimal("0.5"), Decimal("0.95"), Decimal("0.99")
+
+
+def check(component: Component, name: str, state: State, detail: str, help: str = "") -> Check:
+    return Check(component=component, check=name, state=state, detail=detail, help=help if state != "ok" else "")
+
+
+def free(component: Component, name: str, percent: int, low: int, full: int, detail: str, help: str) -> Check:
+    """Of something that may run out; `percent` is what is left."""
+    state: State = "failed" if percent < full else "warning" if percent < low else "ok"
+    return check(component, name, state, detail, help)
+
+
+def is_error(one: Total) -> bool:
+    """By its outcome, the last label; what a caller did wrong is no error of ours."""
+    outcome = one.labels[-1] if one.labels else "ok"
+    if one.name == HTTP:
+        return outcome.startswith("5")
+    return outcome not in ("ok", "resource_missing", "card_declined")
+
+
+def milliseconds(seconds: float | None) -> Decimal | None:
+    """With one digit."""
+    return None if seconds is None else Decimal(round(seconds * 10_000)).scaleb(-1)
+
+
+def what(one: Total) -> str:
+    """Labels without the outcome."""
+    return " ".join(one.labels[:-1]) or one.name
+
+
+def per_minute(count: int, span: Period) -> Decimal:
+    """With one digit."""
+    minutes = max(1, int((span.end - span.start).total_seconds()) // 60)
+    return Decimal(count * 10 // minutes).scaleb(-1)
+
+
+def metrics(totals: Iterable[Total], span: Period, *, percentiles: bool) -> list[Metric]:
+    """One a measure and what was measured, all outcomes together."""
+    grouped = by_what(totals)
+    return [_metric(name, label, grouped[name, label], span, percentiles) for name, label in sorted(grouped)]
+
+
+def by_what(totals: Iterable[Total]) -> dict[tuple[str, str], list[Total]]:
+    """All outcomes together."""
+    grouped = dict[tuple[str, str], list[Total]]()
+    for one in totals:
+        grouped.setdefault((one.name, what(one)), []).append(one)
+    return grouped
+
+
+def _metric(name: str, label: str, found: Sequence[Total], span: Period, percentiles: bool) -> Metric:
+    whole = joined(found)
+    shares = quantiles(whole) if percentiles else (None, None, None)
+    return Metric(
+        measure=name,
+        what=label,
+        count=whole.count,
+        per_minute=per_minute(whole.count, span),
+        errors=sum(one.count for one in found if is_error(one)),
+        average_ms=milliseconds(whole.seconds / whole.count) if whole.count else None,
+        p50_ms=shares[0],
+        p95_ms=shares[1],
+        p99_ms=shares[2],
+    )
+
+
+def quantiles(one: Total) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
+    """p50, p95 and p99 in milliseconds."""
+    return (
+        milliseconds(percentile(one.counts, P50)),
+        milliseconds(percentile(one.counts, P95)),
+        milliseconds(percentile(one.counts, P99)),
+    )
+
+
+def performance(now: Sequence[Total], before: Sequence[Total] | None) -> list[Performance]:
+    """One a measure, then the slowest."""
+    rows = [_performance(said, _of(now, name), _of(before or (), name)) for name, said in KINDS.items()]
+    here, there = by_what(now), by_what(before or ())
+    slowest = sorted(here, key=lambda key: quantiles(joined(here[key]))[1] or 0, reverse=True)[:SLOWEST]
+    return rows + [_performance(key[1], here[key], there.get(key, [])) for key in slowest]
+
+
+def _of(totals: Sequence[Total], name: str) -> list[Total]:
+    return [one for one in totals if one.name == name]
+
+
+def _performance(said: str, found: Sequence[Total], before: Sequence[Total]) -> Performance:
+    whole, old = joined(found), quantiles(joined(before))[1]
+    p50, p95, p99 = quantiles(whole)
+    change = None if old is None or p95 is None else int((p95 - old) * 100 / max(old, Decimal("0.1")))
+    return Performance(
+        what=said,
+        count=whole.count,
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+        before_p95_ms=old,
+        change_percent=change,
+        note=_change(change),
+    )
+
+
+def _change(percent: int | None) -> str:
+    if percent is None or abs(percent) <= SLOWER:
+        return ""
+    return "slower" if percent > 0 else "faster"
+
+
+def said(line: Mapping[str, object]) -> str:
+    """What a log line tells of, with the code where it has one; lines of the same kind say the same."""
+    return " ".join(str(line[one]) for one in ("message", "code") if line.get(one))
+
+
+def example(line: Mapping[str, object]) -> str:
+    """What one such line says beyond that, cut."""
+    known = ("time", "level", "service", "message", "code", "traceback")
+    detail = line.get("detail") or line.get("error")
+    return str(detail or " ".join(f"{name}={value}" for name, value in line.items() if name not in known))[:EXAMPLE]

@@ -1,0 +1,46 @@
+"""One function a query of the looks at the whole system; the machine's own figures."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from nself.db.connect import Tx
+from nself.db.queries import beside
+
+SQL = beside(__file__)
+
+
+class Room(NamedTuple):
+    """Bytes of something that may run out."""
+
+    free: int
+    total: int
+
+    @property
+    def percent(self) -> int:
+        """That is free."""
+        return self.free * 100 // max(1, self.total)
+
+
+def last_look(tx: Tx) -> datetime | None:
+    return tx.value(SQL["last_look"])
+
+
+def look(tx: Tx, now: datetime) -> None:
+    tx.run(SQL["look"], now=now)
+
+
+def disk(folder: Path) -> Room:
+    """Of the file system that holds `folder`."""
+    found = os.statvfs(folder)
+    return Room(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+
+def memory() -> Room:
+    found = psutil.virtual_memory()
+    return Room(found.available, found.total)
