@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from nself.core.period import Period
-from nself.domains.health.model import Check, Component, Metric, Performance, State
+from nself.domains.health.model import Check, Metric, Performance, State
 from nself.domains.measurement.model import Total
 from nself.domains.measurement.rules import joined, percentile
 
@@ -29,11 +29,11 @@ KINDS = {HTTP: "HTTP requests", STRIPE: "calls to Stripe", JOB: "scheduled work"
 P50, P95, P99 = Decimal("0.5"), Decimal("0.95"), Decimal("0.99")
 
 
-def check(component: Component, name: str, state: State, detail: str, help: str = "") -> Check:
+def check(component: str, name: str, state: State, detail: str, help: str = "") -> Check:
     return Check(component=component, check=name, state=state, detail=detail, help=help if state != "ok" else "")
 
 
-def free(component: Component, name: str, percent: int, low: int, full: int, detail: str, help: str) -> Check:
+def free(component: str, name: str, percent: int, low: int, full: int, detail: str, help: str) -> Check:
     """Of something that may run out; `percent` is what is left."""
     state: State = "failed" if percent < full else "warning" if percent < low else "ok"
     return check(component, name, state, detail, help)
@@ -139,6 +139,14 @@ def _change(percent: int | None) -> str:
 def said(line: Mapping[str, object]) -> str:
     """What a log line tells of, with the code where it has one; lines of the same kind say the same."""
     return " ".join(str(line[one]) for one in ("message", "code") if line.get(one))
+
+
+def told_at(line: Mapping[str, object]) -> datetime:
+    """When; long ago where that cannot be read."""
+    try:
+        return datetime.fromisoformat(str(line.get("time")))
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def example(line: Mapping[str, object]) -> str:

@@ -83,7 +83,7 @@ def errors(app: App, given: ListErrors) -> Rows[ErrorRow]:
     since = instant(given.last, app.clock(), app.timezone, "last")
     found = dict[tuple[str, str], ErrorRow]()
     for source, line in _bad_lines(app, since):
-        error, at = rules.said(line), datetime.fromisoformat(str(line["time"]))
+        error, at = rules.said(line), rules.told_at(line)
         before = found.get((source, error))
         found[source, error] = ErrorRow(
             source=source,
@@ -101,7 +101,7 @@ def _bad_lines(app: App, since: datetime) -> Iterator[tuple[str, dict[str, objec
     for source in LOGS:
         try:
             for line in stack.entries(app, source, since):
-                if line.get("level") in BAD and "time" in line and "message" in line:
+                if line.get("level") in BAD and "message" in line and rules.told_at(line) >= since:
                     yield source, line
         except NoLog:
             continue
