@@ -32,9 +32,11 @@ def show(app: App, given: ShowUsage) -> list[Total]:
     Raises NoSuchUser, NoSuchMetric, InvalidParameter.
     """
     span = given_period(app, given.period, given.month)
-    customer.require_user(app, given.user)
+    configured = catalog.metric_file(app).metrics.keys()
+    if given.metric in (None, *configured):  # else of a wrong user and a wrong metric the metric is told
+        customer.require_user(app, given.user)
     with app.db.reading() as tx:
-        gone = _gone(app, tx, given, span)
+        gone = _used(tx, given, span) - configured
         metrics = dict.fromkeys(gone, NOT_CONFIGURED) | measure.metrics_of(app, tx, span, given.metric)
         if given.metric is not None and given.metric not in metrics:
             raise NoSuchMetric(metric=given.metric)
@@ -54,10 +56,9 @@ def show(app: App, given: ShowUsage) -> list[Total]:
     return [msgspec.structs.replace(one, configured=one.metric not in gone) for one in totals] if gone else totals
 
 
-def _gone(app: App, tx: Tx, given: ShowUsage, span: Period) -> set[str]:
-    """Those metrics that `given` asks for and the user has usage of, but that the file has no more."""
-    used = {one.metric_type for one in store.totals(tx, [given.user], given.metric, rules.aligned(*span), *span)}
-    return used - catalog.metric_file(app).metrics.keys()
+def _used(tx: Tx, given: ShowUsage, span: Period) -> set[str]:
+    """Those metrics that `given` asks for and the user has usage of."""
+    return {one.metric_type for one in store.totals(tx, [given.user], given.metric, rules.aligned(*span), *span)}
 
 
 def _grouped(metrics: dict[str, Metric], metric: str | None, group: str | None) -> dict[str, Metric]:
