@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_http_fuzz import damaged, events
 
 from metering import fresh, people, steady
 from nself.app import App
+from nself.core import period
+from nself.core.errors import InvalidParameter
 from nself.domains.catalog.model import Metered
 from nself.domains.usage import rules
 from nself.domains.usage.inputs import ShowUsage, UsageEvent
@@ -197,3 +200,35 @@ def test_the_digest_of_a_content_never_changes(event: UsageEvent, content: str) 
 def test_instants_are_written_as_python_writes_them(at: datetime) -> None:
     at = at.replace(tzinfo=UTC)
     assert rules._written(at) == at.isoformat()
+
+
+@st.composite
+def instants(draw: st.DrawFn) -> str:
+    """An instant as senders write it, most with a character that is another, too much or missing."""
+    at = draw(st.datetimes(datetime(2000, 1, 1), datetime(2026, 1, 1)))
+    written = draw(
+        st.sampled_from(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S+01:00",
+                         "%Y%m%dT%H%M%SZ", "%G-W%V-%uT%H:%M:%SZ", "%Y-%m-%d"])
+    )  # fmt: skip
+    text = at.strftime(written)
+    text = text[:-4] + "Z" if draw(st.booleans()) and text.endswith("Z") else text
+    place, other = draw(st.integers(0, len(text))), draw(st.sampled_from(["", *"0129TZ:.,-+ \0\u0663"]))
+    return text if draw(st.booleans()) else text[:place] + other + text[place + draw(st.integers(0, 1)) :]
+
+
+@given(instants())
+@example("2026-01-15+10:12:13Z")  # what Python reads, and we do not
+@example("2026-01-15,10:12:13.123Z")
+@example("2026-01-15T10:12:13,Z")
+@example("2026-01-15T10:12.13Z")
+@example("2026-W03-4T10:12:13Z")
+def test_an_instant_whose_form_is_not_looked_at_is_what_a_look_gives(text: str) -> None:
+    now, tz = datetime(2030, 1, 1, tzinfo=UTC), ZoneInfo("Europe/Berlin")
+    try:
+        at = period.instant(text, tz)
+    except InvalidParameter as error:
+        with pytest.raises(InvalidParameter, match=re.escape(str(error))):
+            rules._time(text, now, tz)
+        return
+    if rules.EARLIEST <= at <= now:
+        assert rules._time(text, now, tz) == (at, at.isoformat())

@@ -173,6 +173,40 @@ def test_a_body_that_is_too_large_in_chunks_is_413_and_the_connection_goes_on(
     assert total(app, user) == 1
 
 
+@pytest.mark.parametrize("path", [PATH, "/api/v1/quota/check", "/api/v1/invoices", f"{PATH}?long=way"])
+def test_a_body_that_is_declared_too_large_is_refused_before_it_comes(service: Service, key: str, path: str) -> None:
+    with link(service) as made:
+        made.send(request(key, b"", path=path, length=False, Content_Length="200000000"))
+        status, _, body = made.answer()
+        assert (status, json.loads(body)["error"]["code"]) == (413, "body_too_large")
+
+
+def test_after_a_body_that_was_declared_too_large_the_connection_goes_on(app: App, service: Service, key: str) -> None:
+    (user,) = people(app)
+    size = 3 << 20
+    with link(service) as made:
+        made.send(request(key, b"", length=False, Content_Length=str(size)))
+        assert made.answer()[0] == 413
+        made.send(b" " * size + request(key, event(user)))
+        assert made.answer()[0] == 200
+    assert total(app, user) == 1
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"nonsense\r\n\r\n", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: a\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"],
+)
+def test_what_is_no_http_is_told_as_every_error_and_ends_the_connection(service: Service, broken: bytes) -> None:
+    with link(service) as made:
+        made.send(broken)
+        status, headers, body = made.answer()
+        assert (status, headers["content-type"], headers["connection"]) == (400, "application/json", "close")
+        error = json.loads(body)["error"]
+        assert (error["code"], error["request_id"]) == ("invalid_http", headers["request-id"])
+        with pytest.raises(EOFError):
+            made.answer()
+
+
 def test_who_goes_away_in_the_middle_of_a_body_has_sent_nothing(app: App, service: Service, key: str) -> None:
     (user,) = people(app)
     whole = request(key, event(user))

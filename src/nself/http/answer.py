@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from itertools import count
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -42,9 +43,23 @@ class BodyTooLarge(Invalid):
     hints = ("nself env get API_MAX_BODY",)
 
 
+class NotHttp(Invalid):
+    code = "invalid_http"
+    text = "Invalid HTTP request: its lines or its framing cannot be read"
+
+
 class NotJson(Invalid):
     code = "invalid_json"
     text = "Invalid JSON: {detail}"
+
+
+Headers = Iterable[tuple[bytes, bytes]]
+"""Names in lower case."""
+
+
+def declared(headers: Headers) -> int:
+    """Bytes of the body, where they are told before it comes, else 0."""
+    return max((int(value) for name, value in headers if name == b"content-length" and value.isdigit()), default=0)
 
 
 def new_request_id() -> str:
@@ -64,8 +79,10 @@ def file(found: Attached, request_id: str) -> Response:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body, at most `limit` bytes. Raises BodyTooLarge before more than that is held."""
+    """The body, at most `limit` bytes. Raises BodyTooLarge before more than that is held, at once where more is declared."""
     parts, size = list[bytes](), 0
+    if declared(request.headers.raw) > limit:
+        raise BodyTooLarge(limit=limit)
     async for part in request.stream():
         size += len(part)
         if size > limit:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Generic, NamedTuple, TypeVar
 
@@ -19,11 +19,10 @@ from nself import log
 from nself.app import App
 from nself.domains.api_key import service as api_key
 from nself.http import answer
+from nself.http.answer import Headers
 
 T = TypeVar("T")
 R = TypeVar("R")
-Headers = Iterable[tuple[bytes, bytes]]
-"""Names in lower case."""
 
 
 class Reply(NamedTuple):
@@ -103,7 +102,8 @@ class Hot(ABC):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            body = await _body(receive, self.max_body)
+            fits = answer.declared(scope["headers"]) <= self.max_body
+            body = await _body(receive, self.max_body) if fits else None
             if body is None:
                 raise self.too_large()
             await self.allow(authorization(scope["headers"]))

@@ -53,6 +53,13 @@ def _length(text: bytes, headers: Headers) -> int:
     return int(found[0]) if plain and len(found) == 1 and found[0].isdigit() else -1
 
 
+def _failure(error: Exception) -> tuple[int, bytes, bytes]:
+    """Status, lines and body of what is answered."""
+    response: Response = answer.failure(error, answer.new_request_id())
+    head = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
+    return response.status_code, head, bytes(response.body)
+
+
 class Exchange:
     """One request and its answer. Has what HttpToolsProtocol asks of its `cycle`, and of a task at shutdown."""
 
@@ -111,9 +118,7 @@ class Exchange:
         return self.answer(result.status, result.lines(), result.body)
 
     def fail(self, error: Exception) -> None:
-        response: Response = answer.failure(error, answer.new_request_id())
-        head = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
-        self.answer(response.status_code, head, bytes(response.body))
+        self.answer(*_failure(error))
 
     def answer(self, status: int, head: bytes, body: bytes) -> None:
         protocol = self.protocol
@@ -192,7 +197,10 @@ class Protocol(HttpToolsProtocol):
             if len(self.heads) >= MAX_HEADS:
                 self.heads.clear()
             self.heads[text] = head
-        self.cycle = cast("Any", Exchange(self, head))
+        exchange = Exchange(self, head)
+        self.cycle = cast("Any", exchange)
+        if answer.declared(self.headers) > hot.max_body:
+            exchange.fail(hot.too_large())
         return None
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -205,6 +213,12 @@ class Protocol(HttpToolsProtocol):
             self.running.disconnected = True
             self.running.message_event.set()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is answered as every error, and ends the connection."""
+        status, head, body = _failure(answer.NotHttp())
+        self.transport.write(b"".join((STATUS_LINE[status], self.date(), head, b"connection: close\r\n\r\n", body)))
+        self.transport.close()
 
     def _as_asgi(self) -> None:
         url, headers, expect = self.url, self.headers, self.expect_100_continue

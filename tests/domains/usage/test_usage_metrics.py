@@ -12,12 +12,15 @@ from typing import Protocol
 import psycopg
 import pytest
 from metrics_model import METRICS
+from msgspec import UNSET
 
 from metering import app_on, law, people
 from nself.app import App
+from nself.cli import render
 from nself.core.errors import InvalidParameter
 from nself.domains.catalog import service as catalog
 from nself.domains.catalog.inputs import ListMetrics
+from nself.domains.catalog.model import NoSuchMetric
 from nself.domains.job import service as job
 from nself.domains.usage.figures import GroupTotal
 from nself.domains.usage.inputs import ListRejected, ShowAggregation, ShowFormula, ShowUsage, UsageEvent
@@ -191,3 +194,23 @@ def test_a_fold_whose_worker_died_is_stuck_is_told_so_and_taken_over(app: App, c
     found = inspect.aggregation_status(app, ShowAggregation())
     assert (found.state, found.run_by, found.pending_events) == ("queued", None, 0)
     assert found.last_result == "1 deltas folded by 1 worker"
+
+
+def test_usage_of_a_metric_that_was_taken_out_of_the_file_is_shown_as_that(app: App) -> None:
+    (user,) = people(app)
+    assert use(app, user, "number", 3, "2026-01-15T10:00:00Z", region="eu") is None
+    assert use(app, user, "total", 5, "2026-01-15T10:00:00Z", region="eu") is None
+    asked = ShowUsage(user=user, period="2026-01")
+    assert all(one.configured is UNSET for one in show.show(app, asked))
+    path = app.project.config / "usage-metrics.yml"
+    path.write_text(path.read_text().replace("  number:", "  other:"))
+    found = {one.metric: one for one in show.show(app, asked)}
+    assert (found["number"].value, found["number"].unit, found["number"].configured) == (3, "unknown", False)
+    assert (found["total"].value, found["total"].configured) == (5, True)
+    for more in ({}, {"by": "day"}):
+        (alone,) = show.show(app, ShowUsage(user=user, period="2026-01", metric="number", **more))
+        assert (alone.value, alone.configured) == (3, False)
+    lines = list(render.text(list(found.values()), "table"))
+    assert lines[0].split()[-1] == "configured"
+    with pytest.raises(NoSuchMetric):
+        show.show(app, ShowUsage(user=user, period="2026-02", metric="number"))

@@ -190,6 +190,12 @@ def test_nonsense_for_a_duration_is_refused(app: App, text: str, param: str):
             show.timing(app, ShowTiming(since=since))
 
 
+@pytest.mark.parametrize("text", ["367d", "9" * 20 + "d", "9" * 400])
+def test_a_threshold_that_is_too_long_is_told_as_that(app: App, text: str):
+    with pytest.raises(InvalidParameter, match=r"Invalid threshold: .{1,40}: it is longer than 366 days"):
+        show.slow(app, ListSlow(threshold=text))
+
+
 def test_how_far_back_is_a_duration_or_an_instant(bench: Bench, app: App):
     deliver(app, made("evt_1"))
     took(bench, "evt_1", 1, 1, 1)

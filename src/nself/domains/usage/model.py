@@ -113,7 +113,11 @@ class Tally(NamedTuple):
 
 
 class Total(msgspec.Struct, frozen=True, kw_only=True):
-    """One metric of one user over a half-open period."""
+    """One metric of one user over a half-open period.
+
+    `configured` is there where one of those shown is not in usage-metrics.yml any more, and false for that one: `value` is
+    what its events add up to, unless it was invoiced and has a formula for that.
+    """
 
     user: str
     metric: str
@@ -123,6 +127,7 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
     period_start: datetime
     period_end: datetime
     last_at: datetime | None
+    configured: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class CountedEvent(msgspec.Struct, frozen=True):

@@ -38,20 +38,19 @@ BY_KEY = attrgetter("user", "key")
 # Those below that copy write COPY's lines as they are: names are printable and JSON holds no control character (queries.sql).
 
 
-def add_keys(tx: Tx, rows: Sequence[Row]) -> bool:
-    """Whether all keys of `rows` are new and none is there twice; else none is kept."""
-    lines = [f"{row.user}\t{row.key}\t\\x{row.digest.hex()}\n" for row in rows]
-    return tx.copy_new(SQL["add_keys"], _sorted(lines))
-
-
-def add_events(tx: Tx, rows: Sequence[Row], source: str, now: datetime) -> None:
-    """Where all keys of `rows` were new."""
-    end = f"\t{source}\t{now.isoformat()}\n"
-    lines = [
-        f"{row.user}\t{row.at}\t{row.key}\t{row.metric}\t{row.value}\t{row.properties or ''}\t{row.dimensions or ''}{end}"
-        for row in rows
-    ]
-    tx.copy(SQL["add_events"], _sorted(lines))
+def add_rows(tx: Tx, rows: Sequence[Row], source: str, now: datetime) -> bool:
+    """Store keys and events where all keys are new and none is there twice; else False, and nothing is kept."""
+    keys, events, end = list[str](), list[str](), f"\t{source}\t{now.isoformat()}\n"
+    for row in rows:
+        user, key = row.user, row.key
+        keys.append(f"{user}\t{key}\t\\x{row.digest.hex()}\n")
+        events.append(
+            f"{user}\t{row.at}\t{key}\t{row.metric}\t{row.value}\t{row.properties or ''}\t{row.dimensions or ''}{end}"
+        )
+    if not tx.copy_new(SQL["add_keys"], _sorted(keys)):
+        return False
+    tx.copy(SQL["add_events"], _sorted(events))
+    return True
 
 
 def add_deltas(tx: Tx, deltas: Sequence[Delta]) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from nself.core import period
 from nself.core.errors import InvalidParameter
-from nself.core.settings import seconds
+from nself.core.settings import YEAR, seconds
 from nself.domains.mirror.model import ListedChange
 from nself.domains.webhook.model import (
     Arrival,
@@ -83,11 +83,14 @@ def instant(text: str, now: datetime, tz: ZoneInfo, param: str = "since") -> dat
 
 
 def milliseconds(text: str, param: str) -> int:
-    """A duration. Raises InvalidParameter."""
+    """A duration of at most a year. Raises InvalidParameter."""
     try:
-        return round(seconds(text) * 1000)
-    except (ValueError, OverflowError) as error:
+        found = seconds(text)
+        if found > YEAR:
+            raise ValueError("it is longer than 366 days")
+    except ValueError as error:
         raise InvalidParameter(f"Invalid {param}: {text[:40]}: {error}", param) from None
+    return round(found * 1000)
 
 
 # What went wrong, by its cause

@@ -232,9 +232,7 @@ def _store(tx: Tx, rows: Sequence[tuple[int, Row]], source: str, now: datetime) 
     """Store keys and events; the numbers of those whose keys are known."""
     global _cautious
     if _cautious <= 0:
-        fresh = [row for _, row in rows]
-        if store.add_keys(tx, fresh):
-            store.add_events(tx, fresh, source, now)
+        if store.add_rows(tx, [row for _, row in rows], source, now):
             return set()
         _be_cautious()
     _cautious -= 1

@@ -12,9 +12,8 @@ from nself.core import period
 from nself.core.errors import InvalidParameter
 from nself.core.period import Period
 from nself.db.connect import Tx
-from nself.domains.catalog import rules as catalog_rules
 from nself.domains.catalog import service as catalog
-from nself.domains.catalog.model import Metric
+from nself.domains.catalog.model import Metric, NoSuchMetric
 from nself.domains.customer import service as customer
 from nself.domains.usage import figures, rules, store
 from nself.domains.usage.errors import EventsArchived
@@ -23,16 +22,24 @@ from nself.domains.usage.inputs import ShowUsage, UsageStatus
 from nself.domains.usage.model import Conservation, CountedEvent, Total
 from nself.domains.usage.service import collector, measure
 
+NOT_CONFIGURED = Metric(unit="unknown")
+"""How usage of a metric is shown that was taken out of usage-metrics.yml: what its events add up to."""
+
 
 def show(app: App, given: ShowUsage) -> list[Total]:
-    """Totals of a user by metric (and hour or day, and a property). Raises NoSuchUser, NoSuchMetric, InvalidParameter."""
-    file = catalog.metric_file(app)
-    if given.metric is not None:
-        catalog_rules.require(file, given.metric)
+    """Totals of a user by metric (and hour or day, and a property), also of metrics that the file has no more.
+
+    Raises NoSuchUser, NoSuchMetric, InvalidParameter.
+    """
     span = given_period(app, given.period, given.month)
-    customer.require_user(app, given.user)
+    configured = catalog.metric_file(app).metrics.keys()
+    if given.metric in (None, *configured):  # else of a wrong user and a wrong metric the metric is told
+        customer.require_user(app, given.user)
     with app.db.reading() as tx:
-        metrics = measure.metrics_of(app, tx, span, given.metric)
+        gone = _used(tx, given, span) - configured
+        metrics = dict.fromkeys(gone, NOT_CONFIGURED) | measure.metrics_of(app, tx, span, given.metric)
+        if given.metric is not None and given.metric not in metrics:
+            raise NoSuchMetric(metric=given.metric)
         if given.by or given.group_by:
             metrics = _grouped(metrics, given.metric, given.group_by)
             away = archived(tx, given.user, span) if given.group_by else []
@@ -43,10 +50,15 @@ def show(app: App, given: ShowUsage) -> list[Total]:
             )
         else:
             found = measure.measure(tx, [given.user], span, metrics, app.clock())
-    if found or given.by or given.group_by:
-        return [_total(app, metrics[one.metric], one, span, given) for one in found]
-    none = [Figure(user=given.user, metric=name, value=0, events=0, bucket=span.start) for name in metrics]
-    return [_total(app, metrics[one.metric], one, span, given) for one in none]
+    if not (found or given.by or given.group_by):
+        found = [Figure(user=given.user, metric=name, value=0, events=0, bucket=span.start) for name in metrics]
+    totals = [_total(app, metrics[one.metric], one, span, given) for one in found]
+    return [msgspec.structs.replace(one, configured=one.metric not in gone) for one in totals] if gone else totals
+
+
+def _used(tx: Tx, given: ShowUsage, span: Period) -> set[str]:
+    """Those metrics that `given` asks for and the user has usage of."""
+    return {one.metric_type for one in store.totals(tx, [given.user], given.metric, rules.aligned(*span), *span)}
 
 
 def _grouped(metrics: dict[str, Metric], metric: str | None, group: str | None) -> dict[str, Metric]:
