@@ -51,7 +51,7 @@ def admin(running: Running) -> Iterator[Admin]:
         request = urllib.request.Request(
             f"{running.url}/_sandbox/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     yield post
@@ -125,7 +125,7 @@ def test_one_key_used_twice_at_once_makes_one_customer(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     stripe.close()
     assert len(made) == 2
     assert made[0] == made[1]
