@@ -78,14 +78,16 @@ def test_a_new_month_waits_for_no_reader_and_no_writer(app: App, database: str, 
 
 
 def test_a_new_month_that_is_locked_out_is_told_and_can_be_kept_on_disk(open_app: Any, database: str) -> None:
-    app = open_app(USAGE_ENABLE_BUFFER="false", DB_LOCK_TIMEOUT="300ms")
+    app = open_app(USAGE_ENABLE_BUFFER="false")
     (user,) = people(app)
     with psycopg.connect(database) as other:
+        other.execute("alter function billing.ensure_usage_month set lock_timeout = '0.3s'")
+        other.commit()
         other.execute("lock table billing.billing_usage in access exclusive mode")
         with pytest.raises(Exception, match="lock timeout") as caught:
             send(app, event(user, "2024-05-05T10:00:00Z", "one"))
         assert unavailable(caught.value)
-        buffered = open_app(USAGE_ENABLE_BUFFER="true", DB_LOCK_TIMEOUT="300ms")
+        buffered = open_app(USAGE_ENABLE_BUFFER="true")
         given = event(user, "2024-05-05T10:00:00Z", "one")
         assert record.ingest(buffered, [given], "test").buffered
     law(buffered)
