@@ -55,7 +55,7 @@ class Commands:
         """kill -9; its process id until then."""
         pid = self.pid(service)
         os.kill(pid, signal.SIGKILL)
-        limit = time.monotonic() + 30
+        limit = time.monotonic() + 60
         while self.pid(service) in (0, pid):
             assert time.monotonic() < limit, f"{service} did not come back"
             time.sleep(0.05)
@@ -80,7 +80,7 @@ def commanding() -> Iterator[Commands]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def until_printed(commands: Commands, words: tuple[str, ...], wanted: str, seconds: float = 30) -> str:
+def until_printed(commands: Commands, words: tuple[str, ...], wanted: str, seconds: float = 60) -> str:
     """The output of a command once `wanted` is in it."""
     limit = time.monotonic() + seconds
     while wanted not in (found := commands.nself(*words)):

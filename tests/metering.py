@@ -125,7 +125,7 @@ def database_on(server: str, template: str) -> Iterator[str]:
     """A migrated database for more than one test."""
     name = fresh("metering").replace("-", "_")
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}".encode())
+        connection.execute(f"create database {name} template {template} strategy file_copy".encode())
         try:
             yield psycopg.conninfo.make_conninfo(server, dbname=name)
         finally:

@@ -19,7 +19,7 @@ from nself.domains.api_key import service as api_key
 from nself.domains.api_key.inputs import CreateApiKey
 from ports import free_port
 
-PATIENCE = 30
+PATIENCE = 60
 
 
 def new_key(app: App, scopes: str = "usage:write,usage:read,quota") -> str:

@@ -63,6 +63,18 @@ class _ThreadServer(uvicorn.Server):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._told.wait(), 0.1)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """What is not answered yet never is: nobody waits for it."""
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self.lifespan.shutdown()
+
     def stop(self) -> None:
         self.should_exit = True
         if self._loop is not None:

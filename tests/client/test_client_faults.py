@@ -144,7 +144,7 @@ def test_two_processes_side_by_side_share_a_full_buffer(
         return False
 
     until(goes_on)
-    assert client.flush(30) and len(counted(app, user)) == len(kept) + 1
+    assert client.flush(60) and len(counted(app, user)) == len(kept) + 1
 
 
 def fill(client: Client, user: str) -> tuple[list[str], module.BillingError]:
@@ -173,7 +173,7 @@ def test_forked_children_have_a_buffer_and_a_thread_of_their_own(app: App, make:
         if child == 0:
             try:
                 mine = [client.record(user, "calls") for _ in range(200)]
-                done = client.flush(30)
+                done = client.flush(60)
                 with os.fdopen(writing, "w") as pipe:
                     pipe.write("\n".join([str(done), *mine]))
             finally:
@@ -188,7 +188,7 @@ def test_forked_children_have_a_buffer_and_a_thread_of_their_own(app: App, make:
         os.waitpid(child, 0)
         assert done == "True" and len(mine) == 200
         expected += mine
-    assert client.flush(30)
+    assert client.flush(60)
     assert len(set(expected)) == len(expected) == 1200
     assert sorted(counted(app, user)) == sorted(expected)
 
@@ -233,7 +233,7 @@ def test_a_process_that_ends_sends_what_it_has(app: App, url: str, key: str, tmp
 
     run(url)
     assert len(counted(app, user)) == 1
-    assert run("http://127.0.0.1:9") < 8
+    assert run("http://127.0.0.1:9") < 30
     assert len(counted(app, user)) == 1
 
 
@@ -251,7 +251,7 @@ def test_a_clock_that_steps_back_changes_nothing_but_the_time_that_is_told(
     monkeypatch.setattr(module, "system_clock", back)
     monkeypatch.setattr(sender, "wall_seconds", lambda: clock.wall_seconds() - 3600)
     second = [client.record(user, "calls") for _ in range(50)]
-    assert client.flush(30) and client.rejected() == []
+    assert client.flush(60) and client.rejected() == []
     assert sorted(counted(app, user)) == sorted([*first, *second])
 
 

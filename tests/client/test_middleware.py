@@ -233,7 +233,7 @@ def test_a_service_that_does_not_answer_in_time(key: str, site: Callable[..., Se
         send = site(url=f"http://127.0.0.1:{silent.getsockname()[1]}", key=key, timeout=0.3)
         began = time.monotonic()
         assert send("/ok", "anybody").status_code == 200
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
 
 
 def test_an_answer_that_is_broken_off_is_given_back(app: App, service: Service, key: str) -> None:

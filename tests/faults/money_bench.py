@@ -58,7 +58,7 @@ overage:
 """
 
 
-def until(true: Callable[[], object], seconds: float = 30, what: str = "") -> None:
+def until(true: Callable[[], object], seconds: float = 60, what: str = "") -> None:
     """Wait for a condition, not for a time."""
     limit = time.monotonic() + seconds
     while not true():
@@ -100,7 +100,7 @@ class Sandbox:
     def admin(self, path: str, /, **body: Any) -> Any:
         method = "POST" if body or path.endswith("/clear") else "GET"
         request = urllib.request.Request(f"{self.url}/_sandbox/{path}", json.dumps(body).encode(), method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
 
     def fault(self, path: str, method: str = "POST", times: int = 1, **what: Any) -> None:
@@ -177,7 +177,7 @@ class Bench:
     @cached_property
     def link(self) -> psycopg.Connection[Any]:
         return psycopg.connect(
-            self.database, autocommit=True, options="-c search_path=billing,public -c statement_timeout=20s"
+            self.database, autocommit=True, options="-c search_path=billing,public -c statement_timeout=60s"
         )
 
     def reconnect(self) -> None:
@@ -346,7 +346,7 @@ def post(url: str, body: bytes, header: str | None = None, method: str = "POST")
     headers = {} if header is None else {"Stripe-Signature": header}
     request = urllib.request.Request(url, body or None, headers, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return Answer(answer.status, json.loads(answer.read() or b"{}"))
     except urllib.error.HTTPError as refusal:
         with refusal:

@@ -83,7 +83,7 @@ def test_while_the_database_is_away_the_service_says_so_lives_and_recovers(
         assert client.get("/health").status == 200
         postgres.start()
         for one in asked:
-            until(lambda one=one: answers(client, one), seconds=10)
+            until(lambda one=one: answers(client, one))
 
 
 def answers(client: Client, asked: tuple[str, str, object]) -> bool:

@@ -209,7 +209,7 @@ def test_closed_tells_to_come_again_and_forgets_nothing(tmp_path: Path, postgres
             began = time.monotonic()
             answer = client.post(f"{QUOTA}/{what}", body)
             assert (answer.status, answer.code) == (503, "database_unavailable") and answer.headers["retry-after"]
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 30
         postgres.start()
-        until(lambda: client.post(f"{QUOTA}/commit", {"reservation": made}).status == 200, seconds=20)
+        until(lambda: client.post(f"{QUOTA}/commit", {"reservation": made}).status == 200)
     assert place.figures(user) == (3, 0)

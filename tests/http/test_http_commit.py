@@ -30,7 +30,7 @@ class Commits:
 
     def __call__(self, app: App, events: Sequence[bytes], source: str) -> record.Outcome:
         self.sizes.append(len(events))
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         if b"poison" in events:
             raise ValueError("poison")
         if b"slow" in events:
@@ -61,7 +61,7 @@ def run(commits: Commits, requests: list[list[bytes]], behind: int = ingest.COMM
         commits.gate.set()
         found = await asyncio.gather(*waiting, return_exceptions=True)
         await asyncio.gather(*first)
-        assert await asyncio.wait_for(service.commit([b"after"]), 10) == Intake(accepted=1, duplicate=0, rejected=[])
+        assert await asyncio.wait_for(service.commit([b"after"]), 60) == Intake(accepted=1, duplicate=0, rejected=[])
         for committer in service.commits.workers:
             committer.cancel()
         return found

@@ -145,7 +145,7 @@ def test_any_question_is_answered(app: App, client: Client) -> None:
     ids=short,
 )
 def test_raw_bytes_that_are_no_request_leave_the_service_alive(service: Service, client: Client, raw: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as link:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as link:
         link.sendall(raw)
         link.shutdown(socket.SHUT_WR)
         with suppress(OSError):

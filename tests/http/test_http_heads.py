@@ -22,7 +22,21 @@ from nself.domains.api_key import service as api_key
 from nself.http.hot import Headers, Hot, Reply, Told, Way
 from nself.http.protocol import MAX_HEADS, SHORT, Protocol, protocol
 
-LIMIT, IDLE = 80, 0.3
+LIMIT, IDLE = 80, 60.0
+
+
+class Ahead(asyncio.SelectorEventLoop):
+    """A loop whose time a test moves."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+    async def passes(self, seconds: float) -> None:
+        self.ahead += seconds
+        for _ in range(20):
+            await asyncio.sleep(0)
 
 
 class Echo(Hot):
@@ -85,7 +99,7 @@ def serve(talk: Callable[[Link, type[Protocol]], Coroutine[Any, Any, None]]) -> 
         server = await asyncio.get_running_loop().create_server(lambda: serving(config, state, {}), "127.0.0.1", 0)
         link = Link(*await asyncio.open_connection(*server.sockets[0].getsockname()))
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(10 * IDLE):
                 await talk(link, serving)
         finally:
             link.writer.close()
@@ -93,7 +107,8 @@ def serve(talk: Callable[[Link, type[Protocol]], Coroutine[Any, Any, None]]) -> 
             while state.connections:
                 await asyncio.sleep(0.001)
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=Ahead) as runner:
+        runner.run(run())
 
 
 def hot(body: bytes, mark: bytes = b"a") -> bytes:
@@ -189,13 +204,16 @@ def test_only_plain_lines_are_known_again() -> None:
 @pytest.mark.parametrize("pause", [0, IDLE / 2])
 def test_a_connection_that_rests_is_closed_in_its_time(pause: float) -> None:
     async def talk(link: Link, serving: type[Protocol]) -> None:
+        loop = cast(Ahead, asyncio.get_running_loop())
         for _ in range(4):
             link.writer.write(hot(b"?"))
             assert await link.answer() == b"a:?"
-            await asyncio.sleep(pause)
-        began = time.monotonic()
-        assert await link.reader.read() == b""
-        assert IDLE * 0.8 - pause <= time.monotonic() - began <= IDLE * 3
+            await loop.passes(pause)
+        await loop.passes(IDLE * 0.8 - pause)
+        assert not link.reader.at_eof()
+        await loop.passes(IDLE * 0.2)
+        async with asyncio.timeout(IDLE):
+            assert await link.reader.read() == b""
 
     serve(talk)
 

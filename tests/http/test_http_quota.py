@@ -118,7 +118,7 @@ class Decisions:
     def __call__(self, app: App, asks: Sequence[Ask]) -> list[Answer]:
         users = [ask.user for ask in asks]
         self.groups.append(users)
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         if "poison" in users:
             raise ValueError("poison")
         if "away" in users:

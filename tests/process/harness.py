@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from ports import free_port
 
 DRIVER = Path(__file__).with_name("driver.py")
-WAIT_SECONDS = 60
+WAIT_SECONDS = 120
 ROWS = ("postgres", "stripe-mock", "http", "worker", "usage-collector", "one", "two", "chatter", "broken")
 
 
@@ -40,7 +40,7 @@ def _plain_python() -> tuple[str, str] | None:
 PLAIN_PYTHON = _plain_python()
 
 
-def until(true: Callable[[], object], seconds: float = 15, what: str = "") -> None:
+def until(true: Callable[[], object], seconds: float = 60, what: str = "") -> None:
     limit = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < limit, what or "did not become true"

@@ -122,7 +122,7 @@ def test_an_older_postmaster_that_nobody_supervises_is_asked_to_end(stand: Stand
     old = subprocess.Popen(elsewhere, user=user, stderr=subprocess.DEVNULL)
     until(lambda: "ready" in _bytes(stand.home / "data" / "postmaster.pid").decode())
     assert rows(stand) == [(1,), (2,), (3,)]
-    assert old.wait(10) == 0
+    assert old.wait(60) == 0
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_a_service_waits_for_the_database_and_does_not_start_it(stand: Stand) ->
     time.sleep(0.6)
     assert waiting.poll() is None and stand.down("postgres")
     stand.ensure()
-    assert waiting.communicate(timeout=10)[0].startswith("host=") and waiting.returncode == 0
+    assert waiting.communicate(timeout=60)[0].startswith("host=") and waiting.returncode == 0
 
 
 def test_a_folder_may_have_any_name(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def ask(url: str, method: str, body: Any = None, headers: dict[str, str] | None 
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, headers or {}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -116,11 +116,11 @@ class Receiver:
             self._changed.notify_all()
             return status
 
-    def wait_for(self, count: int, timeout: float = 10.0) -> None:
+    def wait_for(self, count: int, timeout: float = 60.0) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.events) >= count, timeout), self.types
 
-    def wait_for_refusals(self, count: int, timeout: float = 10.0) -> None:
+    def wait_for_refusals(self, count: int, timeout: float = 60.0) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: self.refused >= count, timeout), self.refused
 

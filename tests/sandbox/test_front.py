@@ -1,14 +1,14 @@
 """Keys, errors, parameters, headers, `expand`, pages, filters, the rate limit."""
 
-import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import stripe
 
 from sandbox.conftest import Sandbox, Sdk, ask, drafted, paying_customer, refusal, running, sdk
-from stripe_sandbox import API_VERSION
+from stripe_sandbox import API_VERSION, ratelimit
 
 
 def test_a_key_is_needed_and_live_ones_are_refused(sandbox: Sandbox) -> None:
@@ -186,17 +186,27 @@ def test_filters(api: Sdk) -> None:
     assert api.invoices.list({"customer": first.id, "status": "open"}).data == []
 
 
-def test_the_rate_limit_is_a_token_bucket(tmp_path: Path) -> None:
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time of the rate limit; it stands still until a test moves it."""
+    at = [0.0]
+    monkeypatch.setattr(ratelimit, "time", SimpleNamespace(monotonic=lambda: at[0]))
+    return at
+
+
+def test_the_rate_limit_is_a_token_bucket(tmp_path: Path, now: list[float]) -> None:
     with running(tmp_path / "limited", rate_limit=10) as limited, sdk(limited.url) as api:
-        for _ in range(10):
-            api.balance.retrieve()
-        error = refusal(stripe.RateLimitError, lambda: [api.balance.retrieve() for _ in range(10)])
-        assert (error.http_status, error.code) == (429, "rate_limit")
-        time.sleep(0.15)
-        api.balance.retrieve()
+        for calls, pause in ((10, 0.125), (1, 0.25), (2, 60), (10, 0)):
+            for _ in range(calls):
+                api.balance.retrieve()
+            error = refusal(stripe.RateLimitError, api.balance.retrieve)
+            assert (error.http_status, error.code) == (429, "rate_limit")
+            now[0] += pause
 
 
-def test_less_than_one_call_a_second(tmp_path: Path) -> None:
+def test_less_than_one_call_a_second(tmp_path: Path, now: list[float]) -> None:
     with running(tmp_path / "limited", rate_limit=0.5) as limited, sdk(limited.url) as api:
-        api.balance.retrieve()
-        assert refusal(stripe.RateLimitError, api.balance.retrieve).http_status == 429
+        for _ in range(2):
+            api.balance.retrieve()
+            assert refusal(stripe.RateLimitError, api.balance.retrieve).http_status == 429
+            now[0] += 2

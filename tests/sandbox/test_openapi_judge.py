@@ -118,11 +118,8 @@ def test_traffic(api: Sdk, sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_a_worker_loads_it_fast() -> None:
-    """Read from the cache; the margin is for a busy machine, alone it takes a tenth of this."""
+    """Read from the cache: the document, which takes seconds, is not there."""
     rules()
-    code = (
-        "import time, sys; sys.path.insert(0, 'tests'); import stripe_openapi; started = time.process_time();"
-        " stripe_openapi.rules(); print(time.process_time() - started)"
-    )
+    code = "import sys; sys.path.insert(0, 'tests'); import stripe_openapi as s; del s.document; print(len(s.rules().schemas))"
     done = subprocess.run([sys.executable, "-c", code], cwd=SURFACE.parents[2], capture_output=True, check=True)
-    assert float(done.stdout) < 0.5
+    assert int(done.stdout) == len(rules().schemas)

@@ -41,7 +41,7 @@ def _started(data: Path, port: int) -> Iterator[tuple[Sandbox, subprocess.Popen[
 
 
 def _wait_until_ready(sandbox: Sandbox, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(OSError):
             assert sandbox.admin("GET", "health")["status"] == "ok"
@@ -55,7 +55,7 @@ def test_sigterm_ends_it_in_order(tmp_path: Path) -> None:
         with sdk(sandbox.url) as api:
             api.customers.create()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert (tmp_path / "data.stderr").read_bytes() == b""
 
 
@@ -63,14 +63,14 @@ def test_a_second_process_on_the_same_file_is_refused(tmp_path: Path) -> None:
     data, port = tmp_path / "data.db", free_port()
     with _started(data, port) as (sandbox, process):
         second = subprocess.run(
-            _command(data, free_port(), tmp_path / "other"), capture_output=True, timeout=20, check=False
+            _command(data, free_port(), tmp_path / "other"), capture_output=True, timeout=60, check=False
         )
         assert second.returncode == 1
         assert f"{data} is in use by another stripe-sandbox (process {process.pid})" in second.stderr.decode()
         link = tmp_path / "link.db"
         link.symlink_to(data)
         third = subprocess.run(
-            _command(link, free_port(), tmp_path / "other"), capture_output=True, timeout=20, check=False
+            _command(link, free_port(), tmp_path / "other"), capture_output=True, timeout=60, check=False
         )
         assert (third.returncode, b"is in use by another stripe-sandbox" in third.stderr) == (1, True)
         assert sandbox.admin("GET", "health")["status"] == "ok"
@@ -84,14 +84,14 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         ("text.db", "traffic", "text.db: file is not a database"),
     ):
         line = _command(tmp_path / data, free_port(), tmp_path / traffic)
-        ended = subprocess.run(line, capture_output=True, timeout=20, check=False)
+        ended = subprocess.run(line, capture_output=True, timeout=60, check=False)
         assert (ended.returncode, ended.stderr.decode()) == (1, f"stripe-sandbox: {tmp_path / told}\n")
 
 
 def test_a_port_is_one_of_65535(tmp_path: Path) -> None:
     """99999 must not become port 34463."""
     line = _command(tmp_path / "data.db", 99999, tmp_path / "traffic")
-    ended = subprocess.run(line, capture_output=True, timeout=20, check=False)
+    ended = subprocess.run(line, capture_output=True, timeout=60, check=False)
     assert (ended.returncode, b"argument --port: 99999 is not a port, 1 to 65535" in ended.stderr) == (2, True)
 
 
@@ -140,13 +140,13 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(tmp_path: Path, receive
 def _finish(stop: threading.Event, threads: list[threading.Thread]) -> None:
     stop.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 
 def _pay_stubbornly(api: Any, customer: str, number: int) -> str:
     key = f"{customer}-{number}"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
 
     def stubbornly(call: Any, *arguments: Any) -> Any:
         while True:
@@ -183,7 +183,7 @@ def _check(url: str, customers: list[str], paid: list[str], receiver: Receiver) 
 
 
 def _wait_until_delivered(url: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while ask(f"{url}/_sandbox/state", "GET")["deliveries_waiting"]:
         assert time.monotonic() < deadline
         time.sleep(0.02)

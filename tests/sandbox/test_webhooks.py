@@ -18,7 +18,7 @@ def _deliveries(sandbox: Sandbox, **query: str) -> list[Any]:
 
 
 def _settled(sandbox: Sandbox) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while sandbox.admin("GET", "state")["deliveries_waiting"]:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -141,7 +141,7 @@ def test_lost_and_doubled(api: Sdk, sandbox: Sandbox, receiver: Receiver) -> Non
 
 def test_delayed(api: Sdk, sandbox: Sandbox, receiver: Receiver) -> None:
     receiver.subscribe(api)
-    sandbox.fault(on="delivery", action="delay", seconds=0.3)
+    sandbox.fault(on="delivery", action="delay", seconds=1)
     customer = api.customers.create()
     api.customers.update(customer.id, {"name": "A"})
     receiver.wait_for(2)

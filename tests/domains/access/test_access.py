@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -45,21 +44,12 @@ def asker(app: App, address: str, user: str = USER) -> Callable[[], tuple[int, d
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         request = urllib.request.Request(f"{address}/api/v1/quota/check", body, headers)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
 
     return ask
-
-
-def becomes(true: Callable[[], bool], seconds: float = 1) -> bool:
-    end = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def test_the_plan_is_the_one_that_the_price_or_its_product_names(shop: Shop, bench: Bench):
@@ -109,7 +99,7 @@ def test_a_newer_subscription_that_names_no_plan_takes_none_away(shop: Shop):
     assert limit(app)[1] == "plan pro"
 
 
-def test_canceling_takes_the_plan_away_over_http_within_a_second(shop: Shop, bench: Bench):
+def test_canceling_takes_the_plan_away_over_http_at_once(shop: Shop, bench: Bench):
     app = shop.app(BILLING_DEFAULT_PLAN="none")
     with served(app) as address:
         customer = shop.customer(app, USER)
@@ -118,11 +108,11 @@ def test_canceling_takes_the_plan_away_over_http_within_a_second(shop: Shop, ben
         assert (status, body["note"]) == (429, f"blocked: {limits.UNSUBSCRIBED}")
         subscription = shop.subscribe(customer, shop.price(metadata={"plan": "pro"}))
         shop.hear(app)
-        assert becomes(lambda: ask()[0] == 200)
+        assert ask()[0] == 200
         assert access.show(app, ShowAccess(user=USER)).access
         bench.sandbox.client.v1.subscriptions.cancel(subscription)
         shop.hear(app)
-        assert becomes(lambda: ask()[0] == 429)
+        assert ask()[0] == 429
         shown = access.show(app, ShowAccess(user=USER))
         assert (shown.access, shown.reason, shown.plan) == (False, limits.UNSUBSCRIBED, "none")
 
@@ -138,13 +128,13 @@ def test_a_revocation_holds_at_once_and_until_it_is_taken_back(shop: Shop):
         assert not shown.access
         assert "chargeback" in shown.reason
         assert subscription in shown.note
-        assert becomes(lambda: ask()[0] == 429)
+        assert ask()[0] == 429
         assert "chargeback" in ask()[1]["note"]
         assert not block.unblock(app, UnblockUser(user=USER)).allowed
         shown = access.grant(app, GrantAccess(user=USER, reason="paid"))
         assert shown.access
         assert [one.access for one in shown.changes] == ["granted", "revoked"]
-        assert becomes(lambda: ask()[0] == 200)
+        assert ask()[0] == 200
 
 
 def test_a_revocation_for_a_time_ends_by_itself(shop: Shop):

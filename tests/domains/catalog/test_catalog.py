@@ -62,7 +62,7 @@ def test_nobody_reads_half_a_file_while_another_creates_it(tmp_path: Path) -> No
     def read(number: int) -> int:
         found = 0
         for round in range(20):
-            barrier.wait(10)
+            barrier.wait(60)
             found += len(
                 store.load(tmp_path / str(round) / "usage-metrics.yml", MetricFile, rules.DEFAULT_METRICS).metrics
             )

@@ -16,6 +16,12 @@ from nself.gateway.errors import CardDeclined, IdempotencyMismatch, NoSuchObject
 DAY = 86_400
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else holds a change here, so a command need not wait for one."""
+    monkeypatch.setattr(intents, "PATIENCE", 0.1)
+
+
 def make(app: App, name: str = "test:one", **params: object) -> str:
     return change.change(app, name, "customers", params={"email": "one@example.com", **params})
 

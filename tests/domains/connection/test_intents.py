@@ -20,14 +20,14 @@ def killed() -> None:
 
 def test_a_command_waits_for_what_a_killed_process_held(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(intents, "PATIENCE", 0.2)
-    app = bench.app(STRIPE_TIMEOUT="200ms")
+    app = bench.app(STRIPE_TIMEOUT="400ms")
     bench.use(app, "user", 120)
-    dying = fragile(bench, Pause("after change customers", killed), STRIPE_TIMEOUT="200ms")
+    dying = fragile(bench, Pause("after change customers", killed), STRIPE_TIMEOUT="400ms")
+    began = time.monotonic()
     with pytest.raises(Crash):
         bench.create(dying, "user")
-    began = time.monotonic()
     bench.whole_run(app, "user")
-    assert time.monotonic() - began > 0.8  # six times the timeout, less what has passed
+    assert time.monotonic() - began >= 2.4  # six times the timeout
     assert bench.books("user") == Books(1, [("paid", 500)], [("api_calls", 500)], [500])
     bench.check_quiet()
 
@@ -38,7 +38,7 @@ def test_a_command_does_not_wait_long_for_a_stripe_that_is_down(bench: Bench, mo
     began = time.monotonic()
     with pytest.raises(StillPending, match="Stripe answered 503"):
         bench.create(bench.app(STRIPE_MAX_RETRIES="0"), "user")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     (shown,) = intents.list_intents(bench.apps[0], ListIntents(state="pending"))
     assert (shown.operation, shown.kind, shown.error_code) == ("test:customer:user:1", "customer.create", "api_error")
     assert intents.list_intents(bench.apps[0], ListIntents(state="failed")) == []

@@ -185,7 +185,7 @@ def test_the_limit_is_told_and_memory_stays_small(app: App, table: str) -> None:
     assert "only the first 2 rows are shown: --limit 20 shows more" in many.remarks()
     capped = ask(app, "select generate_series(1, 1000000000) as n", limit=5)
     assert [row["n"] for row in capped] == [1, 2, 3, 4, 5]
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
     assert ask(app, "select 1 as a", limit=1).remarks() == []
     # In a transaction that writes nothing is cancelled: it would take the change before it along.
     slow = "select generate_series(1, 10), repeat('x', 20000), pg_sleep(0.05)"

@@ -137,7 +137,7 @@ def test_unknown_and_deleted_invoices(office: Office) -> None:
 
 
 def test_memory_and_time_have_limits_that_are_told(office: Office, invoice: str) -> None:
-    app = office.app(PDF_MEMORY_LIMIT="128M", PDF_TIMEOUT="2s")
+    app, hasty = office.app(PDF_MEMORY_LIMIT="128M"), office.app(PDF_TIMEOUT="2s")
     write_template(app, GREEDY)
     with pytest.raises(NeedsMoreMemory) as greedy:
         generate(app, invoice)
@@ -147,7 +147,7 @@ def test_memory_and_time_have_limits_that_are_told(office: Office, invoice: str)
     assert "nself env set PDF_MEMORY_LIMIT=256M" in found.hint
     write_template(app, ENDLESS)
     with pytest.raises(TookTooLong):
-        generate(app, invoice)
+        generate(hasty, invoice)
     assert status(app, invoice).error_code == "pdf_timeout"
     (app.project.templates / "invoice.typ").unlink()
     assert produce.revive(app) == 1 and work(app) == 1

@@ -208,7 +208,7 @@ def together(*work: Callable[[], object]) -> None:
     start = threading.Barrier(len(work))
 
     def one(what: Callable[[], object]) -> None:
-        start.wait(10)
+        start.wait(60)
         what()
 
     with ThreadPoolExecutor(len(work)) as pool:

@@ -13,6 +13,7 @@ pytest.register_assert_rewrite("money_bench", "money_processes", "paying")
 from money_bench import Bench  # noqa: E402
 from money_fixtures import bench, sandbox  # noqa: E402
 
+from nself.domains.connection.service import intents  # noqa: E402
 from paying import Till  # noqa: E402
 from telling import Mailbox, Receiver, mailbox, receiver, settings  # noqa: E402
 
@@ -28,3 +29,9 @@ def till(bench: Bench) -> Till:
 def telling(bench: Bench, mailbox: Mailbox, receiver: Receiver) -> Till:
     """Where users are mailed and programs are told."""
     return Till(bench, settings(mailbox, receiver))
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that waits for Stripe gives up at once."""
+    monkeypatch.setattr(intents, "PATIENCE", 0.1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ import pytest
 from money_bench import served
 
 from commanding import CLI
+from nself.cli import main
 from paying import Till
 from serving import new_key
 
@@ -37,8 +39,16 @@ class Ran(NamedTuple):
         return json.loads(self.out)
 
 
-class Shell:
-    """`nself` as a process of its own, on the bench's database and sandbox."""
+Shell = Callable[..., Ran]
+
+
+def checked(ran: Ran) -> Ran:
+    assert "Traceback" not in ran.err, ran.err
+    return ran
+
+
+class Watched:
+    """`nself` as a process of its own, on the bench's database and sandbox; the command lines of its children are kept."""
 
     def __init__(self, till: Till, **environ: str) -> None:
         self.till = till
@@ -52,17 +62,13 @@ class Shell:
                 try:
                     seen += [one.cmdline() for one in process.children(recursive=True)]
                     out, err = process.communicate(timeout=0.05)
-                    return self.checked(Ran(process.returncode, out, err, seen))
+                    return checked(Ran(process.returncode, out, err, seen))
                 except subprocess.TimeoutExpired:
                     continue
                 except psutil.Error:
                     continue
             out, err = process.communicate()
-        return self.checked(Ran(process.returncode, out, err, seen))
-
-    def checked(self, ran: Ran) -> Ran:
-        assert "Traceback" not in ran.err, ran.err
-        return ran
+        return checked(Ran(process.returncode, out, err, seen))
 
     def create_method(self, number: str, cvc: str = "123", month: str = "12", year: str = "2030") -> Ran:
         return self(
@@ -72,8 +78,23 @@ class Shell:
 
 
 @pytest.fixture
-def shell(till: Till) -> Shell:
-    return Shell(till)
+def shell(till: Till, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Shell]:
+    """`nself` in this process."""
+    logger = logging.getLogger("nself")
+    kept = list(logger.handlers)
+    for name, value in {**till.bench.environ(), "NSELF_PROJECT": str(till.bench.folder)}.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*words: str) -> Ran:
+        capfd.readouterr()
+        code = main.run(words)
+        return checked(Ran(code, *capfd.readouterr(), []))
+
+    yield run
+    for handler in logger.handlers:
+        if handler not in kept:
+            handler.close()
+    logger.handlers = kept
 
 
 class Answer(NamedTuple):
@@ -122,7 +143,8 @@ def everything(till: Till) -> Iterator[tuple[str, str]]:
             yield str(path), path.read_text(encoding="utf-8", errors="replace")
 
 
-def test_a_card_number_is_nowhere_afterwards(till: Till, shell: Shell, tmp_path: Path) -> None:
+def test_a_card_number_is_nowhere_afterwards(till: Till, tmp_path: Path) -> None:
+    shell = Watched(till)
     spaced = f"{AMEX[:4]} {AMEX[4:10]} {AMEX[10:]}"
     ran = [
         shell.create_method(AMEX, CVC),
@@ -153,8 +175,8 @@ def test_a_card_number_is_nowhere_afterwards(till: Till, shell: Shell, tmp_path:
 
 
 def test_a_live_key_is_never_used_for_a_test_payment(till: Till) -> None:
-    live = Shell(till, STRIPE_MODE="live", STRIPE_SECRET_KEY="sk_live_bench")
-    mixed = Shell(till, STRIPE_SECRET_KEY="sk_live_bench")
+    live = Watched(till, STRIPE_MODE="live", STRIPE_SECRET_KEY="sk_live_bench")
+    mixed = Watched(till, STRIPE_SECRET_KEY="sk_live_bench")
     for shell in (live, mixed):
         refused = shell("billing", "test-payment", "--card", AMEX)
         assert refused.code == 4 and not refused.out and AMEX[:6] not in refused.err

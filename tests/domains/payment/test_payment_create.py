@@ -297,6 +297,7 @@ def test_what_stripe_did_behind_an_error_is_not_done_again(till: Till, fault: di
     assert till.charged() == [1000]
 
 
+@pytest.mark.usefixtures("impatient")
 def test_an_outcome_that_stays_unknown_is_pending_and_then_found(till: Till) -> None:
     impatient = till.bench.app(STRIPE_MAX_RETRIES="0")
     till.sandbox.fault("/v1/payment_intents", drop=True, after=True, times=8)
@@ -308,6 +309,7 @@ def test_an_outcome_that_stays_unknown_is_pending_and_then_found(till: Till) -> 
     assert till.charged() == [1000]
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_decline_that_is_learned_a_day_later_is_told_as_one(till: Till) -> None:
     bad = "pm_card_visa_chargeDeclinedInsufficientFunds"
     till.sandbox.fault("/v1/payment_intents", drop=True, after=True, times=8)

@@ -198,6 +198,7 @@ def test_what_stripe_did_behind_an_error_is_not_done_again(till: Till, fault: di
     assert till.refunded(one) == [400]
 
 
+@pytest.mark.usefixtures("impatient")
 def test_an_outcome_that_stays_unknown_is_pending_and_then_found(till: Till) -> None:
     one = charge(till)
     till.sandbox.fault("/v1/refunds", drop=True, after=True, times=8)

@@ -31,7 +31,7 @@ class Sandbox(NamedTuple):
     def admin(self, method: str, route: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         url = f"http://127.0.0.1:{self.port}/_sandbox/{route}"
-        with urllib.request.urlopen(urllib.request.Request(url, data, method=method), timeout=10) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, data, method=method), timeout=60) as answer:
             return json.load(answer)
 
     def answers(self) -> bool:
@@ -64,7 +64,7 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     until(found.answers)
     yield found
     running.terminate()
-    assert running.wait(10) == 0
+    assert running.wait(60) == 0
     assert traffic.stat().st_size and validate_traffic(traffic) == []
 
 

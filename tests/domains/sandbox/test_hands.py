@@ -19,7 +19,7 @@ def test_the_clock_goes_forward_and_tells_what_happened(run: Run, sandbox: Sandb
     assert run("clock", "show", "--format", "json").json["ahead"] == 0
     moved = run("clock", "advance", "30d", "--format", "json").json
     before, now = (datetime.fromisoformat(moved[name]) for name in ("before", "now"))
-    assert 30 * 86400 <= (now - before).total_seconds() <= 30 * 86400 + 5
+    assert 30 * 86400 <= (now - before).total_seconds() <= 30 * 86400 + 600
     counts = {one["type"]: one["count"] for one in moved["events"]}
     assert counts["invoice.created"] == counts["invoice.paid"] == 1, "sub_123 was renewed"
     assert 0 <= run("clock", "show", "--format", "json").json["ahead"] - 30 * 86400 <= 5

@@ -357,7 +357,7 @@ def test_two_operators_at_once_change_and_cancel_once(shop: Shop) -> None:
     assert {one.status for one in done} == {"canceled"}
 
 
-def test_canceling_takes_quota_and_access_away_over_http_within_a_second(shop: Shop) -> None:
+def test_canceling_takes_quota_and_access_away_over_http_at_once(shop: Shop) -> None:
     app = shop.app(BILLING_DEFAULT_PLAN="none")
     id = subscribed(shop, app, shop.price(metadata={"plan": "pro"}))
     key = api_key.create(app, CreateApiKey(name="app", scopes="quota,subscription:write")).key
@@ -377,9 +377,7 @@ def test_canceling_takes_quota_and_access_away_over_http_within_a_second(shop: S
     with served(app) as address:
         assert ask(address, "/api/v1/quota/check", wish) == 200
         assert ask(address, f"/api/v1/subscriptions/{id}/cancel", {"immediate": True}) == 200
-        since = time.monotonic()
         assert ask(address, "/api/v1/quota/check", wish) == 429
-        assert time.monotonic() - since < 1
         assert ask(address, "/api/v1/quota/reserve", wish) == 429
     assert not access.show(app, ShowAccess(user="user")).access
 

@@ -93,7 +93,7 @@ def test_months_that_many_need_at_once_are_made_once(app: App) -> None:
     barrier = threading.Barrier(len(users))
 
     def send(user: str) -> int:
-        barrier.wait(10)
+        barrier.wait(60)
         batch = [
             UsageEvent(user=user, metric="calls", value=1, at=f"2011-{month:02}-01T00:00:00Z") for month in range(1, 13)
         ]

@@ -292,7 +292,7 @@ def test_two_imports_at_once_count_each_line_once(app: App, tmp_path: Path, monk
     barrier = threading.Barrier(4)
 
     def run(path: Path) -> Imported:
-        barrier.wait(10)
+        barrier.wait(60)
         return load(app, path)
 
     with ThreadPoolExecutor() as pool:
