@@ -24,7 +24,7 @@ from nself.domains.customer.service import list_customers
 from nself.domains.mirror.model import Picture
 from nself.domains.webhook import store
 from nself.domains.webhook.inputs import ListEvents
-from nself.domains.webhook.service import process, show
+from nself.domains.webhook.service import process, show, work
 from nself.domains.webhook.service import receive as receiving
 from nself.domains.webhook.service.receive import receive
 
@@ -248,11 +248,11 @@ def test_an_event_that_breaks_the_code_is_seen_given_up_and_holds_nothing_up(
 
     upsert = customer_store.upsert
     monkeypatch.setattr(customer_store, "upsert", apply)
-    for _ in range(process.MAX_ATTEMPTS + 2):
+    for _ in range(work.MAX_ATTEMPTS + 2):
         bench.work(app)
         bench.pass_time()
     (failed,) = show.events(app, ListEvents(status="failed_permanent"))
-    assert (failed.object, failed.attempts) == (broken, process.MAX_ATTEMPTS)
+    assert (failed.object, failed.attempts) == (broken, work.MAX_ATTEMPTS)
     assert "division by zero" in str(failed.error)
     assert sorted(one.id for one in list_customers(app, ListCustomers())) == sorted(others)
 
