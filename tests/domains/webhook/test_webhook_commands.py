@@ -29,7 +29,7 @@ from nself.domains.webhook.inputs import (
     ShowTiming,
     UpdateUrl,
 )
-from nself.domains.webhook.service import endpoints, place, process, recover, replay, show, work
+from nself.domains.webhook.service import endpoints, place, recover, replay, show, work
 from nself.domains.webhook.service.receive import receive
 
 
