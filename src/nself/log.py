@@ -77,7 +77,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        many = getattr(record, "many", None) or [{}]
+        many: Sequence[dict[str, Any]] = getattr(record, "many", ({},))
         return redact("\n".join([_encode({**line, **fields}) for fields in many]))
 
 

@@ -276,7 +276,10 @@ class Touch(Deed):
     told: bool = True
 
     def do(self, stand: Stand) -> None:
-        stand.touch(*stand.in_hand(), self.told)
+        kind, id = stand.in_hand()
+        if KINDS[kind].of_customer and not (stand.wire.fetched(kind, id) or {}).get("customer"):
+            raise Nothing  # one that was detached is listed nowhere; Stripe changes it no more
+        stand.touch(kind, id, self.told)
 
 
 @dataclass(frozen=True)

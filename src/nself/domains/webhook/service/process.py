@@ -20,9 +20,10 @@ from nself.domains.webhook.model import Claimed
 from nself.domains.webhook.service import switches
 from nself.domains.webhook.service.work import Work, finish, lease
 
-THREADS = 16
-CLAIMED = THREADS
-"""Objects at once: no more than are fetched at once, so that each is fetched right after its claim."""
+CLAIMED = 16
+"""Objects at once."""
+THREADS: int = CLAIMED
+"""So that each is fetched right after its claim."""
 _pool = ThreadPoolExecutor(THREADS, "webhook")
 _told = dict[str, int]()
 
@@ -64,7 +65,7 @@ def _tell_held(held: list[Claimed]) -> None:
 
 def _looked_up(work: Sequence[Work]) -> Iterator[list[Work]]:
     """Those whose object is fetched, as many as there are at a time."""
-    if len(work) == 1 or THREADS == 1:
+    if min(len(work), THREADS) == 1:
         yield [one for one in work if one.look()]
         return
     fetching: dict[Future[bool], Work] = {_pool.submit(one.look): one for one in work}
