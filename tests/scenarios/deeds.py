@@ -288,6 +288,8 @@ class Remove(Deed):
 
     def do(self, stand: Stand) -> None:
         kind, id = stand.in_hand()
+        if kind == "price":
+            raise Nothing  # which is deleted only where nothing was ever sold for it
         stand.wire.admin("edit", kind=kind, id=id, delete=True)
 
 
