@@ -263,7 +263,7 @@ class Stand:
             return
         self.uncertain = True
         self.met["outage"] += 1
-        self.wire.admin("faults", on="request", method="GET", path=".*", status=503, times=3 * trouble.nth)
+        self.wire.admin("faults", on="request", method="GET", path=".*", status=503, times=4 * trouble.nth)
         try:
             yield
         finally:
