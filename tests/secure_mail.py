@@ -27,10 +27,10 @@ class Secure(NamedTuple):
     taken: list[tuple[str, bool, str, list[str]]]
 
 
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """For localhost, signed by itself: its file, and that of its key."""
+def make_certificate(folder: Path, host: str = "localhost", days: float = 1) -> tuple[Path, Path]:
+    """For `host`, valid for so many days from now, signed by itself: its file, and that of its key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder()
@@ -38,9 +38,9 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .not_valid_before(now - timedelta(days=9))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

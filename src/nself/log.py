@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,8 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return redact(_encode(line))
+        many: Sequence[dict[str, Any]] = getattr(record, "many", ({},))
+        return redact("\n".join([_encode({**line, **fields}) for fields in many]))
 
 
 SHARED = Path("/var/log/nself")
@@ -145,6 +147,12 @@ def debug(message: str, **fields: object) -> None:
 def info(message: str, **fields: object) -> None:
     """`message` is one of the tokens that the guide greps for; what varies goes into the fields."""
     logger.info(message, extra={"fields": fields})
+
+
+def infos(message: str, many: Sequence[dict[str, object]]) -> None:
+    """A line for each, written together."""
+    if many:
+        logger.info(message, extra={"many": many})
 
 
 def warning(message: str, **fields: object) -> None:

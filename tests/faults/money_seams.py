@@ -62,8 +62,8 @@ class SeamDatabase(Database):
         self.seams = seams
 
     @contextmanager
-    def reading(self) -> Iterator[Tx]:
-        with super().reading() as tx:
+    def _statement(self) -> Iterator[Tx]:
+        with super()._statement() as tx:
             yield tx
         self.seams("after statement")
 

@@ -89,6 +89,10 @@ def _check_events(stand: Stand) -> None:
     rows = stand.bench.sql("select event_id, status, attempts from billing_webhook_events")
     known = {id for id, *_ in rows}
     assert stand.delivered <= known <= {one["id"] for one in stand.events()}
+    ((began,),) = stand.bench.sql("select extract(epoch from began_at)::float8 from billing_webhook_polls")
+    lost = {one["id"] for one in stand.listed_before if one["created"] >= began} - known
+    assert not lost, f"never arrived, and were not found in Stripe's list: {lost}"
+    stand.checked["found in the list"] += len(known - stand.delivered)
     assert {status for _, status, _ in rows} <= {"processed", "ignored"}
     if not stand.uncertain:  # else one may have been worked on without anybody having heard of it
         assert {attempts for *_, attempts in rows} <= {1}

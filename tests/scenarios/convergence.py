@@ -108,6 +108,7 @@ class Stand:
         )
         self._events: list[dict[str, Any]] = []
         self.delivered = set[str]()
+        self.listed_before: list[dict[str, Any]] = []
         self.uncertain = False
 
     def live(self, history: History) -> None:
@@ -125,6 +126,7 @@ class Stand:
         self.depth = 0
         self.relentlessly(history.crash, self.work_off)
         agreement.check_told(self)
+        self.listed_before = self.events()[:]
         if history.crash_sync:
             self.relentlessly(history.crash_sync, self.settle, anywhere=True)
         else:
@@ -261,7 +263,7 @@ class Stand:
             return
         self.uncertain = True
         self.met["outage"] += 1
-        self.wire.admin("faults", on="request", method="GET", path=".*", status=503, times=3 * trouble.nth)
+        self.wire.admin("faults", on="request", method="GET", path=".*", status=503, times=4 * trouble.nth)
         try:
             yield
         finally:

@@ -276,7 +276,10 @@ class Touch(Deed):
     told: bool = True
 
     def do(self, stand: Stand) -> None:
-        stand.touch(*stand.in_hand(), self.told)
+        kind, id = stand.in_hand()
+        if KINDS[kind].of_customer and not (stand.wire.fetched(kind, id) or {}).get("customer"):
+            raise Nothing  # one that was detached is listed nowhere; Stripe changes it no more
+        stand.touch(kind, id, self.told)
 
 
 @dataclass(frozen=True)
@@ -285,6 +288,8 @@ class Remove(Deed):
 
     def do(self, stand: Stand) -> None:
         kind, id = stand.in_hand()
+        if kind == "price":
+            raise Nothing  # which is deleted only where nothing was ever sold for it
         stand.wire.admin("edit", kind=kind, id=id, delete=True)
 
 

@@ -5,7 +5,6 @@ HMAC-SHA256 over `<t>.<raw body>` with the endpoint's whole secret (docs.stripe.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from collections.abc import Iterable
@@ -71,7 +70,7 @@ class SecretNotEscaped(InvalidSignature):
 
 
 def _digest(secret: str, at: str, payload: bytes) -> bytes:
-    return hmac.new(secret.encode(), at.encode() + b"." + payload, hashlib.sha256).hexdigest().encode()
+    return hmac.digest(secret.encode(), b"%b.%b" % (at.encode(), payload), "sha256").hex().encode()
 
 
 def sign(payload: bytes, secret: str, at: datetime, *others: str) -> str:

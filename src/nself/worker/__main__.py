@@ -6,6 +6,7 @@ from functools import partial
 
 from nself import log
 from nself.app import App
+from nself.core.clock import monotonic
 from nself.domains.connection.service import intents
 from nself.domains.notification.service import outbox
 from nself.domains.uptime.service.heart import Heart
@@ -18,6 +19,16 @@ from nself.worker.loop import Loop
 IDLE_SECONDS = 0.1
 
 
+def webhooks(app: App) -> int:
+    """Process what is due, for so long that other work need not wait; number of objects."""
+    count, until = 0, monotonic() + IDLE_SECONDS
+    while found := process.process_due(app):
+        count += found
+        if monotonic() >= until:
+            break
+    return count
+
+
 def main() -> None:
     app = App.find(None, Registry())
     log.configure("worker", app.settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, app.settings))
@@ -27,7 +38,7 @@ def main() -> None:
 
     def step() -> int:
         told.step()
-        return process.process_due(app) + intents.perform_due(app)
+        return webhooks(app) + intents.perform_due(app)
 
     with Heart(app, "worker"):
         Loop(IDLE_SECONDS).run(step)

@@ -29,7 +29,7 @@ from nself.domains.webhook.inputs import (
     ShowTiming,
     UpdateUrl,
 )
-from nself.domains.webhook.service import endpoints, place, process, recover, replay, show
+from nself.domains.webhook.service import endpoints, place, recover, replay, show, work
 from nself.domains.webhook.service.receive import receive
 
 
@@ -241,11 +241,11 @@ def test_dead_letters_are_replayed_once_their_cause_is_gone(bench: Bench, app: A
     bench.deliver(app)
     with monkeypatch.context() as patch:
         broken(patch, bad)
-        for _ in range(process.MAX_ATTEMPTS):
+        for _ in range(work.MAX_ATTEMPTS):
             bench.work(app)
             bench.pass_time()
         (failure,) = show.failures(app, ListFailures())
-        assert (failure.what, failure.times, failure.next_at) == ("failed_permanent", process.MAX_ATTEMPTS, None)
+        assert (failure.what, failure.times, failure.next_at) == ("failed_permanent", work.MAX_ATTEMPTS, None)
         assert "division by zero" in failure.cause
         done = replay.replay(app, ReplayWebhooks(status="failed"))
         assert (done.replayed, done.processed, done.failed) == (1, 0, 1)

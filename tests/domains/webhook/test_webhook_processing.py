@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from money_bench import NOW, Bench, email, served, signed, until
-from money_seams import Crash, Pause, fragile
+from money_seams import Crash, Pause, Seams, fragile
 
 from nself.app import App
 from nself.core.clock import system_clock
@@ -24,7 +24,7 @@ from nself.domains.customer.service import list_customers
 from nself.domains.mirror.model import Picture
 from nself.domains.webhook import store
 from nself.domains.webhook.inputs import ListEvents
-from nself.domains.webhook.service import process, show
+from nself.domains.webhook.service import process, show, work
 from nself.domains.webhook.service import receive as receiving
 from nself.domains.webhook.service.receive import receive
 
@@ -252,13 +252,41 @@ def test_an_event_that_breaks_the_code_is_seen_given_up_and_holds_nothing_up(
 
     upsert = customer_store.upsert
     monkeypatch.setattr(customer_store, "upsert", apply)
-    for _ in range(process.MAX_ATTEMPTS + 2):
+    for _ in range(work.MAX_ATTEMPTS + 2):
         bench.work(app)
         bench.pass_time()
     (failed,) = show.events(app, ListEvents(status="failed_permanent"))
-    assert (failed.object, failed.attempts) == (broken, process.MAX_ATTEMPTS)
+    assert (failed.object, failed.attempts) == (broken, work.MAX_ATTEMPTS)
     assert "division by zero" in str(failed.error)
     assert sorted(one.id for one in list_customers(app, ListCustomers())) == sorted(others)
+
+
+def test_what_is_fetched_together_is_stored_and_marked_in_one_transaction(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(process, "THREADS", 1)  # so that all are fetched before the first is stored
+    seams, customers = Seams(), [new_customer(bench, number) for number in range(process.CLAIMED)]
+    bench.deliver(bench.app())
+    assert process.process_due(fragile(bench, seams)) == process.CLAIMED
+    assert seams.passed.count("after commit") == 1
+    assert sorted(one.id for one in list_customers(bench.app(), ListCustomers())) == sorted(customers)
+    bench.check_quiet()
+
+
+def test_one_that_was_taken_over_does_not_keep_the_others(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(process, "THREADS", 1)
+    app, customers = bench.app(), [new_customer(bench, number) for number in range(3)]
+    bench.deliver(app)
+
+    def taken_over() -> None:
+        bench.sql("update billing_webhook_objects set fence = fence + 1 where object_id = %s", customers[1])
+
+    process.process_due(fragile(bench, Pause("after fetch", taken_over)))
+    assert sorted(status for _, status in bench.events()) == ["processed", "processed", "received"]
+    bench.pass_time()
+    bench.work(app)
+    assert sorted(one.id for one in list_customers(app, ListCustomers())) == sorted(customers)
+    bench.check_quiet()
 
 
 def test_two_workers_at_once_process_each_event_once(bench: Bench):

@@ -17,7 +17,7 @@ from billing_mirror
 where kind = %(kind)s and object_id = any(%(ids)s::text[]);
 
 -- name: known
-select exists (select from billing_mirror where kind = %(kind)s and object_id = %(id)s);
+select object_id from billing_mirror where kind = %(kind)s and object_id = any(%(ids)s::text[]);
 
 -- name: keep
 -- False where the stored picture has a higher number. A deletion is final: no number can be higher.

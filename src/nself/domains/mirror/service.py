@@ -8,7 +8,7 @@ in the same transaction, so that an effect follows from what changed and not fro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar, cast
 
@@ -93,16 +93,35 @@ def fetch(
 
 def accept(app: App, tx: Tx, picture: Picture) -> Change | None:
     """Step: store a picture, record what it changed and have it reacted to. Raises Overtaken."""
-    apply = cast(Apply, app.registry.resolve(_row(app, picture.snapshot["object"]).apply))
-    return witness(app, tx, picture, lambda: apply(tx, picture))
+    return witness(app, tx, picture, lambda: _apply(app, tx, picture))
+
+
+def accept_all(app: App, tx: Tx, pictures: Sequence[Picture]) -> None:
+    """Step: `accept` of many objects, those first that others name. Raises Overtaken where one of them is."""
+    by_kind = {kind: [one for one in pictures if one.snapshot["object"] == kind] for kind in KINDS}
+    # Reactions lock customers: here already, so that all locks are taken in one order.
+    named = {("customer", customer) for one in pictures if (customer := _customer(one))}
+    store.lock_objects(tx, named | {(kind, one.snapshot["id"]) for kind, found in by_kind.items() for one in found})
+    for kind, found in by_kind.items():
+        before = store.stored(tx, kind, [one.snapshot["id"] for one in found]) if found else {}
+        for picture in found:
+            _record(app, tx, before.get(picture.snapshot["id"]), picture, _apply(app, tx, picture))
+
+
+def _apply(app: App, tx: Tx, picture: Picture) -> bool:
+    return cast(Apply, app.registry.resolve(_row(app, picture.snapshot["object"]).apply))(tx, picture)
 
 
 def witness(app: App, tx: Tx, picture: Picture, act: Callable[[], bool]) -> Change | None:
     """Step: `act` stores the picture of a mirrored kind; record what that changed. Raises Overtaken where it is false."""
     kind, id = cast("str", picture.snapshot["object"]), cast("str", picture.snapshot["id"])
-    store.lock_objects(tx, kind, [id])
+    store.lock_objects(tx, [(kind, id)])
     before = store.stored(tx, kind, [id]).get(id)
-    if not act():
+    return _record(app, tx, before, picture, act())
+
+
+def _record(app: App, tx: Tx, before: Stored | None, picture: Picture, applied: bool) -> Change | None:
+    if not applied:
         raise Overtaken
     change = compare(before, picture)
     if change:
@@ -152,12 +171,24 @@ def stored(tx: Tx, kind: str, ids: list[str]) -> dict[str, Stored]:
 
 def known(tx: Tx, kind: str, id: str) -> bool:
     """Step: whether an object is stored, a deleted one too."""
-    return store.known(tx, kind, id)
+    return bool(store.known(tx, kind, [id]))
+
+
+def strangers(tx: Tx, pictures: Sequence[Picture]) -> set[str]:
+    """Step: whose objects they are, of whom nothing is stored and no picture is among them."""
+    named = {customer for one in pictures if (customer := _customer(one))}
+    named -= {one.snapshot["id"] for one in pictures}
+    return named - store.known(tx, "customer", named) if named else named
+
+
+def _customer(picture: Picture) -> str | None:
+    found = picture.snapshot.get("customer")
+    return found if isinstance(found, str) else None
 
 
 def lock(tx: Tx, kind: str, ids: list[str]) -> None:
     """Step: until the end of `tx` nobody else stores these objects."""
-    store.lock_objects(tx, kind, ids)
+    store.lock_objects(tx, [(kind, id) for id in ids])
 
 
 def watched_since(tx: Tx, livemode: bool) -> datetime | None:

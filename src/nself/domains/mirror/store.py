@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import msgspec
@@ -19,8 +19,9 @@ def draw_snapshot_numbers(tx: Tx, count: int) -> list[int]:
     return tx.values(SQL["draw_snapshot_numbers"], count=count)
 
 
-def lock_objects(tx: Tx, kind: str, ids: Sequence[str]) -> None:
-    tx.values(SQL["lock_objects"], names=[f"{kind} {id}" for id in ids])
+def lock_objects(tx: Tx, objects: Collection[tuple[str, str]]) -> None:
+    """By kind and id."""
+    tx.values(SQL["lock_objects"], names=[f"{kind} {id}" for kind, id in objects])
 
 
 def stored(tx: Tx, kind: str, ids: Sequence[str]) -> dict[str, Stored]:
@@ -28,8 +29,8 @@ def stored(tx: Tx, kind: str, ids: Sequence[str]) -> dict[str, Stored]:
     return {one.id: one for one in tx.all(SQL["stored"], Stored, kind=kind, ids=list(ids))}
 
 
-def known(tx: Tx, kind: str, id: str) -> bool:
-    return bool(tx.value(SQL["known"], kind=kind, id=id))
+def known(tx: Tx, kind: str, ids: Collection[str]) -> set[str]:
+    return set(tx.values(SQL["known"], kind=kind, ids=list(ids)))
 
 
 def keep(tx: Tx, picture: Picture) -> bool:

@@ -317,7 +317,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One step of the way to our endpoint: dns, tcp, tls, certificate, http."""
+    """One step of the way to our endpoint: dns, tcp, tls, certificate, expiry, http."""
 
     step: str
     ok: bool

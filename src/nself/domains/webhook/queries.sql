@@ -145,11 +145,15 @@ limit %(limit)s;
 select id, event_id, object_id, type, object_kind, livemode, attempts
 from billing_webhook_events
 where object_id = any(%(object_ids)s::text[]) and status in ('received', 'failed')
-order by id;
+order by object_id, id;
 
--- name: lock_object
+-- name: lock_objects
 -- Before release, so that an event that is arriving is either seen by the release or makes the object due again.
-select fence from billing_webhook_objects where object_id = %(object_id)s for update;
+select object_id, fence
+from billing_webhook_objects
+where object_id = any(%(object_ids)s::text[])
+order by object_id
+for update;
 
 -- name: finish_events
 with locked as (
@@ -157,10 +161,14 @@ with locked as (
 )
 update billing_webhook_events event
 set
-    status = %(status)s, attempts = attempts + 1, processed_at = %(now)s, error = null, claimed_at = %(claimed_at)s,
-    fetch_ms = %(fetch_ms)s, took_ms = %(took_ms)s
-from locked
-where event.id = locked.id;
+    status = done.status, attempts = attempts + 1, processed_at = %(now)s, error = null, claimed_at = done.claimed_at,
+    fetch_ms = done.fetch_ms, took_ms = done.took_ms
+from
+    locked,
+    unnest(
+        %(ids)s::bigint[], %(statuses)s::text[], %(claimed_at)s::timestamptz[], %(fetch_ms)s::integer[], %(took_ms)s::integer[]
+    ) as done (id, status, claimed_at, fetch_ms, took_ms)
+where event.id = locked.id and done.id = locked.id;
 
 -- name: fail_events
 with locked as (
@@ -173,7 +181,7 @@ set
 from locked
 where event.id = locked.id;
 
--- name: release_object
+-- name: release_objects
 update billing_webhook_objects object
 set
     lease_until = null,
@@ -183,7 +191,7 @@ set
             where event.object_id = object.object_id and event.status in ('received', 'failed')
         ) then now() + %(wait)s::interval
     end
-where object_id = %(object_id)s;
+where object_id = any(%(object_ids)s::text[]);
 
 -- name: replay
 -- The oldest of them, to be processed as if they had just come; a retry that is due later is due now.

@@ -124,18 +124,19 @@ def waiting(tx: Tx, object_ids: Sequence[str]) -> list[Waiting]:
     return tx.all(SQL["waiting"], Waiting, object_ids=list(object_ids))
 
 
-def lock_object(tx: Tx, object_id: str) -> int:
-    """The fence of the newest claim."""
-    return int(tx.value(SQL["lock_object"], object_id=object_id))
+def lock_objects(tx: Tx, object_ids: Sequence[str]) -> dict[str, int]:
+    """The fence of the newest claim of each."""
+    found = tx.all(SQL["lock_objects"], Claimed, object_ids=list(object_ids))
+    return {one.object_id: one.fence for one in found}
 
 
-def finish_events(
-    tx: Tx, ids: list[int], status: str, claimed_at: datetime, fetch_ms: int, took_ms: int, now: datetime
-) -> None:
+def finish_events(tx: Tx, done: Sequence[tuple[int, str, datetime, int, int]], now: datetime) -> None:
+    """Id of the row, status, when it was claimed, milliseconds that the fetch and all of it took."""
+    ids, statuses, claimed_at, fetch_ms, took_ms = ([one[at] for one in done] for at in range(5))
     tx.run(
         SQL["finish_events"],
         ids=ids,
-        status=status,
+        statuses=statuses,
         claimed_at=claimed_at,
         fetch_ms=fetch_ms,
         took_ms=took_ms,
@@ -157,8 +158,9 @@ def fail_events(
     )
 
 
-def release_object(tx: Tx, object_id: str, wait: timedelta) -> None:
-    tx.run(SQL["release_object"], object_id=object_id, wait=wait)
+def release_objects(tx: Tx, object_ids: Sequence[str], wait: timedelta) -> None:
+    """`wait` before what is still to be processed of them."""
+    tx.run(SQL["release_objects"], object_ids=list(object_ids), wait=wait)
 
 
 def replay(

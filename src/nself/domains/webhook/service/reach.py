@@ -1,4 +1,4 @@
-"""The way to an endpoint, step by step, as far as it can be seen from this machine: DNS, TCP, TLS, certificate, HTTP."""
+"""The way to an endpoint, step by step, as far as it can be seen from this machine: DNS, TCP, TLS, certificate, expiry, HTTP."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from nself.domains.webhook.model import Check
 
 SECONDS = 5.0
 FEW_DAYS = 14
+EXPIRED = 10
+"""OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED."""
 
 
 def way(url: str, now: datetime) -> list[Check]:
@@ -24,9 +26,11 @@ def way(url: str, now: datetime) -> list[Check]:
     found = [_dns(host, port)]
     if found[-1].ok:
         found.append(_tcp(host, port))
-    if found[-1].ok and secure:
-        found += _tls(host, port, now)
-    if found[-1].ok:
+    passable = found[-1].ok
+    if passable and secure:
+        shown, passable = _tls(host, port, now)
+        found += shown
+    if passable:
         found.append(_http(host, port, parts.path or "/", secure))
     return found
 
@@ -63,7 +67,8 @@ def _tcp(host: str, port: int) -> Check:
     return Check("tcp", True, f"port {port} is open")
 
 
-def _tls(host: str, port: int, now: datetime) -> list[Check]:
+def _tls(host: str, port: int, now: datetime) -> tuple[list[Check], bool]:
+    """And whether Stripe gets any further: a certificate that ends soon still does."""
     try:
         with (
             socket.create_connection((host, port), SECONDS) as link,
@@ -71,16 +76,21 @@ def _tls(host: str, port: int, now: datetime) -> list[Check]:
         ):
             version, certificate = secured.version(), secured.getpeercert() or {}
     except ssl.SSLCertVerificationError as error:
-        return [Check("tls", True, "spoken"), Check("certificate", False, f"not valid: {error.verify_message}")]
+        step = "expiry" if error.verify_code == EXPIRED else "certificate"
+        return [Check("tls", True, "spoken"), Check(step, False, f"not valid: {error.verify_message}")], False
     except (ssl.SSLError, OSError) as error:
-        return [Check("tls", False, f"no TLS on port {port}: {error.strerror or error}")]
-    return [Check("tls", True, str(version)), _certificate(certificate, now)]
+        return [Check("tls", False, f"no TLS on port {port}: {error.strerror or error}")], False
+    return [
+        Check("tls", True, str(version)),
+        Check("certificate", True, f"for {host}"),
+        _expiry(certificate, now),
+    ], True
 
 
-def _certificate(found: dict[str, Any], now: datetime) -> Check:
+def _expiry(found: dict[str, Any], now: datetime) -> Check:
     until = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(found["notAfter"])), UTC)
     days = (until - now).days
-    return Check("certificate", days >= FEW_DAYS, f"valid until {until:%Y-%m-%d}, {days} days")
+    return Check("expiry", days >= FEW_DAYS, f"valid until {until:%Y-%m-%d}, {days} days")
 
 
 def _http(host: str, port: int, path: str, secure: bool) -> Check:
@@ -94,5 +104,7 @@ def _http(host: str, port: int, path: str, secure: bool) -> Check:
         link.close()
     if status == 200:
         return Check("http", True, "HEAD is answered with 200")
-    why = {301: "it redirects, which Stripe counts as a failure", 302: "it redirects, which Stripe counts as a failure"}
-    return Check("http", False, f"HEAD is answered with {status}: {why.get(status, 'this is not our receiver')}")
+    why = "it redirects, which Stripe counts as a failure" if 300 <= status < 400 else "this is not our receiver"
+    if status >= 500:
+        why = "the service, or what stands before it, is broken"
+    return Check("http", False, f"HEAD is answered with {status}: {why}")

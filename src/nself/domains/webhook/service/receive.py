@@ -118,22 +118,26 @@ def keep(app: App, given: Sequence[Delivery]) -> list[Received]:
         copies[one.event_id] = copies.get(one.event_id, 0) + 1
     events = sorted(known.values(), key=lambda one: one.event_id)
     again = not switches.on(app, "WEBHOOK_IDEMPOTENCY_ENABLED")
-    kept = app.db.transact(lambda tx: store.receive(tx, events, copies, live, again, now))
+    kept = app.db.transact(lambda tx: store.receive(tx, events, copies, live, again, now), alone=True)
     fresh = {one.event_id for one in kept if one.fresh}
     statuses = {one.event_id: one.status for one in kept}
     if not switches.on(app, "WEBHOOK_ASYNC_PROCESSING"):
         process.process_now(app, sorted({one.object_id for one in events}))
-    return [_told(one, fresh, statuses) for one in given]
+    found = [_told(one, fresh) for one in given]
+    log.infos(
+        "webhook_received",
+        [
+            {"event": one.event_id, "type": one.type, "object": one.object_id, "duplicate": told.duplicate, "status": statuses[one.event_id]}
+            for one, told in zip(given, found, strict=True)
+        ],
+    )  # fmt: skip
+    return found
 
 
-def _told(one: Delivery, fresh: set[str], statuses: dict[str, str]) -> Received:
+def _told(one: Delivery, fresh: set[str]) -> Received:
     """The first copy of a new event is no duplicate."""
     duplicate = one.event_id not in fresh
     fresh.discard(one.event_id)
-    log.info(
-        "webhook_received", event=one.event_id, type=one.type, object=one.object_id, duplicate=duplicate,
-        status=statuses[one.event_id],
-    )  # fmt: skip
     return Received(received=True, event=one.event_id, duplicate=duplicate)
 
 

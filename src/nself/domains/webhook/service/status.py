@@ -18,6 +18,7 @@ NAMES = {
     "tcp": "endpoint unreachable: a firewall, or nothing listens",
     "tls": "SSL certificate invalid or missing",
     "certificate": "SSL certificate invalid",
+    "expiry": "SSL certificate expired or about to",
     "http": "endpoint unreachable: it is not our receiver that answers",
 }
 
