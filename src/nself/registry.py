@@ -12,7 +12,7 @@ from nself.core.entrypoint import Row
 DOMAINS = (
     "setting", "mirror", "connection", "database", "api_key", "job", "uptime", "notification", "stack", "customer", "catalog", "usage", "payment", "subscription", "notice", "quota", "access", "invoice", "document", "overage",
     "archive", "repair", "gap", "webhook", "sync", "audit",
-    "seed", "sandbox",
+    "seed", "sandbox", "check",
 )  # fmt: skip
 GROUPS = {
     "billing": "Metering, quotas, customers, invoices, webhooks",

@@ -12,6 +12,7 @@ from money_bench import KEY, Bench
 
 from nself import log
 from nself.app import App
+from nself.cli import render
 from nself.core.errors import BillingError, Denied
 from nself.domains.customer import service as customer
 from nself.domains.customer.inputs import ListCustomers
@@ -77,7 +78,7 @@ def test_seeds_are_made_once_and_taken_away(bench: Bench) -> None:
     assert seed(app) == {"customers": (3, 0), "subscriptions": (2, 0), "invoices": (3, 0)}
     assert books(bench) == WHOLE
     done = status(app)
-    assert done.causes == [] and "seed run at 2026-02-10T12:00:00Z, 0 errors" == done.last_run
+    assert done.causes == [] and done.last_run == "seed run at 2026-02-10T12:00:00Z, 0 errors"
     assert [(one.there, one.missing, one.differing, one.others) for one in done.kinds] == [
         (3, 0, 0, 0), (2, 0, 0, 0), (3, 0, 0, 0),
     ]  # fmt: skip
@@ -315,18 +316,16 @@ def test_test_data_is_the_same_for_the_same_seed(bench: Bench) -> None:
 def test_lists_of_test_mode_say_what_they_hide(bench: Bench) -> None:
     app = bench.app()
     seed(app)
-    bench.sql(
-        "update billing_customers set livemode = true where email = 'alice@seed.example.com'"
-    )
+    bench.sql("update billing_customers set livemode = true where email = 'alice@seed.example.com'")
     bench.sql("update billing_subscriptions set livemode = true where status = 'trialing'")
     live = bench.app(STRIPE_MODE="live", STRIPE_SECRET_KEY="sk_live_of_the_bench")
     for one in (app, live):
         people = customer.list_customers(one, ListCustomers(test_mode=True))
         assert sorted(str(one.user) for one in people) == ["seed-bob", "seed-carol"]
-        assert people.notes == ["1 customers of live mode are not shown"]
+        assert render.remarks(people) == ["1 customers of live mode are not shown"]
         found = subscriptions.list_subscriptions(one, ListSubscriptions(test_mode=True))
         assert [one.status for one in found] == ["active"]
-        assert found.notes == ["1 subscriptions of live mode are not shown"]
+        assert render.remarks(found) == ["1 subscriptions of live mode are not shown"]
     assert [one.user for one in customer.list_customers(live, ListCustomers())] == ["seed-alice"]
 
 

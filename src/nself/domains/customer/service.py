@@ -318,7 +318,7 @@ def users_of(tx: Tx, customers: Sequence[str]) -> dict[str, str]:
     return store.users_of(tx, customers)
 
 
-def list_customers(app: App, given: ListCustomers) -> Rows[Customer]:
+def list_customers(app: App, given: ListCustomers) -> list[Customer]:
     """Newest first, of this project's mode; with `test_mode` of test mode, and how many others were left out."""
     live = app.settings.live and not given.test_mode
     with app.db.reading() as tx:

@@ -46,6 +46,7 @@ DEFAULTS = {
 """,
 }
 
+
 def only(wanted: Wanted, *kinds: str) -> Wanted:
     """Those kinds, with the customers that they need."""
     chosen = Wanted(

@@ -43,8 +43,8 @@ def clear(app: App, given: ClearSeeds) -> Cleared:
     look.require_test_mode(app)
     with app.db.reading() as tx:
         unfinished = store.unfinished(tx)
-    if given.confirm and unfinished:
-        intents.drive(app, unfinished)
+    if given.confirm:
+        look.finish(app)
     found = _found(app, look.standing_at_stripe(app))
     if not given.confirm:
         raise ClearUnconfirmed(plan=_plan(found, len(unfinished)))
@@ -58,16 +58,18 @@ def clear(app: App, given: ClearSeeds) -> Cleared:
 def _found(app: App, standing: Sequence[Standing]) -> Found:
     """Whatever a seeded customer has goes with it, whoever made it."""
     customers = [one.id for one in standing if one.kind == "customers"]
+
+    def owned(customer: str) -> tuple[list[Snapshot], list[Snapshot]]:
+        invoices = list(app.stripe.listed("invoices", customer=customer))
+        return invoices, list(app.stripe.listed("subscriptions", customer=customer, status="all"))
+
     with ThreadPoolExecutor(look.THREADS, "seed") as pool:
-        invoices = list(pool.map(lambda id: list(app.stripe.listed("invoices", customer=id)), customers))
-        subscriptions = list(
-            pool.map(lambda id: list(app.stripe.listed("subscriptions", customer=id, status="all")), customers)
-        )
+        found = list(pool.map(owned, customers))
     return Found(
         customers,
         [one.id for one in standing if one.kind == "prices"],
-        [one for some in invoices for one in some],
-        [one for some in subscriptions for one in some if one["status"] not in ENDED],
+        [one for invoices, _ in found for one in invoices],
+        [one for _, subscriptions in found for one in subscriptions if one["status"] not in ENDED],
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from nself.app import App
+from nself.domains.connection.service import intents
 from nself.domains.mirror import service as mirror
 from nself.domains.seed import rules, store
 from nself.domains.seed.model import BadSeeds, SeedsInTestModeOnly, Standing, Wanted
@@ -48,7 +49,19 @@ def standing_at_stripe(app: App, keys: set[str] | None = None) -> list[Standing]
     return [one for one in standing(app) if keys is None or one.key in keys]
 
 
-def refresh(app: App, objects: Iterable[Sequence[str]]) -> None:
-    """The mirror has these as Stripe has them now. Raises the gateway's errors."""
+def refresh(app: App, objects: Iterable[tuple[str, str]]) -> None:
+    """The mirror has these (kind, id) as Stripe has them now. Raises the gateway's errors."""
+
+    def one(named: tuple[str, str]) -> None:
+        mirror.refresh(app, NOUNS[named[0]], named[1], "seed")
+
     with ThreadPoolExecutor(THREADS, "seed") as pool:
-        list(pool.map(lambda one: mirror.refresh(app, NOUNS[one[0]], one[1], "seed"), objects))
+        list(pool.map(one, objects))
+
+
+def finish(app: App) -> None:
+    """What a run that was killed began comes to its end, whatever that is. Raises StillPending."""
+    with app.db.reading() as tx:
+        unfinished = store.unfinished(tx)
+    if unfinished:
+        intents.drive(app, unfinished)

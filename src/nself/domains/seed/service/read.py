@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -49,7 +49,9 @@ def _entries(name: str, text: str, kind: type[Entry], problems: list[str]) -> It
     except (yaml.YAMLError, ValueError) as error:
         mark: yaml.Mark | None = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else getattr(error, "lineno", 1)
-        problems.append(f"{name} line {line}: {getattr(error, 'problem', None) or getattr(error, 'msg', None) or error}")
+        problems.append(
+            f"{name} line {line}: {getattr(error, 'problem', None) or getattr(error, 'msg', None) or error}"
+        )
         return
     if document is None:
         return
@@ -71,7 +73,7 @@ def _document(name: str, text: str) -> tuple[object, yaml.Node | None]:
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
-        return (loader.construct_document(node) if node else None), node
+        return (cast(Any, loader).construct_document(node) if node else None), node
     finally:
         loader.dispose()
 
@@ -130,7 +132,7 @@ def _across(parsed: Mapping[Any, Sequence[Parsed]]) -> Iterator[str]:
                 yield f"{place}: price: either price, or plan with amount, is needed"
 
 
-def _twice(rows: Sequence[Parsed], field: str, of: Any, words: str) -> Iterator[str]:
+def _twice(rows: Sequence[Parsed], field: str, of: Callable[[Entry], str], words: str) -> Iterator[str]:
     seen = dict[str, str]()
     for entry, place in rows:
         value = of(entry)

@@ -79,8 +79,9 @@ def _recorded(app: App, what: str, find: Callable[[], Wanted]) -> Rows[SeedRow]:
 
 
 def _run(app: App, wanted: Wanted) -> Rows[SeedRow]:
-    names = [*rules.entries(wanted).values()]
-    keys = {key for kind in names for key in kind} | {formulas.price_key(one, _currency(app)) for one in wanted.subscriptions}
+    look.finish(app)
+    keys = {key for kind in rules.entries(wanted).values() for key in kind}
+    keys |= {formulas.price_key(one, _currency(app)) for one in wanted.subscriptions}
     before = look.standing_at_stripe(app, keys)
     _refuse_duplicates(app, wanted, before)
     users = {one.owner: one.email for one in wanted.customers}

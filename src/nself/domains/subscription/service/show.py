@@ -20,7 +20,7 @@ def show(app: App, given: ShowSubscription) -> ShownSubscription:
     return rules.shown(found, payment or Payment())
 
 
-def list_subscriptions(app: App, given: ListSubscriptions) -> Rows[Subscription]:
+def list_subscriptions(app: App, given: ListSubscriptions) -> list[Subscription]:
     """Newest first, of this project's mode; with `test_mode` of test mode, and how many others were left out."""
     live = app.settings.live and not given.test_mode
     with app.db.reading() as tx:
