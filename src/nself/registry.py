@@ -12,7 +12,7 @@ from nself.core.entrypoint import Row
 DOMAINS = (
     "setting", "mirror", "connection", "database", "api_key", "job", "measurement", "uptime", "notification", "stack", "customer", "catalog", "usage", "payment", "subscription", "notice", "quota", "access", "invoice", "document", "overage",
     "archive", "repair", "gap", "webhook", "sync", "health", "audit",
-    "sandbox",
+    "seed", "sandbox", "check",
 )  # fmt: skip
 GROUPS = {
     "billing": "Metering, quotas, customers, invoices, webhooks",
@@ -43,6 +43,8 @@ GROUPS = {
     "billing email suppressed": "Addresses that are mailed no more",
     "cache": "What is kept to answer faster",
     "billing stripe": "The connection to Stripe",
+    "billing seed": "Objects of test mode that files describe: made, compared, taken away",
+    "billing test-data": "Objects of test mode, made by chance",
     "billing sandbox": "The local stand-in for Stripe, and the demonstration",
     "billing sandbox clock": "The sandbox's time",
     "billing sandbox faults": "Failures on demand",

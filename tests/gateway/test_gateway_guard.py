@@ -24,6 +24,21 @@ def settings(key: str, base: str = STRIPE, mode: str = "test", odd: str | None =
 
 
 @pytest.mark.parametrize(
+    ("base", "enabled", "where"),
+    [
+        ("http://localhost:12111", "true", "http://127.0.0.1:9"),
+        ("http://127.0.0.1:12111/v1/", "true", "http://127.0.0.1:9"),
+        ("http://localhost:12112", "true", "http://localhost:12112"),
+        ("http://localhost:12111", "false", "http://localhost:12111"),
+        (STRIPE, "true", STRIPE),
+    ],
+)
+def test_the_mocks_usual_address_is_the_sandbox_while_that_is_enabled(base: str, enabled: str, where: str) -> None:
+    found = settings(TEST_KEY, base, STRIPE_MOCK_ENABLED=enabled, STRIPE_MOCK_PORT="9")
+    assert found.stripe_api_base == where
+
+
+@pytest.mark.parametrize(
     ("key", "base", "mode"),
     [
         (TEST_KEY, STRIPE, "test"),

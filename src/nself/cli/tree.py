@@ -6,8 +6,9 @@ import os
 import re
 import sys
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -16,7 +17,7 @@ from nself import log
 from nself.app import App
 from nself.cli import params, render
 from nself.core.entrypoint import Command
-from nself.core.errors import Invalid, InvalidInteger
+from nself.core.errors import BillingError, Invalid, InvalidInteger
 from nself.registry import GROUPS, Registry
 
 DIGITS = re.compile(r"\d{4,}")
@@ -107,7 +108,7 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
         use = cast("Any", registry.resolve(row.use))
         result = use(app, given)
         _print(result, format)
-        for note in app.settings.notes if "settings" in vars(app) else ():
+        for note in (*_mode(app, row.path), *(app.settings.notes if "settings" in vars(app) else ())):
             click.echo(f"note: {note}", err=True)
         if row.check and not getattr(result, row.check):
             context.exit(3)
@@ -124,6 +125,14 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
     )
     made.secret = any(field.secret for field in params.fields(struct))
     return made
+
+
+def _mode(app: App, path: str) -> list[str]:
+    """Whoever reads what a billing command did in test mode is told so: on stderr, whatever the format."""
+    with suppress(BillingError):
+        if path.startswith("billing ") and "settings" in vars(app) and not app.settings.live:
+            return [f"test mode: no real money ({urlsplit(app.settings.stripe_api_base).netloc})"]
+    return []
 
 
 def _print(result: object, format: render.Format) -> None:

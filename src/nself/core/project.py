@@ -72,6 +72,11 @@ class Project(NamedTuple):
         return self.root / "services" / "billing" / "test" / "fixtures"
 
     @property
+    def seeds(self) -> Path:
+        """What `nself billing seed run` makes in test mode: *.json, *.yml."""
+        return self.root / "services" / "billing" / "data" / "seeds"
+
+    @property
     def sandbox(self) -> Path:
         """The sandbox's SQLite file."""
         return self.state / "stripe-sandbox.sqlite"

@@ -71,7 +71,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("STRIPE_SECRET_KEY", "secret", "", "authenticates calls to Stripe; sk_test_, rk_test_, sk_live_ or rk_live_"),
     Setting("STRIPE_PUBLISHABLE_KEY", "text", "", "handed to the app's front end; never used for calls by nself"),
     Setting("STRIPE_WEBHOOK_SECRET", "secret", "", "verifies webhooks; several, comma separated, while one is being replaced"),
-    Setting("STRIPE_API_BASE", "text", "https://api.stripe.com", "where calls to Stripe go, without /v1"),
+    Setting("STRIPE_API_BASE", "text", "https://api.stripe.com", "where calls to Stripe go, without /v1; http://localhost:12111 is the sandbox on STRIPE_MOCK_PORT while STRIPE_MOCK_ENABLED is true"),
     Setting("STRIPE_MOCK_ENABLED", "flag", "false", "send calls to the sandbox (service stripe-mock) instead of Stripe"),
     Setting("STRIPE_MOCK_PORT", "integer", "12111", "port of the sandbox on the loopback interface", minimum=1, maximum=65535),
     Setting("STRIPE_MOCK_TRAFFIC", "text", "", "file to which the sandbox appends each call and each event that it sends, one JSON line each; empty = none"),
@@ -297,6 +297,9 @@ def _too_much(setting: Setting, found: float) -> str | None:
     return None
 
 
+USUAL_MOCK = tuple(f"http://{host}:{BY_NAME['STRIPE_MOCK_PORT'].default}" for host in ("localhost", "127.0.0.1"))
+
+
 class Settings:
     """Resolved settings: each value knows its origin; typed access refuses nonsense by name."""
 
@@ -351,8 +354,12 @@ class Settings:
 
     @property
     def stripe_api_base(self) -> str:
-        """Where calls go: the sandbox when it is enabled; a trailing `/v1` is dropped."""
-        base = self.value("STRIPE_API_BASE")
-        if self.flag("STRIPE_MOCK_ENABLED") and base.origin == "default":
+        """Where calls go: the sandbox when it is enabled; a trailing `/v1` is dropped.
+
+        Guides write the sandbox's usual address: while it is enabled that is the sandbox, wherever it listens.
+        """
+        given = self.value("STRIPE_API_BASE")
+        base = given.text.rstrip("/").removesuffix("/v1").rstrip("/")
+        if self.flag("STRIPE_MOCK_ENABLED") and (given.origin == "default" or base in USUAL_MOCK):
             return f"http://127.0.0.1:{self.integer('STRIPE_MOCK_PORT')}"
-        return base.text.rstrip("/").removesuffix("/v1").rstrip("/")
+        return base

@@ -405,6 +405,14 @@ create table billing_quotas (
     updated_at timestamp with time zone not null
 );
 
+create table billing_seed_runs (
+    id bigint not null generated always as identity,
+    what text not null,
+    started_at timestamp with time zone not null,
+    ended_at timestamp with time zone,
+    errors text[] not null default '{}'::text[]
+);
+
 create table billing_service_interruptions (
     run text not null,
     began_at timestamp with time zone not null,
@@ -740,6 +748,7 @@ alter table billing_quotas add constraint billing_quotas_limit_value_check CHECK
 alter table billing_quotas add constraint billing_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));
 alter table billing_quotas add constraint billing_quotas_period_check CHECK ((period = ANY (ARRAY['hour'::text, 'day'::text, 'week'::text, 'month'::text, 'year'::text, 'billing'::text])));
 alter table billing_quotas add constraint billing_quotas_pkey PRIMARY KEY (user_id, metric_type);
+alter table billing_seed_runs add constraint billing_seed_runs_pkey PRIMARY KEY (id);
 alter table billing_service_interruptions add constraint billing_service_interruptions_kind_check CHECK ((kind = ANY (ARRAY['database'::text, 'frozen'::text])));
 alter table billing_service_interruptions add constraint billing_service_interruptions_pkey PRIMARY KEY (run, began_at, kind);
 alter table billing_service_runs add constraint billing_service_runs_ended_check CHECK ((ended = ANY (ARRAY['stopped'::text, 'restarted'::text, 'terminated'::text, 'killed'::text, 'machine'::text])));

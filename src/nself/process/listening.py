@@ -30,6 +30,16 @@ def holds(pid: int, port: int) -> bool:
         return True
 
 
+def holder(port: int) -> tuple[int, str] | None:
+    """Process id and name of who listens on the port, where the kernel tells us."""
+    wanted = {f"socket:[{inode}]" for inode in _inodes(port)}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if not wanted.isdisjoint(_open_files(int(folder.name))):
+                return int(folder.name), (folder / "comm").read_text(encoding="utf-8", errors="replace").strip()
+    return None
+
+
 def free_above(host: str, port: int) -> int:
     """The nearest port above that nobody listens on."""
     return next((one for one in range(port + 1, 65536) if not answers(host, one)), port)

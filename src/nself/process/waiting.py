@@ -33,7 +33,7 @@ class ServiceFailed(Unavailable):
 
 class PortTaken(Unavailable):
     code = "port_taken"
-    text = "{name} does not start: another program listens on port {port} ({setting})"
+    text = "{name} does not start: another program{which} listens on port {port} ({setting})"
     hints = ("nself env set {setting}={free}", "nself restart {name}")
 
 
@@ -92,8 +92,14 @@ def _failed(project: Project, row: Service, settings: Settings) -> Unavailable:
     if row.port:
         host, port = _address(row, settings)
         if listening.answers(host, port):
-            return PortTaken(name=row.name, port=port, setting=row.port, free=listening.free_above(host, port))
+            free = listening.free_above(host, port)
+            return PortTaken(name=row.name, which=_which(port), port=port, setting=row.port, free=free)
     return ServiceFailed(name=row.name, detail=supervisor.log_tail(project, settings, row.name))
+
+
+def _which(port: int) -> str:
+    found = listening.holder(port)
+    return f" (pid {found[0]}: {found[1]})" if found else ""
 
 
 def wait_up(project: Project, settings: Settings, rows: Iterable[Service], table: Table = DEFAULT) -> Outcome:

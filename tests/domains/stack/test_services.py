@@ -211,5 +211,6 @@ def test_a_deleted_project_takes_its_services_along(fresh: Stand) -> None:
 def test_a_taken_port_is_told(fresh: Stand) -> None:
     port = int(fresh.root.joinpath(".env").read_text().split()[1].removeprefix("STRIPE_MOCK_PORT="))
     with socket.create_server(("127.0.0.1", port)):
-        assert f"another program listens on port {port} (STRIPE_MOCK_PORT)" in fresh.run("start", "one", code=3).stderr
+        told = fresh.run("start", "one", code=3).stderr
+        assert "another program (pid " in told and f"listens on port {port} (STRIPE_MOCK_PORT)" in told
     until(lambda: fresh.up("one"), 20)

@@ -50,6 +50,9 @@ where livemode = %(livemode)s and not deleted and (%(user)s::text is null or use
 order by created_at desc, customer_id
 limit %(limit)s offset %(offset)s;
 
+-- name: count_live
+select count(*) from billing_customers where livemode and not deleted;
+
 -- name: owners
 -- The address for bills is the customer's; the user's own where it has none. One without a user may be another program's.
 select

@@ -11,6 +11,7 @@ import msgspec
 from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
+from nself.core.entrypoint import Rows
 from nself.core.errors import MissingParameter
 from nself.db.connect import Tx
 from nself.domains.connection.model import Intent, Snapshot, Wish, operation_name
@@ -318,9 +319,12 @@ def users_of(tx: Tx, customers: Sequence[str]) -> dict[str, str]:
 
 
 def list_customers(app: App, given: ListCustomers) -> list[Customer]:
-    """Newest first."""
+    """Newest first, of this project's mode; with `test_mode` of test mode, and how many others were left out."""
+    live = app.settings.live and not given.test_mode
     with app.db.reading() as tx:
-        return store.list_customers(tx, given.user, app.settings.live, given.limit, given.offset)
+        rows = store.list_customers(tx, given.user, live, given.limit, given.offset)
+        hidden = store.count_live(tx) if given.test_mode else 0
+    return Rows(rows, [f"{hidden} customers of live mode are not shown"] if given.test_mode else [])
 
 
 def owners(tx: Tx, customers: Sequence[str]) -> dict[str, Owner]:

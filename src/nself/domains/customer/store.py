@@ -73,6 +73,10 @@ def list_customers(tx: Tx, user: str | None, livemode: bool, limit: int, offset:
     return tx.all(SQL["list"], Customer, user=user, livemode=livemode, limit=limit, offset=offset)
 
 
+def count_live(tx: Tx) -> int:
+    return tx.value(SQL["count_live"])
+
+
 def owners(tx: Tx, customers: Sequence[str]) -> dict[str, Owner]:
     """By customer id."""
     return {one.customer: one for one in tx.all(SQL["owners"], Owner, customers=list(customers))}

@@ -26,6 +26,9 @@ where mirror.livemode = %(livemode)s and not mirror.deleted and (%(user)s::text 
 order by mirror.created_at desc, object_id
 limit %(limit)s offset %(offset)s;
 
+-- name: count_live
+select count(*) from billing_subscriptions where livemode and not deleted;
+
 -- name: ending_trials
 -- Those that end from now until a time, behind the last one that was read.
 select

@@ -30,6 +30,10 @@ def list_subscriptions(tx: Tx, given: ListSubscriptions, livemode: bool) -> list
     )  # fmt: skip
 
 
+def count_live(tx: Tx) -> int:
+    return tx.value(SQL["count_live"])
+
+
 def ending_trials(tx: Tx, livemode: bool, after: tuple[int, str], until: int, limit: int) -> list[Kept]:
     """In the order of their ends, behind the end and id `after`; `until` in seconds."""
     return tx.all(

@@ -9,12 +9,14 @@ from nself.app import App
 from nself.core.errors import BillingError
 from nself.domains.sandbox import rules, store
 from nself.domains.sandbox.inputs import LoadFixtures
-from nself.domains.sandbox.model import BadFixture, FixturesLoaded, NoFixtures, SandboxRefused
+from nself.domains.sandbox.model import BadFixture, FixturesLoaded, NoFixtures, SandboxRefused, TestModeOnly
 from nself.domains.sandbox.service.reach import ask
 
 
 def load_files(app: App, given: LoadFixtures) -> FixturesLoaded:
     """Files, or all of the folder. Raises TestModeOnly, SandboxAway, BadFixture, NoFixtures."""
+    if app.settings.live:
+        raise TestModeOnly()
     if given.files:
         return _load(app, [Path(name) for name in given.files])
     loaded = load(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nself.app import App
+from nself.core.entrypoint import Rows
 from nself.domains.subscription import rules, store
 from nself.domains.subscription.inputs import ListSubscriptions, ShowSubscription
 from nself.domains.subscription.model import NoSuchSubscription, Payment, ShownSubscription, Subscription
@@ -20,6 +21,9 @@ def show(app: App, given: ShowSubscription) -> ShownSubscription:
 
 
 def list_subscriptions(app: App, given: ListSubscriptions) -> list[Subscription]:
-    """Newest first."""
+    """Newest first, of this project's mode; with `test_mode` of test mode, and how many others were left out."""
+    live = app.settings.live and not given.test_mode
     with app.db.reading() as tx:
-        return [rules.listed(one) for one in store.list_subscriptions(tx, given, app.settings.live)]
+        rows = [rules.listed(one) for one in store.list_subscriptions(tx, given, live)]
+        hidden = store.count_live(tx) if given.test_mode else 0
+    return Rows(rows, [f"{hidden} subscriptions of live mode are not shown"] if given.test_mode else [])
