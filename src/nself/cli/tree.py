@@ -145,15 +145,22 @@ def _print(result: object, format: render.Format) -> None:
                     click.echo(line)
                     nothing = False
                 if nothing:
-                    click.echo("note: there is nothing to show", err=True)
+                    _tell_empty()
         else:
             lines = list(render.text(result, format))
             if lines:
                 click.echo("\n".join(lines))
     except BrokenPipeError:
         raise click.exceptions.Exit(0) from None
-    for remark in render.remarks(cast("object", result)):
+    remarks = render.remarks(cast("object", result))
+    for remark in remarks:
         click.echo(f"note: {remark}", err=True)
+    if result == [] and not remarks:
+        _tell_empty()
+
+
+def _tell_empty() -> None:
+    click.echo(f"note: there is nothing to show for {click.get_current_context().command_path}", err=True)
 
 
 def reader_left() -> None:
