@@ -12,6 +12,7 @@ from money_seams import Crash, Seams, fragile
 from nself.app import App
 from nself.core.errors import BillingError, InvalidParameter, MissingParameter
 from nself.domains.connection.model import StillPending
+from nself.domains.connection.service import intents
 from nself.domains.payment.errors import (
     AmountUnconfirmed,
     NoCustomerYet,
@@ -297,7 +298,8 @@ def test_what_stripe_did_behind_an_error_is_not_done_again(till: Till, fault: di
     assert till.charged() == [1000]
 
 
-def test_an_outcome_that_stays_unknown_is_pending_and_then_found(till: Till) -> None:
+def test_an_outcome_that_stays_unknown_is_pending_and_then_found(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intents, "PATIENCE", 0.2)
     impatient = till.bench.app(STRIPE_MAX_RETRIES="0")
     till.sandbox.fault("/v1/payment_intents", drop=True, after=True, times=8)
     with pytest.raises(StillPending):
@@ -308,7 +310,8 @@ def test_an_outcome_that_stays_unknown_is_pending_and_then_found(till: Till) -> 
     assert till.charged() == [1000]
 
 
-def test_a_decline_that_is_learned_a_day_later_is_told_as_one(till: Till) -> None:
+def test_a_decline_that_is_learned_a_day_later_is_told_as_one(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intents, "PATIENCE", 0.2)
     bad = "pm_card_visa_chargeDeclinedInsufficientFunds"
     till.sandbox.fault("/v1/payment_intents", drop=True, after=True, times=8)
     with pytest.raises(StillPending):

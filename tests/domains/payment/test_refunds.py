@@ -15,6 +15,7 @@ from money_seams import Crash, Pause, Seams, fragile
 from nself.app import App
 from nself.core.errors import BillingError, InvalidParameter, MissingParameter
 from nself.domains.connection.model import StillPending
+from nself.domains.connection.service import intents
 from nself.domains.payment.errors import (
     NothingPaid,
     NotRefundable,
@@ -214,7 +215,8 @@ def test_what_stripe_did_behind_an_error_is_not_done_again(till: Till, fault: di
     assert till.refunded(one) == [400]
 
 
-def test_an_outcome_that_stays_unknown_is_pending_and_then_found(till: Till) -> None:
+def test_an_outcome_that_stays_unknown_is_pending_and_then_found(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intents, "PATIENCE", 0.2)
     one = charge(till)
     till.sandbox.fault("/v1/refunds", drop=True, after=True, times=8)
     with pytest.raises(StillPending):

@@ -26,6 +26,15 @@ class NoPaymentMethod(Invalid):
     )
 
 
+class NothingToCharge(NoPaymentMethod):
+    guide = "3.2"
+    text = "Unable to reactivate subscription: customer {customer} has no payment method"
+    hints = (
+        "nself billing payment-method attach --customer {customer} --payment-method pm_123",
+        "nself billing subscription reactivate {subscription}",
+    )
+
+
 class PaymentFailed(Declined):
     """Its first or latest invoice could not be paid."""
 

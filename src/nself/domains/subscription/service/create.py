@@ -32,7 +32,6 @@ from nself.gateway.api import STRIPE_VERSION
 from nself.gateway.errors import IdempotencyMismatch, StripeFailure
 
 UNABLE = "Unable to create subscription"
-NOTHING_TO_CHARGE = "no attached payment source"
 """Words of Stripe's refusal, whose code says only that something is missing."""
 REQUEST = "nself_request"
 
@@ -84,7 +83,7 @@ def _unable(given: CreateSubscription) -> Generator[None]:
     try:
         yield
     except StripeFailure as error:
-        if NOTHING_TO_CHARGE in error.message:
+        if payment.NOTHING_TO_CHARGE in error.message:
             raise NoPaymentMethod(customer=given.customer, price=given.price) from error
         raise _told(error) from error
     except (StillPending, NoSuchCustomer) as error:
