@@ -11,13 +11,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psycopg
 import pytest
-from money_bench import Bench, no_traffic_complaints, sandbox_in_thread
+from money_fixtures import shared_bench
 
 from paying import Till
 
@@ -105,17 +104,8 @@ users = (f"user{number}" for number in itertools.count(1))
 
 @pytest.fixture(scope="module")
 def till(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Till]:
-    """One project, database and sandbox for the module; all that went over the wire is judged at the end."""
-    folder = tmp_path_factory.mktemp("deeds")
-    (project := folder / "project").mkdir()
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"create database deeds_killed template {template}".encode())
-    conninfo = psycopg.conninfo.make_conninfo(server, dbname="deeds_killed")
-    with sandbox_in_thread(folder / "traffic.jsonl") as sandbox, closing(Bench(project, conninfo, sandbox)) as bench:
+    with shared_bench(server, template, tmp_path_factory.mktemp("deeds")) as bench:
         yield Till(bench)
-    no_traffic_complaints(folder / "traffic.jsonl")
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(b"drop database deeds_killed with (force)")
 
 
 class Run(NamedTuple):

@@ -54,6 +54,13 @@ class BillingError(Exception):
         return {"error": error}
 
 
+def because(error: BillingError, words: str) -> BillingError:
+    """`error` as the reason of what could not be done: `Unable to …: No such price: …`; code, family and hints stay."""
+    if not error.message.startswith(words):
+        error.args = (f"{words}: {error.message}",)
+    return error
+
+
 class Invalid(BillingError):
     status, exit_code, type = 400, 2, "invalid_request_error"
 

@@ -13,7 +13,7 @@ import msgspec
 from nself import log
 from nself.app import App
 from nself.core import period
-from nself.core.errors import BillingError
+from nself.core.errors import BillingError, because
 from nself.domains.catalog import service as catalog
 from nself.domains.connection.model import StillPending, operation_name
 from nself.domains.connection.rules import part
@@ -82,6 +82,8 @@ def _unable(given: CreateSubscription) -> Generator[None]:
     """A refusal keeps its code and family and says what could not be done."""
     try:
         yield
+    except IdempotencyMismatch:
+        raise
     except StripeFailure as error:
         if payment.NOTHING_TO_CHARGE in error.message:
             raise NoPaymentMethod(customer=given.customer, price=given.price) from error
@@ -92,9 +94,7 @@ def _unable(given: CreateSubscription) -> Generator[None]:
 
 def _told(error: BillingError) -> BillingError:
     log.warning("subscription_create", failed=True, code=error.code, error=error.message)
-    if not error.message.startswith(UNABLE):
-        error.args = (f"{UNABLE}: {error.message}",)
-    return error
+    return because(error, UNABLE)
 
 
 def _operation(app: App, given: CreateSubscription) -> str:
