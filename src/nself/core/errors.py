@@ -109,6 +109,15 @@ class InvalidParameter(Invalid):
         self.param = param
 
 
+class ExclusiveParameters(Invalid):
+    code = "parameters_exclusive"
+    text = "Give {first} or {second}, not both"
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first=first, second=second)
+        self.param = second
+
+
 class MissingParameter(Invalid):
     code = "parameter_missing"
     text = "Missing required parameter: {name}"

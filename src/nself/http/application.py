@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from nself import log
 from nself.app import App
 from nself.core.entrypoint import Attached, Command, Route
-from nself.core.errors import Invalid, NotFound, Unavailable
+from nself.core.errors import ExclusiveParameters, Invalid, NotFound, Unavailable
 from nself.domains.api_key import service as api_key
 from nself.domains.uptime.service.heart import Heart
 from nself.http import answer, docs
@@ -44,12 +44,6 @@ class TookTooLong(Unavailable):
     code, guide = "api_timeout", "8.4"
     text = "The request took longer than API_TIMEOUT ({limit:g} s)"
     hints = ("nself env set API_TIMEOUT=60s", "nself restart billing")
-
-
-class TwoKeys(Invalid):
-    code, guide, param = "parameters_exclusive", "10.6", KEY
-    text = "The header Idempotency-Key and the field idempotency_key differ: give one of them"
-    hints = ("nself billing stripe intents",)
 
 
 def hot_routes(app: App) -> list[Hot]:
@@ -150,15 +144,15 @@ def _given(struct: type[msgspec.Struct], request: Request, raw: bytes) -> msgspe
     given: object = {**path, **request.query_params}
     if strict:
         body: object = answer.as_json(raw) if raw or not path else {}
-        given = {**_key(struct, request, body), **path} if isinstance(body, dict) else body
+        given = {**_key(struct, request, cast("dict[str, object]", body)), **path} if isinstance(body, dict) else body
     return answer.as_input(given, struct, strict=strict)
 
 
-def _key(struct: type[msgspec.Struct], request: Request, body: object) -> dict[str, object]:
-    """A body with the key of the header `Idempotency-Key`, which says the same as its field. Raises TwoKeys where it does not."""
-    known, key = cast("dict[str, object]", body), request.headers.get("idempotency-key")
+def _key(struct: type[msgspec.Struct], request: Request, body: dict[str, object]) -> dict[str, object]:
+    """A body with the key of the header `Idempotency-Key`, which says the same as its field. Raises ExclusiveParameters."""
+    key = request.headers.get("idempotency-key")
     if key is None or KEY not in struct.__struct_fields__:
-        return known
-    if known.setdefault(KEY, key) != key:
-        raise TwoKeys()
-    return known
+        return body
+    if body.get(KEY) not in (None, key):
+        raise ExclusiveParameters("Idempotency-Key", KEY)
+    return {**body, KEY: key}

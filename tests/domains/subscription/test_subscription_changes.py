@@ -20,6 +20,7 @@ from money_seams import Crash, Seams, fragile
 
 from nself import log
 from nself.app import App
+from nself.core.errors import ExclusiveParameters
 from nself.domains.access import service as access
 from nself.domains.access.inputs import ShowAccess
 from nself.domains.api_key import service as api_key
@@ -40,7 +41,6 @@ from nself.domains.subscription.errors import (
     PreviewOutdated,
     RequiresAction,
     Unpaid,
-    WhichCancellation,
     WhichItem,
 )
 from nself.domains.subscription.inputs import (
@@ -302,7 +302,7 @@ def test_modes_of_cancellation(shop: Shop) -> None:
     with pytest.raises(Canceled) as gone:
         reactivate(app, id)
     assert shop.get(id)["items"]["data"][0]["price"]["id"] in gone.value.hint[0]
-    with pytest.raises(WhichCancellation):
+    with pytest.raises(ExclusiveParameters):
         cancel(app, id, immediate=True, at_period_end=True)
 
 

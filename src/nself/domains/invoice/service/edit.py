@@ -9,7 +9,7 @@ import msgspec
 
 from nself import log
 from nself.app import App
-from nself.core.errors import InvalidParameter, MissingParameter, because
+from nself.core.errors import ExclusiveParameters, InvalidParameter, MissingParameter, because
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.domains.catalog import service as catalog
@@ -61,10 +61,10 @@ def _create(app: App, given: CreateInvoice) -> Changed:
 def _item(
     app: App, given: CreateInvoice | AddItem, who: Snapshot, invoice: str, currency: str | None
 ) -> tuple[Snapshot | None, str]:  # fmt: skip
-    """Parameters of the item that was asked for, and its currency. Raises InvalidParameter, NoSuchPrice, PriceUnusable."""
+    """Parameters of the item that was asked for, and its currency. Raises ExclusiveParameters, NoSuchPrice, PriceUnusable."""
     known = (currency or who.get("currency") or app.settings.text("BILLING_CURRENCY")).lower()
     if given.price is not None and given.amount is not None:
-        raise InvalidParameter("Give either --price or --amount", "amount")
+        raise ExclusiveParameters("price", "amount")
     if given.price is None and given.amount is None:
         return None, known
     price = current.fetched(app, "price", given.price) if given.price else None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from nself import log
 from nself.app import App
+from nself.core.errors import ExclusiveParameters
 from nself.domains.connection.model import operation_name
 from nself.domains.connection.service import change
 from nself.domains.mirror.model import Snapshot
 from nself.domains.subscription import rules
-from nself.domains.subscription.errors import NothingToCharge, WhichCancellation
+from nself.domains.subscription.errors import NothingToCharge
 from nself.domains.subscription.inputs import CancelSubscription, ReactivateSubscription
 from nself.domains.subscription.model import Done
 from nself.domains.subscription.service import look, payment
@@ -20,7 +21,7 @@ SOURCE = "subscription cancel"
 def cancel(app: App, given: CancelSubscription) -> Done:
     """When this returns, the mirror has it, and what follows from it. Raises NoSuchSubscription, the gateway's errors."""
     if given.immediate and given.at_period_end:
-        raise WhichCancellation(subscription=given.subscription)
+        raise ExclusiveParameters("immediate", "at_period_end")
     mode = app.settings.text("BILLING_CANCELLATION_MODE")
     now = given.immediate or (mode == "immediate" and not given.at_period_end)
     done = _now(app, given) if now else _at_period_end(app, given)
@@ -99,8 +100,8 @@ def _resume(app: App, operation: str, snapshot: Snapshot) -> None:
     """Where the new period is not paid, it stays paused and its invoice open. Raises NothingToCharge, PaymentFailed, RequiresAction."""
     id, invoice = snapshot["id"], snapshot.get("latest_invoice")
     try:
-        if payment.is_open(app, invoice):  # resumed before, and not paid then
-            payment.pay(app, snapshot, invoice)
+        if invoice and payment.is_open(app, str(invoice)):  # resumed before, and not paid then
+            payment.pay(app, snapshot, str(invoice))
             look.fresh(app, id, "subscription reactivate")
         else:
             change.change(app, operation, "subscriptions", id, "resume", params={})

@@ -13,7 +13,7 @@ import msgspec
 from nself import log
 from nself.app import App
 from nself.core import period
-from nself.core.errors import BillingError, because
+from nself.core.errors import BillingError, ExclusiveParameters, because
 from nself.domains.catalog import service as catalog
 from nself.domains.connection.model import StillPending, operation_name
 from nself.domains.connection.rules import part
@@ -24,7 +24,7 @@ from nself.domains.customer.model import NoSuchCustomer
 from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture, Snapshot
 from nself.domains.subscription import facts, rules
-from nself.domains.subscription.errors import BadTrialEnd, NoPaymentMethod, TrialUsed, WhichTrial
+from nself.domains.subscription.errors import BadTrialEnd, NoPaymentMethod, TrialUsed
 from nself.domains.subscription.inputs import CreateSubscription
 from nself.domains.subscription.model import Done
 from nself.domains.subscription.service import look, payment
@@ -55,7 +55,7 @@ def subscribe(app: App, given: CreateSubscription) -> Done:
 
 def _create(app: App, given: CreateSubscription, operator: bool) -> Done:
     if given.trial_days is not None and given.trial_end is not None:
-        raise WhichTrial(customer=given.customer, price=given.price)
+        raise ExclusiveParameters("trial_days", "trial_end")
     source = "subscription create"
     with _unable(given):
         operation = _operation(app, given)  # before looking: see change.turn

@@ -82,10 +82,8 @@ def complete(app: App, given: CompleteSubscription) -> Done:
     return look.done(app, id, True, f"{invoice} is paid")
 
 
-def is_open(app: App, invoice: str | None) -> bool:
+def is_open(app: App, invoice: str) -> bool:
     """Whether an invoice waits for money, as Stripe has it now."""
-    if invoice is None:
-        return False
     _intent(app, invoice)
     return _status(app, invoice) == "open"
 
