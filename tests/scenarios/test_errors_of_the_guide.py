@@ -12,8 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import click
+import msgspec
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
@@ -23,8 +25,9 @@ from money_fixtures import shared_bench
 
 from nself.app import App
 from nself.cli import main as cli
+from nself.core.entrypoint import Route
 from nself.domains.connection.service import intents
-from nself.registry import Registry
+from nself.registry import Registry, resolve
 from serving import Client, new_key
 
 pytestmark = pytest.mark.xdist_group("errors of the guide")
@@ -237,6 +240,43 @@ def check_hints(hints: list[str]) -> None:
             group = found
         if "--help" not in words:
             group.make_context(hint, words, parent=context)
+
+
+BAD: tuple[object, ...] = (
+    "", "\0", "x" * 3000, -1, 10**30, 1.5, None, [], {}, True, "\u202e", "../../v1/customers", "in_none?expand=x", " ", "pm_none/attach",
+)  # fmt: skip
+MONEY = ("payment", "subscription", "invoice", "customer", "catalog", "notice")
+
+
+def test_whatever_is_sent_to_the_routes_of_money_is_answered_in_words(desk: Desk) -> None:
+    """Each field of each route gets some of what is wrong, each route all of it."""
+    rows = [row for row in Registry().rows(Route) if row.use.split(".")[0] in MONEY]
+    names = {
+        "customer": desk.names["customer"],
+        "amount": 650,
+        "reason": "duplicate",
+        "charge": "ch_none",
+        "template": "receipt",
+    }
+    for row in rows:
+        fields = msgspec.structs.fields(resolve(row.input))
+        for number, bad in enumerate(BAD * len(fields)):
+            name = fields[number % len(fields)].encode_name
+            given = {one.encode_name: names[one.encode_name] for one in fields if one.encode_name in names} | {
+                name: bad
+            }
+            path = re.sub(
+                r"{(\w+)}", lambda found, given=given: quote(str(given.pop(found[1], "x") or "x"), safe=""), row.path
+            )
+            if row.method == "GET":
+                told = "&".join(f"{key}={quote(str(value))}" for key, value in given.items() if value is not None)
+                answer = desk.client.get(f"{path}?{told}")
+            else:
+                answer = desk.client.post(path, given)
+            assert answer.status < 500, (row, given, answer)
+            if answer.status >= 400:
+                error = answer.json["error"]
+                assert error["code"] != "internal_error" and error["message"] and error["hint"], (row, given, answer)
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)

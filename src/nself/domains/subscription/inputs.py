@@ -41,7 +41,7 @@ class ListSubscriptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     user: Annotated[str | None, Meta(description="Only this user's.")] = None
     status: Annotated[Status | None, Meta(description="Only these.")] = None
     limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 100
-    offset: Annotated[int, Meta(description="Rows to skip.", ge=0)] = 0
+    offset: Annotated[int, Meta(description="Rows to skip.", ge=0, le=1_000_000_000)] = 0
 
 
 class CreateSubscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
