@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from money_bench import Bench, Sandbox, charge_overage, no_traffic_complaints, sandbox_in_thread
 
@@ -30,3 +32,18 @@ def bench(tmp_path: Path, database: str, sandbox: Sandbox, monkeypatch: pytest.M
     charge_overage(made.app(), "api_calls", 20)
     yield made
     made.close()
+
+
+@contextmanager
+def shared_bench(server: str, template: str, folder: Path) -> Iterator[Bench]:
+    """For a whole module: one project, database and sandbox; all that went over the wire is judged at the end."""
+    (project := folder / "project").mkdir()
+    name = f"shared_{folder.name}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"create database {name} template {template}".encode())
+    conninfo = psycopg.conninfo.make_conninfo(server, dbname=name)
+    with sandbox_in_thread(folder / "traffic.jsonl") as sandbox, closing(Bench(project, conninfo, sandbox)) as bench:
+        yield bench
+    no_traffic_complaints(folder / "traffic.jsonl")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)".encode())

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
-
-from money_bench import Bench
+from typing import TYPE_CHECKING, Any
 
 from nself.app import App
 from nself.db.connect import Database, Tx
 from nself.gateway import live
+
+if TYPE_CHECKING:
+    from money_bench import Bench
 
 GENERAL = ("change", "remove", "listed")
 """Calls whose seams are told by their path, without ids: `before change invoices finalize`."""

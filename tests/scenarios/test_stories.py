@@ -19,10 +19,14 @@ from nself.app import App
 from nself.core.errors import BillingError, Declined
 from nself.domains.customer import service as customers
 from nself.domains.customer.inputs import SetTaxId, UpdateCustomer
-from nself.domains.invoice.inputs import Audit
-from nself.domains.invoice.service import audit
+from nself.domains.invoice.inputs import Audit, ExplainInvoice, GenerateInvoices
+from nself.domains.invoice.service import audit, explain
+from nself.domains.invoice.service.generate import generate
 from nself.domains.payment.inputs import CreateRefund
 from nself.domains.payment.service import refunds
+from nself.domains.quota.inputs import SetQuota
+from nself.domains.quota.service import show as quotas
+from nself.domains.quota.service.limits import set_quota
 from nself.domains.subscription.inputs import (
     CancelSubscription,
     CreateSubscription,
@@ -30,6 +34,8 @@ from nself.domains.subscription.inputs import (
     UpdateSubscription,
 )
 from nself.domains.subscription.service import cancel, create, tell, update
+from nself.domains.usage.inputs import RecordUsage
+from nself.domains.usage.service import record
 from subscribing import CARD, DAY, FAILING, Shop
 from telling import Mailbox, Receiver, mailbox, receiver, send_all, settings
 
@@ -373,3 +379,60 @@ def test_canceled_and_taken_back(pro: str, story: Story):
     story.then({"customer.subscription.updated"}, status="active", invoices=[("paid", 2900)], charged=[2900])
     story.passes(story.month() - 1, step=10)
     story.then(RENEWED, status="active", invoices=[("paid", 2900)] * 2, charged=[2900] * 2)
+
+
+BILLED = OPENED | SETTLED | TAKEN | {"payment_intent.created", "invoiceitem.created"}
+
+
+def why(story: Story, invoice: str) -> list[str]:
+    """What `invoice explain` says of the only line: amount, rounding, price and quota."""
+    (line,) = explain.explain(story.app, ExplainInvoice(invoice=invoice)).lines
+    assert line.overage
+    told = [" ".join(one.split()) for one in line.overage.plain()]
+    return [one for one in told if one.split()[0] in ("amount", "rounding", "price", "quota")]
+
+
+def test_usage_above_what_the_plan_includes_is_billed_after_the_month(pro: str, story: Story):
+    """29.00 a month with 1000 calls; each call above them costs 5 cents. What comes late is billed by itself."""
+    app = story.app
+    set_quota(app, SetQuota(plan="pro", metric="api_calls", limit=1000, mode="overage"))
+    story.passes(story.days_until(1) + 0.2, step=5)
+    story._hear()
+    begins(story, pro)
+    month, at = f"{story.now():%Y-%m}", f"{story.now():%Y-%m-%dT%H:%M:%SZ}"
+    for value, told in ((600, ["50"]), (650, ["80", "100"])):
+        story.passes(3)
+        record.record(app, RecordUsage(user="user1", metric="api_calls", value=value, key=f"job-{value}"))
+        quotas.sweep(app)
+        mails = [f"{percent} % of the api_calls quota is used" for percent in told]
+        story.then(set(), mails, status="active", invoices=[("paid", 2900)], charged=[2900])
+    story.passes(story.month() - 3, step=10)
+    story.then(RENEWED, status="active", invoices=[("paid", 2900)] * 2, charged=[2900] * 2)
+
+    price, first, late = "price flat, at all times: 0.05 usd / 1", 250 * 5, 30 * 5
+    generate(app, GenerateInvoices(period=month))
+    story.then(BILLED, status="active", invoices=[("paid", 2900)] * 2 + [("paid", first)], charged=[2900, 2900, first])
+    assert why(story, story.sandbox.invoices(story.customer)[0]["id"]) == [
+        f"amount 12.50 USD for {month} - 0.00 USD billed before", "rounding 12.5 usd, half up, once: 12.50 USD",
+        price, "quota 1250 used - 1000 included = 250 request above it",
+    ]  # fmt: skip
+    record.record(app, RecordUsage(user="user1", metric="api_calls", value=30, key="job-late", at=at))
+    for _ in range(2):  # the second finds nothing left to bill
+        generate(app, GenerateInvoices(period=month))
+    paid = [("paid", 2900)] * 2 + [("paid", first), ("paid", late)]
+    story.then(BILLED, status="active", invoices=paid, charged=[2900, 2900, first, late])
+    assert why(story, story.sandbox.invoices(story.customer)[0]["id"]) == [
+        f"amount 14.00 USD for {month} - 12.50 USD billed before", "rounding 14 usd, half up, once: 14.00 USD",
+        price, "quota 1280 used - 1000 included = 280 request above it",
+    ]  # fmt: skip
+    rows = story.bench.sql(
+        "select kind, channel from billing_notifications where kind like 'quota%%' order by kind, channel"
+    )
+    assert rows == [("quota.exceeded", way) for way in ("mail", "webhook")] + [
+        ("quota.threshold", way) for way in ("mail", "mail", "webhook", "webhook")
+    ]
+    assert story.bench.sql("select amount_minor from billing_invoice_plan_lines order by amount_minor") == [
+        (late,),
+        (first,),
+    ]
+    story.bench.check_law()

@@ -54,6 +54,13 @@ class BillingError(Exception):
         return {"error": error}
 
 
+def because(error: BillingError, words: str) -> BillingError:
+    """`error` as the reason of what could not be done: `Unable to …: No such price: …`; code, family and hints stay."""
+    if not error.message.startswith(words):
+        error.args = (f"{words}: {error.message}",)
+    return error
+
+
 class Invalid(BillingError):
     status, exit_code, type = 400, 2, "invalid_request_error"
 
@@ -100,6 +107,15 @@ class InvalidParameter(Invalid):
     def __init__(self, detail: str, param: str | None = None) -> None:
         super().__init__(detail=detail)
         self.param = param
+
+
+class ExclusiveParameters(Invalid):
+    code = "parameters_exclusive"
+    text = "Give {first} or {second}, not both"
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first=first, second=second)
+        self.param = second
 
 
 class MissingParameter(Invalid):

@@ -26,6 +26,8 @@ from nself.gateway.errors import (
     NoSuchPayment,
     NoSuchPaymentMethod,
     NoSuchPrice,
+    NoSuchProduct,
+    NoSuchTaxRate,
     NotAnInteger,
     ObjectLocked,
     RateLimited,
@@ -49,6 +51,8 @@ MISSING = re.compile(r"No such ([A-Za-z_ ]+?): ?'?([^';\s]*)'?(.*)", re.DOTALL)
 MISSING_KINDS: dict[str, type[NoSuchObject]] = {
     "customer": NoSuchCustomer,
     "price": NoSuchPrice,
+    "product": NoSuchProduct,
+    "tax rate": NoSuchTaxRate,
     "payment method": NoSuchPaymentMethod,
     **dict.fromkeys(("payment intent", "charge", "refund"), NoSuchPayment),
 }

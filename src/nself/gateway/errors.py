@@ -51,7 +51,18 @@ class NoSuchCustomer(NoSuchObject):
 
 
 class NoSuchPrice(NoSuchObject):
-    hints = (SHOW_CONFIG,)
+    hints = (
+        "nself billing price list",
+        "nself billing price create --product prod_123 --amount 999 --currency usd --interval month",
+    )
+
+
+class NoSuchProduct(NoSuchObject):
+    hints = ("nself billing price list", "nself billing price create --product-name Pro --amount 999 --interval month")
+
+
+class NoSuchTaxRate(NoSuchObject):
+    hints = ("nself billing tax list-rates",)
 
 
 class NoSuchPaymentMethod(NoSuchObject):
@@ -130,6 +141,10 @@ class ObjectLocked(StripeFailure, Conflict):
 class IdempotencyMismatch(StripeFailure, Conflict):
     type, code, guide = "idempotency_error", "idempotency_error", "10.6"
     text = "Keys for idempotent requests can only be used with the same parameters they were first used with."
+    hints = (
+        'nself billing payment create --amount 1000 --customer cus_123 --idempotency-key "$(uuidgen)"',
+        "nself billing stripe intents",
+    )
 
 
 class IdempotencyKeyInUse(StripeFailure, Conflict):

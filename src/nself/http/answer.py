@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
@@ -157,7 +157,8 @@ def explained(error: msgspec.ValidationError, given: object, struct: type[msgspe
     place = re.search(r"`\$\.(\w+)`", text)
     name = place[1] if place else None
     if name and "Expected `int" in text and "got" in text and isinstance(given, dict):
-        return InvalidInteger(log.redact(_encode(given.get(name)).decode()[:SHOWN]), name)  # type: ignore[union-attr]
+        value = cast("dict[str, object]", given).get(name)
+        return InvalidInteger(log.redact((value if isinstance(value, str) else _encode(value).decode())[:SHOWN]), name)
     if name and text.startswith("Invalid enum value") and (choices := _choices(struct, name)):
         return InvalidParameter(f"Invalid {name}: {text.split()[3]} is none of {', '.join(choices)}", name)
     return InvalidParameter(f"Invalid {name}: {plain(text.partition(' - at `')[0])}" if name else text, name)

@@ -19,8 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
-from nself.core.entrypoint import Attached, Route
-from nself.core.errors import NotFound, Unavailable
+from nself.core.entrypoint import Attached, Command, Route
+from nself.core.errors import ExclusiveParameters, Invalid, NotFound, Unavailable
 from nself.domains.api_key import service as api_key
 from nself.domains.uptime.service.heart import Heart
 from nself.http import answer, docs
@@ -31,6 +31,7 @@ from nself.http.quota import quota_routes
 from nself.http.webhook import WEBHOOK_PATHS, standing, webhook_routes
 from nself.measure import measures
 
+KEY = "idempotency_key"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -118,7 +119,7 @@ def _endpoint(app: App, row: Route) -> Endpoint:
         except TimeoutError:
             return answer.failure(TookTooLong(limit=limit), request_id)
         except Exception as error:  # the boundary: nothing may leave without an answer
-            return answer.failure(error, request_id)
+            return answer.failure(_helped(app, row, error), request_id)
 
     async def run(request: Request) -> Response:
         began = monotonic()
@@ -127,6 +128,14 @@ def _endpoint(app: App, row: Route) -> Endpoint:
         return response
 
     return run
+
+
+def _helped(app: App, row: Route, error: Exception) -> Exception:
+    """Wrong input that has no better hint leads to the help of the command that takes the same."""
+    if isinstance(error, Invalid) and not error.hints:
+        same = (one.path for one in app.registry.rows(Command) if one.input == row.input)
+        error.hints = tuple(f"nself {path} --help" for path in same)  # type: ignore[misc]
+    return error
 
 
 def _run(app: App, row: Route, request: Request, raw: bytes, request_id: str) -> Response:
@@ -143,5 +152,15 @@ def _given(struct: type[msgspec.Struct], request: Request, raw: bytes) -> msgspe
     given: object = {**path, **request.query_params}
     if strict:
         body: object = answer.as_json(raw) if raw or not path else {}
-        given = {**cast("dict[str, object]", body), **path} if isinstance(body, dict) else body
+        given = {**_key(struct, request, cast("dict[str, object]", body)), **path} if isinstance(body, dict) else body
     return answer.as_input(given, struct, strict=strict)
+
+
+def _key(struct: type[msgspec.Struct], request: Request, body: dict[str, object]) -> dict[str, object]:
+    """A body with the key of the header `Idempotency-Key`, which says the same as its field. Raises ExclusiveParameters."""
+    key = request.headers.get("idempotency-key")
+    if key is None or KEY not in struct.__struct_fields__:
+        return body
+    if body.get(KEY) not in (None, key):
+        raise ExclusiveParameters("Idempotency-Key", KEY)
+    return {**body, KEY: key}

@@ -41,6 +41,11 @@ ERROR: Document = {
         }
     },
 }  # fmt: skip
+KEY: Document = {
+    "name": "Idempotency-Key", "in": "header", "required": False, "schema": TEXT,
+    "description": "As at Stripe, and the same as the field idempotency_key: the same key and body again give the same object "
+    "and change nothing, another body is refused (idempotency_error).",
+}  # fmt: skip
 CLOUD_EVENT: Document = {
     "title": "CloudEvent",
     "type": "object",
@@ -93,7 +98,8 @@ def _given(row: Route, struct: type[msgspec.Struct], schema: Document, component
             content["application/cloudevents+json"] = {"schema": CLOUD_EVENT}
             content["application/cloudevents-batch+json"] = {"schema": {"type": "array", "items": CLOUD_EVENT}}
         body = {"requestBody": {"required": not path, "content": content}}
-        return body | ({"parameters": [_in_path(name) for name in path]} if path else {})
+        parameters = [_in_path(name) for name in path] + [KEY] * ("idempotency_key" in struct.__struct_fields__)
+        return body | ({"parameters": parameters} if parameters else {})
     properties: Document = components[struct.__name__]["properties"]
     required: list[str] = components[struct.__name__].get("required", [])
     return {

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 from money_bench import Bench
-from money_seams import Crash, Seams, fragile
+from money_seams import Crash, Pause, Seams, fragile
 
 from nself.app import App
 from nself.domains.connection.inputs import ListIntents
 from nself.domains.connection.model import TooLate
 from nself.domains.connection.service import change, intents
 from nself.domains.mirror import service as mirror
-from nself.gateway.errors import CardDeclined, IdempotencyMismatch, NoSuchObject
+from nself.gateway.errors import CardDeclined, IdempotencyMismatch, InsufficientPermissions, NoSuchObject
 
 DAY = 86_400
 
@@ -59,7 +59,8 @@ def test_a_crash_at_any_seam_makes_one(bench: Bench):
 
 
 @pytest.mark.parametrize("deed", ["update", "attach", "create"])
-def test_an_old_change_is_looked_up(bench: Bench, deed: str):
+def test_an_old_change_is_looked_up(bench: Bench, deed: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(intents, "PATIENCE", 0.2)
     app, id = bench.apps[0], make(bench.apps[0])
     path, params = {
         "update": (("customers", id), {"name": "Ada"}),
@@ -79,7 +80,8 @@ def test_an_old_change_is_looked_up(bench: Bench, deed: str):
     assert len(bench.sandbox.get("/v1/payment_intents", customer=id)) == (deed == "create")
 
 
-def test_an_old_update_that_was_not_made_is_given_up(bench: Bench):
+def test_an_old_update_that_was_not_made_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(intents, "PATIENCE", 0.2)
     app, id = bench.apps[0], make(bench.apps[0])
     bench.sandbox.fault(f"/v1/customers/{id}", drop=True, times=8)
     with pytest.raises(intents.StillPending):
@@ -120,3 +122,38 @@ def test_what_is_removed_is_gone_once(bench: Bench):
         assert change.change(app, "test:gone", "customers", id, params={}, remove=True) == id
     with app.db.reading() as tx:
         assert mirror.stored(tx, "customer", [id])[id].deleted
+
+
+def restricted(bench: Bench, level: str) -> App:
+    bench.sandbox.admin("keys/restrict", key="rk_test_restricted", permissions={"*": level})
+    return bench.app(STRIPE_SECRET_KEY="rk_test_restricted")
+
+
+def test_a_key_that_may_not_write_is_told_at_once_and_the_same_is_made_once_it_may(bench: Bench):
+    with pytest.raises(InsufficientPermissions, match="rak_customer_write is missing"):
+        make(restricted(bench, "read"))
+    with pytest.raises(InsufficientPermissions, match="rak_customer_write is missing"):
+        make(restricted(bench, "none"))
+    assert [state for _, state, _ in bench.intents()] == ["failed", "failed"]
+    id = make(restricted(bench, "write"))
+    assert [one["id"] for one in bench.sandbox.customers("one@example.com")] == [id]
+
+
+@pytest.mark.parametrize(("level", "state"), [("read", "done"), ("none", "pending")])
+def test_a_key_that_was_restricted_after_a_lost_call_makes_nothing_twice(
+    bench: Bench, level: str, state: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Who may read finds what was made; who may not leaves it to a key that may."""
+    monkeypatch.setattr(intents, "PATIENCE", 0.2)
+
+    def killed() -> None:
+        raise Crash
+
+    with pytest.raises(Crash):
+        make(fragile(bench, Pause("after change customers", killed)))
+    bench.pass_time()
+    bench.work(restricted(bench, level))
+    assert [now for _, now, _ in bench.intents()] == [state]
+    bench.pass_time()
+    make(bench.apps[0])
+    assert len(bench.sandbox.customers("one@example.com")) == 1

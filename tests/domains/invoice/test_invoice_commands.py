@@ -8,7 +8,7 @@ import pytest
 from billing_hand import Hand
 from money_bench import AT, MONTH, Bench
 
-from nself.core.errors import InvalidParameter, MissingParameter
+from nself.core.errors import ExclusiveParameters, InvalidParameter, MissingParameter
 from nself.db.connect import Database
 from nself.domains.connection.service import intents
 from nself.domains.invoice.errors import (
@@ -182,7 +182,7 @@ def test_nothing_that_is_not_there_is_accepted(hand: Hand):
             "No such line item",
         ),
         (lambda: hand.add(id), MissingParameter, "price"),
-        (lambda: hand.add(id, amount=5, price="price_1"), InvalidParameter, "either"),
+        (lambda: hand.add(id, amount=5, price="price_1"), ExclusiveParameters, "not both"),
         (lambda: preview.upcoming(hand.app, Upcoming()), MissingParameter, "customer"),
         (lambda: preview.upcoming(hand.app, Upcoming(customer=customer)), NoSuchObject, "No upcoming invoices"),
         (lambda: hand.create(customer, price=hand.price(currency="eur"), currency="usd"), PriceUnusable, "is in eur"),

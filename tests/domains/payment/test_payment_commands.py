@@ -110,9 +110,12 @@ class Api:
     def __init__(self, url: str, key: str) -> None:
         self.url, self.key = url, key
 
-    def __call__(self, method: str, path: str, body: object = None) -> Answer:
+    def __call__(self, method: str, path: str, body: object = None, **more: str) -> Answer:
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {self.key}"}
+        headers = {
+            "Authorization": f"Bearer {self.key}",
+            **{name.replace("_", "-"): text for name, text in more.items()},
+        }
         request = urllib.request.Request(f"{self.url}/api/v1/{path}", data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
@@ -253,27 +256,6 @@ def test_the_guides_card_of_error_10_4(till: Till, shell: Shell) -> None:
     )
 
 
-@pytest.mark.parametrize("amount", ["10.00", "abc", "1e3"])
-def test_an_amount_that_is_no_integer(till: Till, shell: Shell, api: Api, amount: str) -> None:
-    ran = shell("billing", "payment", "create", "--amount", amount)
-    assert ran.code == 2 and ran.err.startswith(f"Error: Invalid integer: {amount}\n")
-    assert "--customer" not in ran.err
-    answer = api("POST", "payments", {"amount": amount})
-    assert (answer.status, answer.error["code"]) == (400, "parameter_invalid_integer")
-    fraction = api("POST", "payments", {"amount": 10.5})
-    assert (fraction.error["code"], fraction.error["message"]) == ("parameter_invalid_integer", "Invalid integer: 10.5")
-
-
-def test_an_amount_below_the_minimum(till: Till, shell: Shell, api: Api) -> None:
-    ran = shell("billing", "payment", "create", "--amount", "30", "--customer", till.customer)
-    assert (
-        ran.code == 2 and ran.err.startswith("Error: Amount must be at least $0.50 usd\n") and "guide: 10.3" in ran.err
-    )
-    answer = api("POST", "payments", {"amount": 30, "customer": till.customer})
-    assert (answer.status, answer.error["code"]) == (400, "amount_too_small")
-    assert answer.error["message"] == "Amount must be at least $0.50 usd"
-
-
 def test_a_key_that_is_used_for_something_else(till: Till, shell: Shell, api: Api) -> None:
     line = ("billing", "payment", "create", "--customer", till.customer, "--idempotency-key", "uuid-1", "--amount")
     first = shell(*line, "1000", "--format", "json").json
@@ -311,6 +293,65 @@ def test_what_is_not_there(till: Till, shell: Shell, api: Api) -> None:
 
 
 # ---- Routes ----
+
+
+def test_the_header_idempotency_key_means_what_it_does_at_stripe(till: Till, api: Api) -> None:
+    api.key = new_key(till.app, "admin")
+    charge = till.pay().charge
+    product = till.sandbox.post("/v1/products", name="Pro")["id"]
+    price = api("POST", "prices", {"product": product, "amount": 900, "interval": "month"}).body["id"]
+    for path, body, other in (
+        ("payments", {"amount": 700, "customer": till.customer}, {"amount": 701}),
+        ("refunds", {"charge": charge, "amount": 100, "reason": "duplicate"}, {"amount": 200}),
+        ("subscriptions", {"customer": till.customer, "price": price}, {"quantity": 2}),
+        ("invoices", {"customer": till.customer, "amount": 500}, {"amount": 600}),
+    ):
+        key = f"header-{path}"
+        first = api("POST", path, body, Idempotency_Key=key)
+        assert first.status == 200, first
+        for again in (
+            api("POST", path, body, Idempotency_Key=key),
+            api("POST", path, {**body, "idempotency_key": key}),
+            api("POST", path, {**body, "idempotency_key": key}, Idempotency_Key=key),
+        ):
+            assert (again.status, again.body["id"]) == (200, first.body["id"]), (path, again)
+        refused = api("POST", path, {**body, **other}, Idempotency_Key=key)
+        assert (refused.status, refused.error["type"], refused.error["message"]) == (409, "idempotency_error", MISMATCH)
+        two = api("POST", path, {**body, "idempotency_key": "another"}, Idempotency_Key=key)
+        assert (two.status, two.error["code"]) == (400, "parameters_exclusive")
+        empty = api("POST", path, body, Idempotency_Key="")
+        assert (empty.status, empty.error["param"]) == (400, "idempotency_key"), empty
+    assert till.charged() == [700, 900, 1000] and till.refunded(charge or "") == [100]
+    assert len(till.sandbox.get("/v1/subscriptions", customer=till.customer)) == 1
+    drafts = till.sandbox.get("/v1/invoices", customer=till.customer, status="draft")
+    assert [one["total"] for one in drafts] == [500]
+
+
+def test_an_app_chooses_and_removes_a_method_and_has_a_customer_told(telling: Till) -> None:
+    with served(telling.bench.app(**telling.app.environ)) as url:
+        api = Api(url, new_key(telling.app, "admin"))
+        first = telling.sandbox.get(f"/v1/customers/{telling.customer}/payment_methods")[0]["id"]
+        added = {"customer": telling.customer, "payment_method": "pm_card_mastercard"}
+        second = api("POST", "payment-methods", added).body["id"]
+        chosen = api("POST", f"payment-methods/{second}/default", {"customer": telling.customer})
+        assert chosen.status == 200, chosen
+        wanted = telling.sandbox.get(f"/v1/customers/{telling.customer}")["invoice_settings"]["default_payment_method"]
+        assert wanted == second
+        assert api("POST", f"payment-methods/{second}/remove").status == 200
+        telling.hear()
+        rows = api("GET", f"payment-methods?customer={telling.customer}").body
+        assert [(row["id"], row["default"]) for row in rows] == [(first, True)]
+        gone = api("POST", "payment-methods/pm_none/remove")
+        assert (gone.status, gone.error["message"]) == (404, "No such payment method: pm_none")
+        told = api("POST", f"customers/{telling.customer}/notify", {"template": "billing_error_apology"})
+        assert (told.status, told.body["sent_before"]) == (200, False), told
+        assert api("POST", f"customers/{telling.customer}/notify", {"template": "billing_error_apology"}).body[
+            "sent_before"
+        ]
+        wrong = api("POST", f"customers/{telling.customer}/notify", {"template": "nonsense"})
+        assert wrong.status in (400, 404) and wrong.error["hint"], wrong
+        api.key = new_key(telling.app, "payment:read,payment:write")
+        assert api("POST", f"customers/{telling.customer}/notify", {"template": "receipt"}).status == 403
 
 
 def test_an_app_attaches_pays_and_gives_back(till: Till, api: Api) -> None:

@@ -10,7 +10,7 @@ from money_bench import Bench
 from money_seams import Crash, Seams, fragile
 
 from nself.app import App
-from nself.core.errors import BillingError, InvalidParameter, MissingParameter
+from nself.core.errors import BillingError, ExclusiveParameters, InvalidParameter, MissingParameter
 from nself.domains.connection.model import StillPending
 from nself.domains.payment.errors import (
     AmountUnconfirmed,
@@ -196,7 +196,7 @@ def test_who_cannot_be_charged_is_told_so(till: Till) -> None:
     till.bench.use(till.app, "visitor", 1)
     with pytest.raises(NoCustomerYet):
         pay.create(till.app, CreatePayment(amount=1000, user="visitor"))
-    with pytest.raises(InvalidParameter, match="not both"):
+    with pytest.raises(ExclusiveParameters, match="not both"):
         till.pay(user="user")
     for key in ("", "with blank", "é"):
         with pytest.raises(InvalidParameter, match="idempotency_key"):

@@ -189,6 +189,22 @@ def test_a_crash_at_any_seam_gives_back_once(till: Till, amount: int | None) -> 
     till.bench.check_quiet()
 
 
+def test_one_that_was_begun_is_gone_on_with_whatever_was_given_back_by_hand_meanwhile(till: Till) -> None:
+    one = charge(till)
+
+    def killed() -> None:
+        raise Crash
+
+    with pytest.raises(Crash):
+        give(till, one, fragile(till.bench, Pause("before change refunds", killed)), amount=400)
+    till.sandbox.post("/v1/refunds", charge=one, amount=100)
+    till.bench.pass_time()
+    with pytest.raises(RefundInProgress):
+        give(till, one, amount=50)
+    assert give(till, one, amount=400).created is False
+    assert till.refunded(one) == [100, 400]
+
+
 @pytest.mark.parametrize("fault", [{"status": 500}, {"drop": True}])
 @pytest.mark.parametrize("keyed", [True, False])
 def test_what_stripe_did_behind_an_error_is_not_done_again(till: Till, fault: dict[str, Any], keyed: bool) -> None:

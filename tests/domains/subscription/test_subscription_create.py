@@ -14,6 +14,7 @@ from money_bench import served
 from money_seams import Crash, Seams, fragile
 
 from nself.app import App
+from nself.core.errors import ExclusiveParameters
 from nself.domains.api_key import service as api_key
 from nself.domains.api_key.inputs import CreateApiKey
 from nself.domains.customer import service as customers
@@ -25,7 +26,6 @@ from nself.domains.subscription.errors import (
     PaymentFailed,
     RequiresAction,
     TrialUsed,
-    WhichTrial,
 )
 from nself.domains.subscription.inputs import CreateSubscription, ShowSubscription
 from nself.domains.subscription.model import Done
@@ -252,7 +252,7 @@ def test_trial_ends_that_cannot_be(shop: Shop, given: str, what: str) -> None:
 
 
 def test_days_and_date_exclude_each_other(shop: Shop) -> None:
-    with pytest.raises(WhichTrial):
+    with pytest.raises(ExclusiveParameters):
         create(shop.app(), "cus_1", "price_1", trial_days=3, trial_end="2030-01-01")
 
 

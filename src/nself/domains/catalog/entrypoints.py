@@ -32,6 +32,22 @@ ROWS: tuple[Row, ...] = (
         scope="subscription:read",
         help="Stripe's prices, newest first.",
     ),
+    Route(
+        method="POST",
+        path="/api/v1/prices",
+        use="catalog.service:create_price",
+        input="catalog.inputs:CreatePrice",
+        scope="subscription:write",
+        help="Create a price at Stripe.",
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/prices/{price}",
+        use="catalog.service:show_price",
+        input="catalog.inputs:ShowPrice",
+        scope="subscription:read",
+        help="A price of Stripe with trial, tiers and amounts.",
+    ),
     Command(
         path="billing price show",
         use="catalog.service:show_price",

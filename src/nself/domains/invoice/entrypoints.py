@@ -191,6 +191,22 @@ ROWS: tuple[Row, ...] = (
     ),
     Route(
         method="POST",
+        path="/api/v1/invoices/{invoice}/items",
+        use="invoice.service.edit:add_item",
+        input="invoice.inputs:AddItem",
+        scope="invoice:write",
+        help="Add a line to a draft; idempotency_key adds it once.",
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/invoices/{invoice}/tax",
+        use="invoice.service.edit:add_tax",
+        input="invoice.inputs:AddTax",
+        scope="invoice:write",
+        help="Give the lines of a draft a tax rate.",
+    ),
+    Route(
+        method="POST",
         path="/api/v1/invoices/{invoice}/finalize",
         use="invoice.service.finish:finalize",
         input="invoice.inputs:Finalize",

@@ -64,7 +64,7 @@ class ListInvoices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     user: Annotated[str | None, Meta(description="Only this user's.")] = None
     customer: Annotated[str | None, Meta(description="Only this customer's.")] = None
     limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 100
-    offset: Annotated[int, Meta(description="Rows to skip.", ge=0)] = 0
+    offset: Annotated[int, Meta(description="Rows to skip.", ge=0, le=1_000_000_000)] = 0
 
 
 class ExplainInvoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

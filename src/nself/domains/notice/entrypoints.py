@@ -1,6 +1,6 @@
 """Ways into what customers are told by hand, and of their cards."""
 
-from nself.core.entrypoint import Command, Row, Scheduled
+from nself.core.entrypoint import Command, Route, Row, Scheduled
 
 ROWS: tuple[Row, ...] = (
     Command(
@@ -9,6 +9,14 @@ ROWS: tuple[Row, ...] = (
         input="notice.inputs:NotifyCustomer",
         help="Mail a customer by a template; the same is not mailed twice.",
         example="nself billing customer notify --customer cus_123 --template payment_failed",
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/customers/{customer}/notify",
+        use="notice.service:notify",
+        input="notice.inputs:NotifyCustomer",
+        scope="admin",
+        help="Mail a customer by a template; the same is not mailed twice.",
     ),
     Scheduled(
         type="card_notices",

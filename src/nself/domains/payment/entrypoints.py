@@ -135,6 +135,22 @@ ROWS: tuple[Row, ...] = (
         help="Attach a payment method that the customer entered at Stripe. No card number is taken.",
     ),
     Route(
+        method="POST",
+        path="/api/v1/payment-methods/{payment_method}/default",
+        use="payment.service.methods:make_default",
+        input="payment.inputs:DefaultPaymentMethod",
+        scope="payment:write",
+        help="Charge a customer by this method from now on.",
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/payment-methods/{payment_method}/remove",
+        use="payment.service.methods:remove",
+        input="payment.inputs:RemovePaymentMethod",
+        scope="payment:write",
+        help="Detach a payment method for good; the newest of the others takes its place.",
+    ),
+    Route(
         method="GET",
         path="/api/v1/payment-intents/{payment_intent}",
         use="payment.service.pay:show",

@@ -97,7 +97,7 @@ class ListTransactions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     user: MaybeUser = None
     kind: Annotated[Literal["charge", "refund", "dispute"] | None, Meta(description="Only these.")] = None
     limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 50
-    offset: Annotated[int, Meta(description="Rows to skip.", ge=0)] = 0
+    offset: Annotated[int, Meta(description="Rows to skip.", ge=0, le=1_000_000_000)] = 0
 
 
 class CreateRefund(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -142,7 +142,7 @@ class ListRefunds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     customer: MaybeCustomer = None
     user: MaybeUser = None
     limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 50
-    offset: Annotated[int, Meta(description="Rows to skip.", ge=0)] = 0
+    offset: Annotated[int, Meta(description="Rows to skip.", ge=0, le=1_000_000_000)] = 0
 
 
 class TestPayment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -26,6 +26,15 @@ class NoPaymentMethod(Invalid):
     )
 
 
+class NothingToCharge(NoPaymentMethod):
+    guide = "3.2"
+    text = "Unable to reactivate subscription: customer {customer} has no payment method"
+    hints = (
+        "nself billing payment-method attach --customer {customer} --payment-method pm_123",
+        "nself billing subscription reactivate {subscription}",
+    )
+
+
 class PaymentFailed(Declined):
     """Its first or latest invoice could not be paid."""
 
@@ -74,12 +83,6 @@ class TrialUsed(Conflict):
     )
 
 
-class WhichTrial(Invalid):
-    code, guide, param = "parameters_exclusive", "3.4", "trial_end"
-    text = "Give --trial-days or --trial-end, not both"
-    hints = ("nself billing subscription create --customer {customer} --price {price} --trial-days 14",)
-
-
 class BadTrialEnd(Invalid):
     code, guide, param = "parameter_invalid", "3.4", "trial_end"
     text = "Invalid trial end: {given} is {what} (in {zone})"
@@ -118,25 +121,22 @@ class NoSuchPreview(NotFound):
     hints = (PREVIEW,)
 
 
-class PreviewExpired(Conflict):
-    code, guide, param = "preview_expired", "3.3", "token"
+class Unappliable(Conflict):
+    """A preview that is there and cannot be applied."""
+
+    guide, param, hints = "3.3", "token", (PREVIEW,)
+
+
+class PreviewExpired(Unappliable):
+    code = "preview_expired"
     text = "The preview {token} of {made} is older than BILLING_PREVIEW_LIFETIME ({lifetime}): amounts may have changed"
-    hints = (PREVIEW,)
 
 
-class PreviewOutdated(Conflict):
-    code, guide, param = "preview_outdated", "3.3", "token"
+class PreviewOutdated(Unappliable):
+    code = "preview_outdated"
     text = "Subscription {subscription} is not what it was when {token} was previewed: {changed}"
-    hints = (PREVIEW,)
 
 
-class OtherChange(Conflict):
-    code, guide, param = "preview_of_another_change", "3.3", "token"
+class OtherChange(Unappliable):
+    code = "preview_of_another_change"
     text = "The preview {token} was of price {price}, quantity {quantity}: leave --price and --quantity out, or preview anew"
-    hints = (PREVIEW,)
-
-
-class WhichCancellation(Invalid):
-    code, guide, param = "parameters_exclusive", "3.5", "at_period_end"
-    text = "Give --immediate or --at-period-end, not both"
-    hints = ("nself billing subscription cancel {subscription} --at-period-end",)

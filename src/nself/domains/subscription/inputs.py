@@ -42,7 +42,7 @@ class ListSubscriptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     status: Annotated[Status | None, Meta(description="Only these.")] = None
     test_mode: Annotated[bool, Meta(description="Only those of test mode, whatever STRIPE_MODE says.")] = False
     limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 100
-    offset: Annotated[int, Meta(description="Rows to skip.", ge=0)] = 0
+    offset: Annotated[int, Meta(description="Rows to skip.", ge=0, le=1_000_000_000)] = 0
 
 
 class CreateSubscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

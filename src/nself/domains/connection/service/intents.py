@@ -40,7 +40,7 @@ from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture
 from nself.gateway.answers import recorded
 from nself.gateway.api import STRIPE_VERSION, Stripe
-from nself.gateway.errors import IdempotencyMismatch, StripeFailure
+from nself.gateway.errors import IdempotencyMismatch, InsufficientPermissions, StripeFailure
 
 KEY_LIFETIME = 23 * 3600
 THREADS = 16
@@ -186,16 +186,27 @@ def _call(app: App, row: entrypoint.Intent, intent: Intent) -> Snapshot | None:
     """A refusal may mean that what we wish for stands: finalised or paid by hand, or made by an older version of us."""
     call, find = cast(Call, app.registry.resolve(row.call)), cast(Find, app.registry.resolve(row.find))
     if intent.seconds_since_first_sent >= KEY_LIFETIME:
-        return find(app.stripe, intent)
+        return _look(app, find, intent)
     try:
         return call(app.stripe, intent.params, intent.idempotency_key)
     except StripeFailure as error:
         if not error.stored and not _final(error):
             raise
-        found = find(app.stripe, intent)
+        found = _look(app, find, intent, error)
         if found is None and not error.stored and not isinstance(error, IdempotencyMismatch):
             raise
         return found
+
+
+def _look(app: App, find: Find, intent: Intent, answered: StripeFailure | None = None) -> Snapshot | None:
+    """What was made before. Where the key may not look, only the first call knows that it was nothing: as it was `answered`."""
+    try:
+        return find(app.stripe, intent)
+    except InsufficientPermissions as error:
+        if answered and intent.attempts == 1:
+            raise answered from error
+        error.earlier_unknown = True
+        raise
 
 
 def _settle(app: App, row: entrypoint.Intent, intent: Intent, picture: Picture) -> None:
@@ -223,7 +234,9 @@ def _final(error: Exception) -> bool:
         return True
     if not isinstance(error, StripeFailure) or error.outcome_unknown or error.earlier_unknown:
         return False
-    return error.conclusive and not isinstance(error, (Unavailable, Denied))
+    return isinstance(error, InsufficientPermissions) or (
+        error.conclusive and not isinstance(error, (Unavailable, Denied))
+    )
 
 
 def _record_failure(app: App, intent: Intent, error: Exception) -> None:

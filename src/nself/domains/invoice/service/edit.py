@@ -9,11 +9,11 @@ import msgspec
 
 from nself import log
 from nself.app import App
-from nself.core.errors import InvalidParameter, MissingParameter
+from nself.core.errors import ExclusiveParameters, InvalidParameter, MissingParameter, because
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.domains.catalog import service as catalog
-from nself.domains.connection.model import Snapshot
+from nself.domains.connection.model import Snapshot, StillPending
 from nself.domains.connection.rules import items, part
 from nself.domains.customer import service as customer
 from nself.domains.invoice import formulas, rules, store
@@ -22,10 +22,22 @@ from nself.domains.invoice.formulas import SELF, Step, step
 from nself.domains.invoice.inputs import AddItem, AddTax, CreateInvoice, ReadInvoice, RemoveItem, UpdateInvoice
 from nself.domains.invoice.model import Changed, PlanOfInvoice
 from nself.domains.invoice.service import assess, chain, current, steps
+from nself.gateway.errors import IdempotencyMismatch, StripeFailure
+
+UNABLE = "Unable to create invoice"
 
 
 def create(app: App, given: CreateInvoice) -> Changed:
     """A draft for a customer, with an item where one is given. Raises NoSuchCustomer, NoSuchPrice, PriceUnusable."""
+    try:
+        return _create(app, given)
+    except IdempotencyMismatch:
+        raise
+    except (StripeFailure, StillPending) as error:
+        raise because(error, UNABLE) from error
+
+
+def _create(app: App, given: CreateInvoice) -> Changed:
     who = current.fetched(app, "customer", given.customer)
     item, currency = _item(app, given, who, SELF, given.currency)
     currency = given.currency.lower() if given.currency else currency
@@ -49,10 +61,10 @@ def create(app: App, given: CreateInvoice) -> Changed:
 def _item(
     app: App, given: CreateInvoice | AddItem, who: Snapshot, invoice: str, currency: str | None
 ) -> tuple[Snapshot | None, str]:  # fmt: skip
-    """Parameters of the item that was asked for, and its currency. Raises InvalidParameter, NoSuchPrice, PriceUnusable."""
+    """Parameters of the item that was asked for, and its currency. Raises ExclusiveParameters, NoSuchPrice, PriceUnusable."""
     known = (currency or who.get("currency") or app.settings.text("BILLING_CURRENCY")).lower()
     if given.price is not None and given.amount is not None:
-        raise InvalidParameter("Give either --price or --amount", "amount")
+        raise ExclusiveParameters("price", "amount")
     if given.price is None and given.amount is None:
         return None, known
     price = current.fetched(app, "price", given.price) if given.price else None

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from nself.app import App
-from nself.core.errors import InvalidParameter
+from nself.core.errors import ExclusiveParameters
 from nself.db.connect import Tx
 from nself.domains.connection.model import Snapshot, Wish
 from nself.domains.connection.rules import part
@@ -53,11 +53,11 @@ def stored(app: App, kind: str, id: str) -> Snapshot | None:
 
 
 def customer_id(app: App, customer: str | None, user: str | None) -> str | None:
-    """The customer that a command is about. Raises InvalidParameter for both, NoSuchUser, NoCustomerYet."""
+    """The customer that a command is about. Raises ExclusiveParameters, NoSuchUser, NoCustomerYet."""
     if user is None:
         return customer
     if customer is not None:
-        raise InvalidParameter("Give a customer or a user, not both", "user")
+        raise ExclusiveParameters("customer", "user")
     customers.require_user(app, user)
     with app.db.reading() as tx:
         found = customers.customers_of(tx, [user], app.settings.live).get(user)

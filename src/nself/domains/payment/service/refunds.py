@@ -102,22 +102,32 @@ def _by_state(app: App, given: CreateRefund, charge: str) -> Standing:
     made = list(app.stripe.listed("refunds", charge=charge))
     found = look.fresh(app, "charge", charge)
     live, request = app.settings.live, rules.digest(charge, given.amount, given.reason)
-    name = operation_name(live, "refund.create", charge, len(made) + 1)
-    with app.db.reading() as tx:
-        before = change.earlier(tx, name, live)
-    if before and before.state != "failed":  # somebody else's, or ours before a crash
-        if before.params["params"]["metadata"]["nself_request"] != request:
-            raise RefundInProgress(charge=charge)
-        return Standing(name, created=False)
+    names = [operation_name(live, "refund.create", charge, number) for number in range(1, len(made) + 2)]
+    if (standing := _standing(app, charge, names, request)) is not None:
+        return standing
     amount = _amount(found, given)
     if given.amount:
         _refuse_repetition(app, found, made, amount)
-    wish = change.wish(name, "refunds", params=rules.refund_params(found, amount, given.reason, request))
+    wish = change.wish(names[-1], "refunds", params=rules.refund_params(found, amount, given.reason, request))
     try:
         app.db.transact(lambda tx: change.plan(tx, wish, live))
     except IdempotencyMismatch:
         raise RefundInProgress(charge=charge) from None
-    return Standing(name, created=True)
+    return Standing(names[-1], created=True)
+
+
+def _standing(app: App, charge: str, names: list[str], request: str) -> Standing | None:
+    """One that is on its way, somebody else's, or ours before a crash: Stripe may have it already. Raises RefundInProgress."""
+    going = [one.operation for one in intents.states(app, names) if one.state == "pending"]
+    with app.db.reading() as tx:
+        for name in (*going, names[-1]):
+            before = change.earlier(tx, name, app.settings.live)
+            if before is None or before.state == "failed":
+                continue
+            if before.params["params"]["metadata"]["nself_request"] != request:
+                raise RefundInProgress(charge=charge)
+            return Standing(name, created=False)
+    return None
 
 
 def _refuse_repetition(app: App, charge: Snapshot, made: list[Snapshot], amount: int) -> None:

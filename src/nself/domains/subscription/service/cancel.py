@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from nself import log
 from nself.app import App
+from nself.core.errors import ExclusiveParameters
 from nself.domains.connection.model import operation_name
 from nself.domains.connection.service import change
 from nself.domains.mirror.model import Snapshot
 from nself.domains.subscription import rules
-from nself.domains.subscription.errors import WhichCancellation
+from nself.domains.subscription.errors import NothingToCharge
 from nself.domains.subscription.inputs import CancelSubscription, ReactivateSubscription
 from nself.domains.subscription.model import Done
 from nself.domains.subscription.service import look, payment
+from nself.gateway.errors import StripeFailure
 
 SOURCE = "subscription cancel"
 
@@ -19,7 +21,7 @@ SOURCE = "subscription cancel"
 def cancel(app: App, given: CancelSubscription) -> Done:
     """When this returns, the mirror has it, and what follows from it. Raises NoSuchSubscription, the gateway's errors."""
     if given.immediate and given.at_period_end:
-        raise WhichCancellation(subscription=given.subscription)
+        raise ExclusiveParameters("immediate", "at_period_end")
     mode = app.settings.text("BILLING_CANCELLATION_MODE")
     now = given.immediate or (mode == "immediate" and not given.at_period_end)
     done = _now(app, given) if now else _at_period_end(app, given)
@@ -69,14 +71,17 @@ def _at_period_end(app: App, given: CancelSubscription) -> Done:
 
 
 def reactivate(app: App, given: ReactivateSubscription) -> Done:
-    """Undo a cancellation that has not come yet, or resume what is paused. Raises Canceled, the gateway's errors."""
+    """Undo a cancellation that has not come yet, or resume what is paused.
+
+    Raises Canceled, NothingToCharge, PaymentFailed, RequiresAction, the gateway's errors.
+    """
     names = {
         deed: change.turn(app, f"subscription.{deed}", given.subscription) for deed in ("keep", "keep_at", "resume")
     }
     snapshot = look.running(look.fresh(app, given.subscription, "subscription reactivate"))
     id = snapshot["id"]
     if snapshot["status"] == "paused":
-        change.change(app, names["resume"], "subscriptions", id, "resume", params={})
+        _resume(app, names["resume"], snapshot)
         note = "resumed: a new period begins, and its invoice is paid first"
     elif snapshot.get("cancel_at_period_end"):
         change.change(app, names["keep"], "subscriptions", id, params={"cancel_at_period_end": False})
@@ -89,3 +94,19 @@ def reactivate(app: App, given: ReactivateSubscription) -> Done:
         return look.done(app, id, False, f"is {snapshot['status']} and is not to be canceled: nothing changed")
     log.info("subscription_reactivate", subscription=id, note=note)
     return look.done(app, id, True, note)
+
+
+def _resume(app: App, operation: str, snapshot: Snapshot) -> None:
+    """Where the new period is not paid, it stays paused and its invoice open. Raises NothingToCharge, PaymentFailed, RequiresAction."""
+    id, invoice = snapshot["id"], snapshot.get("latest_invoice")
+    try:
+        if invoice and payment.is_open(app, str(invoice)):  # resumed before, and not paid then
+            payment.pay(app, snapshot, str(invoice))
+            look.fresh(app, id, "subscription reactivate")
+        else:
+            change.change(app, operation, "subscriptions", id, "resume", params={})
+    except StripeFailure as error:
+        if payment.NOTHING_TO_CHARGE not in error.message:
+            raise
+        raise NothingToCharge(customer=snapshot["customer"], subscription=id) from error
+    payment.check(app, id, "Unable to reactivate subscription", ("paused",))

@@ -13,7 +13,7 @@ import msgspec
 from nself import log
 from nself.app import App
 from nself.core import period
-from nself.core.errors import BillingError
+from nself.core.errors import BillingError, ExclusiveParameters, because
 from nself.domains.catalog import service as catalog
 from nself.domains.connection.model import StillPending, operation_name
 from nself.domains.connection.rules import part
@@ -24,7 +24,7 @@ from nself.domains.customer.model import NoSuchCustomer
 from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture, Snapshot
 from nself.domains.subscription import facts, rules
-from nself.domains.subscription.errors import BadTrialEnd, NoPaymentMethod, TrialUsed, WhichTrial
+from nself.domains.subscription.errors import BadTrialEnd, NoPaymentMethod, TrialUsed
 from nself.domains.subscription.inputs import CreateSubscription
 from nself.domains.subscription.model import Done
 from nself.domains.subscription.service import look, payment
@@ -32,7 +32,6 @@ from nself.gateway.api import STRIPE_VERSION
 from nself.gateway.errors import IdempotencyMismatch, StripeFailure
 
 UNABLE = "Unable to create subscription"
-NOTHING_TO_CHARGE = "no attached payment source"
 """Words of Stripe's refusal, whose code says only that something is missing."""
 REQUEST = "nself_request"
 
@@ -56,7 +55,7 @@ def subscribe(app: App, given: CreateSubscription) -> Done:
 
 def _create(app: App, given: CreateSubscription, operator: bool) -> Done:
     if given.trial_days is not None and given.trial_end is not None:
-        raise WhichTrial(customer=given.customer, price=given.price)
+        raise ExclusiveParameters("trial_days", "trial_end")
     source = "subscription create"
     with _unable(given):
         operation = _operation(app, given)  # before looking: see change.turn
@@ -83,8 +82,10 @@ def _unable(given: CreateSubscription) -> Generator[None]:
     """A refusal keeps its code and family and says what could not be done."""
     try:
         yield
+    except IdempotencyMismatch:
+        raise
     except StripeFailure as error:
-        if NOTHING_TO_CHARGE in error.message:
+        if payment.NOTHING_TO_CHARGE in error.message:
             raise NoPaymentMethod(customer=given.customer, price=given.price) from error
         raise _told(error) from error
     except (StillPending, NoSuchCustomer) as error:
@@ -93,9 +94,7 @@ def _unable(given: CreateSubscription) -> Generator[None]:
 
 def _told(error: BillingError) -> BillingError:
     log.warning("subscription_create", failed=True, code=error.code, error=error.message)
-    if not error.message.startswith(UNABLE):
-        error.args = (f"{UNABLE}: {error.message}",)
-    return error
+    return because(error, UNABLE)
 
 
 def _operation(app: App, given: CreateSubscription) -> str:

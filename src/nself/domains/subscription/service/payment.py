@@ -20,15 +20,16 @@ from nself.domains.subscription.service import look
 from nself.gateway.errors import CardDeclined, StripeFailure
 
 WAITING = ("incomplete", "past_due", "unpaid")
+NOTHING_TO_CHARGE = "no attached payment source"
 EXPIRES = 23
 """Hours after which Stripe gives up a subscription whose first invoice nobody paid."""
 
 
-def check(app: App, id: str, words: str) -> None:
+def check(app: App, id: str, words: str, waiting: tuple[str, ...] = WAITING) -> None:
     """The subscription's latest invoice and its payment are in the mirror. Raises PaymentFailed, RequiresAction."""
     snapshot = look.stored(app, id)
     intent = _intent(app, snapshot["latest_invoice"]) if snapshot.get("latest_invoice") else {}
-    if intent and snapshot["status"] in WAITING:
+    if intent and snapshot["status"] in waiting:
         raise refused(snapshot, intent, words)
 
 
@@ -73,7 +74,7 @@ def complete(app: App, given: CompleteSubscription) -> Done:
         return look.done(app, id, False, f"is {snapshot['status']}: there is nothing to complete")
     if not invoice:
         raise Unpaid(subscription=id, status=snapshot["status"], detail="it has no invoice")
-    _pay(app, snapshot, str(invoice), given.payment_method)
+    pay(app, snapshot, str(invoice), given.payment_method)
     after = look.fresh(app, id, "subscription complete")
     log.info("subscription_complete", subscription=id, invoice=invoice, status=after["status"])
     if after["status"] in WAITING:
@@ -81,12 +82,21 @@ def complete(app: App, given: CompleteSubscription) -> Done:
     return look.done(app, id, True, f"{invoice} is paid")
 
 
-def _pay(app: App, snapshot: Snapshot, invoice: str, method: str | None) -> None:
-    """Once for each time it is open; whether it was paid meanwhile is looked at first."""
-    operation = change.turn(app, "subscription.complete", invoice)
-    intent = _intent(app, invoice)
+def is_open(app: App, invoice: str) -> bool:
+    """Whether an invoice waits for money, as Stripe has it now."""
+    _intent(app, invoice)
+    return _status(app, invoice) == "open"
+
+
+def _status(app: App, invoice: str) -> str:
     with app.db.reading() as tx:
-        status = mirror.stored(tx, "invoice", [invoice])[invoice].snapshot["status"]
+        return str(mirror.stored(tx, "invoice", [invoice])[invoice].snapshot["status"])
+
+
+def pay(app: App, snapshot: Snapshot, invoice: str, method: str | None = None) -> None:
+    """Once for each time it is open; whether it was paid meanwhile is looked at first. Raises Unpaid, PaymentFailed, RequiresAction."""
+    operation = change.turn(app, "subscription.complete", invoice)
+    intent, status = _intent(app, invoice), _status(app, invoice)
     if status == "paid":
         return
     if status != "open":
