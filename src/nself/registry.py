@@ -11,7 +11,7 @@ from nself.core.entrypoint import Row
 # From bottom to top: a domain may import those before it, never those after it.
 DOMAINS = (
     "setting", "mirror", "connection", "database", "api_key", "job", "uptime", "notification", "tuning", "stack", "customer", "catalog", "usage", "payment", "subscription", "notice", "quota", "access", "invoice", "document", "overage",
-    "archive", "repair", "gap", "webhook", "sync", "audit",
+    "archive", "backup", "repair", "gap", "webhook", "sync", "audit",
     "sandbox",
 )  # fmt: skip
 GROUPS = {

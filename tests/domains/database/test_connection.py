@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -64,6 +65,29 @@ def test_a_test_migrates_as_any_command_does(server: str, tmp_path: Path, regist
     assert details == [f"{count} migrations, {count} of them now", f"{count} migrations"]
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"drop database {name} with (force)".encode())
+
+
+def test_status_tells_what_wears_the_server_out(app: App, database: str) -> None:
+    with psycopg.connect(database) as old:
+        old.execute("lock table billing.billing_quotas")
+        found = service.status(app, ShowStatus())
+        assert found.longest_transaction_seconds >= 0 and found.remarks() == []
+        with psycopg.connect(database, autocommit=True) as waiter:
+            waiter.pgconn.send_query(b"select count(*) from billing.billing_quotas")
+            while not (found := service.status(app, ShowStatus())).blocked_statements:
+                pass
+            assert found.remarks() == ["statements wait for locks: nself db slow-queries --min-time 0s"]
+            old.rollback()
+            while waiter.pgconn.get_result():
+                pass
+    assert found.oldest_xmin_age >= 0 and 0 <= found.wraparound_percent < 1
+    assert (found.pool_size, found.pool_timeout, found.query_timeout) == (10, "30s", "30s")
+    assert found.disk_free_bytes is None  # the server of DATABASE_URL has its own disk
+    worn = msgspec.structs.replace(
+        found, blocked_statements=0, connections=80, max_connections=100, longest_transaction_seconds=7200.0,
+        wraparound_percent=60.0, dead_rows=200_000, live_rows=1000, disk_free_bytes=5, disk_total_bytes=100,
+    )  # fmt: skip
+    assert len(worn.remarks()) == 5
 
 
 def test_ping(app: App, tmp_path: Path, registry: Registry) -> None:
