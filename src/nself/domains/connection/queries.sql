@@ -14,6 +14,11 @@ insert into billing_intents (operation, step, kind, params, idempotency_key, liv
 values (%(operation)s, %(step)s, %(kind)s, %(params)s, %(key)s, %(livemode)s, 'done', %(object_id)s, now())
 on conflict do nothing;
 
+-- name: close_adopted
+-- Its steps were all taken by then, or cannot be told apart from those that were.
+update billing_intents set state = 'done', object_id = %(object_id)s, settled_at = now(), lease_until = null
+where operation = %(operation)s and livemode = %(livemode)s and state = 'pending' and idempotency_key = %(key)s;
+
 -- name: doubt_unsent
 -- Whether these were sent by now nobody knows here: they are taken as sent then, so that their outcome is asked for.
 update billing_intents

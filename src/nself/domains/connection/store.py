@@ -42,6 +42,10 @@ def adopt(tx: Tx, wish: Wish, key: str, object_id: str, livemode: bool) -> int:
     )
 
 
+def close_adopted(tx: Tx, operation: str, key: str, object_id: str, livemode: bool) -> int:
+    return tx.run(SQL["close_adopted"], operation=operation, key=key, object_id=object_id, livemode=livemode)
+
+
 def doubt_unsent(tx: Tx, since: datetime) -> int:
     return tx.run(SQL["doubt_unsent"], since=since)
 

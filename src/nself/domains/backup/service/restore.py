@@ -35,9 +35,9 @@ from nself.domains.backup.model import (
     ServicesRun,
 )
 from nself.domains.backup.service.backup import beside
-from nself.domains.connection.model import Wish
-from nself.domains.connection.rules import MARK, part
+from nself.domains.connection.model import Snapshot
 from nself.domains.connection.service import intents
+from nself.domains.invoice.service import steps
 from nself.domains.stack import service as stack
 from nself.domains.stack.inputs import ShowStatus
 from nself.gateway.live import connect
@@ -133,28 +133,23 @@ def _fill(app: App, conninfo: str, file: Path, manifest: Manifest) -> Prepared:
         if wrong:
             raise RestoreFailed(detail=wrong)
     migrate(conninfo)
-    made = list(_made_since(app, manifest))
+    made = _made_since(app, manifest)
     with store.session(conninfo) as tx, tx.connection.transaction():
         doubted = intents.doubt(tx, manifest.made_at)
-        known = sum(intents.adopt(tx, wish, key, id, manifest.livemode) for wish, key, id in made)
+        known = sum(steps.adopt(tx, invoice, manifest.livemode) for invoice in made)
     return Prepared(doubted, known)
 
 
-def _made_since(app: App, manifest: Manifest) -> list[tuple[Wish, str, str]]:
-    """Invoices that this project made at Stripe after the backup: which wish, its key, the invoice."""
+def _made_since(app: App, manifest: Manifest) -> list[Snapshot]:
+    """Invoices at Stripe that are younger than the backup."""
     if not app.settings.text("STRIPE_SECRET_KEY"):
         return []
-    found: list[tuple[Wish, str, str]] = []
     # Without the calls' budget, which stands in the database that is about to be replaced; nobody else calls now.
     stripe = connect(app.settings)
-    for invoice in stripe.listed("invoices", created={"gte": int(manifest.made_at.timestamp())}):
-        metadata = part(invoice, "metadata")
-        operation, key = metadata.get("nself_operation"), metadata.get(MARK)
-        if operation and key:
-            wish = Wish(operation, "invoice.create", {"customer": invoice["customer"], "restored": True})
-            found.append((wish, key, invoice["id"]))
-    stripe.close()
-    return found
+    try:
+        return list(stripe.listed("invoices", created={"gte": int(manifest.made_at.timestamp())}))
+    finally:
+        stripe.close()
 
 
 def _answer(file: Path, manifest: Manifest, name: str, old: str | None, prepared: Prepared) -> RestoreDone:

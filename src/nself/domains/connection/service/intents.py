@@ -70,9 +70,14 @@ def made(tx: Tx, operation: str, step: int) -> str | None:
     return store.made(tx, operation, step)
 
 
-def adopt(tx: Tx, wish: Wish, key: str, object_id: str, livemode: bool) -> bool:
-    """Step: `wish` was done under `key` by a later state of this database; it is never wished for again."""
-    return store.adopt(tx, wish, key, object_id, livemode) > 0
+def adopt(tx: Tx, wish: Wish, key: str, object_id: str, livemode: bool, *, touched: bool) -> bool:
+    """Step: `wish` was done under `key` by a later state of this database; it is never wished for again.
+
+    `touched`: more was done with the object, so that an open wish for it is not followed by its next steps either.
+    """
+    if store.adopt(tx, wish, key, object_id, livemode):
+        return True
+    return touched and store.close_adopted(tx, wish.operation, key, object_id, livemode) > 0
 
 
 def doubt(tx: Tx, since: datetime) -> int:
