@@ -59,7 +59,8 @@ def restore(app: App, given: RestoreDatabase) -> RestoreDone:
     """
     file = Path(given.file).expanduser().absolute()
     manifest = _checked(app, file)
-    _require_quiet(app)
+    if given.yes:
+        _require_quiet(app)
     app.ensure_project()
     conninfo = server.ensure(app.project, app.settings)
     name = store.name(conninfo)
