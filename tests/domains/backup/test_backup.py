@@ -21,6 +21,7 @@ from nself.domains.backup.model import (
     BackupTooNew,
     DatabaseInUse,
     ForgetRefused,
+    MayNotCreate,
     NoSuchBackup,
     OtherMode,
     RestoreDone,
@@ -174,6 +175,16 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(
             "select datname from pg_database where starts_with(datname, %s) and datname <> %s", (f"{name}_", name)
         )
         assert found.fetchall() == []
+
+
+def test_a_role_that_may_not_make_databases_is_told(bench: Bench, tmp_path: Path) -> None:
+    save(bench, tmp_path / "saved.dump")
+    bench.sql("create role plain login")
+    try:
+        with pytest.raises(MayNotCreate, match="CREATEDB"):
+            bring_back(bench, tmp_path / "saved.dump", DATABASE_URL=make_conninfo(bench.database, user="plain"))
+    finally:
+        bench.sql("drop role plain")
 
 
 def test_without_yes_it_only_looks(bench: Bench, tmp_path: Path) -> None:

@@ -97,6 +97,21 @@ def test_ping(app: App, tmp_path: Path, registry: Registry) -> None:
         service.ping(app_at(tmp_path, f"host={tmp_path} dbname=x", registry), Ping())
 
 
+def test_settings_of_the_pool_have_their_effect(tmp_path: Path, registry: Registry, database: str) -> None:
+    """One connection, and whoever finds it taken waits as long as the setting says."""
+    environ = {"DATABASE_URL": database, "BILLING_DB_POOL_SIZE": "1", "BILLING_DB_POOL_TIMEOUT": "100ms"}
+    app = App(Project(tmp_path), registry, environ=environ)
+    with app.db.reading() as tx:
+        assert tx.value(b"select current_setting('statement_timeout')") == "30s"
+        with pytest.raises(DatabaseUnavailable, match=r"after 0\.10 sec"), app.db.reading():
+            pass
+    with app.db.reading() as tx:
+        assert tx.value(b"select 1") == 1
+    status = service.status(app, ShowStatus())
+    assert (status.pool_size, status.pool_timeout) == (1, "100ms")
+    app.close()
+
+
 def test_every_step_of_a_good_connection(app: App) -> None:
     found = service.try_connection(app, TryConnection())
     assert found.ok and found.cause is None and found.help is None

@@ -146,6 +146,11 @@ class RestoreUnderWay(Conflict):
     text = "Another restore works on the database {database}"
 
 
+class MayNotCreate(Denied):
+    code = "may_not_create_database"
+    text = "The role of DATABASE_URL may not make databases ({detail}): its administrator runs ALTER ROLE … CREATEDB. Nothing was changed"
+
+
 class RestoreFailed(Conflict):
     code = "restore_failed"
     text = "The restored copy is not right: {detail}. It was removed, the database was not changed"

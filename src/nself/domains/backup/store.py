@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 from nself.db.connect import Tx
 from nself.db.queries import beside
 from nself.db.server import DatabaseUnavailable, masked
-from nself.domains.backup.model import BackupExists, BackupUnwritable, Facts, Ledger, Session, StoredTable
+from nself.domains.backup.model import BackupExists, BackupUnwritable, Facts, Ledger, MayNotCreate, Session, StoredTable
 
 SQL = beside(__file__)
 MAINTENANCE = "postgres"
@@ -107,7 +107,11 @@ def kept(tx: Tx, prefix: str) -> list[str]:
 
 
 def create(tx: Tx, name: str) -> None:
-    tx.connection.execute(sql.SQL("create database {name} template template0").format(name=sql.Identifier(name)))
+    """An empty one. Raises MayNotCreate."""
+    try:
+        tx.connection.execute(sql.SQL("create database {name} template template0").format(name=sql.Identifier(name)))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise MayNotCreate(detail=error.diag.message_primary) from error
     text = sql.SQL("alter database {name} set search_path = billing, public")
     tx.connection.execute(text.format(name=sql.Identifier(name)))
 

@@ -55,7 +55,7 @@ class Prepared(NamedTuple):
 def restore(app: App, given: RestoreDatabase) -> RestoreDone:
     """Without `yes` it only checks.
 
-    Raises NoSuchBackup, BackupDamaged, BackupTooNew, OtherMode, ServicesRun, DatabaseInUse, RestoreUnderWay, RestoreFailed, DumpFailed, DatabaseUnavailable, and what Stripe answers.
+    Raises NoSuchBackup, BackupDamaged, BackupTooNew, OtherMode, ServicesRun, DatabaseInUse, RestoreUnderWay, MayNotCreate, RestoreFailed, DumpFailed, DatabaseUnavailable, and what Stripe answers.
     """
     file = Path(given.file).expanduser().absolute()
     manifest = _checked(app, file)
