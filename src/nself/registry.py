@@ -10,8 +10,8 @@ from nself.core.entrypoint import Row
 
 # From bottom to top: a domain may import those before it, never those after it.
 DOMAINS = (
-    "setting", "mirror", "connection", "database", "api_key", "job", "measurement", "uptime", "notification", "stack", "customer", "catalog", "usage", "payment", "subscription", "notice", "quota", "access", "invoice", "document", "overage",
-    "archive", "repair", "gap", "webhook", "sync", "health", "audit",
+    "setting", "mirror", "connection", "database", "api_key", "job", "measurement", "uptime", "notification", "tuning", "stack", "customer", "catalog", "usage", "payment", "subscription", "notice", "quota", "access", "invoice", "document", "overage",
+    "archive", "backup", "repair", "gap", "webhook", "sync", "health", "audit",
     "seed", "sandbox", "check",
 )  # fmt: skip
 GROUPS = {

@@ -75,6 +75,14 @@ def _system() -> list[Path]:
     return sorted(found, key=lambda place: int(place.parent.name), reverse=True)
 
 
+def newest() -> Binaries:
+    """An installation whose tools speak with servers of its own version and older ones. Raises NoPostgres."""
+    found = [one for one in (_wheel(), *_system()) if one]
+    if not found:
+        raise NoPostgres(system=SYSTEM)
+    return max((inspect(one) for one in found), key=lambda one: one.major)
+
+
 def find_binaries(data: Path) -> Binaries:
     """The installation that fits `data`, or the best one for new data. Raises NoPostgres, OtherPostgres."""
     wheel = _wheel()

@@ -228,7 +228,11 @@ def create(binaries: Binaries, data: Path, user: str | None, durable: bool = Tru
         write_configuration(binaries, building, data.parent, durable)
         (building / "custom.conf").write_text("# Settings here win over those of nself's postgresql.conf.\n")
         # Without fsync (-F): all files are synced at once afterwards.
-        statements = f"CREATE DATABASE {DATABASE};\nALTER DATABASE {DATABASE} SET search_path = billing, public;\n"
+        counted = binaries.has_library("pg_stat_statements")
+        statements = (
+            f"{'CREATE EXTENSION pg_stat_statements SCHEMA public;' if counted else ''}\n"
+            f"CREATE DATABASE {DATABASE};\nALTER DATABASE {DATABASE} SET search_path = billing, public;\n"
+        )
         single = [
             str(binaries.folder / "postgres"),
             "--single",

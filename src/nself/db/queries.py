@@ -6,6 +6,15 @@ import re
 from pathlib import Path
 
 NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
+KEYWORD = re.compile(r"\A(?:\s|--[^\n]*\n)*\w+")
+
+
+def named(text: str, name: str) -> str:
+    """`text` with its name as a comment, by which PostgreSQL's statistics and logs tell it.
+
+    It stands behind the first keyword: PostgreSQL 18 keeps no comment that stands before it.
+    """
+    return KEYWORD.sub(lambda found: f"{found[0]} /* {name} */", text, count=1)
 
 
 class Queries:
@@ -19,7 +28,7 @@ class Queries:
             for name, text in zip(parts[1::2], parts[2::2], strict=True):
                 if name in self.by_name:
                     raise ValueError(f"{path}: query {name} is written twice")
-                self.by_name[name] = text.strip().encode()
+                self.by_name[name] = named(text.strip(), f"{folder.name}.{name}").encode()
 
     def __getitem__(self, name: str) -> bytes:
         return self.by_name[name]

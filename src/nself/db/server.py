@@ -48,7 +48,7 @@ class DatabaseTimeout(DatabaseUnavailable):
     code, guide = "database_timeout", "8.2"
     text = "The database took too long: {detail}"
     hints = (
-        "nself db query \"SELECT pid, state, wait_event, query FROM pg_stat_activity WHERE state <> 'idle'\"",
+        "nself db slow-queries --min-time 0s",
         "nself env set DB_QUERY_TIMEOUT=60s",
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -66,11 +67,49 @@ def test_a_test_migrates_as_any_command_does(server: str, tmp_path: Path, regist
         connection.execute(f"drop database {name} with (force)".encode())
 
 
+def test_status_tells_what_wears_the_server_out(app: App, database: str) -> None:
+    with psycopg.connect(database) as old:
+        old.execute("lock table billing.billing_quotas")
+        found = service.status(app, ShowStatus())
+        assert found.longest_transaction_seconds >= 0 and found.remarks() == []
+        with psycopg.connect(database, autocommit=True) as waiter:
+            waiter.pgconn.send_query(b"select count(*) from billing.billing_quotas")
+            while not (found := service.status(app, ShowStatus())).blocked_statements:
+                pass
+            assert found.remarks() == ["statements wait for locks: nself db slow-queries --min-time 0s"]
+            old.rollback()
+            while waiter.pgconn.get_result():
+                pass
+    assert found.oldest_xmin_age >= 0 and 0 <= found.wraparound_percent < 1
+    assert (found.pool_size, found.pool_timeout, found.query_timeout) == (10, "30s", "30s")
+    assert found.disk_free_bytes is None  # the server of DATABASE_URL has its own disk
+    worn = msgspec.structs.replace(
+        found, blocked_statements=0, connections=80, max_connections=100, longest_transaction_seconds=7200.0,
+        wraparound_percent=60.0, dead_rows=200_000, live_rows=1000, disk_free_bytes=5, disk_total_bytes=100,
+    )  # fmt: skip
+    assert len(worn.remarks()) == 5
+
+
 def test_ping(app: App, tmp_path: Path, registry: Registry) -> None:
     found = service.ping(app, Ping())
     assert found.answer == "pong" and 0 < found.milliseconds < 10_000
     with pytest.raises(DatabaseUnavailable):
         service.ping(app_at(tmp_path, f"host={tmp_path} dbname=x", registry), Ping())
+
+
+def test_settings_of_the_pool_have_their_effect(tmp_path: Path, registry: Registry, database: str) -> None:
+    """One connection, and whoever finds it taken waits as long as the setting says."""
+    environ = {"DATABASE_URL": database, "BILLING_DB_POOL_SIZE": "1", "BILLING_DB_POOL_TIMEOUT": "100ms"}
+    app = App(Project(tmp_path), registry, environ=environ)
+    with app.db.reading() as tx:
+        assert tx.value(b"select current_setting('statement_timeout')") == "30s"
+        with pytest.raises(DatabaseUnavailable, match=r"after 0\.10 sec"), app.db.reading():
+            pass
+    with app.db.reading() as tx:
+        assert tx.value(b"select 1") == 1
+    status = service.status(app, ShowStatus())
+    assert (status.pool_size, status.pool_timeout) == (1, "100ms")
+    app.close()
 
 
 def test_every_step_of_a_good_connection(app: App) -> None:

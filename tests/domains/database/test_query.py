@@ -132,6 +132,12 @@ def test_the_guides_statements_run_as_printed(app: App, database: str) -> None:
         connection.execute("create table if not exists billing.billing_subscriptions (customer_id text, status text)")
     assert do(app, DUPLICATE) == [DoneStatement(statement="UPDATE", rows=0)]
     assert [one.statement for one in do(app, INDEXES)] == ["CREATE INDEX", "CREATE INDEX"]
+    assert [one.statement for one in do(app, INDEXES)] == [
+        "CREATE INDEX idx_billing_usage_user_date: it stands already",
+        "CREATE INDEX idx_billing_subscriptions_customer: it stands already",
+    ]
+    with pytest.raises(QueryFailed, match="already exists"):
+        do(app, "CREATE INDEX idx_billing_usage_user_date ON billing_usage(user_id, metric_type)")
     with pytest.raises(TruncateRefused, match="nself billing seed clear --confirm") as caught:
         ask(app, "TRUNCATE TABLE billing_transactions CASCADE")
     assert caught.value.exit_code == 4

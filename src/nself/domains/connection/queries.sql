@@ -8,6 +8,23 @@ from unnest(%(operations)s::text[], %(steps)s::integer[], %(kinds)s::text[], %(p
     as wish (operation, step, kind, params, key)
 on conflict do nothing;
 
+-- name: adopt
+-- What an earlier state of this database did and this one does not know: it counts as done.
+insert into billing_intents (operation, step, kind, params, idempotency_key, livemode, state, object_id, settled_at)
+values (%(operation)s, %(step)s, %(kind)s, %(params)s, %(key)s, %(livemode)s, 'done', %(object_id)s, now())
+on conflict do nothing;
+
+-- name: close_adopted
+-- Its steps were all taken by then, or cannot be told apart from those that were.
+update billing_intents set state = 'done', object_id = %(object_id)s, settled_at = now(), lease_until = null
+where operation = %(operation)s and livemode = %(livemode)s and state = 'pending' and idempotency_key = %(key)s;
+
+-- name: doubt_unsent
+-- Whether these were sent by now nobody knows here: they are taken as sent then, so that their outcome is asked for.
+update billing_intents
+set first_sent_at = coalesce(first_sent_at, %(since)s), attempts = greatest(attempts, 1), lease_until = null, next_at = now()
+where state = 'pending';
+
 -- name: claim
 -- `%(operations)s` null means whatever is due. What was wished for in one mode is never done in the other.
 with due as (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -26,6 +26,28 @@ def add_intents(tx: Tx, wishes: Sequence[Wish], keys: Sequence[str], livemode: b
         keys=list(keys),
         livemode=livemode,
     )
+
+
+def adopt(tx: Tx, wish: Wish, key: str, object_id: str, livemode: bool) -> int:
+    """0 where it is known."""
+    return tx.run(
+        SQL["adopt"],
+        operation=wish.operation,
+        step=wish.step,
+        kind=wish.kind,
+        params=Jsonb(wish.params),
+        key=key,
+        object_id=object_id,
+        livemode=livemode,
+    )
+
+
+def close_adopted(tx: Tx, operation: str, key: str, object_id: str, livemode: bool) -> int:
+    return tx.run(SQL["close_adopted"], operation=operation, key=key, object_id=object_id, livemode=livemode)
+
+
+def doubt_unsent(tx: Tx, since: datetime) -> int:
+    return tx.run(SQL["doubt_unsent"], since=since)
 
 
 def claim(tx: Tx, livemode: bool, operations: list[str] | None, limit: int, lease: timedelta) -> list[Intent]:

@@ -55,6 +55,7 @@ class LiveRowsHere(Denied):
     hints = ("nself db test-connection", "nself env get DATABASE_URL")
 
 
+WRAPAROUND = 2**31
 READS = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "SHOW", "EXPLAIN"})
 """First keywords of statements that return rows."""
 
@@ -71,6 +72,14 @@ class Statement(NamedTuple):
     @property
     def reads(self) -> bool:
         return self.kind in READS
+
+
+class PlainIndex(NamedTuple):
+    """What a CREATE INDEX without further ado asks for."""
+
+    name: str
+    table: str
+    columns: tuple[str, ...]
 
 
 class StoredTable(NamedTuple):
@@ -92,6 +101,17 @@ class Place(NamedTuple):
     max_connections: int
     started_at: datetime
     uptime_seconds: int
+
+
+class Strain(NamedTuple):
+    """What wears the server out. `transactions_used` of WRAPAROUND ids that there are."""
+
+    longest_transaction_seconds: float
+    blocked_statements: int
+    transactions_used: int
+    oldest_xmin_age: int
+    dead_rows: int
+    live_rows: int
 
 
 class AppliedMigration(NamedTuple):
@@ -118,11 +138,35 @@ class DatabaseStatus(msgspec.Struct, frozen=True, kw_only=True):
     migrations_changed: list[str]
     started_at: datetime
     uptime_seconds: int
+    longest_transaction_seconds: float
+    blocked_statements: int
+    wraparound_percent: float
+    oldest_xmin_age: int
+    dead_rows: int
+    live_rows: int
+    disk_free_bytes: int | None
+    disk_total_bytes: int | None
+    pool_size: int
+    pool_timeout: str
+    query_timeout: str
 
     def remarks(self) -> list[str]:
-        if not self.migrations_missing:
-            return []
-        return ["the next command that uses the tables applies the missing migrations"]
+        return [note for wrong, note in self._looked_at() if wrong]
+
+    def _looked_at(self) -> list[tuple[object, str]]:
+        disk, total = self.disk_free_bytes, self.disk_total_bytes
+        return [
+            (self.migrations_missing, "the next command that uses the tables applies the missing migrations"),
+            (
+                self.connections * 10 >= self.max_connections * 8,
+                "most connections are taken: nself env set BILLING_DB_POOL_SIZE=5, then nself restart billing",
+            ),
+            (self.blocked_statements, "statements wait for locks: nself db slow-queries --min-time 0s"),
+            (self.longest_transaction_seconds >= 3600, "a transaction is open for hours: nself db slow-queries"),
+            (self.wraparound_percent >= 50, "transaction ids run out: nself db vacuum"),
+            (self.dead_rows > max(self.live_rows, 100_000), "more rows are dead than alive: nself db vacuum"),
+            (disk is not None and total is not None and disk * 10 < total, "the disk is nearly full"),
+        ]
 
 
 class Pong(msgspec.Struct, frozen=True, kw_only=True):

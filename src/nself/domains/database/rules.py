@@ -9,6 +9,7 @@ from nself.core.errors import InvalidParameter
 from nself.domains.database.model import (
     READS,
     ConfirmationNeeded,
+    PlainIndex,
     Statement,
     StatementRefused,
     TruncateRefused,
@@ -23,6 +24,10 @@ TOKEN = re.compile(
     |(?P<word>[^\W\d][\w$]*)
     |(?P<sign>.)""",
     re.VERBOSE | re.DOTALL,
+)
+PLAIN_INDEX = re.compile(
+    r"create\s+index\s+(?P<name>\w+)\s+on\s+(?P<table>[\w.]+)\s*(?:using\s+btree\s*)?\((?P<columns>[\w\s,]+)\)",
+    re.IGNORECASE,
 )
 COMMENT_SIGN = re.compile(r"/\*|\*/")
 CHANGES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
@@ -136,6 +141,15 @@ def _as_printed(statement: Statement) -> bool:
     """Whether the guide prints such statements: in test mode they run without --write."""
     words = [word for word, _ in statement.words]
     return statement.kind in CHANGES or words[:2] == ["CREATE", "INDEX"] or words[:3] == ["CREATE", "UNIQUE", "INDEX"]
+
+
+def plain_index(statement: Statement) -> PlainIndex | None:
+    """What a plain CREATE INDEX asks for; None of any other statement."""
+    found = PLAIN_INDEX.fullmatch(statement.text)
+    if not found:
+        return None
+    columns = tuple(part.strip().lower() for part in found["columns"].split(","))
+    return PlainIndex(found["name"].lower(), found["table"].lower(), columns)
 
 
 def point(sql: str, offset: int) -> str:

@@ -11,13 +11,14 @@ from nself.app import App
 from nself.core.clock import monotonic
 from nself.core.entrypoint import Rows
 from nself.core.errors import BillingError
-from nself.db import server
+from nself.db import embedded, server
 from nself.db.connect import DatabaseUnavailable, Tx
 from nself.db.migrate import available, migrate
 from nself.domains.database import rules, store
 from nself.domains.database.inputs import Ping, Query, ShowStatus, TryConnection
 from nself.domains.database.model import (
     READS,
+    WRAPAROUND,
     ConnectionTest,
     DatabaseStatus,
     DoneStatement,
@@ -26,6 +27,7 @@ from nself.domains.database.model import (
     Pong,
     QueryFailed,
     QueryTimedOut,
+    Statement,
     Step,
     StoredTable,
     WriteNeeded,
@@ -56,8 +58,9 @@ def _unchanged(app: App) -> Generator[tuple[str, Tx]]:
 def status(app: App, given: ShowStatus) -> DatabaseStatus:
     """Raises DatabaseUnavailable."""
     with _unchanged(app) as (conninfo, tx):
-        place, applied = store.place(tx), store.migrations(tx)
+        place, applied, strain = store.place(tx), store.migrations(tx), store.strain(tx)
     runs, address = _where(app, conninfo)
+    free, total = _disk(app)
     known = {one.version: one.checksum for one in applied}
     wanted = available()
     return DatabaseStatus(
@@ -74,7 +77,24 @@ def status(app: App, given: ShowStatus) -> DatabaseStatus:
         migrations_changed=[one.name for one in wanted if known.get(one.version, one.checksum) != one.checksum],
         started_at=place.started_at,
         uptime_seconds=place.uptime_seconds,
+        longest_transaction_seconds=round(strain.longest_transaction_seconds, 1),
+        blocked_statements=strain.blocked_statements,
+        wraparound_percent=round(100 * strain.transactions_used / WRAPAROUND, 1),
+        oldest_xmin_age=strain.oldest_xmin_age,
+        dead_rows=strain.dead_rows,
+        live_rows=strain.live_rows,
+        disk_free_bytes=free,
+        disk_total_bytes=total,
+        pool_size=app.settings.integer("BILLING_DB_POOL_SIZE"),
+        pool_timeout=app.settings.text("BILLING_DB_POOL_TIMEOUT"),
+        query_timeout=app.settings.text("DB_QUERY_TIMEOUT"),
     )
+
+
+def _disk(app: App) -> tuple[int | None, int | None]:
+    """Free and total bytes where the embedded server's data lie; another server's disk is not seen from here."""
+    home = None if app.settings.text("DATABASE_URL") else embedded.home(app.project)
+    return store.free_bytes(home) if home else (None, None)
 
 
 def ping(app: App, given: Ping) -> Pong:
@@ -205,13 +225,21 @@ def query(app: App, given: Query) -> Rows[dict[str, Any]] | list[DoneStatement]:
         with app.db.transaction() as tx:
             if not writable:
                 store.make_read_only(tx)
-            step = store.run if writable else store.read
+            step = _run if writable else store.read
             outcomes = [step(tx, statement, given.limit) for statement in statements]
     except store.Refused as refused:
         raise _refusal(app, given.sql, refused, writable) from refused
     if writable:
         log.warning("db_query_write", sql=given.sql, reason=given.reason, rows=[one.touched for one in outcomes])
     return _answer(outcomes, given.limit)
+
+
+def _run(tx: Tx, statement: Statement, limit: int) -> Outcome:
+    """A plain index that stands already is not made again, so that the statement can be repeated."""
+    index = rules.plain_index(statement)
+    if index and store.has_index(tx, index):
+        return Outcome(f"CREATE INDEX {index.name}: it stands already", 0, [], None)
+    return store.run(tx, statement, limit)
 
 
 def _refusal(app: App, sql: str, refused: store.Refused, writable: bool) -> BillingError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
@@ -18,7 +19,7 @@ from psycopg.rows import tuple_row
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.database.model import AppliedMigration, Outcome, Place, Statement, StoredTable
+from nself.domains.database.model import AppliedMigration, Outcome, Place, PlainIndex, Statement, StoredTable, Strain
 
 SQL = beside(__file__)
 PLAIN = (str, bool, int, float, datetime, date, time, timedelta, UUID, dict, type(None))
@@ -48,6 +49,16 @@ def place(tx: Tx) -> Place:
     return tx.one(SQL["place"], Place)
 
 
+def strain(tx: Tx) -> Strain:
+    return tx.one(SQL["strain"], Strain)
+
+
+def free_bytes(folder: Path) -> tuple[int, int]:
+    """Free and total bytes of the disk that holds it. Raises OSError."""
+    found = shutil.disk_usage(folder)
+    return found.free, found.total
+
+
 def migrations(tx: Tx) -> list[AppliedMigration]:
     """None in a database that was never migrated."""
     if not tx.value(SQL["has_migrations"]):
@@ -57,6 +68,11 @@ def migrations(tx: Tx) -> list[AppliedMigration]:
 
 def ping(tx: Tx) -> int:
     return int(tx.value(SQL["ping"]))
+
+
+def has_index(tx: Tx, index: PlainIndex) -> bool:
+    """Whether just this index stands, valid."""
+    return bool(tx.value(SQL["same_index"], name=index.name, table=index.table, columns=list(index.columns)))
 
 
 def make_read_only(tx: Tx) -> None:

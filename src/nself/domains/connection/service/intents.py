@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import cast
 
@@ -69,6 +69,24 @@ def retry_failed(tx: Tx, operations: Sequence[str], kinds: Sequence[str], livemo
 def made(tx: Tx, operation: str, step: int) -> str | None:
     """Step: the id of the object that a step of an operation made."""
     return store.made(tx, operation, step)
+
+
+def adopt(tx: Tx, wish: Wish, key: str, object_id: str, livemode: bool, *, touched: bool) -> bool:
+    """Step: `wish` was done under `key` by a later state of this database; it is never wished for again.
+
+    `touched`: more was done with the object, so that an open wish for it is not followed by its next steps either.
+    """
+    if store.adopt(tx, wish, key, object_id, livemode):
+        return True
+    return touched and store.close_adopted(tx, wish.operation, key, object_id, livemode) > 0
+
+
+def doubt(tx: Tx, since: datetime) -> int:
+    """Step: this is the database of `since`, and what was open then may be done by now. Number of those.
+
+    Each is repeated with its key while Stripe knows it, and else looked up before anything is done.
+    """
+    return store.doubt_unsent(tx, since)
 
 
 def asked(tx: Tx, key: str) -> Snapshot | None:

@@ -116,9 +116,17 @@ def _plan_chunk(app: App, tx: Tx, users: list[str], span: Period, known: Catalog
         for plan in rules.plans(user, customers[user], span, revisions.get(user, 0), lines, livemode):
             plan = msgspec.structs.replace(plan, minimum=current.minimum(app, plan.currency), tax=tax)
             if store.add_plan(tx, plan, livemode, now):
-                intents.plan(tx, [steps.first_wish(plan)], livemode)
+                if not intents.plan(tx, [steps.first_wish(plan)], livemode):
+                    _take_made(tx, plan)
                 plans.append(plan)
     return Planned(over, plans, without_customer, unbilled, not_monthly)
+
+
+def _take_made(tx: Tx, plan: Plan) -> None:
+    """Step: a later state of this database, before a backup was restored, made the invoice already."""
+    invoice = intents.made(tx, plan.operation, 1)
+    if invoice:
+        store.set_invoice(tx, plan.operation, invoice)
 
 
 def _drive(app: App, span: Period, user: str | None) -> list[OperationState]:

@@ -8,7 +8,7 @@ from typing import cast
 from nself import log
 from nself.db.connect import Tx
 from nself.domains.connection.model import Intent, Snapshot, Wish
-from nself.domains.connection.rules import marked, part, with_mark
+from nself.domains.connection.rules import MARK, items, marked, part, with_mark
 from nself.domains.connection.service import intents
 from nself.domains.invoice import store
 from nself.domains.invoice.formulas import CHAIN, LOOK, Step, following, look
@@ -84,6 +84,23 @@ def _plan_next_line(tx: Tx, intent: Intent, invoice: str, customer: str, names: 
 
 
 # create
+
+
+def adopt(tx: Tx, invoice: Snapshot, livemode: bool) -> bool:
+    """Step: an invoice that a later state of this database made, before a backup was restored, is not made again.
+
+    Whether it is complete the audit of invoices tells. False where it is none of ours, or known.
+    """
+    metadata = part(invoice, "metadata")
+    operation, key = metadata.get("nself_operation"), metadata.get(MARK)
+    if not operation or not key:
+        return False
+    wish = Wish(operation, "invoice.create", {"customer": invoice["customer"], "restored": True})
+    touched = invoice["status"] != "draft" or bool(items(invoice, "lines"))
+    adopted = intents.adopt(tx, wish, key, invoice["id"], livemode, touched=touched)
+    if adopted:
+        store.set_invoice(tx, operation, invoice["id"])
+    return adopted
 
 
 def call_create(stripe: Stripe, params: Snapshot, key: str) -> Snapshot:
