@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -134,8 +133,7 @@ def test_a_second_commit_is_begun_only_for_enough_events(commits: Commits, monke
 
 def test_nothing_is_committed_for_nothing(commits: Commits) -> None:
     told: list[Reply | Exception] = []
-    app = SimpleNamespace(settings=SimpleNamespace(integer=lambda name: 10))
-    Ingest(cast(App, app)).way(())(b"[]", told.append)
+    Ingest(NO_APP).way(())(b"[]", told.append)
     assert told == [ingest.NOTHING] and commits.sizes == []
 
 
