@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, cast
 
+import msgspec
 import psycopg
 import pytest
 
@@ -15,7 +17,9 @@ from nself.db.server import DatabaseUnavailable
 from nself.domains.usage.model import Intake
 from nself.domains.usage.service import record
 from nself.http import answer, ingest
+from nself.http.hot import Reply, resolve
 from nself.http.ingest import Ingest
+from nself.http.reading import Sent
 
 NO_APP = cast(App, None)
 
@@ -47,23 +51,28 @@ def commits(monkeypatch: pytest.MonkeyPatch) -> Commits:
     return made
 
 
-def run(commits: Commits, requests: list[list[bytes]], behind: int = ingest.COMMITS) -> list[Any]:
-    """What each request is answered; `behind` requests keep the committers busy while the others come in."""
+async def commit(service: Ingest, events: list[bytes]) -> Intake:
+    """What is answered to a request of so many events."""
+    future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    service.commits.submit(Sent(events), partial(resolve, future))
+    return msgspec.json.decode((await future).body, type=Intake)
+
+
+def run(commits: Commits, requests: list[list[bytes]], behind: int = 2) -> list[Any]:
+    """What each request is answered; `behind` requests are being committed while the others come in."""
 
     async def all_of_them() -> list[Any]:
         service = Ingest(NO_APP)
         commits.gate.clear()
-        first = [asyncio.create_task(service.commit([b"first"])) for _ in range(behind)]
+        first = [asyncio.create_task(commit(service, [b"first"])) for _ in range(behind)]
         while len(commits.sizes) < 1:
             await asyncio.sleep(0)
-        waiting = [asyncio.create_task(service.commit(one)) for one in requests]
+        waiting = [asyncio.create_task(commit(service, one)) for one in requests]
         await asyncio.sleep(0)
         commits.gate.set()
         found = await asyncio.gather(*waiting, return_exceptions=True)
         await asyncio.gather(*first)
-        assert await asyncio.wait_for(service.commit([b"after"]), 60) == Intake(accepted=1, duplicate=0, rejected=[])
-        for committer in service.commits.workers:
-            committer.cancel()
+        assert await asyncio.wait_for(commit(service, [b"after"]), 60) == Intake(accepted=1, duplicate=0, rejected=[])
         return found
 
     return asyncio.run(all_of_them())
@@ -99,9 +108,33 @@ def test_a_commit_is_bounded_and_takes_at_least_one_request(commits: Commits, mo
     assert sorted(commits.sizes)[-2:] == [5, 9]
 
 
+def test_a_second_commit_is_begun_only_for_enough_events(commits: Commits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small commits cost most by their number; while one is under way the others wait, unless they are many."""
+    monkeypatch.setattr(ingest, "ENOUGH_EVENTS", 4)
+
+    async def begun(requests: list[list[bytes]]) -> list[int]:
+        commits.gate.clear()
+        commits.sizes.clear()
+        service = Ingest(NO_APP)
+        tasks = [asyncio.create_task(commit(service, [b"first"]))]
+        while not commits.sizes:
+            await asyncio.sleep(0)
+        tasks += [asyncio.create_task(commit(service, one)) for one in requests]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        under_way = service.commits.under_way
+        commits.gate.set()
+        await asyncio.gather(*tasks)
+        return [under_way, *sorted(commits.sizes)]
+
+    assert asyncio.run(begun([[b"x"], [b"x", b"x"]])) == [1, 1, 3]
+    assert asyncio.run(begun([[b"x"], [b"x", b"x"], [b"x"]])) == [2, 1, 4]
+
+
 def test_nothing_is_committed_for_nothing(commits: Commits) -> None:
-    assert run(commits, [], behind=1) == []
-    assert asyncio.run(Ingest(NO_APP).commit([])).accepted == 0
+    told: list[Reply | Exception] = []
+    Ingest(NO_APP).way(())(b"[]", told.append)
+    assert told == [ingest.NOTHING] and commits.sizes == []
 
 
 @pytest.mark.parametrize(

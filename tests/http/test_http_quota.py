@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -134,12 +135,13 @@ def decision(user: str) -> Decision:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, users: list[str]) -> tuple[list[Any], list[list[str]]]:
-    """Answers to requests that came while the deciders were busy, and the groups."""
+    """Answers to requests that came while others were decided, and the groups."""
     decisions = Decisions()
     monkeypatch.setattr(quota, "decide_or_fail", decisions)
 
     async def all_of_them() -> list[Any]:
-        route = next(one for one in quota_routes(cast(App, None)) if one.path.endswith("/check"))
+        app = SimpleNamespace(clock=lambda: datetime.now(UTC))
+        route = next(one for one in quota_routes(cast(App, app)) if one.path.endswith("/check"))
         loop, found = asyncio.get_running_loop(), list[asyncio.Future[Any]]()
 
         def ask(user: str) -> None:
@@ -147,19 +149,16 @@ def run(monkeypatch: pytest.MonkeyPatch, users: list[str]) -> tuple[list[Any], l
             route.way(())(f'{{"user":"{user}","metric":"calls"}}'.encode(), future.set_result)
             found.append(future)
 
-        for number in range(quota.DECIDERS):
-            ask(f"first{number}")
-            while len(decisions.groups) <= number:
-                await asyncio.sleep(0)
+        ask("first")
+        while not decisions.groups:
+            await asyncio.sleep(0)
         for user in users:
             ask(user)
         decisions.gate.set()
         answers = await asyncio.gather(*found)
-        for worker in cast(Any, route).decisions.workers:
-            worker.cancel()
-        return answers[quota.DECIDERS :]
+        return answers[1:]
 
-    return asyncio.run(all_of_them()), decisions.groups[quota.DECIDERS :]
+    return asyncio.run(all_of_them()), decisions.groups[1:]
 
 
 def test_requests_that_wait_are_decided_together_and_answered_each(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.rows import class_row, tuple_row
+from psycopg.rows import args_row, class_row, tuple_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from nself.core.clock import monotonic
@@ -92,6 +92,11 @@ class Tx:
 
     def all(self, query: bytes, row: type[T], **params: Any) -> list[T]:
         with self.connection.cursor(row_factory=class_row(row)) as cursor:
+            return cursor.execute(query, params).fetchall()
+
+    def each(self, query: bytes, row: type[T], **params: Any) -> list[T]:
+        """`all` where there are many: `row` is called with the columns in their order."""
+        with self.connection.cursor(row_factory=args_row(row)) as cursor:
             return cursor.execute(query, params).fetchall()
 
     def maybe(self, query: bytes, row: type[T], **params: Any) -> T | None:

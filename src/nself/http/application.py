@@ -74,10 +74,11 @@ def application(app: App, hot: Iterable[Hot] | None = None, heart: Heart | None 
         """Alive; whether the database answers is told, not a condition."""
         return answer.body({"status": "ok", "mode": app.settings.text("STRIPE_MODE")}, answer.new_request_id())
 
-    routes = [HttpRoute(row.path, _endpoint(app, row), methods=[row.method]) for row in rows]
+    routes = [HttpRoute("/health", health)]  # asked for most; routes are tried in their order
+    routes += [HttpRoute(row.path, _endpoint(app, row), methods=[row.method]) for row in rows]
     routes += [HttpRoute(path, standing, methods=["HEAD"]) for path in WEBHOOK_PATHS]
     routes += mail_routes(app)
-    routes += [HttpRoute("/openapi.json", openapi), HttpRoute("/docs", page), HttpRoute("/health", health)]
+    routes += [HttpRoute("/openapi.json", openapi), HttpRoute("/docs", page)]
     frame = Starlette(
         routes=routes, exception_handlers={404: _unknown, 405: _unknown}, lifespan=partial(_lifespan, app, heart)
     )

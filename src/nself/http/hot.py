@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from typing import Generic, NamedTuple, TypeVar
 
@@ -49,6 +50,8 @@ class Reply(NamedTuple):
 
 _LINES = b"request-id: %b\r\ncontent-length: %d\r\ncontent-type: application/json\r\n%b"
 Told = Callable[[Reply | Exception], None]
+Waiting = tuple[T, Callable[[R | Exception], None]]
+"""One request's part of the work and who waits for what becomes of it."""
 Way = Callable[[bytes, Told], None]
 """Has a body of an allowed caller answered: `told` is called in the event loop. Raises what is wrong with the body."""
 
@@ -118,15 +121,6 @@ class Hot(ABC):
         await send({"type": "http.response.body", "body": text})
 
 
-class Waiting(Generic[T, R]):
-    """One request's part of the work and who waits for what becomes of it."""
-
-    __slots__ = ("done", "item")
-
-    def __init__(self, item: T, done: Callable[[R | Exception], None]) -> None:
-        self.item, self.done = item, done
-
-
 class Coalescer(Generic[T, R]):
     """`work` gets up to `most` units of what waits, at least one item, in a thread; it answers each item in their order.
 
@@ -134,60 +128,79 @@ class Coalescer(Generic[T, R]):
     """
 
     def __init__(
-        self, work: Callable[[list[T]], list[R | Exception]], *, at_once: int, most: int, units: Callable[[T], int]
+        self,
+        work: Callable[[list[T]], Sequence[R | Exception]],
+        *,
+        at_once: int,
+        most: int,
+        units: Callable[[T], int],
+        enough: int = 1,
     ) -> None:
-        """`at_once`: pieces of work under way; while one waits for the disk the next is prepared."""
-        self.work, self.at_once, self.most, self.units = work, at_once, most, units
+        """`at_once`: pieces of work under way, beside the first only for `enough` units: few small pieces cost most."""
+        self.work, self.at_once, self.most, self.units, self.enough = work, at_once, most, units, enough
         self.queue: list[Waiting[T, R]] = []
-        self.wake = asyncio.Event()
-        self.workers: list[asyncio.Task[None]] = []
+        self.size = 0
+        """Units in the queue."""
+        self.under_way = 0
+        self.due = False
+        self.threads = ThreadPoolExecutor(at_once, thread_name_prefix="together")
 
     def submit(self, item: T, done: Callable[[R | Exception], None]) -> None:
         """`done` is called in the event loop with what became of `item`, or why nothing did."""
-        if not self.workers:
-            self.workers = [asyncio.create_task(self._run()) for _ in range(self.at_once)]
-        self.queue.append(Waiting(item, done))
-        self.wake.set()
+        self.queue.append((item, done))
+        self.size += self.units(item)
+        if not self.due and self._may_begin():
+            self.due = True  # after this turn of the loop: what else came in it is in the same group
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._begin, loop)
 
-    async def _run(self) -> None:
-        while True:
-            await self.wake.wait()
-            group = self._take()
-            if group:
-                await to_thread.run_sync(self._work, group, asyncio.get_running_loop())
+    def _may_begin(self) -> bool:
+        return not self.under_way or (self.under_way < self.at_once and self.size >= self.enough)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.due = False
+        while self.queue and self._may_begin():
+            self.under_way += 1
+            self.threads.submit(self._work, self._take(), loop)
 
     def _take(self) -> list[Waiting[T, R]]:
-        count, size = 0, 0
-        for waiting in self.queue:
-            units = self.units(waiting.item)
-            if count and size + units > self.most:
-                break
-            count, size = count + 1, size + units
+        count, size = len(self.queue), self.size
+        if size > self.most:
+            count, size = 0, 0
+            for item, _ in self.queue:
+                units = self.units(item)
+                if count and size + units > self.most:
+                    break
+                count, size = count + 1, size + units
         group, self.queue = self.queue[:count], self.queue[count:]
-        if not self.queue:
-            self.wake.clear()
+        self.size -= size
         return group
 
     def _work(self, group: list[Waiting[T, R]], loop: asyncio.AbstractEventLoop) -> None:
+        found = self._tried([item for item, _ in group])
+        loop.call_soon_threadsafe(self._settle, group, found, loop)
+
+    def _tried(self, items: list[T]) -> Sequence[R | Exception]:
         try:
-            found = self.work([waiting.item for waiting in group])
+            return self.work(items)
         except Exception as error:
             known = answer.foreseen(error)
-            if not known and len(group) > 1:
-                log.failure("group_split", requests=len(group))
-                for waiting in group:
-                    self._work([waiting], loop)
-                return
-            found = [known or error] * len(group)
-        loop.call_soon_threadsafe(_settle, list(zip(group, found, strict=True)))
+            if known or len(items) == 1:
+                return [known or error] * len(items)
+            log.failure("group_split", requests=len(items))
+            return [one for item in items for one in self._tried([item])]
 
-
-def _settle(settled: list[tuple[Waiting[T, R], R | Exception]]) -> None:
-    for waiting, result in settled:
-        try:
-            waiting.done(result)
-        except Exception:  # one answer that cannot be given must not keep the others
-            log.failure("answer_failed")
+    def _settle(
+        self, group: list[Waiting[T, R]], found: Sequence[R | Exception], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """The next group is on its way while this one is answered."""
+        self.under_way -= 1
+        self._begin(loop)
+        for (_, done), result in zip(group, found, strict=True):
+            try:
+                done(result)
+            except Exception:  # one answer that cannot be given must not keep the others
+                log.failure("answer_failed")
 
 
 def resolve(future: asyncio.Future[R], result: R | Exception) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from collections.abc import Callable
+from functools import cached_property, lru_cache, partial
 
 import msgspec
 
@@ -13,16 +12,18 @@ from nself.app import App
 from nself.db.server import DatabaseUnavailable
 from nself.domains.usage.model import Intake
 from nself.domains.usage.service import buffer, record
-from nself.domains.usage.service.record import Given, Written
+from nself.domains.usage.service.record import Given
 from nself.http import reading
-from nself.http.hot import Coalescer, Headers, Hot, Reply, Told, Way, resolve
+from nself.http.hot import Coalescer, Headers, Hot, Reply, Told, Way
 
 INGEST_PATH = "/api/v1/usage"
-COMMITS = 2
+COMMITS = 3
 """Commits under way at once."""
-GROUP_EVENTS = 10_000
-NOTHING = Intake(accepted=0, duplicate=0, rejected=[])
+GROUP_EVENTS = 5_000
+ENOUGH_EVENTS = 1000
+"""For which a second commit is begun."""
 _encode = msgspec.json.Encoder().encode
+NOTHING = Reply(200, _encode(Intake(accepted=0, duplicate=0, rejected=[])))
 
 
 class Ingest(Hot):
@@ -32,8 +33,12 @@ class Ingest(Hot):
 
     def __init__(self, app: App) -> None:
         super().__init__(app, INGEST_PATH)
-        self.commits: Coalescer[reading.Sent, Intake] = Coalescer(
-            partial(_commit, app), at_once=COMMITS, most=GROUP_EVENTS, units=lambda sent: len(sent.events)
+        self.commits: Coalescer[reading.Sent, Reply] = Coalescer(
+            partial(_commit, app),
+            at_once=COMMITS,
+            most=GROUP_EVENTS,
+            units=lambda sent: len(sent.events),
+            enough=ENOUGH_EVENTS,
         )
 
     @cached_property
@@ -46,9 +51,11 @@ class Ingest(Hot):
     def _begin(self, read: Callable[[bytes], reading.Sent], body: bytes, told: Told) -> None:
         """Raises NotJson, BatchTooLarge."""
         sent = read(body)
+        if not sent.events:
+            return told(NOTHING)
         if len(sent.events) > self.max_events:
             record.require_batch_size(self.app, len(sent.events))
-        self.submit(sent.events, sent.written, partial(_reply, told))
+        return self.commits.submit(sent, told)
 
     def prove(self, header: str | None) -> None:
         try:
@@ -57,34 +64,22 @@ class Ingest(Hot):
             buffer.refuse(self.app, error, "http", 0)
             raise
 
-    async def commit(self, events: Sequence[Given], written: Written | None = None) -> Intake:
-        """What became of `events`, after they are durable. Raises DatabaseUnavailable."""
-        future: asyncio.Future[Intake] = asyncio.get_running_loop().create_future()
-        self.submit(events, written, partial(resolve, future))
-        return await future
 
-    def submit(
-        self, events: Sequence[Given], written: Written | None, done: Callable[[Intake | Exception], None]
-    ) -> None:
-        """Have `events` committed and `done` called in the event loop with what became of them, or why nothing did."""
-        if events:
-            self.commits.submit(reading.Sent(events, written), done)
-        else:
-            done(NOTHING)
-
-
-def _reply(told: Told, result: Intake | Exception) -> None:
-    told(result if isinstance(result, Exception) else Reply(200, _encode(result)))
-
-
-def _commit(app: App, group: list[reading.Sent]) -> list[Intake | Exception]:
-    """One transaction for all."""
-    outcome, found, start = _ingest(app, group), list[Intake | Exception](), 0
+def _commit(app: App, group: list[reading.Sent]) -> list[Reply]:
+    """One transaction for all. Raises DatabaseUnavailable."""
+    outcome, found, start = _ingest(app, group), list[Reply](), 0
+    if outcome.is_plain:
+        return [_accepted(len(sent.events)) for sent in group]
     for sent in group:
         stop = start + len(sent.events)
-        found.append(outcome.part(start, stop))
+        found.append(Reply(200, _encode(outcome.part(start, stop))))
         start = stop
     return found
+
+
+@lru_cache
+def _accepted(count: int) -> Reply:
+    return Reply(200, _encode(Intake(accepted=count, duplicate=0, rejected=[])))
 
 
 def _ingest(app: App, group: list[reading.Sent]) -> record.Outcome:

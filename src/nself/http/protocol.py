@@ -76,7 +76,8 @@ class Exchange:
 
     def __init__(self, protocol: Protocol, head: Head) -> None:
         self.protocol, self.head, self.keep_alive = protocol, head, head.keep_alive
-        self.parts, self.size = list[bytes](), 0
+        self.parts: list[bytes] = []
+        self.size = 0
         self.disconnected = self.response_complete = False
         self.message_event = _no_waiter
 
@@ -89,27 +90,30 @@ class Exchange:
 
     def complete(self) -> None:
         """The body is there."""
+        body = b"".join(self.parts)
+        self.parts.clear()
+        self.begin(body)
+
+    def begin(self, body: bytes) -> None:
         try:
             if self.head.allowed():
-                return self.submit()
+                return self.submit(body)
         except Exception as error:  # the boundary: nothing may leave without an answer
             return self.fail(error)
-        task = self.protocol.loop.create_task(self._allow())
+        task = self.protocol.loop.create_task(self._allow(body))
         self.protocol.tasks.add(task)
         return task.add_done_callback(self.protocol.tasks.discard)
 
-    async def _allow(self) -> None:
+    async def _allow(self, body: bytes) -> None:
         try:
             await self.head.hot.allow(self.head.authorization)
-            self.submit()
+            self.submit(body)
         except Exception as error:  # the boundary, as above
             self.fail(error)
 
-    def submit(self) -> None:
+    def submit(self, body: bytes) -> None:
         # Until it is answered the service does not close the database, as for a task of its own.
         self.protocol.tasks.add(cast("Any", self))
-        body = b"".join(self.parts)
-        self.parts.clear()
         self.head.way(body, self.told)
 
     def told(self, result: Reply | Exception) -> None:
@@ -161,7 +165,10 @@ class Protocol(HttpToolsProtocol):
         if self.between and (end := data.find(END) + len(END)) >= len(END):
             head = self.heads.get(data[:end])
             if head and self._idle():
-                self.cycle = cast("Any", Exchange(self, head))
+                exchange = Exchange(self, head)
+                self.cycle = cast("Any", exchange)
+                if len(data) - end == head.length:
+                    return exchange.begin(data[end:])
                 self.missing = head.length
                 return self._go_on(data[end:])
             self.first = data[:end]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from datetime import datetime
+from functools import lru_cache, partial
 from math import ceil
 
 import msgspec
@@ -19,6 +20,8 @@ from nself.http.hot import Coalescer, Headers, Hot, Reply, Told, Way
 GROUP = 2_000
 DECIDERS = 2
 """Groups under way at once."""
+ENOUGH = 500
+"""Requests for which a second group is begun."""
 Input = CheckQuota | ReserveQuota | CommitQuota | ReleaseQuota
 INPUTS: dict[str, type[Input]] = {
     "/api/v1/quota/check": CheckQuota,
@@ -31,20 +34,47 @@ _encode = msgspec.json.Encoder().encode
 
 def quota_routes(app: App) -> list[Hot]:
     """The four, with one queue."""
-    decisions: Coalescer[Ask, Decision] = Coalescer(
-        partial(_decide, app), at_once=DECIDERS, most=GROUP, units=lambda ask: 1
+    decisions: Coalescer[Ask, Reply] = Coalescer(
+        partial(_decide, app), at_once=DECIDERS, most=GROUP, units=lambda ask: 1, enough=ENOUGH
     )
     return [QuotaRoute(app, path, kind, decisions) for path, kind in INPUTS.items()]
 
 
-def _decide(app: App, asks: list[Ask]) -> list[Decision | Exception]:
-    return [*decide_or_fail(app, asks)]
+def _decide(app: App, asks: list[Ask]) -> list[Reply | Exception]:
+    now = app.clock()
+    return [one if isinstance(one, Exception) else _reply(one, now) for one in decide_or_fail(app, asks)]
+
+
+def _reply(found: Decision, now: datetime) -> Reply:
+    return Reply(200 if found.allowed else 429, _encode(found), _limits(found, now))
+
+
+def _limits(found: Decision, now: datetime) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers that clients know; Reset in seconds since 1970. Retry-After where it was refused."""
+    resets = (b"x-ratelimit-reset", _seconds(found.resets_at))
+    if found.limit < 0:
+        headers = (resets,)
+    else:
+        headers = (
+            resets,
+            (b"x-ratelimit-limit", b"%d" % found.limit),
+            (b"x-ratelimit-remaining", b"%d" % found.remaining),
+        )
+    if found.allowed:
+        return headers
+    left = ceil((found.resets_at - now).total_seconds())
+    return (*headers, (b"retry-after", b"%d" % min(rules.MAX_RETRY_AFTER, max(1, left))))
+
+
+@lru_cache
+def _seconds(at: datetime) -> bytes:
+    return b"%d" % ceil(at.timestamp())
 
 
 class QuotaRoute(Hot):
     scope = "quota"
 
-    def __init__(self, app: App, path: str, kind: type[Input], decisions: Coalescer[Ask, Decision]) -> None:
+    def __init__(self, app: App, path: str, kind: type[Input], decisions: Coalescer[Ask, Reply]) -> None:
         super().__init__(app, path)
         self.kind, self.decisions = kind, decisions
         self.decode = msgspec.json.Decoder(kind).decode
@@ -54,7 +84,7 @@ class QuotaRoute(Hot):
 
     def _begin(self, body: bytes, told: Told) -> None:
         """Raises NotJson, what is wrong with the input, NoSuchReservation."""
-        self.decisions.submit(as_ask(self.read(body)), partial(self._reply, told))
+        self.decisions.submit(as_ask(self.read(body)), told)
 
     def read(self, body: bytes) -> Input:
         """Raises NotJson, InvalidParameter and what else is wrong with an input."""
@@ -63,22 +93,3 @@ class QuotaRoute(Hot):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # in two steps, to tell what is wrong
             return answer.as_input(answer.as_json(body), self.kind, strict=True)
         return answer.without_nul(given) if b"\\u0000" in body else given
-
-    def _reply(self, told: Told, found: Decision | Exception) -> None:
-        if isinstance(found, Exception):
-            return told(found)
-        return told(Reply(200 if found.allowed else 429, _encode(found), self._limits(found)))
-
-    def _limits(self, found: Decision) -> tuple[tuple[bytes, bytes], ...]:
-        """The headers that clients know; Reset in seconds since 1970. Retry-After where it was refused."""
-        resets = ceil(found.resets_at.timestamp())
-        headers = [(b"x-ratelimit-reset", b"%d" % resets)]
-        if found.limit >= 0:
-            headers += [
-                (b"x-ratelimit-limit", b"%d" % found.limit),
-                (b"x-ratelimit-remaining", b"%d" % found.remaining),
-            ]
-        if not found.allowed:
-            left = ceil((found.resets_at - self.app.clock()).total_seconds())
-            headers.append((b"retry-after", b"%d" % min(rules.MAX_RETRY_AFTER, max(1, left))))
-        return tuple(headers)

@@ -161,6 +161,77 @@ where
     counter.user_id = given.user_id and counter.metric_type = given.metric_type and counter.window_start = given.window_start
     and (given.most is null or counter.used + counter.held + given.amount <= given.most);
 
+-- name: reserve_ready
+-- The whole decision about what needs no second look, of one amount a user and metric: usage is folded, the counter is not
+-- stale, counts the window that holds `now` by the formula in force, no hold is over, nothing blocks, nothing was granted on
+-- top, no threshold is to be told, and all of it has room. What is not returned was not touched. Only an index is asked for
+-- what is not folded, whatever the planner believes. The caller holds the locks.
+with asked as (
+    select given.*
+    from unnest(%(users)s::text[], %(metrics)s::text[], %(aggregations)s::text[], %(amounts)s::bigint[])
+        with ordinality as given (user_id, metric_type, aggregation, amount, n)
+    left join lateral (select true as waits from billing_usage_deltas where user_id = given.user_id limit 1) unfolded on true
+    where unfolded.waits is null
+),
+granted as (
+    update billing_quota_counters counter
+    set held = counter.held + asked.amount, expires_next = least(counter.expires_next, %(expires_at)s)
+    from asked
+    where
+        counter.user_id = asked.user_id and counter.metric_type = asked.metric_type and counter.aggregation = asked.aggregation
+        and not counter.stale and counter.expires_next > %(now)s and counter.blocked_until <= %(now)s
+        and (counter.extra = 0 or counter.extra_until <= %(now)s)
+        and (counter.period, counter.window_start, counter.window_end) in (
+            select * from unnest(%(periods)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
+        )
+        and counter.used + counter.held + asked.amount
+        <= case counter.limit_value when -1 then 1000000000000000000 else counter.limit_value end
+        and (
+            counter.limit_value <= 0
+            or width_bucket(div(counter.used * 100, counter.limit_value), %(levels)s::numeric[])
+            <= width_bucket(counter.warned, %(levels)s::integer[])
+        )
+    returning
+        asked.n, counter.user_id, counter.metric_type, counter.window_start, counter.counted_from,
+        counter.used::bigint as used, (counter.held - asked.amount)::bigint as held, counter.limit_value, counter.mode,
+        counter.period, counter.source, counter.window_end
+),
+made as (
+    insert into billing_quota_reservations (
+        user_id, reservation_id, metric_type, value, amount, window_start, reserved_at, expires_at, state
+    )
+    select
+        granted.user_id, each.id, granted.metric_type, each.value, each.amount, granted.window_start,
+        greatest(%(now)s, granted.counted_from), %(expires_at)s, 'held'
+    from unnest(%(ids)s::text[], %(values)s::bigint[], %(each)s::bigint[], %(places)s::bigint[]) as each (id, value, amount, n)
+    join granted using (n)
+)
+select n, used, held, limit_value, mode, period, source, window_end from granted;
+
+-- name: check_ready
+-- The same question where nothing is taken; `amounts` is the most that is asked for.
+select
+    given.n, counter.used::bigint as used, counter.held::bigint as held, counter.limit_value, counter.mode, counter.period,
+    counter.source, counter.window_end
+from unnest(%(users)s::text[], %(metrics)s::text[], %(aggregations)s::text[], %(amounts)s::bigint[])
+    with ordinality as given (user_id, metric_type, aggregation, amount, n)
+join billing_quota_counters counter
+    on counter.user_id = given.user_id and counter.metric_type = given.metric_type and counter.aggregation = given.aggregation
+left join lateral (select true as waits from billing_usage_deltas where user_id = given.user_id limit 1) unfolded on true
+where
+    unfolded.waits is null and not counter.stale and counter.expires_next > %(now)s and counter.blocked_until <= %(now)s
+    and (counter.extra = 0 or counter.extra_until <= %(now)s)
+    and (counter.period, counter.window_start, counter.window_end) in (
+        select * from unnest(%(periods)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
+    )
+    and counter.used + counter.held + given.amount
+    <= case counter.limit_value when -1 then 1000000000000000000 else counter.limit_value end
+    and (
+        counter.limit_value <= 0
+        or width_bucket(div(counter.used * 100, counter.limit_value), %(levels)s::numeric[])
+        <= width_bucket(counter.warned, %(levels)s::integer[])
+    );
+
 -- name: add_reservations
 -- CSV without a quote that could occur: nothing is escaped.
 copy billing_quota_reservations (user_id, reservation_id, metric_type, value, amount, window_start, reserved_at, expires_at, state)

@@ -30,6 +30,9 @@ from nself.domains.usage import figures
 WARN_PERCENT = (50, 80)
 KEPT = timedelta(days=1)
 """How long an expired or settled reservation is known: it can be committed late, and repeated."""
+GROWING = ("sum", "count", "unique")
+"""Aggregations whose figure grows by what is used."""
+MAX_TAKEN = 10**18
 MAX_RETRY_AFTER = 3600
 PREFIX = "rsv_"
 JOURNALED = "j"
@@ -100,7 +103,9 @@ def told(counter: Counter, level: int, email: str | None) -> Note:
 
 def amount(aggregation: str, value: int) -> int:
     """What a hold of `value` takes of the limit: a count grows by one, the largest and the last are replaced."""
-    return {"sum": value, "count": int(bool(value)), "unique": int(bool(value))}.get(aggregation, 0)
+    if aggregation == "sum":
+        return value
+    return int(bool(value)) if aggregation in GROWING else 0
 
 
 def most(counter: Counter, now: datetime) -> int:

@@ -4,25 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
 from nself.domains.quota.model import (
     NEVER,
+    Ask,
     Circumstance,
     Counter,
     Key,
     Limit,
+    Mode,
     Notice,
     Override,
     Reservation,
     Reset,
     Row,
     Subscribed,
+    Window,
 )
 
 SQL = beside(__file__)
+
+
+class Frame(NamedTuple):
+    """What must be true of a counter that decides without a second look: `windows` by period, `levels` in percent."""
+
+    now: datetime
+    windows: dict[Window, Period]
+    levels: tuple[int, ...]
+
+
+class Wanted(NamedTuple):
+    """Units of one limit that several requests ask for together; `places` are theirs in the group, `each` what they take."""
+
+    key: Key
+    aggregation: str
+    places: list[int]
+    each: list[int]
+
+
+class Ready(NamedTuple):
+    """A counter as it was when what is asked for in place `n`, counted from 1, was granted."""
+
+    n: int
+    used: int
+    held: int
+    limit: int
+    mode: Mode
+    period: Window
+    source: str
+    resets_at: datetime
 
 
 def set_user(tx: Tx, user: str, metric: str, limit: int, period: str, mode: str, now: datetime) -> None:
@@ -118,6 +152,47 @@ def grant_holds(
         most=list(most),
         expire=[expires_at] * len(counters),
     )
+
+
+def reserve_ready(
+    tx: Tx, wanted: Sequence[Wanted], asks: Sequence[Ask], frame: Frame, expires_at: datetime
+) -> list[Ready]:
+    """Grant what needs no second look, each of `wanted` whole or not at all; those that were granted."""
+    taken = [
+        (asks[at], amount, n)
+        for n, one in enumerate(wanted, 1)
+        for at, amount in zip(one.places, one.each, strict=True)
+    ]
+    return tx.each(
+        SQL["reserve_ready"],
+        Ready,
+        **_asked(wanted, frame),
+        amounts=[sum(one.each) for one in wanted],
+        expires_at=expires_at,
+        ids=[ask.id for ask, _, _ in taken],
+        values=[ask.value or 0 for ask, _, _ in taken],
+        each=[amount for _, amount, _ in taken],
+        places=[n for _, _, n in taken],
+    )
+
+
+def check_ready(tx: Tx, wanted: Sequence[Wanted], frame: Frame) -> list[Ready]:
+    """Those of which the most that is asked for has room and needs no second look."""
+    amounts = [max(one.each) for one in wanted]
+    return tx.each(SQL["check_ready"], Ready, **_asked(wanted, frame), amounts=amounts)
+
+
+def _asked(wanted: Sequence[Wanted], frame: Frame) -> dict[str, object]:
+    return {
+        "users": [one.key.user for one in wanted],
+        "metrics": [one.key.metric for one in wanted],
+        "aggregations": [one.aggregation for one in wanted],
+        "now": frame.now,
+        "periods": list(frame.windows),
+        "starts": [span.start for span in frame.windows.values()],
+        "ends": [span.end for span in frame.windows.values()],
+        "levels": list(frame.levels),
+    }
 
 
 def add_reservations(tx: Tx, made: Sequence[Reservation]) -> None:

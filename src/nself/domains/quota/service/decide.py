@@ -25,7 +25,7 @@ from nself.domains.notification.service import outbox
 from nself.domains.quota import rules, store
 from nself.domains.quota.errors import JournalUnsettled, NoSuchReservation
 from nself.domains.quota.model import Ask, Counter, Decision, Key, Notice, Policy, Reservation
-from nself.domains.quota.service import counters
+from nself.domains.quota.service import counters, ready
 from nself.domains.quota.service.counters import Place
 from nself.domains.quota.service.settle import Settling, settle
 from nself.domains.usage.service import aggregate, record
@@ -86,8 +86,18 @@ def wrong(app: App, asks: Sequence[Ask]) -> dict[int, BillingError]:
 
 
 def _decided(app: App, asks: Sequence[Ask]) -> list[Answer]:
-    """All in one transaction; where that fails for a reason that is not the database's, each in its own."""
+    """Checks that can be answered at once, and the rest together."""
     now = app.clock()
+    if not any(ask.kind in ("check", "look") for ask in asks):
+        return _together(app, asks, now)
+    found = ready.check(app, asks, now, policy(app))
+    rest = [ask for at, ask in enumerate(asks) if at not in found]
+    others = iter(_together(app, rest, now) if rest else ())
+    return [found[at] if at in found else next(others) for at in range(len(asks))]
+
+
+def _together(app: App, asks: Sequence[Ask], now: datetime) -> list[Answer]:
+    """All in one transaction; where that fails for a reason that is not the database's, each in its own."""
     if all(ask.kind in ("check", "look") for ask in asks):
         seen = _looked(app, asks, now)
         if seen:
@@ -110,7 +120,7 @@ def _decided(app: App, asks: Sequence[Ask]) -> list[Answer]:
             raise
         if len(asks) == 1:
             return [error]
-        return [answer for ask in asks for answer in _decided(app, [ask])]
+        return [answer for ask in asks for answer in _together(app, [ask], now)]
     group.tell()
     return group.answers
 
@@ -170,10 +180,20 @@ class Group:
     def run(self, again: bool) -> None:
         """`again`: the commit of an earlier try may have happened."""
         aggregate.lock_users(self.tx, sorted({ask.user for ask in self.asks}))
+        if not again:
+            self.found = ready.reserve(self.app, self.tx, self.asks, self.now, self.policy)
+        if len(self.found) < len(self.asks):
+            self._run_rest(again)
+
+    def _run_rest(self, again: bool) -> None:
         known = self._known(again)
         metrics = catalog.metered(self.app)
         places = {Place(Key(one.user, one.metric), one.reserved_at) for one in known.values() if one.metric in metrics}
-        places |= {Place(Key(ask.user, ask.metric), self.now) for ask in self.asks if ask.metric}
+        places |= {
+            Place(Key(ask.user, ask.metric), self.now)
+            for at, ask in enumerate(self.asks)
+            if ask.metric and at not in self.found
+        }
         self.counters = counters.prepare(self.app, self.tx, places, self.now)
         settling = Settling(self.app, self.policy, self.now, self.counters, known)
         for at, ask in enumerate(self.asks):

@@ -41,6 +41,11 @@ class Outcome(msgspec.Struct, frozen=True):
     duplicates: frozenset[int]
     buffered: bool = False
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether every event was counted."""
+        return not (self.refused or self.duplicates or self.buffered)
+
     def part(self, start: int, stop: int) -> Intake:
         """The answer for the events `[start, stop)`, numbered from 0 again."""
         refused = [
