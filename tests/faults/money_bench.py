@@ -163,6 +163,7 @@ class Bench:
             "STRIPE_MOCK_ENABLED": "true",
             "STRIPE_MOCK_PORT": str(self.sandbox.port),
             "STRIPE_RATE_LIMIT": "2000",
+            "STRIPE_BREAKER_FAILURES": "0",  # what a test breaks is there again at once
             **more,
         }
 

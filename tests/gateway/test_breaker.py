@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from nself.gateway.breaker import FAILURES, FIRST, LONGEST, Breaker
+from nself.gateway.breaker import FIRST, LONGEST, Breaker
 from nself.gateway.errors import CircuitOpen, NoSuchObject, StripeDown, StripeFailure, TimedOut
+
+FAILURES = 5
 
 
 class Line:
     """Calls through a breaker; `now` is moved by the test."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = FAILURES) -> None:
         self.now, self.sent = 0.0, 0
-        self.breaker = Breaker(lambda: self.now)
+        self.breaker = Breaker(most, lambda: self.now)
 
     def call(self, failure: StripeFailure | None = None) -> None:
         with self.breaker.watching():
@@ -85,3 +87,10 @@ def test_an_error_of_stripe_counts() -> None:
             line.call(StripeDown(answer="500", detail="x"))
     with pytest.raises(CircuitOpen):
         line.call()
+
+
+def test_it_can_be_switched_off() -> None:
+    line = Line(most=0)
+    line.fail(50)
+    line.call()
+    assert line.sent == 51

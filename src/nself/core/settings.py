@@ -78,6 +78,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("STRIPE_MAX_RETRIES", "integer", "3", "how often a call to Stripe is tried again after 409, 429, 5xx or no answer", minimum=0),
     Setting("STRIPE_RETRY_BACKOFF", "choice", "exponential", "how the wait between two tries grows", ("exponential", "linear", "constant")),
     Setting("STRIPE_TIMEOUT", "duration", "15s", "longest wait for one answer of Stripe"),
+    Setting("STRIPE_BREAKER_FAILURES", "integer", "5", "calls in a row without an answer of Stripe after which a process asks only now and then, to see; 0 = it always asks", minimum=0),
     Setting("STRIPE_RATE_LIMIT", "integer", "0", "calls a second that Stripe allows; 0 = 25 in test mode, 100 in live mode", minimum=0),
     Setting("STRIPE_RATE_LIMIT_BUFFER", "share", "0.8", "share of the rate limit that all processes together use"),
     Setting("STRIPE_BATCH_SIZE", "integer", "100", "objects a page when much is read from Stripe (1 to 100); also batch_size in stripe.yml", minimum=1),

@@ -1,10 +1,11 @@
-"""Does not call who does not answer: after FAILURES calls without an answer only one goes out now and then, to see.
+"""Does not call who does not answer: after some calls without an answer only one goes out now and then, to see.
 
 The pauses grow from FIRST to LONGEST, so that a short disturbance costs little and a long one few calls.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -13,7 +14,6 @@ from nself import log
 from nself.core.clock import monotonic as monotonic_clock
 from nself.gateway.errors import CircuitOpen, NoAnswer, StripeDown
 
-FAILURES = 5
 FIRST, LONGEST = 1.0, 60.0
 """Seconds."""
 
@@ -21,8 +21,9 @@ FIRST, LONGEST = 1.0, 60.0
 class Breaker:
     """Thread-safe. One a process."""
 
-    def __init__(self, monotonic: Callable[[], float] = monotonic_clock) -> None:
-        self._monotonic, self._lock = monotonic, threading.Lock()
+    def __init__(self, most: int, monotonic: Callable[[], float] = monotonic_clock) -> None:
+        """`most` failures in a row (STRIPE_BREAKER_FAILURES); with 0 every call goes out."""
+        self._most, self._monotonic, self._lock = most or math.inf, monotonic, threading.Lock()
         self._failures, self._pause, self._shut_until = 0, 0.0, 0.0
 
     @contextmanager
@@ -41,7 +42,7 @@ class Breaker:
 
     def _enter(self) -> None:
         with self._lock:
-            if self._failures < FAILURES:
+            if self._failures < self._most:
                 return
             now = self._monotonic()
             if now < self._shut_until:
@@ -53,13 +54,13 @@ class Breaker:
     def _failed(self, detail: str) -> None:
         with self._lock:
             self._failures += 1
-            if self._failures >= FAILURES:
+            if self._failures >= self._most:
                 self._pause = min(LONGEST, max(FIRST, self._pause * 2))
                 self._shut_until = self._monotonic() + self._pause
                 log.warning("circuit_open", failures=self._failures, pause=self._pause, detail=detail)
 
     def _answered(self) -> None:
         with self._lock:
-            if self._failures >= FAILURES:
+            if self._failures >= self._most:
                 log.info("circuit_closed", detail="Stripe answers again")
             self._failures, self._pause = 0, 0.0

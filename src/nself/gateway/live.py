@@ -120,7 +120,8 @@ def connect(settings: Settings, *, lease: Lease | None = None, outside: Callable
     raises while a database transaction is open. Raises Denied, InvalidSetting.
     """
     access, policy = guard.access(settings), retry.policy(settings)
-    return Live(access, policy, Budget(limit(settings), lease), _session(settings, access), outside=outside)
+    breaker = Breaker(settings.integer("STRIPE_BREAKER_FAILURES"))
+    return Live(access, policy, Budget(limit(settings), lease), breaker, _session(settings, access), outside=outside)
 
 
 class Live:
@@ -131,13 +132,14 @@ class Live:
         access: guard.Access,
         policy: retry.Policy,
         budget: Budget,
+        breaker: Breaker,
         session: requests.Session,
         *,
         outside: Callable[[], None] | None,
     ) -> None:
         self._access, self._policy, self._budget = access, policy, budget
         self._session, self._outside = session, outside
-        self._breaker, self._answered = Breaker(), Seen()
+        self._breaker, self._answered = breaker, Seen()
         timeout = (min(CONNECT_TIMEOUT, policy.timeout), policy.timeout)
         self._client = stripe.StripeClient(
             access.key,

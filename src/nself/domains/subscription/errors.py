@@ -94,7 +94,7 @@ class NothingToChange(Invalid):
     text = (
         "Nothing to change: give a price, a quantity, a payment method, the end of a trial, or the token of a preview"
     )
-    hints = (SHOW,)
+    hints = (SHOW, "nself billing subscription update --help")
 
 
 class WhichItem(Invalid):
