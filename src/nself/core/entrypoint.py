@@ -20,6 +20,8 @@ class Command(NamedTuple):
     aliases: tuple[str, ...] = ()
     check: str | None = None
     """Name of a boolean field of the result: exit 3 where it is false."""
+    audited: bool = False
+    """Privileged: who did it is written into the audit log, before and after."""
 
 
 class Route(NamedTuple):
@@ -33,6 +35,8 @@ class Route(NamedTuple):
     help: str
     refusal: str | None = None
     """Name of a boolean field of the result: answer 429 with the same body where it is false."""
+    audited: bool = False
+    """As of a command; the actor is the API key."""
 
 
 class Intent(NamedTuple):

@@ -108,6 +108,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("BILLING_PREVIEW_LIFETIME", "duration", "15m", "how long a previewed change of a subscription can be applied as it was shown", zero=False),
     Setting("BILLING_MINIMUM_CHARGE", "amounts", "50", "least that an invoice asks for, in minor units: 50 (of BILLING_CURRENCY) or usd:50,eur:50,jpy:50; nothing and credits are left alone; 0 or empty = Stripe's own alone"),
     Setting("BILLING_MINIMUM_CHARGE_MODE", "choice", "carry_forward", "what becomes of an invoice that asks for less: carry_forward = owed with the next one, top_up = a line makes up for it, waive = nobody pays it", ("carry_forward", "top_up", "waive")),
+    Setting("BILLING_OVERAGE_CAP", "amounts", "0", "`billing audit charges` finds invoices with more overage than that, in minor units: 50000 (of BILLING_CURRENCY) or usd:50000,eur:45000; 0 or empty = none"),
     _later("BILLING_AUTO_PAYMENT", "flag", "true", "false: no invoice is paid by itself"),
     Setting("BILLING_AUTO_SYNC", "flag", "true", "look for events that never arrived, and compare with Stripe and heal, on an interval and when the services start"),
     Setting("BILLING_SYNC_INTERVAL", "duration", "5m", "that interval"),

@@ -9,6 +9,7 @@ ROWS: tuple[Row, ...] = (
         input="notice.inputs:NotifyCustomer",
         help="Mail a customer by a template; the same is not mailed twice.",
         example="nself billing customer notify --customer cus_123 --template payment_failed",
+        audited=True,
     ),
     Scheduled(
         type="card_notices",
