@@ -110,8 +110,8 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
         app: App = context.obj
         use = cast("Any", registry.resolve(row.use))
         with _acting(app, row, given):
-            result: object = use(app, given)
-            streams = isinstance(result, Generator)
+            result = use(app, given)
+            streams = _streams(result)
             if streams:  # its work is done while it is printed
                 _print(result, format)
         if own_format and not getattr(result, "output", None):
@@ -135,6 +135,10 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
     )
     made.secret = any(field.secret for field in params.fields(struct))
     return made
+
+
+def _streams(result: object) -> bool:
+    return isinstance(result, Generator)
 
 
 @contextmanager
