@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 from nself import log
 from nself.app import App
 from nself.core.errors import BillingError
-from nself.domains.webhook.model import Delivery, Received, Refusal
 from nself.domains.webhook.errors import WrongSource
+from nself.domains.webhook.model import Delivery, Received, Refusal
 from nself.domains.webhook.service import process, receive, refuse, switches
 from nself.domains.webhook.service.place import from_stripe
 from nself.http import answer

@@ -72,7 +72,9 @@ def test_overage_above_the_cap_is_too_much() -> None:
 
 def test_what_was_before_counts_but_is_not_told() -> None:
     first, second = charge("a", -1), charge("b", 1)
-    assert judged(first, second, charge("c", 2), since=START + timedelta(hours=2)) == [("c", "duplicate", 1000, "suspicious")]
+    assert judged(first, second, charge("c", 2), since=START + timedelta(hours=2)) == [
+        ("c", "duplicate", 1000, "suspicious")
+    ]
     assert judged(first, second, since=START) == [("b", "duplicate", 1000, "suspicious")]
 
 

@@ -37,7 +37,9 @@ def test_a_payment_begun_under_a_revoked_key_is_made_once(bench: Bench) -> None:
     bench.sandbox.fault("/v1/payment_intents", times=20, after=True, drop=True)
     children = [(40, "k1"), (60, "k2")]
     for line, key in children:
-        run_and_kill({"intents.py"}, line, lambda key=key: till.pay(bench.app(STRIPE_SECRET_KEY=old), idempotency_key=key))
+        run_and_kill(
+            {"intents.py"}, line, lambda key=key: till.pay(bench.app(STRIPE_SECRET_KEY=old), idempotency_key=key)
+        )
     assert [one[1] for one in bench.intents() if one[1] == "pending"], "nothing is under way"
     bench.sandbox.admin("faults/clear")
     bench.sandbox.admin("keys/revoke", key=old)

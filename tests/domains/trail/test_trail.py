@@ -25,7 +25,6 @@ from nself.domains.trail.inputs import ShowLog
 from nself.domains.trail.model import AuditLogBroken, AuditLogNotWritten, Chained, Deed, Entry, Head, Verified
 from nself.registry import Registry
 
-
 NOW = datetime(2026, 2, 10, 12, 0, tzinfo=UTC)
 
 

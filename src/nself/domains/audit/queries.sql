@@ -112,6 +112,7 @@ limit %(limit)s;
 
 -- name: charges
 -- Customer by customer, each in the order of time; with what was before, of those who were charged since.
+-- Stripe tells whole seconds: of two in one the one that has an invoice counts as the first.
 with paid as materialized (
     select part #>> '{payment,payment_intent}' as payment_intent, min(invoice_id) as invoice, min(amount_due_minor) as due
     from billing_invoices cross join lateral jsonb_array_elements(snapshot #> '{payments,data}') part
@@ -144,7 +145,7 @@ where
     and (charge.snapshot ->> 'amount_captured')::bigint > 0
     and charge.created_at >= %(earliest)s and charge.created_at < %(until)s
     and (charge.created_at >= %(since)s or charge.customer_id in (select customer_id from charged))
-order by charge.customer_id, charge.created_at, charge.object_id;
+order by charge.customer_id, charge.created_at, paid.invoice is null, charge.object_id;
 
 -- name: made
 -- What our wishes made or changed, oldest first.

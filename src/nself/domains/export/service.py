@@ -16,6 +16,8 @@ from nself.domains.export import store
 from nself.domains.export.inputs import Export
 from nself.domains.export.model import Charge, Exported, Invoice, Payment, Refund, Subscription, Usage
 
+SKEW = timedelta(days=1)
+"""Stripe's clock may be ahead of ours: what was made a moment ago counts."""
 Read = Callable[[Tx, datetime, datetime, str | None, bool], Generator[msgspec.Struct]]
 
 
@@ -47,7 +49,7 @@ def _export(app: App, given: Export, kind: str, row: type[msgspec.Struct], read:
     """Raises InvalidParameter, FileNotWritten."""
     now = app.clock()
     since = period.since(given.since, now, app.timezone)
-    until = period.instant(given.until, app.timezone, "until", end=True) if given.until else now + timedelta(seconds=1)
+    until = period.instant(given.until, app.timezone, "until", end=True) if given.until else now + SKEW
     path = Path(given.output or f"nself_billing_{kind}_{now.astimezone(app.timezone):%Y%m%d_%H%M%S}.{given.format}")
     with files.private(path) as file, app.db.snapshot() as tx:
         rows = files.write(file, given.format, row, read(tx, since, until, given.user, app.settings.live))

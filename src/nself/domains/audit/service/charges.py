@@ -18,6 +18,9 @@ from nself.domains.audit import rules, store
 from nself.domains.audit.inputs import AuditCharges
 from nself.domains.audit.model import AuditedCharges, Suspect
 
+SKEW = timedelta(days=1)
+"""Stripe's clock may be ahead of ours: what was made a moment ago counts."""
+
 
 class Tally:
     """What passed by status, and the sum a currency of what is too much for certain."""
@@ -53,7 +56,7 @@ def span(app: App, since: str, until: str | None) -> tuple[datetime, datetime]:
     """Raises InvalidParameter."""
     now = app.clock()
     start = period.since(since, now, app.timezone)
-    end = period.instant(until, app.timezone, "until", end=True) if until else now + timedelta(seconds=1)
+    end = period.instant(until, app.timezone, "until", end=True) if until else now + SKEW
     return start, end
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nself import files, log
 from nself.app import App
-from nself.core.errors import BillingError, Unavailable
+from nself.core.errors import Denied, NotFound
 from nself.domains.audit import rules, store
 from nself.domains.audit.inputs import AuditTransactions
 from nself.domains.audit.model import AuditedTransactions, Cause, Made, Movement, Paid
@@ -20,6 +20,7 @@ from nself.domains.customer import service as customers
 from nself.domains.trail import service as trail
 from nself.domains.webhook.service import endpoints
 from nself.gateway.api import PAGE, Snapshot
+from nself.gateway.errors import Unsupported
 
 KINDS = ("charge", "refund", "customer", "subscription")
 OTHERS = ("payouts", "webhook_endpoints")
@@ -59,9 +60,7 @@ class Look:
                 made = (one for one in found if first <= one["created"] < last)
                 while page := list(islice(made, PAGE)):
                     yield page
-            except Unavailable:
-                raise
-            except BillingError as error:  # a restricted key, or an account without them: the others count no less
+            except (Denied, NotFound, Unsupported) as error:  # a restricted key, say: the others count no less
                 self.not_read.append(f"{collection}: {error.message}")
 
     def _judged(self, page: Sequence[Snapshot]) -> Iterator[Movement]:
