@@ -22,26 +22,32 @@ Read = Callable[[Tx, datetime, datetime, str | None, bool], Generator[msgspec.St
 
 
 def export_charges(app: App, given: Export) -> Exported:
+    """Charges, failed ones too, with the invoices that they paid. Raises InvalidParameter, FileNotWritten."""
     return _export(app, given, "charges", Charge, store.charges)
 
 
 def export_invoices(app: App, given: Export) -> Exported:
+    """Invoices, drafts too. Raises InvalidParameter, FileNotWritten."""
     return _export(app, given, "invoices", Invoice, store.invoices)
 
 
 def export_subscriptions(app: App, given: Export) -> Exported:
+    """Subscriptions, ended ones too. Raises InvalidParameter, FileNotWritten."""
     return _export(app, given, "subscriptions", Subscription, store.subscriptions)
 
 
 def export_payments(app: App, given: Export) -> Exported:
+    """Payment intents, with what went wrong. Raises InvalidParameter, FileNotWritten."""
     return _export(app, given, "payments", Payment, store.payments)
 
 
 def export_refunds(app: App, given: Export) -> Exported:
+    """Refunds, failed ones too. Raises InvalidParameter, FileNotWritten."""
     return _export(app, given, "refunds", Refund, store.refunds)
 
 
 def export_usage(app: App, given: Export) -> Exported:
+    """Usage as it counts, by the time of its events. Raises InvalidParameter, FileNotWritten."""
     return _export(app, given, "usage", Usage, store.usage)
 
 
