@@ -35,6 +35,7 @@ def test_every_kind_is_listed_and_runs_once_an_interval(app: App, clock: Clock) 
         kinds
         == {
             "aggregation",
+            "audit_log",
             "card_notices",
             "partitions",
             "quota_reset",
@@ -46,12 +47,12 @@ def test_every_kind_is_listed_and_runs_once_an_interval(app: App, clock: Clock) 
         }
         == set(service.kinds(app))
     )
-    assert [service.run_due(app) for _ in range(7)] == [1, 1, 1, 1, 1, 1, 0]
+    assert [service.run_due(app) for _ in range(8)] == [1, 1, 1, 1, 1, 1, 1, 0]
     for kind in service.long_kinds(app):
         assert [service.run_due(app, kind) for _ in range(2)] == [1, 0]
     assert statuses(app) == ["queued", "succeeded"]
     clock.now += timedelta(minutes=5)
-    assert [service.run_due(app) for _ in range(3)] == [1, 1, 0]
+    assert [service.run_due(app) for _ in range(4)] == [1, 1, 1, 0]
     assert statuses(app) == ["queued", "succeeded"]
 
 
