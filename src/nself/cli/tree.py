@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import socket
 import sys
 from collections.abc import Generator
@@ -152,7 +153,21 @@ def _acting(app: App, row: Command, given: msgspec.Struct) -> Generator[None]:
     from nself.domains.trail import rules, service
 
     with service.deed(app, rules.command_line(f"nself {row.path}", given), actor):
+        if row.money and app.settings.flag("STRIPE_REQUIRE_2FA"):
+            _confirm(app, row)
         yield
+
+
+def _confirm(app: App, row: Command) -> None:
+    """Raises NotConfirmed."""
+    from nself.domains.trail.model import NotConfirmed
+
+    if app.environ.get("NSELF_CONFIRM") == "yes":
+        return
+    number = f"{secrets.randbelow(10_000):04}"
+    asked = f"{row.path} moves money. Type {number} to go on"
+    if not sys.stdin.isatty() or click.prompt(asked, err=True) != number:
+        raise NotConfirmed(command=row.path)
 
 
 def _print(result: object, format: render.Format) -> None:

@@ -22,6 +22,8 @@ class Command(NamedTuple):
     """Name of a boolean field of the result: exit 3 where it is false."""
     audited: bool = False
     """Privileged: who did it is written into the audit log, before and after."""
+    money: bool = False
+    """It is audited and moves money: STRIPE_REQUIRE_2FA has the operator confirm it."""
 
 
 class Route(NamedTuple):

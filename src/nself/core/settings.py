@@ -95,7 +95,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("STRIPE_ENABLE_IP_WHITELIST", "flag", "false", "local policy: webhooks are taken from STRIPE_WEBHOOK_NETWORKS alone, and from this machine where the sandbox is used; signatures are asked for all the same. It restricts no key: allowed addresses of keys are set in Stripe's Dashboard"),
     Setting("STRIPE_WEBHOOK_NETWORKS", "networks", STRIPES_NETWORKS, "addresses that webhooks come from, comma separated; Stripe publishes its own at https://stripe.com/files/ips/ips_webhooks.txt"),
     Setting("BILLING_TRUSTED_PROXIES", "networks", "127.0.0.1", "proxies whose X-Forwarded-For tells where a request comes from"),
-    _later("STRIPE_REQUIRE_2FA", "flag", "false", "local policy: money commands ask the operator for a second factor"),
+    Setting("STRIPE_REQUIRE_2FA", "flag", "false", "local policy: commands that move money have the operator type a number, without a terminal NSELF_CONFIRM=yes; no second factor at Stripe, which is set in its Dashboard"),
     # Service
     Setting("DATABASE_URL", "secret", "", "PostgreSQL to use instead of the embedded one"),
     Setting("BILLING_HOST", "text", "127.0.0.1", "address that the HTTP service listens on"),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from nself.app import App
+from nself.cli import main
 from nself.config import find_project
 from nself.core.errors import InvalidParameter
 from nself.domains.payment.inputs import CreatePaymentMethod
@@ -236,3 +237,27 @@ def test_any_damage_is_found_where_it_is(entries: list[Entry], at: int, what: st
     at %= len(rows)
     (found, *_) = rules.broken(DAMAGE[what](rows, at), head)
     assert found == f"entry {at + 1} was {what}"
+
+
+def test_money_waits_for_the_operator_where_that_is_asked_for(
+    app: App, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NSELF_PROJECT", str(app.project.root))
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("STRIPE_REQUIRE_2FA", "true")
+    app.ensure_project()
+    words = ["billing", "refund", "create", "--charge", "no charge", "--reason", "duplicate"]
+    assert main.run(words) == 4
+    assert main.run(["billing", "refund", "list"]) == 0
+    monkeypatch.setenv("NSELF_CONFIRM", "yes")
+    assert main.run(words) != 0
+    codes = [one.outcome for one in log(app)]
+    assert codes[1] == "failed: operator_not_confirmed"
+    assert codes[0] not in ("done", codes[1])
+    monkeypatch.delenv("NSELF_CONFIRM")
+    asked: list[str] = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("click.prompt", lambda text, **_: asked.append(text) or text.split()[-4])  # type: ignore[func-returns-value]
+    main.run(words)
+    assert "Type" in asked[0]
+    assert log(app)[0].outcome == codes[0]

@@ -18,6 +18,7 @@ ROWS: tuple[Row, ...] = (
         help="Take a revocation back; plan and quotas decide again.",
         example="nself billing access grant --user user123",
         audited=True,
+        money=True,
     ),
     Command(
         path="billing access show",
@@ -33,6 +34,7 @@ ROWS: tuple[Row, ...] = (
         help="Pay what a subscription waits for; unpaid stays unpaid, but with --force --comp --reason the plan is given for free.",
         example="nself billing subscription complete sub_123",
         audited=True,
+        money=True,
     ),
     Route(
         method="GET",

@@ -108,6 +108,7 @@ ROWS: tuple[Row, ...] = (
         help="Finalise a draft: from then on its amounts stand.",
         example="nself billing invoice finalize in_123",
         audited=True,
+        money=True,
     ),
     Command(
         path="billing invoice pay",
@@ -116,6 +117,7 @@ ROWS: tuple[Row, ...] = (
         help="Have an invoice paid now, once for each state of it.",
         example="nself billing invoice pay in_123 --retry",
         audited=True,
+        money=True,
     ),
     Command(
         path="billing invoice send",
@@ -132,6 +134,7 @@ ROWS: tuple[Row, ...] = (
         help="Void an invoice that is not paid; a draft is deleted.",
         example="nself billing invoice void in_123 --reason duplicate",
         audited=True,
+        money=True,
     ),
     Command(
         path="billing invoice credit",
@@ -140,6 +143,7 @@ ROWS: tuple[Row, ...] = (
         help="Credit a finalised invoice: an amount, whole lines, or all that is left.",
         example="nself billing invoice credit in_123 --amount 500 --reason billing_error",
         audited=True,
+        money=True,
     ),
     Command(
         path="billing invoice regenerate",
@@ -148,6 +152,7 @@ ROWS: tuple[Row, ...] = (
         help="Replace an invoice by a new draft with the same lines; it is voided, or deleted as a draft.",
         example="nself billing invoice regenerate in_123",
         audited=True,
+        money=True,
     ),
     Command(
         path="billing invoice audit",

@@ -61,6 +61,7 @@ ROWS: tuple[Row, ...] = (
         help="Charge a customer now; in test mode without one: an unconfirmed payment intent.",
         example="nself billing payment create --amount 1000 --customer cus_123 --idempotency-key order-4711",
         audited=True,
+        money=True,
     ),
     Command(
         path="billing payment-intent show",
@@ -92,6 +93,7 @@ ROWS: tuple[Row, ...] = (
         help="Give back a charge or a part of it, once.",
         example="nself billing refund create --charge ch_123 --amount 500 --reason requested_by_customer",
         audited=True,
+        money=True,
     ),
     Command(
         path="billing refund batch",
@@ -100,6 +102,7 @@ ROWS: tuple[Row, ...] = (
         help="Give back what a CSV file names, each row once; in live mode a plan without --execute.",
         example="nself billing refund batch --input affected.csv --reason billing_error --notify",
         audited=True,
+        money=True,
     ),
     Command(
         path="billing refund list",

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from nself.core.errors import Conflict, Unavailable
+from nself.core.errors import Conflict, Denied, Unavailable
 
 Phase = Literal["begun", "done", "failed"]
 
@@ -71,3 +71,9 @@ class AuditLogNotWritten(Unavailable):
     code = "audit_log_not_written"
     text = "Nothing was done: it cannot be written into the audit log ({detail})"
     hints = ("nself db status",)
+
+
+class NotConfirmed(Denied):
+    code, guide = "operator_not_confirmed", "Emergency 3"
+    text = "Nothing was done: {command} moves money, and STRIPE_REQUIRE_2FA has the operator confirm it (without a terminal: NSELF_CONFIRM=yes)"
+    hints = ("nself env get STRIPE_REQUIRE_2FA",)
