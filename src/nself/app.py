@@ -71,7 +71,10 @@ class App:
 
     def operator(self) -> str:
         """Login of who runs this, for what is audited; behind sudo that of who asked for it."""
-        return self.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+        try:
+            return self.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:  # a container's user without a line in /etc/passwd
+            return f"uid {os.getuid()}"
 
     def clock(self) -> datetime:
         """Aware UTC."""

@@ -10,8 +10,8 @@ from nself.core.entrypoint import Row
 
 # From bottom to top: a domain may import those before it, never those after it.
 DOMAINS = (
-    "setting", "mirror", "connection", "database", "api_key", "job", "measurement", "uptime", "notification", "tuning", "stack", "customer", "catalog", "usage", "payment", "subscription", "notice", "quota", "access", "invoice", "document", "overage",
-    "archive", "backup", "repair", "gap", "webhook", "sync", "health", "audit",
+    "setting", "mirror", "connection", "database", "api_key", "job", "measurement", "uptime", "notification", "trail", "tuning", "stack", "customer", "catalog", "usage", "payment", "subscription", "incident", "notice", "quota", "access", "invoice", "document", "overage",
+    "archive", "backup", "repair", "gap", "webhook", "sync", "health", "audit", "export",
     "seed", "sandbox", "check",
 )  # fmt: skip
 GROUPS = {
@@ -22,6 +22,9 @@ GROUPS = {
     "billing overage": "Usage above the quota: what it costs and what was invoiced",
     "billing access": "Whether users may use the app",
     "billing customers": "Audits of customers",
+    "billing audit": "What was charged and who did it: wrong charges, movements of money, the audit log",
+    "billing export": "Files of charges, invoices, subscriptions, payments, refunds and usage",
+    "billing incident": "Emergencies, with what was done about them",
     "billing price": "Prices at Stripe, and those of overage",
     "billing customer": "Customers at Stripe and the users they belong to",
     "billing payment-method": "Cards and other ways to pay",

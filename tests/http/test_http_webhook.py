@@ -139,3 +139,23 @@ def test_many_at_once_are_each_answered_for_itself(stripes: Service, app: App):
             )
 
     until(lambda: recorded() == 30)
+
+
+def test_with_a_whitelist_only_stripes_addresses_are_taken(project: App) -> None:
+    settings = {
+        **LIMITS, "STRIPE_WEBHOOK_SECRET": SECRET, "STRIPE_ENABLE_IP_WHITELIST": "true",
+        "STRIPE_WEBHOOK_NETWORKS": "192.0.2.0/24,2001:db8::/32",
+    }  # fmt: skip
+    with serving(project.project.root, project.db.conninfo, **settings) as running, running.client(None) as client:
+        body = event("evt_whitelist")
+        for source, wanted in (
+            ("192.0.2.7", 200), ("198.51.100.1", 403), ("198.51.100.1, 192.0.2.7", 200), ("192.0.2.7, 198.51.100.1", 403),
+            ("2001:db8::1", 200), ("nonsense", 403), (None, 403),
+        ):  # fmt: skip
+            headers = {"Stripe-Signature": sign(body), **({"X-Forwarded-For": source} if source else {})}
+            assert client.post(PATH, body, **headers).status == wanted, source
+        unsigned = client.post(
+            PATH, body, **{"Stripe-Signature": sign(body, "whsec_wrong"), "X-Forwarded-For": "192.0.2.7"}
+        )
+        assert unsigned.status == 400
+    assert stored(project, "evt_whitelist") == [("evt_whitelist", 3)]

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import msgspec
 
 from nself.core.money import Money
+from nself.files import csv_line
 
 Format = Literal["table", "json", "jsonl", "csv"]
 FORMATS: tuple[Format, ...] = ("table", "json", "jsonl", "csv")
-RISKY = ("=", "+", "-", "@", "\t", "\r")
 
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -135,28 +132,9 @@ def printable(text: str) -> str:
     return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
-def _safe(value: object) -> object:
-    """Formula-safe for spreadsheets, as facts.md 8.3 asks; numbers stay numbers."""
-    if isinstance(value, str) and value.startswith(RISKY):
-        return f"'{value}"
-    if isinstance(value, (datetime, date)):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (str, int, Decimal)) or value is None:
-        return value
-    return msgspec.json.encode(value).decode()
-
-
 def _csv(rows: list[object]) -> Iterator[str]:
     for at, row in enumerate(rows):
         fields = _fields(row) if not isinstance(row, str) else {"line": row}
         if not at:
-            yield _csv_line(fields)
-        yield _csv_line(fields.values())
-
-
-def _csv_line(cells: Iterable[object]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow([_safe(cell) for cell in cells])  # quotes cells with either
-    return out.getvalue().removesuffix("\r\n")
+            yield csv_line(fields)
+        yield csv_line(fields.values())

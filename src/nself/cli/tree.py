@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
+import socket
 import sys
 from collections.abc import Generator
 from contextlib import closing, contextmanager, suppress
@@ -16,6 +18,7 @@ import msgspec
 from nself import log
 from nself.app import App
 from nself.cli import params, render
+from nself.core import acting
 from nself.core.entrypoint import Command
 from nself.core.errors import BillingError, Invalid, InvalidInteger
 from nself.registry import GROUPS, Registry
@@ -99,15 +102,24 @@ def _helped(parent: click.Context | None, name: str | None) -> Generator[None]:
 def leaf(row: Command, registry: Registry, name: str) -> click.Command:
     """The click command of one row."""
     struct = cast("type[msgspec.Struct]", registry.resolve(row.input))
+    own_format = "format" in struct.__struct_fields__
+    """Of a file that the command writes; what it prints is for people then."""
 
     def run(**values: Any) -> None:
         context = click.get_current_context()
-        format = cast("render.Format", values.pop("format"))
+        format = cast("render.Format", "table" if own_format else values.pop("format"))
         given = params.build(struct, values)
         app: App = context.obj
         use = cast("Any", registry.resolve(row.use))
-        result = use(app, given)
-        _print(result, format)
+        with _acting(app, row, given):
+            result = use(app, given)
+            streams = _streams(result)
+            if streams:  # its work is done while it is printed
+                _print(result, format)
+        if own_format and not getattr(result, "output", None):
+            format = cast("render.Format", cast("Any", given).format)
+        if not streams:
+            _print(result, format)
         for note in (*_mode(app, row.path), *(app.settings.notes if "settings" in vars(app) else ())):
             click.echo(f"note: {note}", err=True)
         if row.check and not getattr(result, row.check):
@@ -119,7 +131,7 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
     made = Leaf(
         name,
         callback=run,
-        params=[*params.parameters(struct), format_option],
+        params=[*params.parameters(struct), *([] if own_format else [format_option])],
         help=f"{row.help}\n\n\b\nExample:\n  {row.example}",
         short_help=row.help,
     )
@@ -133,6 +145,38 @@ def _mode(app: App, path: str) -> list[str]:
         if path.startswith("billing ") and "settings" in vars(app) and not app.settings.live:
             return [f"test mode: no real money ({urlsplit(app.settings.stripe_api_base).netloc})"]
     return []
+
+
+def _streams(result: object) -> bool:
+    return isinstance(result, Generator)
+
+
+@contextmanager
+def _acting(app: App, row: Command, given: msgspec.Struct) -> Generator[None]:
+    """On behalf of whoever runs this; written into the audit log where that is privileged."""
+    actor = app.operator()
+    acting.cause.set(f"{row.path} by {actor}@{socket.gethostname()}")
+    if not row.audited:
+        yield
+        return
+    from nself.domains.trail import rules, service
+
+    with service.deed(app, rules.command_line(f"nself {row.path}", given), actor):
+        if row.money and app.settings.flag("STRIPE_REQUIRE_2FA"):
+            _confirm(app, row)
+        yield
+
+
+def _confirm(app: App, row: Command) -> None:
+    """Raises NotConfirmed."""
+    from nself.domains.trail.model import NotConfirmed
+
+    if app.environ.get("NSELF_CONFIRM") == "yes":
+        return
+    number = f"{secrets.randbelow(10_000):04}"
+    asked = f"{row.path} moves money. Type {number} to go on"
+    if not sys.stdin.isatty() or click.prompt(asked, err=True) != number:
+        raise NotConfirmed(command=row.path)
 
 
 def _print(result: object, format: render.Format) -> None:

@@ -20,6 +20,10 @@ class Command(NamedTuple):
     aliases: tuple[str, ...] = ()
     check: str | None = None
     """Name of a boolean field of the result: exit 3 where it is false."""
+    audited: bool = False
+    """Privileged: who did it is written into the audit log, before and after."""
+    money: bool = False
+    """It is audited and moves money: STRIPE_REQUIRE_2FA has the operator confirm it."""
 
 
 class Route(NamedTuple):
@@ -33,6 +37,8 @@ class Route(NamedTuple):
     help: str
     refusal: str | None = None
     """Name of a boolean field of the result: answer 429 with the same body where it is false."""
+    audited: bool = False
+    """As of a command; the actor is the API key."""
 
 
 class Intent(NamedTuple):

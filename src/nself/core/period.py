@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nself.core.errors import InvalidParameter
+from nself.core.settings import seconds
 
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 WRITTEN = re.compile(
@@ -90,4 +91,21 @@ def instant(text: str, tz: ZoneInfo, param: str = "at", *, end: bool = False) ->
     except (ValueError, OverflowError):
         raise InvalidParameter(
             f"Invalid date: {text[:40]} (write 2026-01-15, 2026-01-15 10:00:00 or 2026-01-15T10:00:00Z)", param
+        ) from None
+
+
+def since(text: str, now: datetime, tz: ZoneInfo, param: str = "since") -> datetime:
+    """How far back: a duration before `now`, a date or a time. Raises InvalidParameter."""
+    try:
+        return now - timedelta(seconds=seconds(text))
+    except OverflowError:
+        raise InvalidParameter(f"Invalid {param}: {text[:40]} is too long ago", param) from None
+    except ValueError:
+        pass
+    try:
+        return instant(text, tz, param)
+    except InvalidParameter:
+        raise InvalidParameter(
+            f'Invalid {param}: {text[:40]} (write 24h, 7d, 2026-01-15, "2026-01-15 10:00:00" or 2026-01-15T10:00:00Z)',
+            param,
         ) from None

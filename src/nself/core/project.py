@@ -33,6 +33,11 @@ class Project(NamedTuple):
         return self.state / "logs"
 
     @property
+    def audit(self) -> Path:
+        """Entries of the audit log that wait for the database."""
+        return self.state / "audit.jsonl"
+
+    @property
     def spool(self) -> Path:
         """Usage that was taken while the database was away."""
         return self.state / "spool"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import partial
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,7 +14,7 @@ from nself.core.errors import Invalid, NotFound
 
 Kind = Literal[
     "text", "integer", "flag", "duration", "size", "share", "choice", "zone", "currency", "secret", "percents", "url",
-    "amounts",
+    "amounts", "networks",
 ]  # fmt: skip
 TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off", ""})
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
@@ -63,6 +64,10 @@ class Value(NamedTuple):
     odd: str | None = None
 
 
+STRIPES_NETWORKS = (
+    "3.18.12.63,3.130.192.231,13.235.14.237,13.235.122.149,18.211.135.69,35.154.171.200,52.15.183.38,54.88.130.119,"
+    "54.88.130.237,54.187.174.169,54.187.205.235,54.187.216.72"
+)
 _later = partial(Setting, ready=False)
 
 DECLARED: tuple[Setting, ...] = (
@@ -88,8 +93,10 @@ DECLARED: tuple[Setting, ...] = (
     Setting("STRIPE_PRORATION_BEHAVIOR", "choice", "create_prorations", "what a change in mid-period costs: create_prorations = the difference, with the next invoice; always_invoice = at once; none = nothing", ("create_prorations", "none", "always_invoice")),
     Setting("STRIPE_TAX_CALCULATION", "choice", "off", "who computes tax on invoices made here: automatic = Stripe, from the customer's address; rates = STRIPE_TAX_RATES; off = nobody", ("off", "automatic", "rates")),
     Setting("STRIPE_TAX_RATES", "text", "", "Stripe's tax rates (txr_…, comma separated) of invoices made here, where STRIPE_TAX_CALCULATION is rates"),
-    _later("STRIPE_ENABLE_IP_WHITELIST", "flag", "false", "local policy: webhooks only from Stripe's published addresses"),
-    _later("STRIPE_REQUIRE_2FA", "flag", "false", "local policy: money commands ask the operator for a second factor"),
+    Setting("STRIPE_ENABLE_IP_WHITELIST", "flag", "false", "local policy: webhooks are taken from STRIPE_WEBHOOK_NETWORKS alone, and from this machine where the sandbox is used; signatures are asked for all the same. It restricts no key: allowed addresses of keys are set in Stripe's Dashboard"),
+    Setting("STRIPE_WEBHOOK_NETWORKS", "networks", STRIPES_NETWORKS, "addresses that webhooks come from, comma separated; Stripe publishes its own at https://stripe.com/files/ips/ips_webhooks.txt"),
+    Setting("BILLING_TRUSTED_PROXIES", "networks", "127.0.0.1", "proxies whose X-Forwarded-For tells where a request comes from"),
+    Setting("STRIPE_REQUIRE_2FA", "flag", "false", "local policy: commands that move money have the operator type a number, without a terminal NSELF_CONFIRM=yes; no second factor at Stripe, which is set in its Dashboard"),
     # Service
     Setting("DATABASE_URL", "secret", "", "PostgreSQL to use instead of the embedded one"),
     Setting("BILLING_HOST", "text", "127.0.0.1", "address that the HTTP service listens on"),
@@ -109,6 +116,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("BILLING_PREVIEW_LIFETIME", "duration", "15m", "how long a previewed change of a subscription can be applied as it was shown", zero=False),
     Setting("BILLING_MINIMUM_CHARGE", "amounts", "50", "least that an invoice asks for, in minor units: 50 (of BILLING_CURRENCY) or usd:50,eur:50,jpy:50; nothing and credits are left alone; 0 or empty = Stripe's own alone"),
     Setting("BILLING_MINIMUM_CHARGE_MODE", "choice", "carry_forward", "what becomes of an invoice that asks for less: carry_forward = owed with the next one, top_up = a line makes up for it, waive = nobody pays it", ("carry_forward", "top_up", "waive")),
+    Setting("BILLING_OVERAGE_CAP", "amounts", "0", "`billing audit charges` finds invoices with more overage than that, in minor units: 50000 (of BILLING_CURRENCY) or usd:50000,eur:45000; 0 or empty = none"),
     _later("BILLING_AUTO_PAYMENT", "flag", "true", "false: no invoice is paid by itself"),
     Setting("BILLING_AUTO_SYNC", "flag", "true", "look for events that never arrived, and compare with Stripe and heal, on an interval and when the services start"),
     Setting("BILLING_SYNC_INTERVAL", "duration", "5m", "that interval"),
@@ -234,6 +242,11 @@ def amounts(text: str, currency: str) -> dict[str, int]:
     return found
 
 
+def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """`10.0.0.0/8, 54.187.174.169`. Raises ValueError."""
+    return tuple(ip_network(one.strip()) for one in text.split(",") if one.strip())
+
+
 def size(text: str) -> int:
     """`512M`, `2G`, `64K`, bare numbers are bytes. Raises ValueError."""
     found = SIZE.fullmatch(text.strip())
@@ -264,6 +277,8 @@ def wrong(setting: Setting, text: str) -> str | None:
                 percents(text)
             case "amounts":
                 amounts(text, "usd")
+            case "networks":
+                networks(text)
             case "url":
                 if text and not re.fullmatch(r"https?://[^/?#\s]+\S*", text):
                     return "an address like https://example.com/path is needed"
@@ -338,6 +353,9 @@ class Settings:
     def amounts(self, name: str) -> dict[str, int]:
         """Minor units by currency."""
         return amounts(self.text(name), self.text("BILLING_CURRENCY"))
+
+    def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+        return networks(self.text(name))
 
     def bytes(self, name: str) -> int:
         return size(self.text(name))

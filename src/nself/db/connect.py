@@ -21,6 +21,8 @@ from nself.db.server import GLANCE, Absence, DatabaseTimeout, DatabaseUnavailabl
 T = TypeVar("T")
 Params = Mapping[str, Any]
 MAX_ATTEMPTS = 8
+STREAMED = 1000
+"""Rows that a stream fetches at once."""
 TOO_LONG = ("57014", "55P03")
 """Cancelled by DB_QUERY_TIMEOUT; a lock that was not granted in time."""
 ONLY_READS = "25006"
@@ -118,6 +120,12 @@ class Tx:
         """First column of all rows."""
         with self.connection.cursor(row_factory=tuple_row) as cursor:
             return [found[0] for found in cursor.execute(query, params).fetchall()]
+
+    def stream(self, query: bytes, row: type[T], **params: Any) -> Generator[T]:
+        """Rows as they come, whatever their number; inside a transaction only."""
+        with self.connection.cursor("stream", row_factory=class_row(row)) as cursor:
+            cursor.itersize = STREAMED
+            yield from cursor.execute(query, params)
 
     def run(self, query: bytes, **params: Any) -> int:
         """Number of rows touched."""

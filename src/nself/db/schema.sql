@@ -21,6 +21,26 @@ create table billing_api_keys (
     revoked_at timestamp with time zone
 );
 
+create table billing_audit (
+    number bigint not null,
+    entry text not null,
+    phase text not null,
+    at timestamp with time zone not null,
+    actor text not null,
+    host text not null,
+    command text not null,
+    outcome text not null,
+    incident text not null,
+    previous bytea not null,
+    hash bytea not null
+);
+
+create table billing_audit_head (
+    one boolean not null default true,
+    number bigint not null,
+    hash bytea not null
+);
+
 create table billing_call_budget (
     livemode boolean not null,
     second bigint not null,
@@ -112,6 +132,27 @@ create table billing_documents (
     finished_at timestamp with time zone
 );
 
+create table billing_incident_notes (
+    id bigint not null generated always as identity,
+    incident_id text not null,
+    at timestamp with time zone not null,
+    actor text not null,
+    note text not null
+);
+
+create table billing_incidents (
+    id text not null,
+    type text not null,
+    severity text not null,
+    description text not null,
+    began_at timestamp with time zone not null,
+    opened_at timestamp with time zone not null,
+    opened_by text not null,
+    closed_at timestamp with time zone,
+    closed_by text,
+    resolution text
+);
+
 create table billing_intents (
     id bigint not null generated always as identity,
     operation text not null,
@@ -131,7 +172,8 @@ create table billing_intents (
     error text,
     created_at timestamp with time zone not null default now(),
     settled_at timestamp with time zone,
-    failure jsonb
+    failure jsonb,
+    caused_by text
 );
 
 create table billing_invoice_plan_lines (
@@ -696,6 +738,14 @@ alter table billing_api_keys add constraint billing_api_keys_key_id_check CHECK 
 alter table billing_api_keys add constraint billing_api_keys_pkey PRIMARY KEY (key_id);
 alter table billing_api_keys add constraint billing_api_keys_scopes_check CHECK ((cardinality(scopes) > 0));
 alter table billing_api_keys add constraint billing_api_keys_secret_hash_check CHECK ((octet_length(secret_hash) = 32));
+alter table billing_audit add constraint billing_audit_entry_phase_key UNIQUE (entry, phase);
+alter table billing_audit add constraint billing_audit_hash_check CHECK ((octet_length(hash) = 32));
+alter table billing_audit add constraint billing_audit_phase_check CHECK ((phase = ANY (ARRAY['begun'::text, 'done'::text, 'failed'::text])));
+alter table billing_audit add constraint billing_audit_pkey PRIMARY KEY (number);
+alter table billing_audit add constraint billing_audit_previous_check CHECK ((octet_length(previous) = 32));
+alter table billing_audit_head add constraint billing_audit_head_hash_check CHECK ((octet_length(hash) = 32));
+alter table billing_audit_head add constraint billing_audit_head_one_check CHECK (one);
+alter table billing_audit_head add constraint billing_audit_head_pkey PRIMARY KEY (one);
 alter table billing_call_budget add constraint billing_call_budget_pkey PRIMARY KEY (livemode, second);
 alter table billing_change_previews add constraint billing_change_previews_pkey PRIMARY KEY (token);
 alter table billing_comps add constraint billing_comps_pkey PRIMARY KEY (id);
@@ -704,6 +754,10 @@ alter table billing_customers add constraint billing_customers_pkey PRIMARY KEY 
 alter table billing_document_files add constraint billing_document_files_pkey PRIMARY KEY (invoice_id, version);
 alter table billing_documents add constraint billing_documents_pkey PRIMARY KEY (invoice_id);
 alter table billing_documents add constraint billing_documents_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text])));
+alter table billing_incident_notes add constraint billing_incident_notes_incident_id_fkey FOREIGN KEY (incident_id) REFERENCES billing_incidents(id);
+alter table billing_incident_notes add constraint billing_incident_notes_pkey PRIMARY KEY (id);
+alter table billing_incidents add constraint billing_incidents_pkey PRIMARY KEY (id);
+alter table billing_incidents add constraint billing_incidents_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text])));
 alter table billing_intents add constraint billing_intents_idempotency_key_key UNIQUE (idempotency_key);
 alter table billing_intents add constraint billing_intents_pkey PRIMARY KEY (id);
 alter table billing_intents add constraint billing_intents_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'done'::text, 'failed'::text])));
@@ -790,6 +844,7 @@ alter table billing_webhook_polls add constraint billing_webhook_polls_pkey PRIM
 alter table billing_webhook_refusals add constraint billing_webhook_refusals_pkey PRIMARY KEY (id);
 
 CREATE INDEX billing_api_keys_created ON billing.billing_api_keys USING btree (created_at, key_id);
+CREATE INDEX billing_audit_at ON billing.billing_audit USING btree (at);
 CREATE INDEX billing_change_previews_newest ON billing.billing_change_previews USING btree (subscription_id, made_at);
 CREATE INDEX billing_charges_created ON billing.billing_charges USING btree (created_at);
 CREATE INDEX billing_charges_customer_id_created_at_idx ON billing.billing_charges USING btree (customer_id, created_at);
@@ -800,7 +855,10 @@ CREATE INDEX billing_credit_notes_customer_id_created_at_idx ON billing.billing_
 CREATE UNIQUE INDEX billing_customers_user ON billing.billing_customers USING btree (user_id, livemode) WHERE (NOT deleted);
 CREATE INDEX billing_disputes_customer_id_created_at_idx ON billing.billing_disputes USING btree (customer_id, created_at);
 CREATE INDEX billing_documents_due ON billing.billing_documents USING btree (due_at) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
+CREATE INDEX billing_incident_notes_incident ON billing.billing_incident_notes USING btree (incident_id, id);
+CREATE INDEX billing_incidents_open ON billing.billing_incidents USING btree (opened_at) WHERE (closed_at IS NULL);
 CREATE INDEX billing_intents_due ON billing.billing_intents USING btree (next_at) WHERE (state = 'pending'::text);
+CREATE INDEX billing_intents_object ON billing.billing_intents USING btree (object_id) WHERE (object_id IS NOT NULL);
 CREATE INDEX billing_intents_operation ON billing.billing_intents USING btree (operation, id);
 CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree (operation, livemode, step) WHERE (state <> 'failed'::text);
 CREATE INDEX billing_invoice_plans_invoice ON billing.billing_invoice_plans USING btree (invoice_id);

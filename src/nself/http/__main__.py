@@ -37,9 +37,10 @@ def main() -> None:
     gc.set_threshold(COLLECT_AFTER, 20, 100)
     uvicorn.run(
         served,
-        http=protocol(hot),
+        http=protocol(one for one in hot if one.short),
         host=host,
         port=port,
+        forwarded_allow_ips=settings.text("BILLING_TRUSTED_PROXIES"),
         log_config=None,
         access_log=False,
         server_header=False,

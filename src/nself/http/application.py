@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, cast
 
@@ -18,10 +18,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nself import log
 from nself.app import App
+from nself.core import acting
 from nself.core.clock import monotonic
 from nself.core.entrypoint import Attached, Command, Route
 from nself.core.errors import ExclusiveParameters, Invalid, NotFound, Unavailable
 from nself.domains.api_key import service as api_key
+from nself.domains.trail import service as trail
+from nself.domains.trail.rules import command_line
 from nself.domains.uptime.service.heart import Heart
 from nself.http import answer, docs
 from nself.http.hot import Hot
@@ -140,11 +143,24 @@ def _helped(app: App, row: Route, error: Exception) -> Exception:
 
 
 def _run(app: App, row: Route, request: Request, raw: bytes, request_id: str) -> Response:
-    api_key.allow(app, request.headers.get("authorization"), row.scope)
+    key = api_key.allow(app, request.headers.get("authorization"), row.scope)
     struct = cast("type[msgspec.Struct]", app.registry.resolve(row.input))
     given = _given(struct, request, raw)
-    result = cast("Callable[[App, Any], object]", app.registry.resolve(row.use))(app, given)
+    with _acting(app, row, given, f"API key {key.name} ({key.key_id})"):
+        result = cast("Callable[[App, Any], object]", app.registry.resolve(row.use))(app, given)
     return answer.file(result, request_id) if isinstance(result, Attached) else answer.body(result, request_id)
+
+
+@contextmanager
+def _acting(app: App, row: Route, given: msgspec.Struct, actor: str) -> Generator[None]:
+    """On behalf of an API key; written into the audit log where that is privileged."""
+    name = f"{row.method} {row.path}"
+    acting.cause.set(f"{name} by {actor}")
+    if not row.audited:
+        yield
+        return
+    with trail.deed(app, command_line(name, given), actor):
+        yield
 
 
 def _given(struct: type[msgspec.Struct], request: Request, raw: bytes) -> msgspec.Struct:

@@ -60,6 +60,8 @@ class Hot(ABC):
     """The ASGI application of one such route. `scope` is what its callers' keys must be allowed."""
 
     scope: str
+    short = True
+    """Whether it may be served past ASGI, where nobody knows who calls."""
     heads_recur = True
     """Whether a caller's next request begins with the same bytes as its last."""
 

@@ -7,12 +7,15 @@ from functools import cached_property, partial
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from nself import log
 from nself.app import App
 from nself.core.errors import BillingError
+from nself.domains.webhook.errors import WrongSource
 from nself.domains.webhook.model import Delivery, Received, Refusal
 from nself.domains.webhook.service import process, receive, refuse, switches
+from nself.domains.webhook.service.place import from_stripe
 from nself.http import answer
 from nself.http.hot import Coalescer, Headers, Hot, Reply, Told, Way
 
@@ -86,6 +89,16 @@ class WebhookRoute(Hot):
         super().__init__(app, path)
         self.deliveries, self.refusals, self.objects = deliveries, refusals, objects
         self.queued = switches.on(app, "WEBHOOK_USE_QUEUE")
+        self.short = not app.settings.flag("STRIPE_ENABLE_IP_WHITELIST")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """With STRIPE_ENABLE_IP_WHITELIST nothing is read of who calls from elsewhere."""
+        source = str((scope.get("client") or ("",))[0])
+        if self.short or from_stripe(self.app.settings, source):
+            return await super().__call__(scope, receive, send)
+        error = WrongSource(source=source or "unknown")
+        self._refused(b"", error)
+        return await answer.failure(error, answer.new_request_id())(scope, receive, send)
 
     @cached_property
     def max_body(self) -> int:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from money_bench import Bench
 
 from nself.app import App
-from nself.domains.audit import service
 from nself.domains.audit.inputs import AuditCustomers
 from nself.domains.audit.rules import RULES
+from nself.domains.audit.service import customers
 from subscribing import Shop
 
 
 def found(app: App, fraud: bool = True) -> dict[str, set[str]]:
     rows: dict[str, set[str]] = {}
-    for one in service.audit_customers(app, AuditCustomers(check_fraud=fraud)):
+    for one in customers.audit_customers(app, AuditCustomers(check_fraud=fraud)):
         rows.setdefault(one.rule, set()).add(one.customer)
     return rows
 
@@ -28,7 +28,7 @@ def test_a_customer_in_order_is_not_found(shop: Shop):
     shop.sandbox.post(f"/v1/customers/{customer}", address={"country": "US"})
     shop.subscribe(customer)
     shop.hear(app)
-    result = service.audit_customers(app, AuditCustomers(check_fraud=True))
+    result = customers.audit_customers(app, AuditCustomers(check_fraud=True))
     assert result == []
     assert all(rule.name in result.notes[0] for rule in RULES)
 

@@ -12,16 +12,18 @@ import pytest
 from nself.app import App
 from nself.domains.customer.model import NoSuchCustomer
 from nself.domains.mirror import service as mirror
-from nself.domains.notice import rules, service
+from nself.domains.notice import rules
 from nself.domains.notice.inputs import NotifyCustomer
 from nself.domains.notice.model import MailDisabled, NoAddress, NoInvoiceToTell, Notified
+from nself.domains.notice.service import cards
+from nself.domains.notice.service import one as by_hand
 from nself.domains.notification.model import NoSuchTemplate
 from subscribing import FAILING, Shop
 from telling import Mailbox, Receiver, send_all, words
 
 
 def notify(app: App, customer: str, template: str = "payment_failed") -> Notified:
-    return service.notify(app, NotifyCustomer(customer=customer, template=template))
+    return by_hand.notify(app, NotifyCustomer(customer=customer, template=template))
 
 
 def failing(shop: Shop, app: App) -> tuple[str, dict[str, object]]:
@@ -136,10 +138,10 @@ def test_a_card_that_expires_is_told_once_a_card_and_expiry(shop: Shop, mailbox:
     ):
         at[0] = now
         with ThreadPoolExecutor(2) as pool:
-            assert set(pool.map(service.tell_cards, (app, app))) == {f"{count} cards expire this month or the next"}
+            assert set(pool.map(cards.tell_cards, (app, app))) == {f"{count} cards expire this month or the next"}
         assert shop.told("mail", "payment_method.expiring") == ["payment_method.expiring"] * count
     at[0] = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
-    assert service.tell_cards(app) == "0 cards expire this month or the next"
+    assert cards.tell_cards(app) == "0 cards expire this month or the next"
     send_all(app)
     (mail,) = [one for one in mailbox.mails if "expires soon" in one["Subject"]]
     assert mail["Subject"] == f"Your card ending in {card['card']['last4']} expires soon"

@@ -16,6 +16,7 @@ from nself.domains.payment.errors import BadBatch, BatchIncomplete, BatchRefused
 from nself.domains.payment.inputs import RefundFile
 from nself.domains.payment.model import RefundBatch
 from nself.domains.payment.service import batch
+from nself.files import FileNotWritten
 from paying import Till
 from telling import Mailbox, send_all, words
 
@@ -190,7 +191,7 @@ def test_a_large_sum_and_fraud_must_be_confirmed(desk: Desk) -> None:
 
 
 def test_where_the_result_cannot_be_written_nothing_is_done(desk: Desk) -> None:
-    with pytest.raises(BadBatch):
+    with pytest.raises(FileNotWritten):
         desk.run(desk.all(), output=str(desk.folder / "no" / "such" / "folder.csv"))
     assert desk.refunded() == [[], [], []]
 

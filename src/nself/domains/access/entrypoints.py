@@ -9,6 +9,7 @@ ROWS: tuple[Row, ...] = (
         input="access.inputs:RevokeAccess",
         help="Refuse a user from now on, whatever the subscription says; it is not canceled by that.",
         example="nself billing access revoke --user user123 --reason 'chargeback'",
+        audited=True,
     ),
     Command(
         path="billing access grant",
@@ -16,6 +17,8 @@ ROWS: tuple[Row, ...] = (
         input="access.inputs:GrantAccess",
         help="Take a revocation back; plan and quotas decide again.",
         example="nself billing access grant --user user123",
+        audited=True,
+        money=True,
     ),
     Command(
         path="billing access show",
@@ -30,6 +33,8 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:CompleteSubscription",
         help="Pay what a subscription waits for; unpaid stays unpaid, but with --force --comp --reason the plan is given for free.",
         example="nself billing subscription complete sub_123",
+        audited=True,
+        money=True,
     ),
     Route(
         method="GET",

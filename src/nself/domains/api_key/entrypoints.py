@@ -9,6 +9,7 @@ ROWS: tuple[Row, ...] = (
         input="api_key.inputs:CreateApiKey",
         help="Make a key for the HTTP API; it is shown this once.",
         example="nself billing api-key create --name collector --scopes usage:write,quota",
+        audited=True,
     ),
     Command(
         path="billing api-key list",
@@ -23,5 +24,6 @@ ROWS: tuple[Row, ...] = (
         input="api_key.inputs:RevokeApiKey",
         help="Make a key worthless within five seconds; this cannot be undone.",
         example="nself billing api-key revoke 4fJ9xQ2a",
+        audited=True,
     ),
 )

@@ -9,6 +9,7 @@ ROWS: tuple[Row, ...] = (
         input="archive.inputs:PartitionTable",
         help="Show the months of raw usage and what would be done: make those ahead, archive and drop old ones.",
         example="nself db partition billing_usage --by-month --keep-months 12",
+        audited=True,
     ),
     Command(
         path="billing archive-usage",
@@ -17,6 +18,7 @@ ROWS: tuple[Row, ...] = (
         help="Send old months of raw usage to an S3-compatible store, read them back, then drop them here.",
         example='nself billing archive-usage --before "2025-01-01" --to-s3',
         aliases=("billing usage archive",),
+        audited=True,
     ),
     Command(
         path="billing usage archives",
@@ -31,6 +33,7 @@ ROWS: tuple[Row, ...] = (
         input="archive.inputs:RestoreUsage",
         help="Bring raw usage back from the archive: what is missing is counted, what was counted is not again.",
         example="nself billing usage restore --user user123 --date 2026-01-15",
+        audited=True,
     ),
     Scheduled(
         type="partitions",

@@ -109,3 +109,59 @@ where
 group by customer.customer_id
 order by seen_at desc
 limit %(limit)s;
+
+-- name: charges
+-- Customer by customer, each in the order of time; with what was before, of those who were charged since.
+-- Stripe tells whole seconds: of two in one the one that has an invoice counts as the first.
+with paid as materialized (
+    select part #>> '{payment,payment_intent}' as payment_intent, min(invoice_id) as invoice, min(amount_due_minor) as due
+    from billing_invoices cross join lateral jsonb_array_elements(snapshot #> '{payments,data}') part
+    where livemode = %(livemode)s and not deleted
+    group by 1
+), overage as materialized (
+    select invoice_id as invoice, sum(amount_minor)::bigint as amount
+    from billing_invoice_plans join billing_invoice_plan_lines using (operation)
+    where invoice_id is not null and amount_minor > 0
+    group by invoice_id
+), charged as materialized (
+    select distinct customer_id from billing_charges
+    where livemode = %(livemode)s and status = 'succeeded' and created_at >= %(since)s and created_at < %(until)s
+)
+select
+    charge.object_id as id, charge.customer_id as customer, user_id as user, charge.snapshot ->> 'payment_intent' as payment_intent,
+    (charge.snapshot ->> 'amount_captured')::bigint as amount, (charge.snapshot ->> 'amount_refunded')::bigint as refunded,
+    charge.snapshot ->> 'currency' as currency, coalesce((charge.snapshot ->> 'disputed')::boolean, false) as disputed,
+    charge.created_at, paid.invoice, paid.due, coalesce(overage.amount, 0) as overage,
+    exists (
+        select from billing_intents intent
+        where intent.object_id = charge.snapshot ->> 'payment_intent' and intent.state = 'done'
+    ) as ordered
+from billing_charges charge
+left join billing_customers customer using (customer_id)
+left join paid on paid.payment_intent = charge.snapshot ->> 'payment_intent'
+left join overage on overage.invoice = paid.invoice
+where
+    charge.livemode = %(livemode)s and not charge.deleted and charge.status = 'succeeded'
+    and (charge.snapshot ->> 'amount_captured')::bigint > 0
+    and charge.created_at >= %(earliest)s and charge.created_at < %(until)s
+    and (charge.created_at >= %(since)s or charge.customer_id in (select customer_id from charged))
+order by charge.customer_id, charge.created_at, paid.invoice is null, charge.object_id;
+
+-- name: made
+-- What our wishes made or changed, oldest first.
+select object_id as object, caused_by as by, operation, created_at as at
+from billing_intents
+where object_id = any(%(ids)s::text[]) and livemode = %(livemode)s and state = 'done'
+order by id;
+
+-- name: paid
+select
+    part #>> '{payment,payment_intent}' as payment_intent, invoice_id as invoice, invoice.snapshot ->> 'billing_reason' as reason,
+    invoice.created_at as invoiced_at, subscription_id as subscription, subscription.created_at as subscribed_at
+from billing_invoices invoice
+cross join lateral jsonb_array_elements(invoice.snapshot #> '{payments,data}') part
+cross join lateral (select invoice.snapshot #>> '{parent,subscription_details,subscription}' as subscription_id) parent
+left join billing_subscriptions subscription on subscription.object_id = subscription_id
+where
+    invoice.customer_id = any(%(customers)s::text[])
+    and part #>> '{payment,payment_intent}' = any(%(payment_intents)s::text[]);

@@ -16,6 +16,7 @@ ROWS: tuple[Row, ...] = (
         input="catalog.inputs:CreatePrice",
         help="Create a price at Stripe.",
         example="nself billing price create --product prod_123 --amount 999 --currency usd --interval month",
+        audited=True,
     ),
     Command(
         path="billing price list",

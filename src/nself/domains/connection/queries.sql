@@ -2,8 +2,8 @@
 
 -- name: add_intents
 -- A step that stands already is kept: whoever comes second finds it there.
-insert into billing_intents (operation, step, kind, params, idempotency_key, livemode)
-select operation, step, kind, params, key, %(livemode)s
+insert into billing_intents (operation, step, kind, params, idempotency_key, livemode, caused_by)
+select operation, step, kind, params, key, %(livemode)s, %(cause)s
 from unnest(%(operations)s::text[], %(steps)s::integer[], %(kinds)s::text[], %(params)s::jsonb[], %(keys)s::text[])
     as wish (operation, step, kind, params, key)
 on conflict do nothing;

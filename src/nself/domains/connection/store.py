@@ -8,6 +8,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from nself.core import acting
 from nself.db.connect import Tx
 from nself.db.queries import beside
 from nself.domains.connection.model import Intent, IntentCounts, ListedIntent, OperationState, Second, Wish, Wished
@@ -25,6 +26,7 @@ def add_intents(tx: Tx, wishes: Sequence[Wish], keys: Sequence[str], livemode: b
         params=[Jsonb(wish.params) for wish in wishes],
         keys=list(keys),
         livemode=livemode,
+        cause=acting.cause.get(),
     )
 
 

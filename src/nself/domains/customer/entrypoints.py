@@ -24,6 +24,7 @@ ROWS: tuple[Row, ...] = (
         input="customer.inputs:UpdateCustomer",
         help="Change a customer at Stripe: email, name, address, who owes tax, language.",
         example="nself billing customer update cus_123 --email user@example.com --address-country US",
+        audited=True,
     ),
     Command(
         path="billing customer set-tax-id",
@@ -31,6 +32,7 @@ ROWS: tuple[Row, ...] = (
         input="customer.inputs:SetTaxId",
         help="Give a customer a tax id, checked here first; takes the place of another of its type.",
         example="nself billing customer set-tax-id cus_123 --type us_ein --value 12-3456789",
+        audited=True,
     ),
     Command(
         path="billing customer trial-eligibility",
@@ -45,6 +47,7 @@ ROWS: tuple[Row, ...] = (
         input="customer.inputs:OpenPortal",
         help="Make a link to Stripe's page where a customer sees invoices and changes cards.",
         example="nself billing customer portal --customer cus_123",
+        audited=True,
     ),
     Route(
         method="GET",

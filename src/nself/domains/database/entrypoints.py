@@ -31,5 +31,6 @@ ROWS: tuple[Row, ...] = (
         input="database.inputs:Query",
         help="Run SQL: read-only, enforced by the server, unless --write; bounded in time and rows.",
         example='nself db query "SELECT count(*) FROM billing_usage"',
+        audited=True,
     ),
 )

@@ -65,7 +65,7 @@ select exists (
 );
 
 -- name: tables
--- What the product stores, partitions with their parent; the migrations' own book is not data.
+-- What the product stores, partitions with their parent; the migrations' own book is not data, and who did what is not forgotten.
 select
     space.nspname as schema, class.relname as name,
     exists (
@@ -74,6 +74,7 @@ select
 from pg_class class
 join pg_namespace space on space.oid = class.relnamespace
 where
-    class.relkind in ('r', 'p') and not class.relispartition and class.relname <> 'schema_migrations'
+    class.relkind in ('r', 'p') and not class.relispartition
+    and class.relname not in ('schema_migrations', 'billing_audit', 'billing_audit_head')
     and (space.nspname = 'billing' or (space.nspname = 'auth' and class.relname = 'users'))
 order by schema, name;

@@ -9,6 +9,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:GenerateInvoices",
         help="Invoice the overage of a month that is over; again only bills what has come since. With an id: update that draft.",
         example="nself billing invoice generate --period 2026-01",
+        audited=True,
     ),
     Command(
         path="billing invoice show",
@@ -37,6 +38,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:CreateInvoice",
         help="Make a draft for a customer, with an item where one is given.",
         example="nself billing invoice create --customer cus_123 --price price_correct --quantity 2",
+        audited=True,
     ),
     Command(
         path="billing invoice show-lines",
@@ -65,6 +67,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:AddItem",
         help="Add a line to a draft: a price and a quantity, or an amount.",
         example="nself billing invoice add-item in_123 --price price_correct --quantity 5",
+        audited=True,
     ),
     Command(
         path="billing invoice remove-item",
@@ -72,6 +75,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:RemoveItem",
         help="Take a line off a draft.",
         example="nself billing invoice remove-item in_123 --line-item li_123",
+        audited=True,
     ),
     Command(
         path="billing invoice add-tax",
@@ -79,6 +83,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:AddTax",
         help="Apply a tax rate to a draft.",
         example="nself billing invoice add-tax in_123 --tax-rate txr_123",
+        audited=True,
     ),
     Command(
         path="billing invoice update",
@@ -86,6 +91,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:UpdateInvoice",
         help="Change a draft's fields, and bring it up to date: late overage, the minimum charge.",
         example="nself billing invoice update in_123",
+        audited=True,
     ),
     Command(
         path="billing invoice recalculate",
@@ -93,6 +99,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:ReadInvoice",
         help="Calculate a draft's tax and totals anew, by STRIPE_TAX_CALCULATION.",
         example="nself billing invoice recalculate in_123",
+        audited=True,
     ),
     Command(
         path="billing invoice finalize",
@@ -100,6 +107,8 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:Finalize",
         help="Finalise a draft: from then on its amounts stand.",
         example="nself billing invoice finalize in_123",
+        audited=True,
+        money=True,
     ),
     Command(
         path="billing invoice pay",
@@ -107,6 +116,8 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:Pay",
         help="Have an invoice paid now, once for each state of it.",
         example="nself billing invoice pay in_123 --retry",
+        audited=True,
+        money=True,
     ),
     Command(
         path="billing invoice send",
@@ -114,6 +125,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:Send",
         help="Mail an invoice to its customer; a draft is finalised first.",
         example="nself billing invoice send in_123",
+        audited=True,
     ),
     Command(
         path="billing invoice void",
@@ -121,6 +133,8 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:Void",
         help="Void an invoice that is not paid; a draft is deleted.",
         example="nself billing invoice void in_123 --reason duplicate",
+        audited=True,
+        money=True,
     ),
     Command(
         path="billing invoice credit",
@@ -128,6 +142,8 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:Credit",
         help="Credit a finalised invoice: an amount, whole lines, or all that is left.",
         example="nself billing invoice credit in_123 --amount 500 --reason billing_error",
+        audited=True,
+        money=True,
     ),
     Command(
         path="billing invoice regenerate",
@@ -135,6 +151,8 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:ReadInvoice",
         help="Replace an invoice by a new draft with the same lines; it is voided, or deleted as a draft.",
         example="nself billing invoice regenerate in_123",
+        audited=True,
+        money=True,
     ),
     Command(
         path="billing invoice audit",
@@ -188,6 +206,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:CreateInvoice",
         scope="invoice:write",
         help="Make a draft for a customer; idempotency_key makes it once.",
+        audited=True,
     ),
     Route(
         method="POST",
@@ -212,6 +231,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:Finalize",
         scope="invoice:write",
         help="Finalise a draft.",
+        audited=True,
     ),
     Route(
         method="POST",
@@ -220,6 +240,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:Pay",
         scope="invoice:write",
         help="Have an invoice paid now.",
+        audited=True,
     ),
     Route(
         method="POST",
@@ -228,6 +249,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:Void",
         scope="invoice:write",
         help="Void an invoice that is not paid.",
+        audited=True,
     ),
     Intent(
         kind="invoice.create",

@@ -5,10 +5,19 @@ from nself.core.entrypoint import Command, Route, Row, Scheduled
 ROWS: tuple[Row, ...] = (
     Command(
         path="billing customer notify",
-        use="notice.service:notify",
+        use="notice.service.one:notify",
         input="notice.inputs:NotifyCustomer",
         help="Mail a customer by a template; the same is not mailed twice.",
         example="nself billing customer notify --customer cus_123 --template payment_failed",
+        audited=True,
+    ),
+    Command(
+        path="billing notify-customers",
+        use="notice.service.many:notify_customers",
+        input="notice.inputs:NotifyCustomers",
+        help="Mail many customers by a template, each once an incident; in live mode a plan without --yes.",
+        example="nself billing notify-customers --template billing_error_apology --customers affected.csv",
+        audited=True,
     ),
     Route(
         method="POST",
@@ -20,7 +29,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Scheduled(
         type="card_notices",
-        use="notice.service:tell_cards",
+        use="notice.service.cards:tell_cards",
         every="24h",
         help="Tells whose card expires this month or the next while a subscription is charged to it, once.",
     ),

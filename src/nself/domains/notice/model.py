@@ -24,6 +24,27 @@ class Notified(msgspec.Struct, frozen=True, kw_only=True):
     note: str
 
 
+class Addressee(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer who is to be told. `refunds`: minor units by currency that are given back, where a file says so."""
+
+    customer: str
+    refunds: dict[str, int] = {}
+
+
+class NotifiedMany(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `notify-customers`: numbers of customers, and of mails by what becomes of them."""
+
+    template: str
+    incident: str | None
+    customers: int
+    without_address: int
+    suppressed: int
+    told_before: int
+    queued: int
+    executed: bool
+    note: str
+
+
 class LastInvoice(msgspec.Struct, frozen=True):
     id: str
     snapshot: Snapshot
@@ -57,3 +78,18 @@ class MailDisabled(Conflict):
     code, guide = "mail_disabled", "4.5"
     text = "MAIL_ENABLED is false: nothing is mailed"
     hints = ("nself env set MAIL_ENABLED=true", "nself billing email show-config")
+
+
+class BadCustomers(Invalid):
+    code, param = "customers_file_invalid", "customers"
+    text = "{path} cannot be used: {detail}"
+    hints = ("nself billing audit charges --since 24h --status suspicious --output affected.csv",)
+
+
+class NoAddressees(Invalid):
+    code, param = "parameter_missing", "customers"
+    text = "Give a file of customers or all_active, one of the two"
+    hints = (
+        "nself billing notify-customers --template billing_error_apology --customers affected.csv",
+        "nself billing notify-customers --template payment_processing_delayed --all-active",
+    )

@@ -33,3 +33,15 @@ where
     )
 order by card.object_id
 limit %(limit)s;
+
+-- name: active_customers
+select customer_id from billing_customers customer
+where
+    livemode = %(livemode)s and not deleted and customer_id > %(after)s
+    and exists (
+        select from billing_subscriptions subscription
+        where subscription.customer_id = customer.customer_id and not subscription.deleted
+            and subscription.status in ('trialing', 'active', 'past_due', 'paused')
+    )
+order by customer_id
+limit %(limit)s;

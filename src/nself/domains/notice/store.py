@@ -22,3 +22,8 @@ def expiring_cards(
         SQL["expiring_cards"], ExpiringCard, livemode=livemode, year=year, month=month, next_year=next_year,
         next_month=next_month, after=after, limit=limit,
     )  # fmt: skip
+
+
+def active_customers(tx: Tx, livemode: bool, after: str, limit: int) -> list[str]:
+    """Ids behind `after`."""
+    return tx.values(SQL["active_customers"], livemode=livemode, after=after, limit=limit)

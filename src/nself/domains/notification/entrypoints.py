@@ -73,5 +73,6 @@ ROWS: tuple[Row, ...] = (
         input="notification.inputs:RemoveSuppression",
         help="Mail an address again.",
         example="nself billing email suppressed remove user@example.com",
+        audited=True,
     ),
 )

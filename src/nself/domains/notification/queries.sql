@@ -88,6 +88,13 @@ select
 from billing_notifications one left join billing_mail_suppressions refused on refused.address = lower(recipient)
 where channel = 'mail' and once = %(once)s;
 
+-- name: standing
+select once from billing_notifications where channel = 'mail' and once = any(%(names)s::text[]);
+
+-- name: suppressed
+select address from billing_mail_suppressions
+where address = any(%(addresses)s::text[]) and reason <> 'unsubscribed';
+
 -- name: happenings
 select at, what, answer from billing_mail_events where message = %(id)s order by id;
 

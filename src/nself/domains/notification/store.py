@@ -74,6 +74,15 @@ def told(tx: Tx, once: str) -> Posted | None:
     return tx.maybe(SQL["told"], Posted, once=once)
 
 
+def standing(tx: Tx, names: Sequence[str]) -> set[str]:
+    return set(tx.values(SQL["standing"], names=list(names)))
+
+
+def suppressed(tx: Tx, addresses: Sequence[str]) -> set[str]:
+    """In lower case."""
+    return set(tx.values(SQL["suppressed"], addresses=[one.lower() for one in addresses]))
+
+
 def happenings(tx: Tx, id: str) -> list[Happening]:
     """Oldest first."""
     return tx.all(SQL["happenings"], Happening, id=id)

@@ -30,6 +30,7 @@ ROWS: tuple[Row, ...] = (
         input="overage.inputs:RecalculateOverage",
         help="Count a user's overage anew from the events and compare; what was invoiced is never changed.",
         example="nself billing overage recalculate --user user123",
+        audited=True,
     ),
     Command(
         path="billing overage update",
@@ -37,5 +38,6 @@ ROWS: tuple[Row, ...] = (
         input="overage.inputs:UpdateOverage",
         help="Set a month's overage by hand; where it was invoiced, the difference stands on the next invoice.",
         example="nself billing overage update --user user123 --usage 1500 --quota 1000 --rate 0.10",
+        audited=True,
     ),
 )

@@ -52,6 +52,7 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:RemovePaymentMethod",
         help="Detach a payment method for good; the newest of the others takes its place.",
         example="nself billing payment-method remove pm_123",
+        audited=True,
     ),
     Command(
         path="billing payment create",
@@ -59,6 +60,8 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:CreatePayment",
         help="Charge a customer now; in test mode without one: an unconfirmed payment intent.",
         example="nself billing payment create --amount 1000 --customer cus_123 --idempotency-key order-4711",
+        audited=True,
+        money=True,
     ),
     Command(
         path="billing payment-intent show",
@@ -66,6 +69,7 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:ShowPaymentIntent",
         help="Show a payment intent as Stripe has it now; its client secret only with --show-secret.",
         example="nself billing payment-intent show pi_123 --show-secret",
+        audited=True,
     ),
     Command(
         path="billing payments failures",
@@ -88,6 +92,8 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:CreateRefund",
         help="Give back a charge or a part of it, once.",
         example="nself billing refund create --charge ch_123 --amount 500 --reason requested_by_customer",
+        audited=True,
+        money=True,
     ),
     Command(
         path="billing refund batch",
@@ -95,6 +101,8 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:RefundFile",
         help="Give back what a CSV file names, each row once; in live mode a plan without --execute.",
         example="nself billing refund batch --input affected.csv --reason billing_error --notify",
+        audited=True,
+        money=True,
     ),
     Command(
         path="billing refund list",
@@ -117,6 +125,7 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:CreatePayment",
         scope="payment:write",
         help="Charge a customer now.",
+        audited=True,
     ),
     Route(
         method="GET",
@@ -165,6 +174,7 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:CreateRefund",
         scope="payment:write",
         help="Give back a charge or a part of it, once.",
+        audited=True,
     ),
     Intent(
         kind="payment_method.attach",

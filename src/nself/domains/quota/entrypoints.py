@@ -9,6 +9,7 @@ ROWS: tuple[Row, ...] = (
         input="quota.inputs:SetQuota",
         help="Set a limit for a user, or for everybody on a plan.",
         example="nself billing quota set --user user123 --metric api_calls --limit 1000 --period month",
+        audited=True,
     ),
     Command(
         path="billing quota show",
@@ -101,6 +102,7 @@ ROWS: tuple[Row, ...] = (
         input="quota.inputs:ResetQuota",
         help="Count a user's limits from now on; usage is kept, invoices do not change.",
         example="nself billing quota reset --user user123",
+        audited=True,
     ),
     Command(
         path="billing quota reset-all",
@@ -108,6 +110,7 @@ ROWS: tuple[Row, ...] = (
         input="quota.inputs:ResetAll",
         help="The same for all users; without --force it only says how many.",
         example="nself billing quota reset-all --force",
+        audited=True,
     ),
     Command(
         path="billing quota block",
@@ -115,6 +118,7 @@ ROWS: tuple[Row, ...] = (
         input="quota.inputs:BlockUser",
         help="Refuse a user whatever the limits say.",
         example="nself billing quota block --user user123 --reason fraud --lasting 24h",
+        audited=True,
     ),
     Command(
         path="billing quota unblock",
@@ -122,6 +126,7 @@ ROWS: tuple[Row, ...] = (
         input="quota.inputs:UnblockUser",
         help="Clear blocks and lend room above limits that are used up.",
         example="nself billing quota unblock --user user123",
+        audited=True,
     ),
     Command(
         path="billing quota journal",

@@ -16,6 +16,7 @@ ROWS: tuple[Row, ...] = (
         input="repair.inputs:DeduplicateUsage",
         help="Find events that repeat another one, and count them no longer.",
         example="nself billing usage deduplicate --user user123 --start 2026-01-01 --end 2026-01-31",
+        audited=True,
     ),
     Command(
         path="billing usage recalculate",
@@ -23,6 +24,7 @@ ROWS: tuple[Row, ...] = (
         input="repair.inputs:RecalculateUsage",
         help="Compare each rollup with its events, and make it anew where it differs; quota counters too.",
         example="nself billing usage recalculate --user user123 --month 2026-01",
+        audited=True,
     ),
     Command(
         path="billing usage void",
@@ -30,6 +32,7 @@ ROWS: tuple[Row, ...] = (
         input="repair.inputs:VoidEvent",
         help="Count one event no longer; it stays stored, with who decided it and why.",
         example="nself billing usage void --user user123 --key order-17 --reason 'sent by a test' --execute",
+        audited=True,
     ),
     Command(
         path="billing usage correct",
@@ -37,6 +40,7 @@ ROWS: tuple[Row, ...] = (
         input="repair.inputs:CorrectEvent",
         help="Count one event with another value; what was recorded stays stored.",
         example="nself billing usage correct --user user123 --key order-17 --value 3 --reason 'wrong unit' --execute",
+        audited=True,
     ),
     Command(
         path="billing usage rejected replay",
@@ -44,5 +48,6 @@ ROWS: tuple[Row, ...] = (
         input="repair.inputs:ReplayRejected",
         help="Count events that were rejected, once the cause is mended; what is still refused stays.",
         example="nself billing usage rejected replay --code no_such_user --execute",
+        audited=True,
     ),
 )

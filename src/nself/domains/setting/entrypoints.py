@@ -16,6 +16,7 @@ ROWS: tuple[Row, ...] = (
         input="setting.inputs:SetSettings",
         help="Write settings: secrets to .secrets, the others to .env, or where .env.local has them.",
         example="nself env set STRIPE_MAX_RETRIES=3 STRIPE_TIMEOUT=20s",
+        audited=True,
     ),
     Command(
         path="env list",
@@ -30,5 +31,6 @@ ROWS: tuple[Row, ...] = (
         input="setting.inputs:UnsetSettings",
         help="Remove settings from .env, .env.local and .secrets, so that their defaults hold again.",
         example="nself env unset STRIPE_MAX_RETRIES",
+        audited=True,
     ),
 )

@@ -32,6 +32,7 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:CreateSubscription",
         help="Subscribe a customer to a price, once; an incomplete payment is told with what to do.",
         example="nself billing subscription create --customer cus_123 --price price_123 --payment-method pm_123",
+        audited=True,
     ),
     Route(
         method="POST",
@@ -40,6 +41,7 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:CreateSubscription",
         scope="subscription:write",
         help="Subscribe a customer to a price, once; a trial is given once a customer.",
+        audited=True,
     ),
     Command(
         path="billing subscription update",
@@ -48,6 +50,7 @@ ROWS: tuple[Row, ...] = (
         help="Change price, quantity, payment method or the end of the trial; prorated as STRIPE_PRORATION_BEHAVIOR says and as "
         "of the last preview of the same change.",
         example="nself billing subscription update sub_123 --price price_456",
+        audited=True,
     ),
     Route(
         method="POST",
@@ -56,6 +59,7 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:UpdateSubscription",
         scope="subscription:write",
         help="Change price, quantity, payment method or the end of the trial.",
+        audited=True,
     ),
     Command(
         path="billing subscription cancel",
@@ -63,6 +67,7 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:CancelSubscription",
         help="Cancel a subscription, now or with its period; without a flag as BILLING_CANCELLATION_MODE says.",
         example="nself billing subscription cancel sub_123 --at-period-end",
+        audited=True,
     ),
     Route(
         method="POST",
@@ -71,6 +76,7 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:CancelSubscription",
         scope="subscription:write",
         help="Cancel a subscription, now or with its period.",
+        audited=True,
     ),
     Command(
         path="billing subscription reactivate",
@@ -78,6 +84,7 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:ReactivateSubscription",
         help="Undo a cancellation that has not come yet, or resume a paused subscription.",
         example="nself billing subscription reactivate sub_123",
+        audited=True,
     ),
     Command(
         path="billing subscription prorations",
@@ -92,6 +99,7 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:Recalculate",
         help="Calculate pending prorations anew and say what is wrong with them; put it right with --execute.",
         example="nself billing subscription recalculate sub_123",
+        audited=True,
     ),
     Command(
         path="billing subscription simulate-change",

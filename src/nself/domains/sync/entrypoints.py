@@ -81,6 +81,7 @@ ROWS: tuple[Row, ...] = (
         input="sync.inputs:SyncSubscription",
         help="Go through a subscription's stored events, then take Stripe's word for its state.",
         example="nself billing subscription rebuild-state sub_123",
+        audited=True,
     ),
     Command(
         path="billing customer show",
@@ -109,6 +110,7 @@ ROWS: tuple[Row, ...] = (
         input="sync.inputs:LinkCustomer",
         help="Say which user a customer belongs to.",
         example="nself billing customer link --customer cus_123 --user user123",
+        audited=True,
     ),
     Command(
         path="billing reconcile",

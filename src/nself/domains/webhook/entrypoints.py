@@ -80,6 +80,7 @@ ROWS: tuple[Row, ...] = (
         input="webhook.inputs:DeduplicateWebhooks",
         help="Mark events that say the same as an earlier one under another id.",
         example="nself billing webhook deduplicate --dry-run",
+        audited=True,
     ),
     Command(
         path="billing webhook show-idempotency",
@@ -108,6 +109,7 @@ ROWS: tuple[Row, ...] = (
         input="webhook.inputs:UpdateUrl",
         help="Have Stripe send events to this URL; makes the endpoint and stores its secret where there is none.",
         example="nself billing webhook update-url https://yourapp.com/webhooks/stripe",
+        audited=True,
     ),
     Command(
         path="billing webhook rotate-secret",
@@ -115,6 +117,7 @@ ROWS: tuple[Row, ...] = (
         input="webhook.inputs:RotateSecret",
         help="Replace the webhook secret: a new endpoint takes over from the old one without a gap.",
         example="nself billing webhook rotate-secret",
+        audited=True,
     ),
     Command(
         path="billing webhook show-secret",
@@ -122,6 +125,7 @@ ROWS: tuple[Row, ...] = (
         input="webhook.inputs:ShowSecret",
         help="Show the webhook secrets, masked, and what is odd about them.",
         example="nself billing webhook show-secret",
+        audited=True,
     ),
     Scheduled(
         type="webhook_recovery",

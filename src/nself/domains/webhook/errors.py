@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nself.core.errors import Conflict, Invalid, NotFound, Unavailable
+from nself.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
 
 
 class ReceiverAway(Unavailable):
@@ -69,3 +69,9 @@ class SecretNotTaken(Conflict):
         "and both secrets are stored"
     )
     hints = ("nself restart billing", "nself billing webhook rotate-secret")
+
+
+class WrongSource(Denied):
+    code, guide = "wrong_source", "6.1"
+    text = "{source} is none of STRIPE_WEBHOOK_NETWORKS, and STRIPE_ENABLE_IP_WHITELIST is true"
+    hints = ("nself env get STRIPE_WEBHOOK_NETWORKS", "nself env get BILLING_TRUSTED_PROXIES")

@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 
-from nself.core import period
 from nself.core.errors import InvalidParameter
 from nself.core.settings import YEAR, seconds
 from nself.domains.mirror.model import ListedChange
@@ -64,22 +62,6 @@ def grouped(refused: Iterable[Refusal]) -> list[Refusal]:
         before = found.get(key)
         found[key] = msgspec.structs.replace(one, times=before.times + one.times) if before else one
     return list(found.values())
-
-
-def instant(text: str, now: datetime, tz: ZoneInfo, param: str = "since") -> datetime:
-    """How far back: a duration before `now`, a date or a time. Raises InvalidParameter."""
-    try:
-        return now - timedelta(seconds=seconds(text))
-    except OverflowError:
-        raise InvalidParameter(f"Invalid {param}: {text[:40]} is too long ago", param) from None
-    except ValueError:
-        pass
-    try:
-        return period.instant(text, tz, param)
-    except InvalidParameter:
-        raise InvalidParameter(
-            f"Invalid {param}: {text[:40]} (write 24h, 7d, 2026-01-15 or 2026-01-15T10:00:00Z)", param
-        ) from None
 
 
 def milliseconds(text: str, param: str) -> int:

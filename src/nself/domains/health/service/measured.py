@@ -6,12 +6,11 @@ from datetime import datetime, timedelta
 
 from nself.app import App
 from nself.core.entrypoint import Rows
-from nself.core.period import Period
+from nself.core.period import Period, since
 from nself.domains.health import rules, store
 from nself.domains.health.inputs import ShowMetrics, ShowPerformance, ShowRequests, ShowTimeouts
 from nself.domains.health.model import Metric, Performance, Timeout
 from nself.domains.measurement import service as measurement
-from nself.domains.webhook.rules import instant
 
 SOON = timedelta(minutes=1)
 """The minute that is under way belongs to the last hour."""
@@ -20,7 +19,7 @@ SOON = timedelta(minutes=1)
 def span(app: App, last: str, until: datetime | None = None) -> Period:
     """The time `last` before `until`, by default now. Raises InvalidParameter."""
     end = until or app.clock()
-    return Period(instant(last, end, app.timezone, "last"), end + SOON)
+    return Period(since(last, end, app.timezone, "last"), end + SOON)
 
 
 def metrics(app: App, given: ShowMetrics) -> Rows[Metric]:

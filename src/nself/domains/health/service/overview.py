@@ -10,6 +10,7 @@ import msgspec
 from nself.app import App
 from nself.core.entrypoint import Rows
 from nself.core.errors import BillingError
+from nself.core.period import since
 from nself.domains.connection.service import intents
 from nself.domains.document.service import queue as documents
 from nself.domains.health import rules
@@ -24,7 +25,6 @@ from nself.domains.stack.model import NoLog
 from nself.domains.usage.inputs import ShowAggregation
 from nself.domains.usage.service import inspect
 from nself.domains.webhook.inputs import WebhookStatus
-from nself.domains.webhook.rules import instant
 from nself.domains.webhook.service import show as webhook
 
 LOGS = ("billing", "mail", "postgres", "stripe-mock")
@@ -80,9 +80,9 @@ def _with_figures(app: App, found: Overview) -> Overview:
 
 def errors(app: App, given: ListErrors) -> Rows[ErrorRow]:
     """What the logs tell of failures, like ones together, the newest first. Raises InvalidParameter."""
-    since = instant(given.last, app.clock(), app.timezone, "last")
+    began = since(given.last, app.clock(), app.timezone, "last")
     found = dict[tuple[str, str], ErrorRow]()
-    for source, line in _bad_lines(app, since):
+    for source, line in _bad_lines(app, began):
         error, at = rules.said(line), rules.told_at(line)
         before = found.get((source, error))
         found[source, error] = ErrorRow(
@@ -97,11 +97,11 @@ def errors(app: App, given: ListErrors) -> Rows[ErrorRow]:
     return Rows(rows, [] if rows else [f"no error in the last {given.last}"])
 
 
-def _bad_lines(app: App, since: datetime) -> Iterator[tuple[str, dict[str, object]]]:
+def _bad_lines(app: App, began: datetime) -> Iterator[tuple[str, dict[str, object]]]:
     for source in LOGS:
         try:
-            for line in stack.entries(app, source, since):
-                if line.get("level") in BAD and "message" in line and rules.told_at(line) >= since:
+            for line in stack.entries(app, source, began):
+                if line.get("level") in BAD and "message" in line and rules.told_at(line) >= began:
                     yield source, line
         except NoLog:
             continue

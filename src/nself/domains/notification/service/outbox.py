@@ -92,6 +92,16 @@ def told(tx: Tx, once: str) -> Posted | None:
     return store.told(tx, once)
 
 
+def standing(tx: Tx, names: Sequence[str]) -> set[str]:
+    """Step: of these names those that a mail bears."""
+    return store.standing(tx, names)
+
+
+def suppressed(tx: Tx, addresses: Sequence[str]) -> set[str]:
+    """Step: of these addresses, in lower case, those that bounced or complained."""
+    return store.suppressed(tx, addresses)
+
+
 def send_due(app: App, channel: Channel) -> int:
     """Send some of what is due; number of those claimed."""
     now = app.clock()

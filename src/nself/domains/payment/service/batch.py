@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from nself import log
+from nself import files, log
 from nself.app import App
 from nself.core.errors import NotFound
 from nself.core.money import Money
@@ -27,7 +27,7 @@ from nself.domains.payment import rules
 from nself.domains.payment.errors import BadBatch, BatchIncomplete, BatchRefused, NothingPaid, RefundUnconfirmed
 from nself.domains.payment.inputs import RefundFile
 from nself.domains.payment.model import Asked, PlannedRefund, RefundBatch
-from nself.domains.payment.service import look, output, refunds
+from nself.domains.payment.service import look, refunds
 
 THREADS = 8
 CHUNK = 100
@@ -50,7 +50,7 @@ class Row(NamedTuple):
 def refund_file(app: App, given: RefundFile) -> RefundBatch:
     """The plan; in test mode without --dry-run, in live mode with --execute, what was done.
 
-    Raises BadBatch, BatchRefused before anything is done, RefundUnconfirmed, BatchIncomplete.
+    Raises BadBatch, BatchRefused, RefundUnconfirmed, FileNotWritten before anything is done, BatchIncomplete.
     """
     app.require_stripe()
     execute = not given.dry_run and (given.execute or not app.settings.live)
@@ -64,9 +64,9 @@ def refund_file(app: App, given: RefundFile) -> RefundBatch:
     if not rows:
         return _result(given, [], executed=True, note="the file names nothing to refund")
     path = Path(given.output) if given.output else Path(given.input).with_suffix(".result.csv")
-    with output.private(path) as file:
+    with files.private(path) as file:
         done = _execute(app, given, rows)
-        output.write_rows(file, PlannedRefund.__struct_fields__, [msgspec.structs.astuple(one) for one in done])
+        files.write(file, "csv", PlannedRefund, done)
     told, note = _tell(app, done) if given.notify else 0, f"see {path}"
     if given.notify and not outbox.listened(app):
         note += "; nobody is told while MAIL_ENABLED is false"

@@ -15,6 +15,7 @@ from nself.app import App
 from nself.core.clock import monotonic
 from nself.domains.setting import service as setting
 from nself.domains.setting.inputs import SetSettings
+from nself.domains.trail import service as trail
 from nself.domains.webhook.errors import NotPublic, ReceiverAway, SecretElsewhere
 from nself.domains.webhook.inputs import ListEndpoints, TestSignature, UpdateUrl
 from nself.domains.webhook.model import Endpoint, SignatureTest, UpdatedEndpoint
@@ -37,9 +38,17 @@ def receiver_url(app: App) -> str:
 
 
 def ours(app: App, found: list[Snapshot]) -> Snapshot | None:
-    """The endpoint that we made; else one that sends to this machine's service; else one with its path."""
+    """The endpoint that we made; else one that sends to this machine's service; else one with its path.
+
+    Whoever has a key can make one with our mark: of several, one whose address an operator gave us counts, else the oldest.
+    """
     here = receiver_url(app)
-    made = [one for one in found if marked(one, found)]
+    with app.db.reading() as tx:
+        known = trail.mentioned(tx, [one["url"] for one in found])
+    made = sorted(
+        (one for one in found if marked(one, found)),
+        key=lambda one: (one["url"] not in known and not place.same_place(one["url"], here), one["created"]),
+    )
     near = [one for one in found if place.same_place(one["url"], here)]
     alike = [one for one in found if str(one["url"]).rstrip("/").endswith(place.PATHS)]
     return next(iter([*made, *near, *alike]), None)

@@ -6,12 +6,23 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from nself.core.settings import Settings
 from nself.gateway.api import Snapshot
 
 PATHS = ("/webhooks/stripe", "/api/webhooks/stripe")
 """Of one and the same receiver."""
 LOOPBACK = ("localhost", "::1")
 """Other names of 127.0.0.1."""
+
+
+def from_stripe(settings: Settings, source: str) -> bool:
+    """Whether an address is one of STRIPE_WEBHOOK_NETWORKS, or this machine's own where the sandbox sends the events."""
+    try:
+        address = ip_address(source)
+    except ValueError:
+        return False
+    own = address.is_loopback and settings.flag("STRIPE_MOCK_ENABLED")
+    return own or any(address in network for network in settings.networks("STRIPE_WEBHOOK_NETWORKS"))
 
 
 def unusable(url: str) -> str:

@@ -6,6 +6,7 @@ import time
 
 from nself import log
 from nself.app import App
+from nself.core import period
 from nself.core.clock import monotonic
 from nself.core.errors import InvalidParameter
 from nself.domains.webhook import rules, store
@@ -25,7 +26,7 @@ def replay(app: App, given: ReplayWebhooks) -> Replayed:
     if bool(given.event) == bool(given.status):
         raise NothingToReplay
     statuses = FAILED if given.status == "failed" else (given.status or "",)
-    since = rules.instant(given.since, app.clock(), app.timezone)
+    since = period.since(given.since, app.clock(), app.timezone)
     ids = app.db.transact(
         lambda tx: store.replay(tx, given.event, statuses, since, app.settings.live, given.limit)
     )  # fmt: skip
@@ -64,7 +65,7 @@ def _events(app: App, ids: list[int]) -> list[ListedEvent]:
 
 def check_duplicates(app: App, given: CheckDuplicates) -> Duplicates:
     """What came twice, and whether any of it counted twice. Raises InvalidParameter."""
-    since = rules.instant(given.since, app.clock(), app.timezone)
+    since = period.since(given.since, app.clock(), app.timezone)
     with app.db.reading() as tx:
         found, twins = store.repeats(tx, since), len(store.twins(tx, since))
     return Duplicates(
@@ -79,7 +80,7 @@ def deduplicate(app: App, given: DeduplicateWebhooks) -> Deduplicated:
     """Mark events that say the same as an earlier one. Raises InvalidParameter."""
     if given.dry_run and given.execute:
         raise InvalidParameter("--dry-run and --execute exclude each other", "execute")
-    since = rules.instant(given.since, app.clock(), app.timezone)
+    since = period.since(given.since, app.clock(), app.timezone)
     with app.db.transaction() as tx:
         twins = store.twins(tx, since)
         if given.execute and twins:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nself.app import App
+from nself.core import period
 from nself.domains.mirror import service as mirror
 from nself.domains.stack import service as stack
 from nself.domains.stack.inputs import ShowStatus
@@ -75,7 +76,7 @@ def timeline(app: App, given: ShowTimeline) -> list[Moment]:
 
 def timing(app: App, given: ShowTiming) -> Timing:
     """Where the time of processed events went. Raises InvalidParameter."""
-    since = rules.instant(given.since, app.clock(), app.timezone)
+    since = period.since(given.since, app.clock(), app.timezone)
     with app.db.reading() as tx:
         stages = store.timing(tx, since, given.type)
     total = next((one.events for one in stages if one.stage == "total"), 0)
@@ -85,7 +86,7 @@ def timing(app: App, given: ShowTiming) -> Timing:
 def slow(app: App, given: ListSlow) -> list[SlowEvent]:
     """Those that took at least the threshold from arrival to the end, slowest first. Raises InvalidParameter."""
     now = app.clock()
-    threshold, since = rules.milliseconds(given.threshold, "threshold"), rules.instant(given.since, now, app.timezone)
+    threshold, since = rules.milliseconds(given.threshold, "threshold"), period.since(given.since, now, app.timezone)
     with app.db.reading() as tx:
         return [rules.slow_cause(one) for one in store.slow(tx, threshold, since, given.limit, now)]
 
