@@ -23,5 +23,6 @@ ROWS: tuple[Row, ...] = (
         input="backup.inputs:ForgetDatabase",
         help="Drop a database that a restore kept.",
         example="nself db forget nself_before_20260115_100000_000000 --yes",
+        audited=True,
     ),
 )

@@ -16,5 +16,6 @@ ROWS: tuple[Row, ...] = (
         input="job.inputs:ClearJobs",
         help="Queue stuck or failed work anew; a job whose worker still beats is left alone.",
         example="nself billing jobs clear --type quota_reset --status failed",
+        audited=True,
     ),
 )

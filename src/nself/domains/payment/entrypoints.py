@@ -45,6 +45,7 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:DefaultPaymentMethod",
         help="Charge a customer by this method from now on.",
         example="nself billing payment-method default pm_123 --customer cus_123",
+        audited=True,
     ),
     Command(
         path="billing payment-method remove",

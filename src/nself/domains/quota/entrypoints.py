@@ -95,6 +95,7 @@ ROWS: tuple[Row, ...] = (
         input="quota.inputs:ScheduleReset",
         help="Have the reset job run now or at a time.",
         example="nself billing quota schedule-reset",
+        audited=True,
     ),
     Command(
         path="billing quota reset",

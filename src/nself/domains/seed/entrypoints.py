@@ -9,6 +9,7 @@ ROWS: tuple[Row, ...] = (
         input="seed.inputs:RunSeeds",
         help="Make what services/billing/data/seeds asks for, at Stripe and here; what stands already is left.",
         example="nself billing seed run",
+        audited=True,
     ),
     Command(
         path="billing seed status",
@@ -23,6 +24,7 @@ ROWS: tuple[Row, ...] = (
         input="seed.inputs:ClearSeeds",
         help="Delete what seeds and test-data made, at Stripe and here; without --confirm only tell what that is.",
         example="nself billing seed clear --confirm",
+        audited=True,
     ),
     Command(
         path="billing seed customers",

@@ -30,6 +30,7 @@ ROWS: tuple[Row, ...] = (
         input="tuning.inputs:AddIndex",
         help="Make an index without keeping anybody from writing; can be repeated, also after a kill.",
         example='nself db add-index billing_usage --columns "user_id,created_at" --name idx_usage_user_date',
+        audited=True,
     ),
     Command(
         path="db drop-index",
@@ -37,6 +38,7 @@ ROWS: tuple[Row, ...] = (
         input="tuning.inputs:DropIndex",
         help="Remove an index that was added by hand; those that the product needs are refused.",
         example="nself db drop-index idx_usage_user_date",
+        audited=True,
     ),
     Command(
         path="db vacuum",
