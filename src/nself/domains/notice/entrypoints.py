@@ -22,7 +22,7 @@ ROWS: tuple[Row, ...] = (
     Route(
         method="POST",
         path="/api/v1/customers/{customer}/notify",
-        use="notice.service:notify",
+        use="notice.service.one:notify",
         input="notice.inputs:NotifyCustomer",
         scope="admin",
         help="Mail a customer by a template; the same is not mailed twice.",
