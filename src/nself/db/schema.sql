@@ -131,7 +131,10 @@ create table billing_intents (
     error text,
     created_at timestamp with time zone not null default now(),
     settled_at timestamp with time zone,
-    failure jsonb
+    failure jsonb,
+    payment boolean not null default false,
+    queued_at timestamp with time zone,
+    last_failed_at timestamp with time zone
 );
 
 create table billing_invoice_plan_lines (
@@ -793,6 +796,7 @@ CREATE INDEX billing_disputes_customer_id_created_at_idx ON billing.billing_disp
 CREATE INDEX billing_documents_due ON billing.billing_documents USING btree (due_at) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_intents_due ON billing.billing_intents USING btree (next_at) WHERE (state = 'pending'::text);
 CREATE INDEX billing_intents_operation ON billing.billing_intents USING btree (operation, id);
+CREATE INDEX billing_intents_queue ON billing.billing_intents USING btree (id) WHERE ((state = 'pending'::text) AND (queued_at IS NOT NULL));
 CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree (operation, livemode, step) WHERE (state <> 'failed'::text);
 CREATE INDEX billing_invoice_plans_invoice ON billing.billing_invoice_plans USING btree (invoice_id);
 CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (customer_id, created_at);

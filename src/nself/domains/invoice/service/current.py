@@ -68,7 +68,7 @@ def name(app: App, key: str | None, deed: str, *about: object) -> str:
         return operation_name(app.settings.live, deed, "key", key)
     for first in range(1, MAX_NAMES, NAMES):
         names = [operation_name(app.settings.live, deed, *about, number) for number in range(first, first + NAMES)]
-        ended = {one.operation for one in intents.states(app, names) if one.state != "pending"}
+        ended = {one.operation for one in intents.states(app, names) if one.state not in ("pending", "queued")}
         for one in names:
             if one not in ended:
                 return one

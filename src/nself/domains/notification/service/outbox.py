@@ -93,7 +93,9 @@ def told(tx: Tx, once: str) -> Posted | None:
 
 
 def send_due(app: App, channel: Channel) -> int:
-    """Send some of what is due; number of those claimed."""
+    """Send some of what is due; number of those claimed, none in safe mode."""
+    if app.safe_mode:
+        return 0
     now = app.clock()
     limit = app.settings.integer("MAIL_RATE_LIMIT") if channel == "mail" else 0
 

@@ -103,7 +103,7 @@ def _asked(app: App, given: Reconcile) -> Start:
 
 def begin(app: App, start: Start) -> Run:
     """A new run; an older one of its purpose that nobody works at is given up. Raises RunUnderWay."""
-    app.require_stripe()
+    app.require_stripe(changing=False)
     live, now = app.settings.live, app.clock()
 
     def work(tx: Tx) -> Run:
