@@ -72,14 +72,14 @@ class IntentCounts(msgspec.Struct, frozen=True):
 
 
 class Queued(msgspec.Struct, frozen=True):
-    """An intent in the payment queue."""
+    """An intent in the payment queue; `age` in seconds since it was wished for."""
 
     id: int
     operation: str
     kind: str
     params: dict[str, Any]
     queued_at: datetime
-    created_at: datetime
+    age: float
     attempts: int
     error_code: str | None
     error: str | None
@@ -91,6 +91,7 @@ class Unpaid(msgspec.Struct, frozen=True):
     queued: int
     with_worker: int
     oldest_at: datetime | None
+    oldest_seconds: int | None
 
 
 class OperationState(msgspec.Struct, frozen=True):

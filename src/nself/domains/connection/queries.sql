@@ -61,7 +61,8 @@ where
 
 -- name: queued
 -- In the order in which they were wished for.
-select id, operation, kind, params, queued_at, created_at, attempts, error_code, error
+select
+    id, operation, kind, params, queued_at, extract(epoch from now() - created_at)::float8 as age, attempts, error_code, error
 from billing_intents
 where state = 'pending' and queued_at is not null and livemode = %(livemode)s and id > %(after)s
 order by id
@@ -72,7 +73,7 @@ limit %(limit)s;
 select
     count(*) filter (where queued_at is not null) as queued,
     count(*) filter (where queued_at is null) as with_worker,
-    min(created_at) as oldest_at
+    min(created_at) as oldest_at, extract(epoch from now() - min(created_at))::bigint as oldest_seconds
 from billing_intents
 where state = 'pending' and payment and livemode = %(livemode)s;
 

@@ -10,7 +10,6 @@ from psycopg.types.json import Jsonb
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.connection import rules
 from nself.domains.connection.model import (
     Intent,
     IntentCounts,
@@ -26,7 +25,9 @@ from nself.domains.connection.model import (
 SQL = beside(__file__)
 
 
-def add_intents(tx: Tx, wishes: Sequence[Wish], keys: Sequence[str], livemode: bool) -> int:
+def add_intents(
+    tx: Tx, wishes: Sequence[Wish], payments: Sequence[bool], keys: Sequence[str], livemode: bool
+) -> int:  # fmt: skip
     """Number of intents that were added."""
     return tx.run(
         SQL["add_intents"],
@@ -34,7 +35,7 @@ def add_intents(tx: Tx, wishes: Sequence[Wish], keys: Sequence[str], livemode: b
         steps=[wish.step for wish in wishes],
         kinds=[wish.kind for wish in wishes],
         params=[Jsonb(wish.params) for wish in wishes],
-        payments=[rules.charges(wish.kind, wish.params) for wish in wishes],
+        payments=list(payments),
         keys=list(keys),
         livemode=livemode,
     )

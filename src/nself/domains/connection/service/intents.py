@@ -65,7 +65,10 @@ ABSENCE = (NoAnswer.code, StripeDown.code, CircuitOpen.code)
 
 def plan(tx: Tx, wishes: Sequence[Wish], livemode: bool) -> int:
     """Step: record wishes; one that stands already, open or done, is kept. Number of those added."""
-    return store.add_intents(tx, wishes, [f"nself_{uuid.uuid4().hex}" for _ in wishes], livemode) if wishes else 0
+    if not wishes:
+        return 0
+    keys = [f"nself_{uuid.uuid4().hex}" for _ in wishes]
+    return store.add_intents(tx, wishes, [rules.charges(one.kind, one.params) for one in wishes], keys, livemode)
 
 
 def retry_failed(tx: Tx, operations: Sequence[str], kinds: Sequence[str], livemode: bool) -> int:
