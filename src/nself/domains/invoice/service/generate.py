@@ -153,6 +153,7 @@ def _result(
         currency=next((price.currency or "" for price in known.prices.values()), app.settings.text("BILLING_CURRENCY")),
         paid=summary.paid,
         unpaid=summary.invoices - summary.paid,
+        queued=sum(end.state == "queued" for end in ends),
         failed=len(failed),
         without_customer=len(without_customer),
         unbilled_minor=sum(one.unbilled_minor for one in planned),
