@@ -129,3 +129,18 @@ class Recalculate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     execute: Annotated[
         bool, Meta(description="Add what is missing to the next invoice, and what is too much as credit.")
     ] = False
+
+
+class PauseCollection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    subscription: Annotated[str | None, Meta(description="Stripe's id; or all of them.", max_length=255, extra=ID)] = (
+        None
+    )
+    all: Annotated[bool, Meta(description="Every subscription that is not ended.")] = False
+
+
+class ResumeCollection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    subscription: Annotated[str | None, Meta(description="Stripe's id; or all of them.", max_length=255, extra=ID)] = (
+        None
+    )
+    all: Annotated[bool, Meta(description="Every subscription that is not ended.")] = False
+    drafts: Annotated[bool, Meta(description="Also have Stripe collect what became due meanwhile.")] = False

@@ -10,6 +10,8 @@ import time
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from nself import log
 from nself.app import App
 from nself.core import period
@@ -38,9 +40,9 @@ SETTLED = frozenset({"paid", "void", "uncollectible", "deleted"})
 
 
 class End(NamedTuple):
-    """What became of a payment; `left`: it waits on."""
+    """What became of a payment; `left`: it waits on; `elsewhere`: another process made it."""
 
-    result: Literal["made", "skipped", "failed", "action_required", "left"]
+    result: Literal["made", "skipped", "failed", "action_required", "left", "elsewhere"]
     told: str = ""
 
 
@@ -150,9 +152,11 @@ def _make(app: App, one: Queued) -> End:
     days = app.settings.seconds("BILLING_QUEUE_EXPIRY") // 86_400
     late = one.age > app.settings.seconds("BILLING_QUEUE_EXPIRY")
     expired = PaymentExpired(operation=one.operation, days=int(days)) if late else None
-    end = _perform(app, one, expired)
+    end, ours = _perform(app, one, expired)
     if end is None:
         return End("left", f"queued_{one.id}: {_reason(app, one)}")
+    if not ours:
+        return End("elsewhere")
     if invoice:
         look.renew(app, "invoice", invoice)
         if stood in SETTLED and not (one.attempts and end.state == "done"):
@@ -167,22 +171,22 @@ def _standing(app: App, invoice: str) -> str:
     return "deleted" if found.get("deleted") else found["status"]
 
 
-def _perform(app: App, one: Queued, expired: PaymentExpired | None) -> OperationState | None:
-    """How it ended; None where it waits on. What another process has at this moment is waited for."""
+def _perform(app: App, one: Queued, expired: PaymentExpired | None) -> tuple[OperationState | None, bool]:
+    """How it ended, None where it waits on, and whether we made it. What another process has is waited for."""
     until, tries = monotonic() + intents.lease(app).total_seconds() + intents.PATIENCE, 0
     while tries < TRIES and monotonic() < until:
         mine = intents.perform_queued(app, one.operation, expired)
         (end,) = intents.states(app, [one.operation])
         if end.id != one.id:  # the next step of the same operation
-            return OperationState(one.id, one.operation, one.kind, "done", 1, None, None, _invoice(one), None, False)
+            end = msgspec.structs.replace(end, state="done")
         if end.state != "queued":
-            return end
+            return end, tries + mine > 0
         if mine and end.error_code in intents.ABSENCE:
             raise NoAnswer(detail=end.error)
         tries += mine
         if not mine:
             time.sleep(PAUSE)
-    return None
+    return None, tries > 0
 
 
 def _reason(app: App, one: Queued) -> str:
