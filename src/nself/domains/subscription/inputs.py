@@ -14,6 +14,8 @@ Reason = Literal[
 ]  # fmt: skip
 ID = {"positional": True, "metavar": "SUBSCRIPTION"}
 Subscription = Annotated[str, Meta(description="Stripe's id.", min_length=1, max_length=255, extra=ID)]
+Id = Annotated[str, Meta(min_length=1, max_length=255)]
+MaybeSubscription = Annotated[Id | None, Meta(description="Stripe's id; or all of them.", extra=ID)]
 Of = Annotated[str, Meta(description="Stripe's id of the subscription.", min_length=1, max_length=255)]
 Price = Annotated[str, Meta(description="Stripe's id of the price.", min_length=1, max_length=255)]
 NewPrice = Annotated[str, Meta(description="Stripe's id of the new price.", min_length=1, max_length=255)]
@@ -132,15 +134,11 @@ class Recalculate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class PauseCollection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    subscription: Annotated[str | None, Meta(description="Stripe's id; or all of them.", max_length=255, extra=ID)] = (
-        None
-    )
+    subscription: MaybeSubscription = None
     all: Annotated[bool, Meta(description="Every subscription that is not ended.")] = False
 
 
 class ResumeCollection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    subscription: Annotated[str | None, Meta(description="Stripe's id; or all of them.", max_length=255, extra=ID)] = (
-        None
-    )
+    subscription: MaybeSubscription = None
     all: Annotated[bool, Meta(description="Every subscription that is not ended.")] = False
     drafts: Annotated[bool, Meta(description="Also have Stripe collect what became due meanwhile.")] = False
