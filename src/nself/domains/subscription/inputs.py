@@ -14,8 +14,8 @@ Reason = Literal[
 ]  # fmt: skip
 ID = {"positional": True, "metavar": "SUBSCRIPTION"}
 Subscription = Annotated[str, Meta(description="Stripe's id.", min_length=1, max_length=255, extra=ID)]
-Id = Annotated[str, Meta(min_length=1, max_length=255)]
-MaybeSubscription = Annotated[Id | None, Meta(description="Stripe's id; or all of them.", extra=ID)]
+Id = Annotated[str, Meta(description="Stripe's id; or all of them.", min_length=1, max_length=255, extra=ID)]
+MaybeSubscription = Annotated[Id | None, Meta(description="Stripe's id; or all of them.")]
 Of = Annotated[str, Meta(description="Stripe's id of the subscription.", min_length=1, max_length=255)]
 Price = Annotated[str, Meta(description="Stripe's id of the price.", min_length=1, max_length=255)]
 NewPrice = Annotated[str, Meta(description="Stripe's id of the new price.", min_length=1, max_length=255)]
