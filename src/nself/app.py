@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from nself import config, log
 from nself.core import entrypoint, period
 from nself.core.clock import Clock, system_clock
+from nself.core.errors import SafeMode
 from nself.core.project import Project
 from nself.core.settings import Settings
 
@@ -89,8 +90,15 @@ class App:
         """Where days and months begin."""
         return period.zone(self.settings.text("BILLING_TIMEZONE"))
 
-    def require_stripe(self) -> None:
-        """Refuse before anything is written where key, mode and host disagree. Raises Denied."""
+    @property
+    def safe_mode(self) -> bool:
+        """Read and record only: nothing is changed at Stripe, no webhook processed, no mail sent."""
+        return self.settings.flag("BILLING_SAFE_MODE")
+
+    def require_stripe(self, changing: bool = True) -> None:
+        """Refuse before anything is written where key, mode and host disagree, and changes in safe mode. Raises Denied."""
+        if changing and self.safe_mode:
+            raise SafeMode
         self.stripe  # noqa: B018
 
     def ensure_project(self) -> None:

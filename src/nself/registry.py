@@ -31,6 +31,7 @@ GROUPS = {
     "billing payment": "Taking payments",
     "billing payments": "Payments as a whole",
     "billing payment-intent": "Payments at Stripe through all their attempts",
+    "billing queue": "Payments that wait to be made",
     "billing refund": "Giving money back",
     "billing transactions": "What came in and went out",
     "billing subscription": "Subscriptions at Stripe",

@@ -77,6 +77,12 @@ class Denied(BillingError):
     status, exit_code, type = 403, 4, "permission_error"
 
 
+class SafeMode(Denied):
+    code, guide = "safe_mode", "Emergency 1"
+    text = "Safe mode: nothing is changed at Stripe and nobody is charged, as BILLING_SAFE_MODE is true"
+    hints = ("nself env set BILLING_SAFE_MODE=false", "nself restart billing")
+
+
 class Declined(BillingError):
     status, exit_code, type = 402, 1, "card_error"
 

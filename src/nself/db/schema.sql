@@ -173,7 +173,10 @@ create table billing_intents (
     created_at timestamp with time zone not null default now(),
     settled_at timestamp with time zone,
     failure jsonb,
-    caused_by text
+    caused_by text,
+    payment boolean not null default false,
+    queued_at timestamp with time zone,
+    last_failed_at timestamp with time zone
 );
 
 create table billing_invoice_plan_lines (
@@ -332,6 +335,22 @@ create table billing_objects (
     created_at timestamp with time zone not null,
     synced_at timestamp with time zone not null
 ) -- partitioned;
+
+create table billing_operations (
+    id bigint not null generated always as identity,
+    use text not null,
+    input text not null,
+    given jsonb not null,
+    actor text not null,
+    livemode boolean not null,
+    state text not null default 'queued'::text,
+    attempts integer not null default 0,
+    result jsonb,
+    error text,
+    asked_at timestamp with time zone not null,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone
+);
 
 create table billing_overage_updates (
     id bigint not null generated always as identity,
@@ -784,6 +803,8 @@ alter table billing_notifications add constraint billing_notifications_state_che
 alter table billing_object_changes add constraint billing_object_changes_pkey PRIMARY KEY (id);
 alter table billing_object_changes add constraint billing_object_changes_what_check CHECK ((what = ANY (ARRAY['created'::text, 'updated'::text, 'deleted'::text])));
 alter table billing_objects add constraint billing_objects_pkey PRIMARY KEY (kind, object_id);
+alter table billing_operations add constraint billing_operations_pkey PRIMARY KEY (id);
+alter table billing_operations add constraint billing_operations_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text])));
 alter table billing_overage_updates add constraint billing_overage_updates_pkey PRIMARY KEY (id);
 alter table billing_performance_looks add constraint billing_performance_looks_pkey PRIMARY KEY (at);
 alter table billing_plan_quotas add constraint billing_plan_quotas_limit_value_check CHECK ((limit_value >= '-1'::integer));
@@ -860,6 +881,7 @@ CREATE INDEX billing_incidents_open ON billing.billing_incidents USING btree (op
 CREATE INDEX billing_intents_due ON billing.billing_intents USING btree (next_at) WHERE (state = 'pending'::text);
 CREATE INDEX billing_intents_object ON billing.billing_intents USING btree (object_id) WHERE (object_id IS NOT NULL);
 CREATE INDEX billing_intents_operation ON billing.billing_intents USING btree (operation, id);
+CREATE INDEX billing_intents_queue ON billing.billing_intents USING btree (id) WHERE ((state = 'pending'::text) AND (queued_at IS NOT NULL));
 CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree (operation, livemode, step) WHERE (state <> 'failed'::text);
 CREATE INDEX billing_invoice_plans_invoice ON billing.billing_invoice_plans USING btree (invoice_id);
 CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (customer_id, created_at);
@@ -872,6 +894,7 @@ CREATE UNIQUE INDEX billing_notifications_once ON billing.billing_notifications 
 CREATE INDEX billing_object_changes_mode ON billing.billing_object_changes USING btree (livemode, id);
 CREATE INDEX billing_object_changes_object ON billing.billing_object_changes USING btree (object_id, id);
 CREATE INDEX billing_objects_customer ON ONLY billing.billing_objects USING btree (customer_id, created_at);
+CREATE UNIQUE INDEX billing_operations_once ON billing.billing_operations USING btree (use, given, livemode) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_overage_updates_newest ON billing.billing_overage_updates USING btree (user_id, livemode, metric_type, period_start, period_end, id);
 CREATE INDEX billing_payment_methods_customer_id_created_at_idx ON billing.billing_payment_methods USING btree (customer_id, created_at);
 CREATE INDEX billing_payments_customer_id_created_at_idx ON billing.billing_payments USING btree (customer_id, created_at);

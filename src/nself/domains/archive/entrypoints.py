@@ -13,7 +13,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Command(
         path="billing archive-usage",
-        use="archive.service.archive:archive_usage",
+        use="archive.service.archive:command",
         input="archive.inputs:ArchiveUsage",
         help="Send old months of raw usage to an S3-compatible store, read them back, then drop them here.",
         example='nself billing archive-usage --before "2025-01-01" --to-s3',

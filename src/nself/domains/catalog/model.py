@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from nself.core.errors import Invalid, NotFound
+from nself.domains.mirror.model import told_age
 
 Aggregation = Literal["sum", "count", "max", "last", "unique", "time_weighted", "time-weighted"]
 Model = Literal["flat", "graduated", "volume", "package"]
@@ -258,3 +259,8 @@ class StripePrice(msgspec.Struct, frozen=True, kw_only=True):
     package_size: int | None
     package_round: str | None
     livemode: bool
+    as_of: datetime | None = None
+    """When the mirror saw it, where Stripe did not answer."""
+
+    def remarks(self) -> list[str]:
+        return told_age(self.as_of)

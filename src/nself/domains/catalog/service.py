@@ -25,6 +25,7 @@ from nself.domains.catalog.model import (
     Version,
 )
 from nself.domains.connection.service import change
+from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Snapshot
 
 _encode = msgspec.json.Encoder().encode
@@ -143,7 +144,8 @@ def show_price(app: App, given: ShowPrice) -> StripePrice | list[OveragePrice]:
     Raises NoSuchPrice of the gateway, MissingParameter, BrokenCatalog.
     """
     if given.price is not None:
-        return rules.stripe_price(app.stripe.fetch("price", given.price))
+        seen = mirror.look(app, "price", given.price)
+        return msgspec.structs.replace(rules.stripe_price(seen.snapshot), as_of=seen.as_of)
     if given.type is None:
         raise MissingParameter("price")
     now = prices_at(app, app.clock())

@@ -71,8 +71,31 @@ class IntentCounts(msgspec.Struct, frozen=True):
     oldest_pending_at: datetime | None
 
 
+class Queued(msgspec.Struct, frozen=True):
+    """An intent in the payment queue; `age` in seconds since it was wished for."""
+
+    id: int
+    operation: str
+    kind: str
+    params: dict[str, Any]
+    queued_at: datetime
+    age: float
+    attempts: int
+    error_code: str | None
+    error: str | None
+
+
+class Unpaid(msgspec.Struct, frozen=True):
+    """Payments that are not made yet."""
+
+    queued: int
+    with_worker: int
+    oldest_at: datetime | None
+    oldest_seconds: int | None
+
+
 class OperationState(msgspec.Struct, frozen=True):
-    """Where an operation stands: `id` and `state` of its newest intent."""
+    """Where an operation stands: `id` and `state` of its newest intent; `queued`: it waits in the payment queue."""
 
     id: int
     operation: str
@@ -175,6 +198,24 @@ class TooLate(Conflict):
     code, guide = "change_not_made", "10.6"
     text = "Whether {operation} was done could not be learned within a day; it is not done, and not tried any more."
     hints = ("nself billing stripe intents --state failed",)
+
+
+class PaymentExpired(TooLate):
+    code, guide = "queued_payment_expired", None
+    text = "{operation} waited in the payment queue for {days} days: it is not made any more."
+    hints = ("nself env set BILLING_QUEUE_EXPIRY=7d",)
+
+
+class PaymentQueued(Unavailable):
+    """A payment that is asked for waits in the payment queue, as intent number `id`."""
+
+    code = "payment_queued"
+    text = "The payment is recorded as queued_{id} and not made yet: it waits in the payment queue."
+    hints = ("nself billing process-queue --batch-size 100", "nself billing queue list")
+
+    def __init__(self, id: int) -> None:
+        super().__init__(id=id)
+        self.id = id
 
 
 class StillPending(Unavailable):

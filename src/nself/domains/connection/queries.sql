@@ -2,10 +2,11 @@
 
 -- name: add_intents
 -- A step that stands already is kept: whoever comes second finds it there.
-insert into billing_intents (operation, step, kind, params, idempotency_key, livemode, caused_by)
-select operation, step, kind, params, key, %(livemode)s, %(cause)s
-from unnest(%(operations)s::text[], %(steps)s::integer[], %(kinds)s::text[], %(params)s::jsonb[], %(keys)s::text[])
-    as wish (operation, step, kind, params, key)
+insert into billing_intents (operation, step, kind, params, payment, idempotency_key, livemode, caused_by)
+select operation, step, kind, params, payment, key, %(livemode)s, %(cause)s
+from unnest(
+    %(operations)s::text[], %(steps)s::integer[], %(kinds)s::text[], %(params)s::jsonb[], %(payments)s::boolean[], %(keys)s::text[]
+) as wish (operation, step, kind, params, payment, key)
 on conflict do nothing;
 
 -- name: adopt
@@ -27,6 +28,7 @@ where state = 'pending';
 
 -- name: claim
 -- `%(operations)s` null means whatever is due. What was wished for in one mode is never done in the other.
+-- What waits in the payment queue is claimed by its drain alone.
 with due as (
     select id
     from billing_intents
@@ -34,7 +36,8 @@ with due as (
         state = 'pending'
         and livemode = %(livemode)s
         and (lease_until is null or lease_until < now())
-        and next_at <= now()
+        and (queued_at is not null) = %(queued)s
+        and (next_at <= now() or %(queued)s)
         and (%(operations)s::text[] is null or operation = any(%(operations)s))
     order by next_at, id
     limit %(limit)s
@@ -56,6 +59,41 @@ returning
 update billing_intents set next_at = now()
 where operation = any(%(operations)s::text[]) and state = 'pending' and next_at > now();
 
+-- name: enqueue
+-- From now on these wait in the payment queue; what somebody calls Stripe for at this moment does not.
+update billing_intents set queued_at = now()
+where
+    state = 'pending' and payment and queued_at is null and livemode = %(livemode)s
+    and (lease_until is null or lease_until < now())
+    and (%(kind)s::text is null or kind = %(kind)s)
+    and (%(operations)s::text[] is null or operation = any(%(operations)s));
+
+-- name: enqueue_failed
+-- Those that the worker tried last since then, in vain for one of these reasons, each in its old place of the order.
+update billing_intents set queued_at = now()
+where
+    state = 'pending' and payment and queued_at is null and livemode = %(livemode)s
+    and (lease_until is null or lease_until < now())
+    and last_failed_at >= %(since)s and error_code = any(%(codes)s::text[]);
+
+-- name: queued
+-- In the order in which they were wished for.
+select
+    id, operation, kind, params, queued_at, extract(epoch from now() - created_at)::float8 as age, attempts, error_code, error
+from billing_intents
+where state = 'pending' and queued_at is not null and livemode = %(livemode)s and id > %(after)s
+order by id
+limit %(limit)s;
+
+-- name: unpaid
+-- Payments that are not made yet: those in the queue, and those that the worker goes on with.
+select
+    count(*) filter (where queued_at is not null) as queued,
+    count(*) filter (where queued_at is null) as with_worker,
+    min(created_at) as oldest_at, extract(epoch from now() - min(created_at))::bigint as oldest_seconds
+from billing_intents
+where state = 'pending' and payment and livemode = %(livemode)s;
+
 -- name: settle
 update billing_intents
 set state = 'done', object_id = %(object_id)s, settled_at = now(), lease_until = null, error = null, error_code = null
@@ -63,13 +101,15 @@ where id = %(id)s and fence = %(fence)s and state = 'pending';
 
 -- name: fail
 update billing_intents
-set state = 'failed', error_code = %(code)s, error = %(error)s, failure = %(failure)s, settled_at = now(), lease_until = null
+set state = 'failed', error_code = %(code)s, error = %(error)s, failure = %(failure)s, settled_at = now(), lease_until = null,
+    last_failed_at = now()
 where id = %(id)s and fence = %(fence)s and state = 'pending';
 
 -- name: postpone
 update billing_intents
 set
     next_at = now() + %(wait)s::interval, lease_until = null, error_code = %(code)s, error = %(error)s,
+    last_failed_at = case when %(code)s::text is null then last_failed_at else now() end,
     idempotency_key = coalesce(%(new_key)s::text, idempotency_key),
     first_sent_at = case when %(new_key)s::text is null then first_sent_at end
 where id = %(id)s and fence = %(fence)s and state = 'pending';
@@ -101,7 +141,7 @@ where newest.state = 'failed' and newest.kind = any(%(kinds)s::text[]);
 -- name: operation_states
 -- `held`: somebody calls Stripe for it right now, or was killed while doing so.
 select distinct on (operation)
-    id, operation, kind, state, attempts, error_code, error, object_id, failure,
+    id, operation, kind, case when state = 'pending' and queued_at is not null then 'queued' else state end as state, attempts, error_code, error, object_id, failure,
     state = 'pending' and error is null and coalesce(lease_until > now(), false) as held
 from billing_intents
 where operation = any(%(operations)s::text[])

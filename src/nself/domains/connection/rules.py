@@ -9,6 +9,8 @@ from typing import Any, Literal, cast
 from nself.domains.connection.model import Intent, Permission, Snapshot
 
 MARK = "nself_intent"
+AUTOMATIC = "invoice.pay"
+"""Kind of the intents that pay an invoice without anybody asking for it."""
 
 
 def part(snapshot: Snapshot, name: str) -> Snapshot:
@@ -29,6 +31,14 @@ def marked(params: Snapshot, key: str) -> Snapshot:
 def with_mark(made: Iterable[Snapshot], intent: Intent) -> Snapshot | None:
     """The object that `intent` made, among those that Stripe lists."""
     return next((one for one in made if part(one, "metadata").get(MARK) == intent.idempotency_key), None)
+
+
+def charges(kind: str, params: Snapshot) -> bool:
+    """Whether an intent takes money from somebody: invoices paid, payments confirmed at once. Refunds and drafts do not."""
+    path = cast("list[str]", params.get("path") or [])
+    if path == ["payment_intents"]:
+        return bool(part(params, "params").get("confirm"))
+    return kind == AUTOMATIC or (path[:1] == ["invoices"] and path[2:] == ["pay"])
 
 
 VERBS: dict[str, Callable[[Snapshot, Snapshot], bool]] = {

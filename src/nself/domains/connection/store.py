@@ -11,12 +11,24 @@ from psycopg.types.json import Jsonb
 from nself.core import acting
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.connection.model import Intent, IntentCounts, ListedIntent, OperationState, Second, Wish, Wished
+from nself.domains.connection.model import (
+    Intent,
+    IntentCounts,
+    ListedIntent,
+    OperationState,
+    Queued,
+    Second,
+    Unpaid,
+    Wish,
+    Wished,
+)
 
 SQL = beside(__file__)
 
 
-def add_intents(tx: Tx, wishes: Sequence[Wish], keys: Sequence[str], livemode: bool) -> int:
+def add_intents(
+    tx: Tx, wishes: Sequence[Wish], payments: Sequence[bool], keys: Sequence[str], livemode: bool
+) -> int:  # fmt: skip
     """Number of intents that were added."""
     return tx.run(
         SQL["add_intents"],
@@ -24,6 +36,7 @@ def add_intents(tx: Tx, wishes: Sequence[Wish], keys: Sequence[str], livemode: b
         steps=[wish.step for wish in wishes],
         kinds=[wish.kind for wish in wishes],
         params=[Jsonb(wish.params) for wish in wishes],
+        payments=list(payments),
         keys=list(keys),
         livemode=livemode,
         cause=acting.cause.get(),
@@ -52,8 +65,30 @@ def doubt_unsent(tx: Tx, since: datetime) -> int:
     return tx.run(SQL["doubt_unsent"], since=since)
 
 
-def claim(tx: Tx, livemode: bool, operations: list[str] | None, limit: int, lease: timedelta) -> list[Intent]:
-    return tx.all(SQL["claim"], Intent, livemode=livemode, operations=operations, limit=limit, lease=lease)
+def claim(
+    tx: Tx, livemode: bool, operations: list[str] | None, limit: int, lease: timedelta, *, queued: bool = False
+) -> list[Intent]:  # fmt: skip
+    """What is due or, where `queued`, what waits in the payment queue."""
+    return tx.all(
+        SQL["claim"], Intent, livemode=livemode, operations=operations, limit=limit, lease=lease, queued=queued
+    )  # fmt: skip
+
+
+def enqueue(tx: Tx, livemode: bool, operations: list[str] | None, kind: str | None) -> int:
+    return tx.run(SQL["enqueue"], livemode=livemode, operations=operations, kind=kind)
+
+
+def enqueue_failed(tx: Tx, livemode: bool, since: datetime, codes: Sequence[str]) -> int:
+    return tx.run(SQL["enqueue_failed"], livemode=livemode, since=since, codes=list(codes))
+
+
+def queued(tx: Tx, livemode: bool, after: int, limit: int) -> list[Queued]:
+    """Those with a higher id than `after`, in order."""
+    return tx.all(SQL["queued"], Queued, livemode=livemode, after=after, limit=limit)
+
+
+def unpaid(tx: Tx, livemode: bool) -> Unpaid:
+    return tx.one(SQL["unpaid"], Unpaid, livemode=livemode)
 
 
 def hasten(tx: Tx, operations: Sequence[str]) -> None:

@@ -248,7 +248,7 @@ class ShownInvoice(Invoice, frozen=True, kw_only=True):
 class Generated(msgspec.Struct, frozen=True, kw_only=True):
     """Result of `invoice generate`; `planned`, `total_minor` and the states are of the invoices of this period.
 
-    `unpriced` metrics have no price, `not_monthly` ones a limit of another period: neither is invoiced.
+    `queued` payments wait in the payment queue. `unpriced` metrics have no price, `not_monthly` ones a limit of another period: neither is invoiced.
     """
 
     period: str
@@ -261,6 +261,7 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     paid: int
     unpaid: int
+    queued: int
     failed: int
     without_customer: int
     unbilled_minor: int

@@ -19,3 +19,7 @@ class ListJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class ClearJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     status: Annotated[Literal["stuck", "failed"], Meta(description="What to clear.")]
     type: Annotated[str | None, Meta(description="Only this kind of work, like quota_reset.")] = None
+
+
+class ListOperations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -57,6 +58,39 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     next_at: datetime
     last_at: datetime | None
     last_result: str | None
+    note: str
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """Long work that was asked for: `use(app, input(given))`."""
+
+    id: int
+    use: str
+    input: str
+    given: dict[str, Any]
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `jobs operations`: long work, who asked for it and what came of it."""
+
+    id: int
+    operation: str
+    asked: dict[str, Any]
+    state: str
+    attempts: int
+    actor: str
+    asked_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    result: Any
+    error: str | None
+
+
+class PutOff(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of a long command that goes on in the worker."""
+
+    operation: int
+    state: str
     note: str
 
 

@@ -69,3 +69,38 @@ where state = 'running' and lease_until <= %(now)s and (%(type)s::text is null o
 update billing_jobs set state = 'cleared'
 where state = 'failed' and (%(type)s::text is null or type = %(type)s)
 returning type;
+
+-- name: ask
+-- Whoever asks for the same again gets what stands.
+with added as (
+    insert into billing_operations (use, input, given, actor, livemode, asked_at)
+    values (%(use)s, %(input)s, %(given)s, %(actor)s, %(livemode)s, %(now)s)
+    on conflict (use, given, livemode) where state in ('queued', 'running') do nothing
+    returning id
+)
+select id from added
+union all
+select id from billing_operations
+where use = %(use)s and given = %(given)s and livemode = %(livemode)s and state in ('queued', 'running')
+limit 1;
+
+-- name: take
+-- The oldest; one that was left behind by a killed worker comes first, as nobody else does this job now.
+update billing_operations set state = 'running', attempts = attempts + 1, started_at = coalesce(started_at, %(now)s)
+where id = (
+    select id from billing_operations where state in ('queued', 'running') and livemode = %(livemode)s order by id limit 1
+)
+returning id, use, input, given;
+
+-- name: end
+update billing_operations
+set
+    state = %(state)s, result = %(result)s, error = %(error)s,
+    finished_at = case when %(state)s in ('done', 'failed') then %(now)s::timestamptz end
+where id = %(id)s and state = 'running';
+
+-- name: operations
+select id, use as operation, given as asked, state, attempts, actor, asked_at, started_at, finished_at, result, error
+from billing_operations
+order by id desc
+limit %(limit)s;

@@ -14,16 +14,18 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import cast
 
+import msgspec
+
 from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
 from nself.core.entrypoint import Scheduled
-from nself.core.errors import BillingError
+from nself.core.errors import BillingError, Unavailable
 from nself.core.settings import seconds
 from nself.db.connect import Tx, unavailable
 from nself.domains.job import store
-from nself.domains.job.inputs import ClearJobs, ListJobs
-from nself.domains.job.model import Claimed, Cleared, Job, NoSuchJob, Schedule
+from nself.domains.job.inputs import ClearJobs, ListJobs, ListOperations
+from nself.domains.job.model import Asked, Claimed, Cleared, Job, NoSuchJob, Operation, PutOff, Schedule
 from nself.measure import measures
 
 LEASE = timedelta(seconds=60)
@@ -32,6 +34,7 @@ LATE = timedelta(seconds=60)
 BEATS = 3
 """In one lease."""
 KEPT = 20
+OPERATIONS = "operations"
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
 
 
@@ -191,3 +194,57 @@ def _require(app: App, type: str | None) -> None:
     known = kinds(app)
     if type is not None and type not in known:
         raise NoSuchJob(type=type, known=", ".join(sorted(known)))
+
+
+def put_off(app: App, use: str, input: str, given: msgspec.Struct) -> PutOff | None:
+    """Leave `use(app, given)` to the worker where BILLING_ASYNC_OPERATIONS and BILLING_USE_QUEUE are true; None: do it here.
+
+    It survives kills of everybody. The same asked for again before it ends is one operation.
+    """
+    if not (app.settings.flag("BILLING_ASYNC_OPERATIONS") and app.settings.flag("BILLING_USE_QUEUE")):
+        return None
+    ensure(app)
+    asked, live, now = msgspec.to_builtins(given), app.settings.live, app.clock()
+
+    def work(tx: Tx) -> int | None:
+        id = store.ask(tx, use, input, asked, app.operator(), live, now)
+        store.due(tx, OPERATIONS, now)
+        return id
+
+    id = None
+    while id is None:
+        id = app.db.transact(work)
+    log.info("operation_queued", operation=id, use=use)
+    return PutOff(operation=id, state="queued", note="it goes on in usage-collector: nself billing jobs operations")
+
+
+def perform_operations(app: App) -> str:
+    """The job: all that was asked for, in order. What needs somebody who is away is tried again later, and raised."""
+    count = 0
+    while not app.safe_mode and (one := app.db.transact(lambda tx: store.take(tx, app.settings.live, app.clock()))):
+        _perform(app, one)
+        count += 1
+    return f"{count} operations"
+
+
+def _perform(app: App, one: Asked) -> None:
+    def end(state: str, result: object, error: str | None) -> None:
+        app.db.transact(lambda tx: store.end(tx, one.id, state, result, error, app.clock()))
+        log.info("operation", operation=one.id, use=one.use, state=state, error=error)
+
+    try:
+        use = cast("Callable[[App, object], object]", app.registry.resolve(one.use))
+        given = msgspec.convert(one.given, cast("type[msgspec.Struct]", app.registry.resolve(one.input)))
+        end("done", msgspec.to_builtins(use(app, given)), None)
+    except Unavailable as error:
+        end("queued", None, error.message)
+        raise
+    except Exception as error:  # what nobody foresaw must not be begun again for ever
+        log.failure("operation_failed")
+        end("failed", None, error.message if isinstance(error, BillingError) else f"{type(error).__name__}: {error}")
+
+
+def list_operations(app: App, given: ListOperations) -> list[Operation]:
+    """Newest first."""
+    with app.db.reading() as tx:
+        return store.operations(tx, given.limit)

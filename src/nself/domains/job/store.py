@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from psycopg.types.json import Jsonb
+
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.job.model import Claimed, Job
+from nself.domains.job.model import Asked, Claimed, Job, Operation
 
 SQL = beside(__file__)
 
@@ -57,3 +59,24 @@ def free_stuck(tx: Tx, type: str | None, now: datetime) -> int:
 def clear_failed(tx: Tx, type: str | None) -> list[str]:
     """Types of what was cleared."""
     return tx.values(SQL["clear_failed"], type=type)
+
+
+def ask(tx: Tx, use: str, input: str, given: object, actor: str, livemode: bool, now: datetime) -> int | None:
+    """The number of the operation, new or standing; None where one that stood has just ended."""
+    return tx.value(
+        SQL["ask"], use=use, input=input, given=Jsonb(given), actor=actor, livemode=livemode, now=now
+    )  # fmt: skip
+
+
+def take(tx: Tx, livemode: bool, now: datetime) -> Asked | None:
+    return tx.maybe(SQL["take"], Asked, livemode=livemode, now=now)
+
+
+def end(tx: Tx, id: int, state: str, result: object, error: str | None, now: datetime) -> None:
+    told = None if result is None else Jsonb(result)
+    tx.run(SQL["end"], id=id, state=state, result=told, error=error, now=now)
+
+
+def operations(tx: Tx, limit: int) -> list[Operation]:
+    """Newest first."""
+    return tx.all(SQL["operations"], Operation, limit=limit)

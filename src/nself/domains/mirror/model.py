@@ -36,6 +36,18 @@ class Stored(msgspec.Struct, frozen=True):
     synced_at: datetime
 
 
+class Seen(NamedTuple):
+    """An object that is shown; `as_of` is when the mirror saw it, None where Stripe just said so."""
+
+    snapshot: Snapshot
+    as_of: datetime | None = None
+
+
+def told_age(as_of: datetime | None) -> list[str]:
+    """What is said beside what the mirror answered."""
+    return [f"Stripe does not answer: this is from the mirror, as of {as_of:%Y-%m-%d %H:%M:%SZ}"] if as_of else []
+
+
 class FieldChange(msgspec.Struct, frozen=True):
     """One field of an object; `field` is its path: `items.si_1.quantity`. None where it is not there."""
 

@@ -17,9 +17,9 @@ from nself.app import App
 from nself.core import entrypoint
 from nself.db.connect import Tx
 from nself.domains.mirror import rules, store
-from nself.domains.mirror.model import Change, ListedChange, Picture, Snapshot, Stored
+from nself.domains.mirror.model import Change, ListedChange, Picture, Seen, Snapshot, Stored
 from nself.gateway.api import STRIPE_VERSION
-from nself.gateway.errors import NoSuchObject
+from nself.gateway.errors import NoAnswer, NoSuchObject, StripeDown
 from nself.gateway.kinds import KINDS
 
 MAX_FETCHES = 20
@@ -89,6 +89,28 @@ def fetch(
     except NoSuchObject:
         snapshot: Snapshot = {"id": object_id, "object": kind, "deleted": True}
     return Picture({"livemode": app.stripe.live, **snapshot}, number, source, STRIPE_VERSION, cause)
+
+
+def look(app: App, kind: str, id: str) -> Seen:
+    """An object that is only shown: as Stripe has it now or, while Stripe is away, as the mirror has it.
+
+    The latter where BILLING_GRACEFUL_DEGRADATION is true. Raises NoSuchObject, the gateway's errors.
+    """
+    try:
+        return Seen(app.stripe.fetch(kind, id))
+    except (NoAnswer, StripeDown):
+        found = latest(app, kind, id) if app.settings.flag("BILLING_GRACEFUL_DEGRADATION") else None
+        if found is None:
+            raise
+        log.warning("answered_from_mirror", object=id, synced_at=found.synced_at.isoformat())
+        return Seen(found.snapshot, found.synced_at)
+
+
+def latest(app: App, kind: str, id: str) -> Stored | None:
+    """The object as the mirror has it, where it is not deleted."""
+    with app.db.reading() as tx:
+        found = store.stored(tx, kind, [id]).get(id)
+    return found if found and not found.deleted else None
 
 
 def accept(app: App, tx: Tx, picture: Picture) -> Change | None:

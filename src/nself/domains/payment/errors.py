@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nself.core.errors import Conflict, Declined, Denied, Invalid
+from nself.core.errors import Conflict, Declined, Denied, Invalid, Unavailable
 
 TEST_CARD = "nself billing test-payment --card 4242424242424242"
 
@@ -154,3 +154,11 @@ class BatchIncomplete(Conflict):
     code, guide = "refunds_incomplete", "3.2"
     text = "{done} of {total} rows are refunded, {failed} failed, {pending} are pending; see {output}. Run the same again to go on."
     hints = ("nself billing stripe intents --state failed", "nself billing stripe intents --state pending")
+
+
+class QueueStopped(Unavailable):
+    """Stripe does not answer: what is not made yet stays in the queue."""
+
+    code, guide = "queue_stopped", "Emergency 4"
+    text = "{made} made, {left} left in the payment queue: {detail}"
+    hints = ("nself billing stripe test-connection", "nself billing process-queue --batch-size 100")

@@ -156,3 +156,21 @@ class TestPayment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     )
     amount: Annotated[int, Meta(description="Minor units.", ge=1)] = 1000
     currency: MaybeCurrency = None
+
+
+class QueueFailures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    since: Annotated[str, Meta(description="How far back, like 1h or 30m, or an instant.")] = "1h"
+
+
+class ListQueue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 100
+
+
+class ProcessQueue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    batch_size: Annotated[
+        int, Meta(description="How many are taken up at a time, until none waits.", ge=1, le=1000)
+    ] = 100
+
+
+class VerifyQueue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass

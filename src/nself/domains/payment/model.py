@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from nself.core.money import Money
-from nself.domains.mirror.model import Snapshot
+from nself.domains.mirror.model import Snapshot, told_age
 
 TEST_CARDS = {
     "4242424242424242": "pm_card_visa",
@@ -212,6 +212,11 @@ class ShownIntent(msgspec.Struct, frozen=True, kw_only=True):
     client_secret: str
     livemode: bool
     created_at: datetime
+    as_of: datetime | None = None
+    """When the mirror saw it, where Stripe did not answer."""
+
+    def remarks(self) -> list[str]:
+        return told_age(self.as_of)
 
 
 class Transaction(msgspec.Struct, frozen=True, kw_only=True):
@@ -311,3 +316,52 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 def money(snapshot: Snapshot, name: str = "amount") -> Money:
     return Money(snapshot[name], snapshot["currency"])
+
+
+class QueuedPayment(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `queue list`: a payment that waits. `of` is the invoice or the customer; `error` why it was not made yet."""
+
+    id: str
+    of: str
+    amount_minor: int | None
+    currency: str | None
+    queued_at: datetime
+    waits_seconds: int
+    attempts: int
+    error: str | None
+    operation: str
+
+
+class QueuedFailures(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `queue failures`: how many were put into the queue now, and how many wait in it."""
+
+    since: datetime
+    queued_now: int
+    queued: int
+    note: str
+
+
+class ProcessedQueue(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `process-queue`. `skipped`: paid, void or deleted meanwhile; `left`: still in the queue.
+
+    `failed` have left the queue; those of which the customer must confirm are `action_required`.
+    """
+
+    made: int
+    skipped: int
+    failed: int
+    action_required: int
+    left: int
+    failures: list[str]
+    note: str
+
+
+class QueueEmptiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `verify-queue-empty`; `with_worker` are payments that the worker goes on with."""
+
+    empty: bool
+    queued: int
+    with_worker: int
+    oldest_at: datetime | None
+    oldest_seconds: int | None
+    note: str

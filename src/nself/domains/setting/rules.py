@@ -11,7 +11,7 @@ from typing import NamedTuple
 from dotenv.parser import parse_stream
 
 from nself.core.errors import InvalidParameter
-from nself.core.settings import BY_NAME, InvalidSetting, Setting, is_secret, mask, wrong
+from nself.core.settings import BY_NAME, TRUE, InvalidSetting, Setting, is_secret, mask, wrong
 from nself.domains.setting.model import UnknownSetting
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -89,6 +89,22 @@ HEREDOC, HEREDOC_END = ":<<'NSELF'", "NSELF"
 QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
 HEAD = re.compile(r"(\s*)((?:export[^\S\r\n]+)?)(?:'[^']+'|[^=#\s]+)[^\S\r\n]*(=?)([^\S\r\n]*)")
 REST = re.compile(r"([^\r\n]*)(\r\n|\n|\r|)")
+
+
+FOLLOWS = {
+    "BILLING_AUTO_PAYMENT=false": "Stripe goes on charging subscriptions and open invoices by itself until: "
+    "nself billing subscription pause-collection --all",
+    "BILLING_AUTO_PAYMENT=true": "payments that wait are made with: nself billing process-queue; what was paused at Stripe "
+    "goes on with: nself billing subscription resume-collection --all",
+    "BILLING_QUEUE_PAYMENTS=true": "payments wait for: nself billing process-queue; Stripe goes on charging subscriptions",
+    "BILLING_QUEUE_PAYMENTS=false": "what waits already is made with: nself billing process-queue",
+    "BILLING_SAFE_MODE=true": "commands keep to it from now on; Stripe goes on charging subscriptions by itself",
+}
+"""What an operator must know beside the value of a switch."""
+
+
+def follows(name: str, text: str) -> str | None:
+    return FOLLOWS.get(f"{name}={'true' if text.lower() in TRUE else 'false'}")
 
 
 def literal(text: str) -> str | None:

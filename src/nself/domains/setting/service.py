@@ -152,6 +152,8 @@ def _notes(app: App, after: Settings, name: str, given: Value, path: Path, leake
     key = rules.key_note(name, given.text, after.value("STRIPE_MODE").text)
     if key:
         yield key
+    if told := rules.follows(name, given.text):
+        yield told
     if setting and setting.ready and effective.origin == path.name:
         yield RESTART
 

@@ -87,6 +87,20 @@ ROWS: tuple[Row, ...] = (
         audited=True,
     ),
     Command(
+        path="billing subscription pause-collection",
+        use="subscription.service.pause:pause",
+        input="subscription.inputs:PauseCollection",
+        help="Have Stripe collect nothing by itself: what becomes due stays a draft, open invoices are left alone.",
+        example="nself billing subscription pause-collection --all",
+    ),
+    Command(
+        path="billing subscription resume-collection",
+        use="subscription.service.pause:resume",
+        input="subscription.inputs:ResumeCollection",
+        help="Have Stripe collect by itself again.",
+        example="nself billing subscription resume-collection --all",
+    ),
+    Command(
         path="billing subscription prorations",
         use="subscription.service.prorate:prorations",
         input="subscription.inputs:ShowProrations",

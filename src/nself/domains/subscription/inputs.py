@@ -14,6 +14,8 @@ Reason = Literal[
 ]  # fmt: skip
 ID = {"positional": True, "metavar": "SUBSCRIPTION"}
 Subscription = Annotated[str, Meta(description="Stripe's id.", min_length=1, max_length=255, extra=ID)]
+Id = Annotated[str, Meta(description="Stripe's id; or all of them.", min_length=1, max_length=255, extra=ID)]
+MaybeSubscription = Annotated[Id | None, Meta(description="Stripe's id; or all of them.")]
 Of = Annotated[str, Meta(description="Stripe's id of the subscription.", min_length=1, max_length=255)]
 Price = Annotated[str, Meta(description="Stripe's id of the price.", min_length=1, max_length=255)]
 NewPrice = Annotated[str, Meta(description="Stripe's id of the new price.", min_length=1, max_length=255)]
@@ -130,3 +132,14 @@ class Recalculate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     execute: Annotated[
         bool, Meta(description="Add what is missing to the next invoice, and what is too much as credit.")
     ] = False
+
+
+class PauseCollection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    subscription: MaybeSubscription = None
+    all: Annotated[bool, Meta(description="Every subscription that is not ended.")] = False
+
+
+class ResumeCollection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    subscription: MaybeSubscription = None
+    all: Annotated[bool, Meta(description="Every subscription that is not ended.")] = False
+    drafts: Annotated[bool, Meta(description="Also have Stripe collect what became due meanwhile.")] = False

@@ -249,3 +249,17 @@ class Recalculated(msgspec.Struct, frozen=True, kw_only=True):
     executed: bool
     note: str
     lines: list[Proration]
+
+
+class Collection(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `subscription pause-collection` and `resume-collection`: how many were changed, how many were so already.
+
+    `drafts`: invoices that Stripe made while collection was paused, and does not collect.
+    """
+
+    subscriptions: int
+    already: int
+    invoices: int
+    drafts: int
+    failed: list[str]
+    note: str

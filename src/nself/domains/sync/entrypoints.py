@@ -114,7 +114,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Command(
         path="billing reconcile",
-        use="sync.service.run:reconcile",
+        use="sync.service.run:command",
         input="sync.inputs:Reconcile",
         help="Compare everything with Stripe and heal what differs here; goes on with --resume.",
         example="nself billing reconcile --batch-size 100 --start 2026-01-01 --end 2026-01-31",

@@ -20,10 +20,22 @@ from nself.domains.archive.inputs import ArchiveUsage
 from nself.domains.archive.model import Archive, ArchivedMonth, Manifest, MonthBusy, Partition
 from nself.domains.archive.service import files, plan
 from nself.domains.archive.service.plan import Look
+from nself.domains.job.model import PutOff
+from nself.domains.job.service import put_off
 from nself.domains.usage.service import aggregate
 
 ATTEMPTS = 3
 """How often a month is begun anew because usage of it came in meanwhile."""
+
+
+def command(app: App, given: ArchiveUsage) -> Rows[ArchivedMonth] | PutOff:
+    """`archive_usage`; with `execute` it may be left to the worker."""
+    rules.before(given.before)
+    ready = given.execute and given.to_s3
+    later = (
+        put_off(app, "archive.service.archive:archive_usage", "archive.inputs:ArchiveUsage", given) if ready else None
+    )
+    return later or archive_usage(app, given)
 
 
 def archive_usage(app: App, given: ArchiveUsage) -> Rows[ArchivedMonth]:

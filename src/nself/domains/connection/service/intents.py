@@ -23,7 +23,7 @@ from nself.core import entrypoint
 from nself.core.clock import monotonic
 from nself.core.errors import BillingError, Denied, Unavailable
 from nself.db.connect import Tx
-from nself.domains.connection import store
+from nself.domains.connection import rules, store
 from nself.domains.connection.inputs import ListIntents
 from nself.domains.connection.model import (
     Intent,
@@ -31,16 +31,27 @@ from nself.domains.connection.model import (
     ListedIntent,
     OperationFailed,
     OperationState,
+    PaymentExpired,
+    PaymentQueued,
+    Queued,
     Snapshot,
     StillPending,
     TooLate,
+    Unpaid,
     Wish,
 )
 from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture
 from nself.gateway.answers import recorded
 from nself.gateway.api import STRIPE_VERSION, Stripe
-from nself.gateway.errors import IdempotencyMismatch, InsufficientPermissions, StripeFailure
+from nself.gateway.errors import (
+    CircuitOpen,
+    IdempotencyMismatch,
+    InsufficientPermissions,
+    NoAnswer,
+    StripeDown,
+    StripeFailure,
+)
 
 KEY_LIFETIME = 23 * 3600
 THREADS = 16
@@ -54,11 +65,17 @@ Call = Callable[[Stripe, Snapshot, str], Snapshot]
 Settle = Callable[[Tx, Intent, Picture], bool]
 """False where the mirror holds a later one: the object is fetched again."""
 Find = Callable[[Stripe, Intent], Snapshot | None]
+Attempt = Callable[[App, entrypoint.Intent, Intent], "Snapshot | None"]
+ABSENCE = (NoAnswer.code, StripeDown.code, CircuitOpen.code)
+"""Codes of failures that say that Stripe was not there, and nothing of the payment."""
 
 
 def plan(tx: Tx, wishes: Sequence[Wish], livemode: bool) -> int:
     """Step: record wishes; one that stands already, open or done, is kept. Number of those added."""
-    return store.add_intents(tx, wishes, [f"nself_{uuid.uuid4().hex}" for _ in wishes], livemode) if wishes else 0
+    if not wishes:
+        return 0
+    keys = [f"nself_{uuid.uuid4().hex}" for _ in wishes]
+    return store.add_intents(tx, wishes, [rules.charges(one.kind, one.params) for one in wishes], keys, livemode)
 
 
 def retry_failed(tx: Tx, operations: Sequence[str], kinds: Sequence[str], livemode: bool) -> int:
@@ -112,9 +129,18 @@ def states(app: App, operations: Sequence[str]) -> list[OperationState]:
 
 
 def perform_due(app: App, operations: list[str] | None = None) -> int:
-    """Claim and perform some intents, all at once; number of those claimed."""
+    """Claim and perform some intents, all at once; number of those claimed. None in safe mode.
+
+    Payments wait in the payment queue instead where BILLING_QUEUE_PAYMENTS says so, and those that nobody asked for where
+    BILLING_AUTO_PAYMENT is false.
+    """
+    if app.safe_mode:
+        return 0
     livemode = app.settings.live
+    everything, automatic = app.settings.flag("BILLING_QUEUE_PAYMENTS"), app.settings.flag("BILLING_AUTO_PAYMENT")
     with app.db.transaction() as tx:
+        if everything or not automatic:
+            store.enqueue(tx, livemode, operations, None if everything else rules.AUTOMATIC)
         claimed = store.claim(tx, livemode, operations, THREADS, lease(app))
     if len(claimed) == 1:
         perform(app, claimed[0])
@@ -132,7 +158,7 @@ def lease(app: App) -> timedelta:
 def drive(app: App, operations: Sequence[str]) -> list[OperationState]:
     """Perform all intents of `operations` to their end, together with a worker that may do the same.
 
-    Raises StillPending when Stripe or the database keep them from ending for PATIENCE seconds; what a killed
+    What waits in the payment queue is left there, as `queued`. Raises SafeMode, and StillPending when Stripe or the database keep them from ending for PATIENCE seconds; what a killed
     process held is waited for.
     """
     with app.db.reading() as tx:
@@ -143,6 +169,7 @@ def drive(app: App, operations: Sequence[str]) -> list[OperationState]:
         pending = [one for one in found if one.state == "pending"]
         if not pending:
             return found
+        app.require_stripe()
         open_now = frozenset(one.id for one in pending)
         if open_now != newest:
             moved, newest = monotonic(), open_now
@@ -156,10 +183,15 @@ def drive(app: App, operations: Sequence[str]) -> list[OperationState]:
 
 
 def drive_one(app: App, operation: str) -> str | None:
-    """Perform one operation to its end; the id of the object it ended with. Raises what Stripe refused, StillPending."""
+    """Perform one operation to its end; the id of the object it ended with.
+
+    Raises what Stripe refused, PaymentQueued, StillPending, SafeMode.
+    """
     (end,) = drive(app, [operation])
     if end.state == "failed":
         raise refusal(end)
+    if end.state == "queued":
+        raise PaymentQueued(end.id)
     return end.object_id
 
 
@@ -170,11 +202,48 @@ def refusal(end: OperationState) -> BillingError:
     return OperationFailed(end.error_code or "api_error", end.error or "")
 
 
-def perform(app: App, intent: Intent) -> None:
+def queue_failed(app: App, since: datetime) -> int:
+    """Take payments that Stripe's absence kept from being made since then from the worker into the queue; their number."""
+    return app.db.transact(lambda tx: store.enqueue_failed(tx, app.settings.live, since, ABSENCE))
+
+
+def queued(app: App, after: int, limit: int) -> list[Queued]:
+    """What waits in the payment queue behind number `after`, in order."""
+    with app.db.reading() as tx:
+        return store.queued(tx, app.settings.live, after, limit)
+
+
+def unpaid(app: App) -> Unpaid:
+    """How many payments are not made yet."""
+    with app.db.reading() as tx:
+        return store.unpaid(tx, app.settings.live)
+
+
+def perform_queued(app: App, operation: str, expired: PaymentExpired | None) -> bool:
+    """Make a payment of the queue; whether it was ours to make. What was sent before is looked up before it is sent again.
+
+    With `expired` it is not made any more, unless it turns out that it was.
+    """
+    with app.db.transaction() as tx:
+        claimed = store.claim(tx, app.settings.live, [operation], 1, lease(app), queued=True)
+
+    def call(app: App, row: entrypoint.Intent, intent: Intent) -> Snapshot | None:
+        find = cast(Find, app.registry.resolve(row.find))
+        found = _look(app, find, intent) if intent.attempts > 1 else None
+        if found is None and expired:
+            raise expired
+        return found or _call(app, row, intent)
+
+    for one in claimed:
+        perform(app, one, call)
+    return bool(claimed)
+
+
+def perform(app: App, intent: Intent, call: Attempt | None = None) -> None:
     """Call Stripe for one claimed intent and record what came of it. Raises only what keeps that from being recorded."""
     try:
         row = _row(app, intent.kind)
-        picture = _outcome(app, row, intent)
+        picture = _outcome(app, row, intent, call or _call)
         if picture:
             _settle(app, row, intent, picture)
         else:
@@ -188,13 +257,13 @@ def _row(app: App, kind: str) -> entrypoint.Intent:
     return next(row for row in app.registry.rows(entrypoint.Intent) if row.kind == kind)
 
 
-def _outcome(app: App, row: entrypoint.Intent, intent: Intent) -> Picture | None:
+def _outcome(app: App, row: entrypoint.Intent, intent: Intent, call: Attempt) -> Picture | None:
     """What Stripe made, now or by an earlier attempt; None: nothing was found and the key is of no more use.
 
     To a key that it knows Stripe gives its first answer again, which may be an old picture of the object.
     """
     number, source = mirror.draw(app), f"intent {intent.operation} {intent.kind}"
-    snapshot = _call(app, row, intent)
+    snapshot = call(app, row, intent)
     if snapshot and intent.attempts > 1 and mirror.mirrored(app, snapshot["object"]):
         return mirror.fetch(app, snapshot["object"], snapshot["id"], source)
     return Picture({"livemode": app.stripe.live, **snapshot}, number, source, STRIPE_VERSION) if snapshot else None

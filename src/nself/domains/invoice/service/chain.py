@@ -13,7 +13,7 @@ from nself import log
 from nself.app import App
 from nself.core.errors import BillingError
 from nself.db.connect import Tx
-from nself.domains.connection.model import Intent, Snapshot
+from nself.domains.connection.model import Intent, PaymentQueued, Snapshot
 from nself.domains.connection.rules import part
 from nself.domains.connection.service import change, intents
 from nself.domains.invoice import rules, store
@@ -59,7 +59,7 @@ def resume(app: App, operation: str, invoice: str | None = None) -> str:
 
 def pending(app: App, operation: str) -> bool:
     """Whether somebody began it and it has not ended."""
-    return any(one.state == "pending" for one in intents.states(app, [operation]))
+    return any(one.state in ("pending", "queued") for one in intents.states(app, [operation]))
 
 
 def begun(app: App, operation: str) -> bool:
@@ -77,6 +77,8 @@ def drive(app: App, operation: str, invoice: str | None) -> str:
     """Bring an operation to its end; the id of the invoice, which the mirror has as Stripe has it."""
     try:
         intents.drive_one(app, operation)
+    except PaymentQueued:
+        raise
     except BillingError:
         with suppress(BillingError):
             current.refresh(app, invoice or _made(app, operation))

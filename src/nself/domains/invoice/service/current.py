@@ -15,6 +15,7 @@ from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture
 from nself.domains.usage.service import collector
 from nself.gateway.answers import no_such
+from nself.gateway.errors import NoAnswer, StripeDown
 
 SOURCE = "invoice command"
 NAMES, MAX_NAMES = 50, 10_000
@@ -30,6 +31,20 @@ def refresh(app: App, invoice: str) -> Snapshot:
     if found is None:
         raise NoSuchInvoice(invoice=invoice[:100])
     return found
+
+
+def for_payment(app: App, invoice: str) -> Snapshot:
+    """As the mirror has it where payments wait in the queue, or Stripe does not answer; a draft is always asked for."""
+    known = mirror.latest(app, "invoice", invoice)
+    usable = known is not None and known.snapshot["status"] != "draft"
+    if known and usable and app.settings.flag("BILLING_QUEUE_PAYMENTS"):
+        return known.snapshot
+    try:
+        return refresh(app, invoice)
+    except (NoAnswer, StripeDown):
+        if known is None or not usable:
+            raise
+        return known.snapshot
 
 
 def draft(app: App, invoice: str) -> Snapshot:
@@ -68,7 +83,7 @@ def name(app: App, key: str | None, deed: str, *about: object) -> str:
         return operation_name(app.settings.live, deed, "key", key)
     for first in range(1, MAX_NAMES, NAMES):
         names = [operation_name(app.settings.live, deed, *about, number) for number in range(first, first + NAMES)]
-        ended = {one.operation for one in intents.states(app, names) if one.state != "pending"}
+        ended = {one.operation for one in intents.states(app, names) if one.state not in ("pending", "queued")}
         for one in names:
             if one not in ended:
                 return one

@@ -9,7 +9,7 @@ import msgspec
 from nself import log
 from nself.app import App
 from nself.core.errors import InvalidParameter
-from nself.domains.connection.model import Snapshot
+from nself.domains.connection.model import PaymentQueued, Snapshot
 from nself.domains.connection.rules import items
 from nself.domains.connection.service import intents
 from nself.domains.invoice import formulas, rules
@@ -98,9 +98,10 @@ def _require_ready(app: App, draft: Snapshot, force: bool) -> None:
 def pay(app: App, given: Pay) -> Changed:
     """Have it paid now; a draft is finalised first. Only one attempt is ever on its way.
 
-    Raises NotPayable, PaymentFailedBefore, PaymentOnItsWay, and what Stripe says of the card.
+    With BILLING_QUEUE_PAYMENTS it is only recorded. Raises NotPayable, PaymentFailedBefore, PaymentOnItsWay, and what
+    Stripe says of the card.
     """
-    found = current.refresh(app, given.invoice)
+    found = current.for_payment(app, given.invoice)
     if found["status"] == "draft":
         _finalize(app, found, force=True)
         found = current.refresh(app, given.invoice)
@@ -117,6 +118,8 @@ def pay(app: App, given: Pay) -> Changed:
         chain.run(app, operation, [step("invoices", given.invoice, "pay", params=params)], given.invoice, strict=True)
     except IdempotencyMismatch as error:
         raise PaymentOnItsWay(invoice=given.invoice) from error
+    except PaymentQueued as waits:
+        return changed(app, given.invoice, f"queued_{waits.id}: not paid yet, it waits for: {waits.hint[0]}")
     return changed(app, given.invoice, "paid")
 
 

@@ -22,6 +22,8 @@ from nself.domains.invoice.inputs import GenerateInvoices, UpdateInvoice
 from nself.domains.invoice.model import Changed, Generated, Plan
 from nself.domains.invoice.service import assess, current, edit, steps
 from nself.domains.invoice.service.assess import Catalog
+from nself.domains.job.model import PutOff
+from nself.domains.job.service import put_off
 from nself.domains.usage.service import show as usage
 
 CHUNK_USERS = 200
@@ -38,11 +40,20 @@ class Planned(NamedTuple):
     not_monthly: set[str]
 
 
-def command(app: App, given: GenerateInvoices) -> Generated | Changed:
-    """The overage of a month, or one draft brought up to date. Raises what `generate` and `edit.update` raise."""
+def command(app: App, given: GenerateInvoices) -> Generated | Changed | PutOff:
+    """The overage of a month, or one draft brought up to date; everybody's month may be left to the worker.
+
+    Raises what `generate` and `edit.update` raise.
+    """
     if given.invoice is not None:
         return edit.update(app, UpdateInvoice(invoice=given.invoice))
-    return generate(app, given)
+    app.require_stripe()
+    later = (
+        None
+        if given.user
+        else put_off(app, "invoice.service.generate:generate", "invoice.inputs:GenerateInvoices", given)
+    )
+    return later or generate(app, given)
 
 
 def generate(app: App, given: GenerateInvoices) -> Generated:
@@ -161,6 +172,7 @@ def _result(
         currency=next((price.currency or "" for price in known.prices.values()), app.settings.text("BILLING_CURRENCY")),
         paid=summary.paid,
         unpaid=summary.invoices - summary.paid,
+        queued=sum(end.state == "queued" for end in ends),
         failed=len(failed),
         without_customer=len(without_customer),
         unbilled_minor=sum(one.unbilled_minor for one in planned),

@@ -103,7 +103,9 @@ def suppressed(tx: Tx, addresses: Sequence[str]) -> set[str]:
 
 
 def send_due(app: App, channel: Channel) -> int:
-    """Send some of what is due; number of those claimed."""
+    """Send some of what is due; number of those claimed, none in safe mode."""
+    if app.safe_mode:
+        return 0
     now = app.clock()
     limit = app.settings.integer("MAIL_RATE_LIMIT") if channel == "mail" else 0
 

@@ -16,7 +16,7 @@ from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture
 from nself.domains.payment.errors import NoCustomerYet
 from nself.gateway.answers import no_such, recorded
-from nself.gateway.errors import CardDeclined, IdempotencyMismatch, StripeFailure
+from nself.gateway.errors import CardDeclined, IdempotencyMismatch, NoAnswer, StripeDown, StripeFailure
 
 SOURCE = "payment"
 
@@ -47,9 +47,24 @@ def renew(app: App, kind: str, id: str | None) -> None:
 
 def stored(app: App, kind: str, id: str) -> Snapshot | None:
     """The object as the mirror has it."""
-    with app.db.reading() as tx:
-        found = mirror.stored(tx, kind, [id]).get(id)
-    return found.snapshot if found and not found.deleted else None
+    found = mirror.latest(app, kind, id)
+    return found.snapshot if found else None
+
+
+def for_payment(app: App, kind: str, id: str) -> Snapshot:
+    """As Stripe has it now; as the mirror has it where payments wait in the queue, or Stripe does not answer.
+
+    So a payment is recorded also while Stripe is away, and made later. Raises as `fresh`.
+    """
+    known = stored(app, kind, id)
+    if known and app.settings.flag("BILLING_QUEUE_PAYMENTS"):
+        return known
+    try:
+        return fresh(app, kind, id)
+    except (NoAnswer, StripeDown):
+        if known is None:
+            raise
+        return known
 
 
 def customer_id(app: App, customer: str | None, user: str | None) -> str | None:

@@ -8,7 +8,7 @@ from nself import log
 from nself.app import App
 from nself.core.errors import MissingParameter
 from nself.db.connect import Tx
-from nself.domains.connection.model import Snapshot, operation_name
+from nself.domains.connection.model import PaymentQueued, Snapshot, operation_name
 from nself.domains.connection.rules import part
 from nself.domains.connection.service import change, intents
 from nself.domains.customer import service as customers
@@ -33,6 +33,7 @@ def create(app: App, given: CreatePayment) -> CreatedPayment:
     The same key and parameters give the same payment. Without a key a run that is given again after a crash gives the
     same payment, and after its end RepeatedPayment for ten minutes. Raises AmountUnconfirmed, MissingParameter,
     NoSuchCustomer, NoPaymentMethod, IdempotencyMismatch, BelowMinimum, CardDeclined, RequiresAction, StillPending.
+    With BILLING_QUEUE_PAYMENTS it is only recorded: `status` is then queued.
     """
     currency = rules.code_of_currency(given.currency or app.settings.text("BILLING_CURRENCY"))
     rules.check_amount(given.amount, currency, given.confirm)
@@ -57,6 +58,8 @@ def take(app: App, stands: Standing) -> CreatedPayment:
     """Drive a payment to its end; what became of it is in the mirror also where it failed. Raises as `create`."""
     try:
         id = intents.drive_one(app, stands.operation) or ""
+    except PaymentQueued as waits:
+        return _queued(app, stands, waits)
     except CardDeclined as declined:
         look.renew(app, "payment_intent", declined.payment_intent)
         look.renew(app, "charge", declined.charge)
@@ -64,14 +67,14 @@ def take(app: App, stands: Standing) -> CreatedPayment:
         raise
     made = look.stored(app, "payment_intent", id) or look.fresh(app, "payment_intent", id)
     look.renew(app, "charge", made.get("latest_charge"))
-    _refuse_unpaid(made)
+    refuse_unpaid(made)
     log.info("payment_created", payment_intent=id, customer=made.get("customer"), amount=str(money(made)))
     return _created(made, stands.created)
 
 
 def _customer_default(app: App, customer: str) -> str | None:
-    """As Stripe has it now. Raises NoSuchCustomer."""
-    found = look.fresh(app, "customer", customer)
+    """Raises NoSuchCustomer."""
+    found = look.for_payment(app, "customer", customer)
     return part(found, "invoice_settings").get("default_payment_method") or found.get("default_source")
 
 
@@ -115,7 +118,7 @@ def _refuse_repetition(app: App, before: store.Alike, customer: str, params: Sna
         )  # fmt: skip
 
 
-def _refuse_unpaid(made: Snapshot) -> None:
+def refuse_unpaid(made: Snapshot) -> None:
     """A payment whose outcome was looked up much later may not have been one. Raises RequiresAction, CardDeclined."""
     if made["status"] == "requires_action":
         raise RequiresAction(noun="payment", payment=made["id"])
@@ -147,9 +150,27 @@ def _created(made: Snapshot, created: bool) -> CreatedPayment:
     )
 
 
+def _queued(app: App, stands: Standing, waits: PaymentQueued) -> CreatedPayment:
+    asked = part(change.wished(app, stands.operation) or {}, "params")
+    log.info("payment_queued", operation=stands.operation, id=waits.id)
+    return CreatedPayment(
+        id=f"queued_{waits.id}",
+        status="queued",
+        amount_minor=asked["amount"],
+        currency=asked["currency"],
+        customer=asked.get("customer"),
+        payment_method=asked.get("payment_method"),
+        charge=None,
+        description=asked.get("description"),
+        created=stands.created,
+        note=f"not made yet, it waits for: {waits.hint[0]}",
+    )
+
+
 def show(app: App, given: ShowPaymentIntent) -> ShownIntent:
     """As Stripe has it now; the secret is masked unless asked for, which is logged. Raises NoSuchPayment."""
-    one = look.fresh(app, "payment_intent", given.payment_intent)
+    seen = mirror.look(app, "payment_intent", given.payment_intent)
+    one = seen.snapshot
     shown = MASKED
     if given.show_secret:
         log.info("client_secret_shown", payment_intent=one["id"], operator=app.operator())
@@ -175,4 +196,5 @@ def show(app: App, given: ShowPaymentIntent) -> ShownIntent:
         client_secret=shown,
         livemode=bool(one.get("livemode")),
         created_at=rules.instant(one["created"]),
+        as_of=seen.as_of,
     )

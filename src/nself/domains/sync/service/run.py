@@ -22,6 +22,8 @@ from nself.core import period
 from nself.core.clock import monotonic
 from nself.core.errors import BillingError, InvalidParameter, Unavailable
 from nself.db.connect import Tx
+from nself.domains.job.model import PutOff
+from nself.domains.job.service import put_off
 from nself.domains.sync import rules, store
 from nself.domains.sync.inputs import CompareAll, Reconcile, SyncAll
 from nself.domains.sync.model import (
@@ -44,6 +46,12 @@ LONGEST_PAUSE = 30.0
 T = TypeVar("T")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RESUMED: tuple[Purpose, ...] = ("reconcile", "sync")
+
+
+def command(app: App, given: Reconcile) -> RunResult | PutOff:
+    """`reconcile`, which may be left to the worker."""
+    app.require_stripe(changing=False)
+    return put_off(app, "sync.service.run:reconcile", "sync.inputs:Reconcile", given) or reconcile(app, given)
 
 
 def reconcile(app: App, given: Reconcile) -> RunResult:
@@ -103,7 +111,7 @@ def _asked(app: App, given: Reconcile) -> Start:
 
 def begin(app: App, start: Start) -> Run:
     """A new run; an older one of its purpose that nobody works at is given up. Raises RunUnderWay."""
-    app.require_stripe()
+    app.require_stripe(changing=False)
     live, now = app.settings.live, app.clock()
 
     def work(tx: Tx) -> Run:
