@@ -20,6 +20,8 @@ from nself.core.errors import Invalid, InvalidInteger
 from nself.registry import GROUPS, Registry
 
 DIGITS = re.compile(r"\d{4,}")
+FOREIGN = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+"""What follows the first word belongs to another program, its options too."""
 
 
 class Group(click.Group):
@@ -106,11 +108,14 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
         app: App = context.obj
         use = cast("Any", registry.resolve(row.use))
         result = use(app, given)
-        _print(result, format)
+        if not row.exits:
+            _print(result, format)
         for note in app.settings.notes if "settings" in vars(app) else ():
             click.echo(f"note: {note}", err=True)
         if row.check and not getattr(result, row.check):
             context.exit(3)
+        if row.exits:
+            context.exit(getattr(result, row.exits))
 
     format_option = click.Option(
         ["--format"], type=click.Choice(render.FORMATS), default="table", help="How to print the result."
@@ -121,6 +126,7 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
         params=[*params.parameters(struct), format_option],
         help=f"{row.help}\n\n\b\nExample:\n  {row.example}",
         short_help=row.help,
+        context_settings=FOREIGN if any(field.rest for field in params.fields(struct)) else None,
     )
     made.secret = any(field.secret for field in params.fields(struct))
     return made

@@ -20,6 +20,8 @@ class Command(NamedTuple):
     aliases: tuple[str, ...] = ()
     check: str | None = None
     """Name of a boolean field of the result: exit 3 where it is false."""
+    exits: str | None = None
+    """Name of an integer field of the result, which is not printed: the exit code."""
 
 
 class Route(NamedTuple):

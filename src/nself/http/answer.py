@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from itertools import count
+from math import ceil
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -89,7 +90,8 @@ def failure(error: Exception, request_id: str) -> Response:
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status == 503:
-        headers["Retry-After"] = str(RETRY_SECONDS)
+        known: float | None = getattr(error, "retry_after", None)
+        headers["Retry-After"] = str(RETRY_SECONDS if known is None else max(1, ceil(known)))
     return body(error.body(request_id), request_id, error.status, headers)
 
 

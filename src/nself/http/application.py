@@ -22,6 +22,7 @@ from nself.core.clock import monotonic
 from nself.core.entrypoint import Attached, Route
 from nself.core.errors import NotFound, Unavailable
 from nself.domains.api_key import service as api_key
+from nself.domains.operation.service.maintenance import Gate
 from nself.domains.uptime.service.heart import Heart
 from nself.http import answer, docs
 from nself.http.hot import Hot
@@ -73,7 +74,8 @@ def application(app: App, hot: Iterable[Hot] | None = None, heart: Heart | None 
         """Alive; whether the database answers is told, not a condition."""
         return answer.body({"status": "ok", "mode": app.settings.text("STRIPE_MODE")}, answer.new_request_id())
 
-    routes = [HttpRoute(row.path, _endpoint(app, row), methods=[row.method]) for row in rows]
+    gate = Gate(app)
+    routes = [HttpRoute(row.path, _endpoint(app, row, gate), methods=[row.method]) for row in rows]
     routes += [HttpRoute(path, standing, methods=["HEAD"]) for path in WEBHOOK_PATHS]
     routes += mail_routes(app)
     routes += [HttpRoute("/openapi.json", openapi), HttpRoute("/docs", page), HttpRoute("/health", health)]
@@ -106,12 +108,13 @@ async def _unknown(request: Request, error: Exception) -> Response:
     return answer.failure(NoSuchRoute(method=request.method, path=request.url.path), answer.new_request_id())
 
 
-def _endpoint(app: App, row: Route) -> Endpoint:
+def _endpoint(app: App, row: Route, gate: Gate) -> Endpoint:
     """The handler of one row: key, input, use case, answer."""
 
     async def respond(request: Request) -> Response:
         request_id, limit = answer.new_request_id(), app.settings.seconds("API_TIMEOUT")
         try:
+            gate.require_open()
             raw = await answer.read_body(request, app.settings.bytes("API_MAX_BODY"))
             async with asyncio.timeout(limit):
                 return await to_thread.run_sync(_run, app, row, request, raw, request_id, abandon_on_cancel=True)

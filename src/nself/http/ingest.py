@@ -15,7 +15,8 @@ from nself.domains.usage.model import Intake
 from nself.domains.usage.service import buffer, record
 from nself.domains.usage.service.record import Given, Written
 from nself.http import reading
-from nself.http.hot import Coalescer, Headers, Hot, Reply, Told, Way, resolve
+from nself.http.closable import Closable
+from nself.http.hot import Coalescer, Headers, Reply, Told, Way, resolve
 
 INGEST_PATH = "/api/v1/usage"
 COMMITS = 2
@@ -25,7 +26,7 @@ NOTHING = Intake(accepted=0, duplicate=0, rejected=[])
 _encode = msgspec.json.Encoder().encode
 
 
-class Ingest(Hot):
+class Ingest(Closable):
     """The ingest route, and the group commit behind it."""
 
     scope = "usage:write"

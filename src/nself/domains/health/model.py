@@ -42,6 +42,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     services: str
     not_running: list[str]
     database: str
+    maintenance: str
     usage_not_folded: int | None = None
     usage_buffered: int | None = None
     webhooks_waiting: int | None = None
