@@ -30,7 +30,7 @@ def ways(client: Client) -> list[Answer]:
 def test_the_api_is_closed_with_the_message_and_opens_again(app: App, client: Client):
     assert [one.status for one in ways(client)] == [200, 404, 404], "nobody has used anything"
     maintenance.on(app, BeginMaintenance(message="Back at noon", until="2h"))
-    until(lambda: client.post(USAGE, []).status == 503)
+    until(lambda: [one.status for one in ways(client)] == [503, 503, 503])
     for one in ways(client):
         assert one.status == 503 and one.code == "maintenance"
         assert one.json["error"]["message"] == "Back at noon"
@@ -41,7 +41,6 @@ def test_the_api_is_closed_with_the_message_and_opens_again(app: App, client: Cl
 
 def test_webhooks_health_and_docs_stay_open(app: App, client: Client):
     maintenance.on(app, BeginMaintenance(message="Closed"))
-    until(lambda: client.post(USAGE, []).status == 503)
-    assert client.post(USAGE, []).headers["retry-after"] == "5", "nobody knows when it ends"
+    until(lambda: client.post(USAGE, []).headers.get("retry-after") == "5", what="nobody knows when it ends")
     assert [client.ask("GET", path).status for path in ("/health", "/docs", "/openapi.json")] == [200, 200, 200]
     assert client.post("/webhooks/stripe", {}).code != "maintenance"

@@ -10,6 +10,7 @@ from nself.domains.connection.service import intents
 from nself.domains.notification.service import outbox
 from nself.domains.uptime.service.heart import Heart
 from nself.domains.webhook.service import process, switches
+from nself.process import probe
 from nself.process.paths import log_folder
 from nself.registry import Registry
 from nself.worker.beside import Beside
@@ -21,6 +22,7 @@ IDLE_SECONDS = 0.1
 def main() -> None:
     app = App.find(None, Registry())
     log.configure("worker", app.settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, app.settings))
+    probe.listen(app.project, "worker")
     log.info("service_started", mode=app.settings.text("STRIPE_MODE"))
     switches.warn(app)
     told = Beside(partial(outbox.send_due, app, "webhook"), IDLE_SECONDS * 10)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,17 +46,21 @@ def test_with_everything_stopped_the_chat_is_told_at_once(commands: Commands, re
         commands.nself("env", "unset", "BILLING_ALERT_WEBHOOK_URL")
 
 
+def runs(*_: object) -> bool:
+    return True
+
+
 @pytest.fixture
-def set_up(mailbox: Mailbox, receiver: Receiver) -> dict[str, str]:
+def set_up(mailbox: Mailbox, receiver: Receiver) -> dict[str, Any]:
     chat = f"http://127.0.0.1:{receiver.server_address[1]}/chat"
     return {**settings(mailbox, receiver), "BILLING_ALERT_EMAIL": "ops@example.com", "BILLING_ALERT_WEBHOOK_URL": chat}
 
 
 def test_through_the_outbox_each_channel_is_told_once(
-    server: str, template: str, tmp_path, set_up: dict[str, str], mailbox: Mailbox, receiver: Receiver,
+    server: str, template: str, tmp_path: Path, set_up: dict[str, Any], mailbox: Mailbox, receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ):  # fmt: skip
-    monkeypatch.setattr(alert, "_runs", lambda app, one: True)
+    monkeypatch.setattr(alert, "_runs", runs)
     with database_on(server, template) as conninfo, app_on(tmp_path / "project", conninfo, **set_up) as app:
         receiver.status = 500
         told = alert.send(app, GIVEN)
@@ -70,13 +76,13 @@ def test_through_the_outbox_each_channel_is_told_once(
 
 
 def test_a_database_that_refuses_is_no_obstacle(
-    server: str, template: str, tmp_path, set_up: dict[str, str], mailbox: Mailbox, receiver: Receiver,
+    server: str, template: str, tmp_path: Path, set_up: dict[str, Any], mailbox: Mailbox, receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ):  # fmt: skip
     def away(*_: object) -> None:
         raise Unavailable(detail="away")
 
-    monkeypatch.setattr(alert, "_runs", lambda app, one: True)
+    monkeypatch.setattr(alert, "_runs", runs)
     monkeypatch.setattr(outbox, "queue", away)
     with database_on(server, template) as conninfo, app_on(tmp_path / "project", conninfo, **set_up) as app:
         told = alert.send(app, GIVEN)

@@ -106,3 +106,29 @@ class Timeout(msgspec.Struct, frozen=True, kw_only=True):
     value: str
     origin: str
     limits: str
+
+
+class Spot(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `profile`: how much of the time a function ran itself, and ran or waited for what it called."""
+
+    function: str
+    self_percent: Decimal
+    total_percent: Decimal
+    samples: int
+
+
+class Grown(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `memory-profile`."""
+
+    place: str
+    grown_kb: int
+    pieces: int
+
+
+class Living(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `heap-snapshot`: all objects of a type."""
+
+    type: str
+    count: int
+    kb: int
+    percent: Decimal
