@@ -32,6 +32,8 @@ from nself.http.quota import quota_routes
 from nself.http.webhook import WEBHOOK_PATHS, standing, webhook_routes
 from nself.measure import measures
 
+EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+LOOPBACK = frozenset({"127.0.0.1", "::1"})
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -74,10 +76,19 @@ def application(app: App, hot: Iterable[Hot] | None = None, heart: Heart | None 
         """Alive; whether the database answers is told, not a condition."""
         return answer.body({"status": "ok", "mode": app.settings.text("STRIPE_MODE")}, answer.new_request_id())
 
+    async def metrics(request: Request) -> Response:
+        """For those on this machine, and for keys with the scope; a proxy's callers are on no machine of ours."""
+        try:
+            text = await to_thread.run_sync(_metrics, app, request)
+        except Exception as error:  # the boundary, as below
+            return answer.failure(error, answer.new_request_id())
+        return Response(text, media_type=EXPOSITION)
+
     gate = Gate(app)
     routes = [HttpRoute(row.path, _endpoint(app, row, gate), methods=[row.method]) for row in rows]
     routes += [HttpRoute(path, standing, methods=["HEAD"]) for path in WEBHOOK_PATHS]
     routes += mail_routes(app)
+    routes.append(HttpRoute("/metrics", metrics))
     routes += [HttpRoute("/openapi.json", openapi), HttpRoute("/docs", page), HttpRoute("/health", health)]
     frame = Starlette(
         routes=routes, exception_handlers={404: _unknown, 405: _unknown}, lifespan=partial(_lifespan, app, heart)
@@ -130,6 +141,14 @@ def _endpoint(app: App, row: Route, gate: Gate) -> Endpoint:
         return response
 
     return run
+
+
+def _metrics(app: App, request: Request) -> str:
+    """Raises Unauthorized, InsufficientPermissions."""
+    near = request.client is not None and request.client.host in LOOPBACK and "x-forwarded-for" not in request.headers
+    if not near:
+        api_key.allow(app, request.headers.get("authorization"), "metrics")
+    return cast("Callable[[App], str]", app.registry.resolve("health.service.exposition:exposition"))(app)
 
 
 def _run(app: App, row: Route, request: Request, raw: bytes, request_id: str) -> Response:

@@ -14,11 +14,11 @@ import threading
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 import psutil
@@ -267,7 +267,9 @@ def _type(one: object) -> str:
 
 
 def _length(one: object) -> int | None:
-    return len(one) if isinstance(one, str | bytes | bytearray | list | tuple | dict | set | frozenset) else None
+    if isinstance(one, str | bytes | bytearray | list | tuple | dict | set | frozenset):
+        return len(cast("Sized", one))
+    return None
 
 
 WORK: dict[Task, Callable[[float, Left], Profile | Memory | Heap]] = {

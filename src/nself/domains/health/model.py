@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -12,6 +12,13 @@ Component = Literal[
     "services", "database", "stripe", "usage", "webhooks", "quotas", "jobs", "mail", "documents", "machine"
 ]
 State = Literal["ok", "warning", "failed"]
+
+
+class Sample(NamedTuple):
+    """One figure of `/metrics`."""
+
+    name: str
+    value: float
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ import msgspec
 
 from nself import log
 from nself.app import App
+from nself.core.clock import monotonic
 from nself.core.entrypoint import Attachment
 from nself.core.errors import BillingError
 from nself.db.connect import Tx
@@ -34,6 +35,7 @@ from nself.domains.notification.model import (
     Undeliverable,
     storable,
 )
+from nself.measure import measures
 
 CLAIM = 10
 LEASE, LONGEST = timedelta(minutes=10), timedelta(minutes=5)
@@ -136,7 +138,9 @@ def send_due(app: App, channel: Channel) -> int:
 
 
 def _send(app: App, one: Outgoing) -> None:
+    began = monotonic()
     end = _attempt(app, one)
+    measures.observe("mail", (one.channel, "ok" if end.state == "sent" else end.state), monotonic() - began)
     if end.state == "queued" and one.attempts >= rules.MAX_ATTEMPTS:
         end = end._replace(state="failed")
     now = app.clock()

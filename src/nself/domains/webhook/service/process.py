@@ -24,6 +24,7 @@ from nself.domains.webhook.model import Claimed, Waiting
 from nself.domains.webhook.service import switches
 from nself.gateway import retry
 from nself.gateway.errors import TimedOut
+from nself.measure import measures
 
 THREADS = 16
 """As many objects are claimed at once, so that each is fetched right after its claim."""
@@ -113,6 +114,7 @@ class _Work:
         except Exception as error:  # the boundary: what nobody foresaw must be seen, and not hold up other events
             self._fail(error)
         else:
+            self._observe("ok")
             for event in self.events:
                 log.info(
                     "webhook_processed", event=event.event_id, type=event.type, object=self.object_id, status=status,
@@ -191,6 +193,7 @@ class _Work:
             code, text = error.code, error.message
         else:
             log.failure("webhook_broke", object=self.object_id)
+        self._observe(code)
         try:
             with self.app.db.transaction() as tx:
                 store.fail_events(
@@ -205,6 +208,12 @@ class _Work:
             "webhook_failed", object=self.object_id, events=[event.event_id for event in self.events], code=code, error=text,
             attempts=attempts, permanent=permanent,
         )  # fmt: skip
+
+    def _observe(self, outcome: str) -> None:
+        """All events of the object, under its kind."""
+        if self.events:
+            kind = self.events[-1].object_kind
+            measures.observe("webhook", (kind, outcome), monotonic() - self.began, times=len(self.events))
 
     def _ms(self) -> int:
         return round((monotonic() - self.began) * 1000)
