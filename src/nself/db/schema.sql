@@ -21,6 +21,12 @@ create table billing_api_keys (
     revoked_at timestamp with time zone
 );
 
+create table billing_cache (
+    key text not null,
+    value text not null,
+    expires_at timestamp with time zone not null
+);
+
 create table billing_call_budget (
     livemode boolean not null,
     second bigint not null,
@@ -688,6 +694,7 @@ alter table billing_api_keys add constraint billing_api_keys_key_id_check CHECK 
 alter table billing_api_keys add constraint billing_api_keys_pkey PRIMARY KEY (key_id);
 alter table billing_api_keys add constraint billing_api_keys_scopes_check CHECK ((cardinality(scopes) > 0));
 alter table billing_api_keys add constraint billing_api_keys_secret_hash_check CHECK ((octet_length(secret_hash) = 32));
+alter table billing_cache add constraint billing_cache_pkey PRIMARY KEY (key);
 alter table billing_call_budget add constraint billing_call_budget_pkey PRIMARY KEY (livemode, second);
 alter table billing_change_previews add constraint billing_change_previews_pkey PRIMARY KEY (token);
 alter table billing_comps add constraint billing_comps_pkey PRIMARY KEY (id);

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from nself.domains.health.model import Component
+Component = Literal[
+    "services", "database", "stripe", "usage", "webhooks", "quotas", "jobs", "mail", "documents", "machine"
+]
 
 LAST = "How far back, like 30m, 24h or 7d."
 

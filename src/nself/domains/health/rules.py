@@ -7,7 +7,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 from nself.core.period import Period
-from nself.domains.health.model import Check, Component, Metric, Performance, State
+from nself.domains.health.inputs import Component
+from nself.domains.health.model import Check, Metric, Performance, State
 from nself.domains.measurement.model import Total
 from nself.domains.measurement.rules import joined, percentile
 

@@ -8,7 +8,6 @@ from typing import Literal
 import msgspec
 
 from nself.core.errors import NotFound, Unavailable
-from nself.domains.operation.inputs import Severity
 
 
 class Maintenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +58,7 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """Result of `alert send`."""
 
-    severity: Severity
+    severity: str
     message: str
     sent: list[Delivered]
     notes: list[str]

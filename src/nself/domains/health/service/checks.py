@@ -16,8 +16,8 @@ from nself.domains.database import service as database
 from nself.domains.database.inputs import ShowStatus as ShowDatabase
 from nself.domains.document.service import queue as documents
 from nself.domains.health import rules, store
-from nself.domains.health.inputs import ShowHealth
-from nself.domains.health.model import Check, Component, Health, State
+from nself.domains.health.inputs import Component, ShowHealth
+from nself.domains.health.model import Check, Health, State
 from nself.domains.job import service as job
 from nself.domains.job.inputs import ListJobs
 from nself.domains.measurement import service as measurement
