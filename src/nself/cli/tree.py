@@ -15,11 +15,14 @@ import msgspec
 from nself import log
 from nself.app import App
 from nself.cli import params, render
+from nself.core.clock import monotonic
 from nself.core.entrypoint import Command
 from nself.core.errors import Invalid, InvalidInteger
 from nself.registry import GROUPS, Registry
 
 DIGITS = re.compile(r"\d{4,}")
+SLOW_SECONDS = 1.0
+"""From here on a command is worth a line in the log."""
 FOREIGN = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 """What follows the first word belongs to another program, its options too."""
 
@@ -107,7 +110,12 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
         given = params.build(struct, values)
         app: App = context.obj
         use = cast("Any", registry.resolve(row.use))
-        result = use(app, given)
+        began = monotonic()
+        try:
+            result = use(app, given)
+        finally:
+            if (took := monotonic() - began) >= SLOW_SECONDS:
+                log.info("slow_command", command=context.command_path, took_ms=round(took * 1000))
         if not row.exits:
             _print(result, format)
         for note in app.settings.notes if "settings" in vars(app) else ():

@@ -86,6 +86,8 @@ def failure(error: Exception, request_id: str) -> Response:
     if not isinstance(error, BillingError):
         log.logger.error("request_failed", exc_info=error, extra={"fields": {"request_id": request_id}})
         error = BillingError(detail=f"Something went wrong here; the log has the details under {request_id}")
+    if error.code == "database_timeout":
+        log.warning("timeout", code=error.code, error=error.message, request_id=request_id)
     headers: dict[str, str] = {}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"

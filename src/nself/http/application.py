@@ -32,6 +32,8 @@ from nself.http.quota import quota_routes
 from nself.http.webhook import WEBHOOK_PATHS, standing, webhook_routes
 from nself.measure import measures
 
+SLOW_SECONDS = 1.0
+"""From here on a request is worth a line in the log."""
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -130,6 +132,9 @@ def _endpoint(app: App, row: Route, gate: Gate) -> Endpoint:
             async with asyncio.timeout(limit):
                 return await to_thread.run_sync(_run, app, row, request, raw, request_id, abandon_on_cancel=True)
         except TimeoutError:
+            log.warning(
+                "timeout", method=row.method, route=row.path, took_ms=round(limit * 1000), request_id=request_id
+            )
             return answer.failure(TookTooLong(limit=limit), request_id)
         except Exception as error:  # the boundary: nothing may leave without an answer
             return answer.failure(error, request_id)
@@ -137,7 +142,13 @@ def _endpoint(app: App, row: Route, gate: Gate) -> Endpoint:
     async def run(request: Request) -> Response:
         began = monotonic()
         response = await respond(request)
-        measures.observe("http_request", (row.method, row.path, str(response.status_code)), monotonic() - began)
+        took = monotonic() - began
+        measures.observe("http_request", (row.method, row.path, str(response.status_code)), took)
+        if took >= SLOW_SECONDS:
+            log.info(
+                "slow_request", method=row.method, route=row.path, took_ms=round(took * 1000),
+                request_id=response.headers.get("request-id"),
+            )  # fmt: skip
         return response
 
     return run

@@ -118,7 +118,7 @@ class _Work:
             for event in self.events:
                 log.info(
                     "webhook_processed", event=event.event_id, type=event.type, object=self.object_id, status=status,
-                    duration=round(monotonic() - self.began, 3),
+                    duration=round(monotonic() - self.began, 3), took_ms=self._ms(),
                 )  # fmt: skip
 
     def _verdict(self) -> str:
