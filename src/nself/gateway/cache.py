@@ -82,10 +82,8 @@ class Redis:
         return cast("bytes | None", self.client.get(key))
 
     def put(self, entries: Mapping[str, bytes], seconds: float) -> None:
-        with self.client.pipeline(transaction=False) as line:
-            for key, value in entries.items():
-                line.set(key, value, px=max(1, round(seconds * 1000)))
-            line.execute()
+        for key, value in entries.items():
+            self.client.set(key, value, px=max(1, round(seconds * 1000)))
 
     def drop(self, key: str) -> None:
         self.client.delete(key)

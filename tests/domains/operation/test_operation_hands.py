@@ -19,11 +19,19 @@ from typing import Any
 import pytest
 
 from commanding import Commands
+from nself.app import App
 from nself.core.errors import InvalidParameter
 from nself.core.project import Project
+from nself.core.settings import Settings, Value
 from nself.domains.operation import rules, store
+from nself.domains.operation.inputs import Execute
 from nself.domains.operation.model import Maintenance
+from nself.domains.operation.service import execute
+from nself.domains.stack import rules as stack_rules
+from nself.domains.stack.model import Line
+from nself.process import table
 from nself.process.table import program
+from nself.registry import Registry
 from ports import free_port
 from serving import until
 
@@ -100,8 +108,41 @@ def test_the_configuration_of_nginx_is_the_projects(commands: Commands):
     mine.write_text(shown)
 
 
-def test_a_reload_without_nginx_says_so(commands: Commands):
-    assert "nginx" in commands.nself("exec", "nginx", "nginx", "-s", "reload")
+def test_without_nginx_a_reload_says_so_and_the_configuration_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(table.shutil, "which", lambda *_, **__: None)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    app = App(Project(tmp_path), Registry(), environ={})
+    given = Execute(service="nginx", command=["nginx", "-s", "reload"])
+    assert execute.execute(app, given).exit_code == 0
+    assert "not installed" in capfd.readouterr().out
+    monkeypatch.undo()
+    assert execute.execute(app, Execute(service="nginx", command=["cat", "/etc/nginx/nginx.conf"])).exit_code == 0
+    assert "proxy_read_timeout 60s;" in capfd.readouterr().out
+
+
+def test_a_service_whose_program_is_missing_does_not_exist(monkeypatch: pytest.MonkeyPatch):
+    settings = Settings([{"NGINX_ENABLED": Value("true", "test")}])
+    monkeypatch.setattr(table.shutil, "which", lambda *_, **__: "/usr/sbin/nginx")  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    assert "nginx" in [row.name for row in table.DEFAULT.usual(settings)]
+    assert "nginx" not in [row.name for row in table.DEFAULT.usual(Settings([]))]
+    monkeypatch.setattr(table.shutil, "which", lambda *_, **__: None)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    assert "nginx" not in [row.name for row in table.DEFAULT.existing(settings)]
+    assert "apt-get install nginx" in table.absent(table.DEFAULT.row("nginx"), settings)
+
+
+def test_a_reload_while_it_does_not_run_tests_only(commands: Commands):
+    printed = commands.nself("exec", "nginx", "nginx", "-s", "reload")
+    assert "does not run" in printed or "not installed" in printed
+
+
+def test_the_lines_of_nginx_have_their_time():
+    said = "2026/01/31 10:00:00 [warn] 12#12: *1 upstream is slow"
+    found = stack_rules.parse(said, "nginx")
+    assert isinstance(found, Line) and found.level == "warning" and found.text == said
+    said = '127.0.0.1 - - [31/Jan/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 2 "-" "curl"'
+    found = stack_rules.parse(said, "billing-access")
+    assert isinstance(found, Line) and found.time == datetime(2026, 1, 31, 9, tzinfo=UTC)
 
 
 def test_what_a_reload_is():

@@ -66,6 +66,7 @@ def off(app: App, given: EndMaintenance) -> MaintenanceStatus:
 
 
 def status(app: App, given: ShowMaintenance) -> MaintenanceStatus:
+    """What lasts at the moment."""
     found = current(app)
     return _told(found, "it ends with: nself maintenance off" if found else "the API answers")
 
