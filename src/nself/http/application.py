@@ -31,6 +31,7 @@ from nself.http.mail import mail_routes
 from nself.http.quota import quota_routes
 from nself.http.webhook import WEBHOOK_PATHS, standing, webhook_routes
 from nself.measure import measures
+from nself.process import probe
 
 SLOW_SECONDS = 1.0
 """From here on a request is worth a line in the log."""
@@ -114,6 +115,7 @@ async def _lifespan(app: App, heart: Heart | None, frame: Starlette) -> AsyncGen
     if heart:
         await to_thread.run_sync(heart.stop)
     await to_thread.run_sync(app.close)
+    probe.close()  # uvicorn ends the process with the signal that it was asked with
     log.info("service_stopped")
 
 

@@ -5,6 +5,7 @@ One JSON line in, one JSON object out. It tells of places in the code, of types 
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import select
@@ -124,6 +125,8 @@ class Heap(msgspec.Struct, frozen=True):
 
 # ---- In the service ----
 
+_places: list[tuple[Path, int]] = []
+
 
 def path(project: Project, service: str) -> Path:
     return socket_folder(project) / f"probe-{service}.sock"
@@ -139,10 +142,22 @@ def listen(project: Project, service: str) -> None:
         server.bind(str(place))
         place.chmod(0o600)
         server.listen(4)
+        _places.append((place, place.stat().st_ino))
     except Exception as error:
         log.warning("probe_unavailable", error=str(error))
         return
     threading.Thread(target=_serve, args=(server,), name="probe", daemon=True).start()
+
+
+@atexit.register
+def close() -> None:
+    """Remove the socket, unless another process has taken its place; the folder too where nothing else is in it."""
+    while _places:
+        place, inode = _places.pop()
+        with suppress(OSError):
+            if place.stat().st_ino == inode:
+                place.unlink()
+                place.parent.rmdir()
 
 
 def _serve(server: socket.socket) -> None:

@@ -7,6 +7,7 @@ import shutil
 import socket
 import stat
 import threading
+import tracemalloc
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,7 +142,8 @@ def test_one_at_a_time_and_who_leaves_ends_it(app: App):
     with socket.socket(socket.AF_UNIX) as first:
         first.connect(str(probe.path(app.project, "http")))
         first.sendall(b'{"task": "memory", "seconds": 3600}\n')
-        until(lambda: asked(app) == "busy")
+        until(tracemalloc.is_tracing)
+        assert asked(app) == "busy"
     until(lambda: asked(app) == "answered")
 
 
