@@ -72,7 +72,7 @@ def test_a_profile_finds_what_computes_and_leaves_out_what_waits(app: App):
     probe.listen(app.project, "http")
     with Busy():
         rows = profile.profile(app, ProfileService(duration="1s"))
-    assert "Busy.churn_in_a_loop" in rows[0].function
+    assert [one.self_percent > 5 for one in rows if "Busy.churn_in_a_loop" in one.function] == [True]
     assert not [one for one in rows if "Condition.wait" in one.function]
     [written] = files(app)
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
