@@ -18,7 +18,8 @@ USAGE, CHECK = "/api/v1/usage", "/api/v1/quota/check"
 def client(app: App, service: Service) -> Iterator[Client]:
     with service.client(new_key(app)) as found:
         yield found
-    maintenance.off(app, EndMaintenance())
+        maintenance.off(app, EndMaintenance())
+        until(lambda: found.post(USAGE, []).status == 200)
 
 
 def ways(client: Client) -> list[Answer]:

@@ -22,7 +22,7 @@ from nself.core.clock import monotonic
 from nself.core.entrypoint import Attached, Route
 from nself.core.errors import NotFound, Unavailable
 from nself.domains.api_key import service as api_key
-from nself.domains.operation.service.maintenance import Gate
+from nself.domains.operation.service import maintenance
 from nself.domains.uptime.service.heart import Heart
 from nself.http import answer, docs
 from nself.http.hot import Hot
@@ -87,7 +87,7 @@ def application(app: App, hot: Iterable[Hot] | None = None, heart: Heart | None 
             return answer.failure(error, answer.new_request_id())
         return Response(text, media_type=EXPOSITION)
 
-    gate = Gate(app)
+    gate = maintenance.gate(app)
     routes = [HttpRoute(row.path, _endpoint(app, row, gate), methods=[row.method]) for row in rows]
     routes += [HttpRoute(path, standing, methods=["HEAD"]) for path in WEBHOOK_PATHS]
     routes += mail_routes(app)
@@ -123,7 +123,7 @@ async def _unknown(request: Request, error: Exception) -> Response:
     return answer.failure(NoSuchRoute(method=request.method, path=request.url.path), answer.new_request_id())
 
 
-def _endpoint(app: App, row: Route, gate: Gate) -> Endpoint:
+def _endpoint(app: App, row: Route, gate: maintenance.Gate) -> Endpoint:
     """The handler of one row: key, input, use case, answer."""
 
     async def respond(request: Request) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
@@ -35,6 +37,12 @@ class Gate:
         if rules.lasting(found, now):
             left = (found.until - now).total_seconds() if found.until else None
             raise UnderMaintenance(found.message, left)
+
+
+@lru_cache(maxsize=8)
+def gate(app: App) -> Gate:
+    """One an app: all routes close and open at once."""
+    return Gate(app)
 
 
 def current(app: App) -> Maintenance | None:
