@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nself.db.connect import Database
     from nself.db.server import Absence
     from nself.gateway.api import Stripe
+    from nself.gateway.cache import Store
     from nself.spool.segments import Spool
 
 ENV_TEMPLATE = """\
@@ -176,7 +177,10 @@ class App:
         from nself.gateway.live import connect
 
         lease = cast("Callable[[App, int], int]", self.registry.resolve("connection.service.check:lease_calls"))
-        return connect(self.settings, lease=lambda want: lease(self, want), outside=outside_transaction)
+        table = cast("Callable[[App], Store]", self.registry.resolve("connection.service.cache:Table"))
+        return connect(
+            self.settings, lease=lambda want: lease(self, want), outside=outside_transaction, table=table(self)
+        )
 
     def close(self) -> None:
         for name in ("stripe", "db"):

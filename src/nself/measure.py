@@ -15,11 +15,16 @@ BOUNDS = tuple(round(0.0001 * 2 ** (step / 2), 7) for step in range(41))
 """Seconds: 0.1 ms to 105 s, two steps an octave. A duration belongs to the first bound that is not below it."""
 SERIES = 2000
 """Different names and labels that one process holds; more are counted under the label `other`."""
-Name = Literal["http_request", "stripe_request", "job"]
+Name = Literal["http_request", "stripe_request", "job", "webhook_delivery", "webhook", "mail", "pdf", "stripe_cache"]
 LABELS: dict[Name, tuple[str, ...]] = {
     "http_request": ("method", "route", "status"),
     "stripe_request": ("method", "collection", "outcome"),
     "job": ("type", "outcome"),
+    "webhook_delivery": ("outcome",),
+    "webhook": ("kind", "outcome"),
+    "mail": ("channel", "outcome"),
+    "pdf": ("outcome",),
+    "stripe_cache": ("collection", "outcome"),
 }
 """What is measured, and by what it is told apart. Never by ids: each combination is a row a minute."""
 

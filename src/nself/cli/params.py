@@ -55,6 +55,8 @@ class Field(NamedTuple):
     short: str | None
     secret: bool
     """May be a card number: no complaint about the command line repeats digits."""
+    rest: bool
+    """The rest of the command line, options and all."""
 
 
 def fields(struct: type[msgspec.Struct]) -> Iterator[Field]:
@@ -82,6 +84,7 @@ def fields(struct: type[msgspec.Struct]) -> Iterator[Field]:
             metavar=extra.get("metavar"),
             short=extra.get("short"),
             secret=bool(extra.get("secret")),
+            rest=bool(extra.get("rest")),
         )
 
 

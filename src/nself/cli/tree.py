@@ -19,11 +19,16 @@ from nself import log
 from nself.app import App
 from nself.cli import params, render
 from nself.core import acting
+from nself.core.clock import monotonic
 from nself.core.entrypoint import Command
 from nself.core.errors import BillingError, Invalid, InvalidInteger
 from nself.registry import GROUPS, Registry
 
 DIGITS = re.compile(r"\d{4,}")
+SLOW_SECONDS = 1.0
+"""From here on a command is worth a line in the log."""
+FOREIGN = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+"""What follows the first word belongs to another program, its options too."""
 
 
 class Group(click.Group):
@@ -111,19 +116,21 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
         given = params.build(struct, values)
         app: App = context.obj
         use = cast("Any", registry.resolve(row.use))
-        with _acting(app, row, given):
+        with _slow(context.command_path), _acting(app, row, given):
             result = use(app, given)
             streams = _streams(result)
             if streams:  # its work is done while it is printed
                 _print(result, format)
         if own_format and not getattr(result, "output", None):
             format = cast("render.Format", cast("Any", given).format)
-        if not streams:
+        if not streams and not row.exits:
             _print(result, format)
         for note in (*_mode(app, row.path), *(app.settings.notes if "settings" in vars(app) else ())):
             click.echo(f"note: {note}", err=True)
         if row.check and not getattr(result, row.check):
             context.exit(3)
+        if row.exits:
+            context.exit(getattr(result, row.exits))
 
     format_option = click.Option(
         ["--format"], type=click.Choice(render.FORMATS), default="table", help="How to print the result."
@@ -134,9 +141,21 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
         params=[*params.parameters(struct), *([] if own_format else [format_option])],
         help=f"{row.help}\n\n\b\nExample:\n  {row.example}",
         short_help=row.help,
+        context_settings=FOREIGN if any(field.rest for field in params.fields(struct)) else None,
     )
     made.secret = any(field.secret for field in params.fields(struct))
     return made
+
+
+@contextmanager
+def _slow(path: str) -> Generator[None]:
+    """A command that took long is told in the log, whatever came of it."""
+    began = monotonic()
+    try:
+        yield
+    finally:
+        if (took := monotonic() - began) >= SLOW_SECONDS:
+            log.info("slow_command", command=path, took_ms=round(took * 1000))
 
 
 def _mode(app: App, path: str) -> list[str]:

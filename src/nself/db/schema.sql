@@ -41,6 +41,12 @@ create table billing_audit_head (
     hash bytea not null
 );
 
+create table billing_cache (
+    key text not null,
+    value text not null,
+    expires_at timestamp with time zone not null
+);
+
 create table billing_call_budget (
     livemode boolean not null,
     second bigint not null,
@@ -765,6 +771,7 @@ alter table billing_audit add constraint billing_audit_previous_check CHECK ((oc
 alter table billing_audit_head add constraint billing_audit_head_hash_check CHECK ((octet_length(hash) = 32));
 alter table billing_audit_head add constraint billing_audit_head_one_check CHECK (one);
 alter table billing_audit_head add constraint billing_audit_head_pkey PRIMARY KEY (one);
+alter table billing_cache add constraint billing_cache_pkey PRIMARY KEY (key);
 alter table billing_call_budget add constraint billing_call_budget_pkey PRIMARY KEY (livemode, second);
 alter table billing_change_previews add constraint billing_change_previews_pkey PRIMARY KEY (token);
 alter table billing_comps add constraint billing_comps_pkey PRIMARY KEY (id);

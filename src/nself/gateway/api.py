@@ -66,6 +66,10 @@ class Stripe(Protocol):
         """An object of one of `nself.gateway.kinds`, with all of its nested list."""
         ...
 
+    def look_up(self, kind: str, id: str) -> Snapshot:
+        """The same, perhaps from the cache (STRIPE_ENABLE_CACHE): for kinds that change rarely, where a minute does not matter."""
+        ...
+
     def page(
         self, kind: str, *, after: str | None = None, since: int | None = None, until: int | None = None,
         customer: str | None = None, limit: int = PAGE,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
 from itertools import count
 from typing import Any, Literal, NamedTuple, cast
@@ -26,6 +27,7 @@ from nself.gateway.answers import from_answer, unreadable
 from nself.gateway.api import MAX_OBJECTS, PAGE, STRIPE_VERSION, Page, Params, Seen, Snapshot, Stripe
 from nself.gateway.breaker import Breaker
 from nself.gateway.budget import Budget, Counters, Lease, limit
+from nself.gateway.cache import CACHED, Cache, Store, cache
 from nself.gateway.errors import KeyRefused, NoSuchObject, RateLimited, StripeFailure, TimedOut, TooManyObjects
 from nself.gateway.kinds import KINDS, Kind
 from nself.gateway.network import explain
@@ -113,15 +115,23 @@ def _session(settings: Settings, access: guard.Access) -> requests.Session:
     return session
 
 
-def connect(settings: Settings, *, lease: Lease | None = None, outside: Callable[[], None] | None = None) -> Stripe:
+def connect(
+    settings: Settings,
+    *,
+    lease: Lease | None = None,
+    outside: Callable[[], None] | None = None,
+    table: Store | None = None,
+) -> Stripe:
     """A gateway for these settings; sends nothing yet.
 
-    `lease` shares the rate budget with other processes; `outside` is called before each request and
-    raises while a database transaction is open. Raises Denied, InvalidSetting.
+    `lease` shares the rate budget with other processes, `table` what is cached; `outside` is called before each
+    request and raises while a database transaction is open. Raises Denied, InvalidSetting, RedisMissing.
     """
     access, policy = guard.access(settings), retry.policy(settings)
     breaker = Breaker(settings.integer("STRIPE_BREAKER_FAILURES"))
-    return Live(access, policy, Budget(limit(settings), lease), breaker, _session(settings, access), outside=outside)
+    made = Live(access, policy, Budget(limit(settings), lease), breaker, _session(settings, access), outside=outside)
+    made.cache, made.batch = cache(settings, access.key, table), settings.flag("STRIPE_BATCH_REQUESTS")
+    return made
 
 
 class Live:
@@ -140,6 +150,8 @@ class Live:
         self._access, self._policy, self._budget = access, policy, budget
         self._session, self._outside = session, outside
         self._breaker, self._answered = breaker, Seen()
+        self.cache: Cache | None = None
+        self.batch = False
         timeout = (min(CONNECT_TIMEOUT, policy.timeout), policy.timeout)
         self._client = stripe.StripeClient(
             access.key,
@@ -277,7 +289,22 @@ class Live:
     def fetch(self, kind: str, id: str) -> Snapshot:
         found = KINDS[kind]
         expand = {"expand": list(found.expand)} if found.expand else None
-        return self._whole(found, self._call("get", f"/v1/{found.collection}/{guard.object_id(kind, id)}", expand))
+        whole = self._whole(found, self._call("get", f"/v1/{found.collection}/{guard.object_id(kind, id)}", expand))
+        if self.cache and kind in CACHED:
+            self.cache.keep(kind, [whole])
+        return whole
+
+    def look_up(self, kind: str, id: str) -> Snapshot:
+        if self.cache is None or kind not in CACHED:
+            return self.fetch(kind, id)
+        began, collection = monotonic(), KINDS[kind].collection
+        found = self.cache.look(kind, id)
+        measures.observe("stripe_cache", (collection, "hit" if found else "miss"), monotonic() - began)
+        if found is None and self.batch and not self.cache.filled(kind):
+            listed = self.page(kind).objects
+            self.cache.keep(kind, listed, whole=True)
+            found = next((one for one in listed if one["id"] == id), None)
+        return found or self.fetch(kind, id)
 
     def page(
         self, kind: str, *, after: str | None = None, since: int | None = None, until: int | None = None,
@@ -315,11 +342,23 @@ class Live:
     # Changes and lists
 
     def change(self, *path: str, params: Params, key: str) -> Snapshot:
-        return self._call("post", _path(path), {**params, **_expanded(path)}, key)
+        with self._dropping(path):
+            return self._call("post", _path(path), {**params, **_expanded(path)}, key)
+
+    @contextmanager
+    def _dropping(self, path: tuple[str, ...]) -> Generator[None]:
+        """What may have changed is no longer cached, whatever was answered."""
+        kind = NAMES.get(path[0], "")
+        try:
+            yield
+        finally:
+            if self.cache and kind in CACHED and len(path) > 1:
+                self.cache.drop(kind, path[1])
 
     def remove(self, *path: str, params: Params, key: str) -> Snapshot:
         try:
-            return self._call("delete", _path(path), params, key)
+            with self._dropping(path):
+                return self._call("delete", _path(path), params, key)
         except NoSuchObject as failure:
             if not failure.earlier_unknown:
                 raise

@@ -13,6 +13,7 @@ from nself.domains.uptime.service.heart import Heart
 from nself.domains.webhook.service import switches
 from nself.http.application import application, hot_routes
 from nself.http.protocol import protocol
+from nself.process import probe
 from nself.process.paths import log_folder
 from nself.registry import Registry
 
@@ -26,6 +27,7 @@ def main() -> None:
     app = App.find(None, Registry())
     settings = app.settings
     log.configure("http", settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, settings))
+    probe.listen(app.project, "http")
     host, port = settings.text("BILLING_HOST"), settings.integer("BILLING_PORT")
     log.info("service_started", host=host, port=port, mode=settings.text("STRIPE_MODE"))
     switches.warn(app)

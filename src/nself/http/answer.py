@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from itertools import count
+from math import ceil
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
@@ -102,11 +103,14 @@ def failure(error: Exception, request_id: str) -> Response:
     if not isinstance(error, BillingError):
         log.logger.error("request_failed", exc_info=error, extra={"fields": {"request_id": request_id}})
         error = BillingError(detail=f"Something went wrong here; the log has the details under {request_id}")
+    if error.code == "database_timeout":
+        log.warning("timeout", code=error.code, error=error.message, request_id=request_id)
     headers: dict[str, str] = {}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status == 503:
-        headers["Retry-After"] = str(RETRY_SECONDS)
+        known: float | None = getattr(error, "retry_after", None)
+        headers["Retry-After"] = str(RETRY_SECONDS if known is None else max(1, ceil(known)))
     return body(error.body(request_id), request_id, error.status, headers)
 
 

@@ -23,6 +23,7 @@ from nself.core.clock import monotonic
 from nself.core.entrypoint import Attached, Command, Route
 from nself.core.errors import ExclusiveParameters, Invalid, NotFound, Unavailable
 from nself.domains.api_key import service as api_key
+from nself.domains.operation.service import maintenance
 from nself.domains.trail import service as trail
 from nself.domains.trail.rules import command_line
 from nself.domains.uptime.service.heart import Heart
@@ -33,8 +34,13 @@ from nself.http.mail import mail_routes
 from nself.http.quota import quota_routes
 from nself.http.webhook import WEBHOOK_PATHS, standing, webhook_routes
 from nself.measure import measures
+from nself.process import probe
 
 KEY = "idempotency_key"
+SLOW_SECONDS = 1.0
+"""From here on a request is worth a line in the log."""
+EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+LOOPBACK = frozenset({"127.0.0.1", "::1"})
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -77,11 +83,20 @@ def application(app: App, hot: Iterable[Hot] | None = None, heart: Heart | None 
         """Alive; whether the database answers is told, not a condition."""
         return answer.body({"status": "ok", "mode": app.settings.text("STRIPE_MODE")}, answer.new_request_id())
 
+    async def metrics(request: Request) -> Response:
+        """For those on this machine, and for keys with the scope; a proxy's callers are on no machine of ours."""
+        try:
+            text = await to_thread.run_sync(_metrics, app, request)
+        except Exception as error:  # the boundary, as below
+            return answer.failure(error, answer.new_request_id())
+        return Response(text, media_type=EXPOSITION)
+
+    gate = maintenance.gate(app)
     routes = [HttpRoute("/health", health)]  # asked for most; routes are tried in their order
-    routes += [HttpRoute(row.path, _endpoint(app, row), methods=[row.method]) for row in rows]
+    routes += [HttpRoute(row.path, _endpoint(app, row, gate), methods=[row.method]) for row in rows]
     routes += [HttpRoute(path, standing, methods=["HEAD"]) for path in WEBHOOK_PATHS]
     routes += mail_routes(app)
-    routes += [HttpRoute("/openapi.json", openapi), HttpRoute("/docs", page)]
+    routes += [HttpRoute("/metrics", metrics), HttpRoute("/openapi.json", openapi), HttpRoute("/docs", page)]
     frame = Starlette(
         routes=routes, exception_handlers={404: _unknown, 405: _unknown}, lifespan=partial(_lifespan, app, heart)
     )
@@ -104,6 +119,7 @@ async def _lifespan(app: App, heart: Heart | None, frame: Starlette) -> AsyncGen
     if heart:
         await to_thread.run_sync(heart.stop)
     await to_thread.run_sync(app.close)
+    probe.close()  # uvicorn ends the process with the signal that it was asked with
     log.info("service_stopped")
 
 
@@ -111,16 +127,20 @@ async def _unknown(request: Request, error: Exception) -> Response:
     return answer.failure(NoSuchRoute(method=request.method, path=request.url.path), answer.new_request_id())
 
 
-def _endpoint(app: App, row: Route) -> Endpoint:
+def _endpoint(app: App, row: Route, gate: maintenance.Gate) -> Endpoint:
     """The handler of one row: key, input, use case, answer."""
 
     async def respond(request: Request) -> Response:
         request_id, limit = answer.new_request_id(), app.settings.seconds("API_TIMEOUT")
         try:
+            gate.require_open()
             raw = await answer.read_body(request, app.settings.bytes("API_MAX_BODY"))
             async with asyncio.timeout(limit):
                 return await to_thread.run_sync(_run, app, row, request, raw, request_id, abandon_on_cancel=True)
         except TimeoutError:
+            log.warning(
+                "timeout", method=row.method, route=row.path, took_ms=round(limit * 1000), request_id=request_id
+            )
             return answer.failure(TookTooLong(limit=limit), request_id)
         except Exception as error:  # the boundary: nothing may leave without an answer
             return answer.failure(_helped(app, row, error), request_id)
@@ -128,7 +148,13 @@ def _endpoint(app: App, row: Route) -> Endpoint:
     async def run(request: Request) -> Response:
         began = monotonic()
         response = await respond(request)
-        measures.observe("http_request", (row.method, row.path, str(response.status_code)), monotonic() - began)
+        took = monotonic() - began
+        measures.observe("http_request", (row.method, row.path, str(response.status_code)), took)
+        if took >= SLOW_SECONDS:
+            log.info(
+                "slow_request", method=row.method, route=row.path, took_ms=round(took * 1000),
+                request_id=response.headers.get("request-id"),
+            )  # fmt: skip
         return response
 
     return run
@@ -140,6 +166,14 @@ def _helped(app: App, row: Route, error: Exception) -> Exception:
         same = (one.path for one in app.registry.rows(Command) if one.input == row.input)
         error.hints = tuple(f"nself {path} --help" for path in same)  # type: ignore[misc]
     return error
+
+
+def _metrics(app: App, request: Request) -> str:
+    """Raises Unauthorized, InsufficientPermissions."""
+    near = request.client is not None and request.client.host in LOOPBACK and "x-forwarded-for" not in request.headers
+    if not near:
+        api_key.allow(app, request.headers.get("authorization"), "metrics")
+    return cast("Callable[[App], str]", app.registry.resolve("health.service.exposition:exposition"))(app)
 
 
 def _run(app: App, row: Route, request: Request, raw: bytes, request_id: str) -> Response:

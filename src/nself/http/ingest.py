@@ -14,7 +14,8 @@ from nself.domains.usage.model import Intake
 from nself.domains.usage.service import buffer, record
 from nself.domains.usage.service.record import Given
 from nself.http import reading
-from nself.http.hot import Coalescer, Headers, Hot, Reply, Told, Way
+from nself.http.closable import Closable
+from nself.http.hot import Coalescer, Headers, Reply, Told, Way
 
 INGEST_PATH = "/api/v1/usage"
 COMMITS = 3
@@ -26,7 +27,7 @@ _encode = msgspec.json.Encoder().encode
 NOTHING = Reply(200, _encode(Intake(accepted=0, duplicate=0, rejected=[])))
 
 
-class Ingest(Hot):
+class Ingest(Closable):
     """The ingest route, and the group commit behind it."""
 
     scope = "usage:write"

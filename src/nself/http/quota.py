@@ -15,6 +15,7 @@ from nself.domains.quota.model import Ask, Decision
 from nself.domains.quota.service.ask import as_ask
 from nself.domains.quota.service.journal import decide_or_fail
 from nself.http import answer
+from nself.http.closable import Closable
 from nself.http.hot import Coalescer, Headers, Hot, Reply, Told, Way
 
 GROUP = 2_000
@@ -71,7 +72,7 @@ def _seconds(at: datetime) -> bytes:
     return b"%d" % ceil(at.timestamp())
 
 
-class QuotaRoute(Hot):
+class QuotaRoute(Closable):
     scope = "quota"
 
     def __init__(self, app: App, path: str, kind: type[Input], decisions: Coalescer[Ask, Reply]) -> None:

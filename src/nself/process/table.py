@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import NamedTuple
 from nself.core.errors import NotFound
 from nself.core.project import Project
 from nself.core.settings import BY_NAME, Settings
+from nself.process import nginx
 from nself.process.paths import as_list, as_object, read_json, run_folder, write_changed
 
 GENERATION = "NSELF_GENERATION"
@@ -46,6 +48,8 @@ class Service(NamedTuple):
     """Does not exist while this setting has a value."""
     only_if: str = ""
     """`nself start` without names starts it only while this setting is true."""
+    program: str = ""
+    """Does not exist where this program is not installed."""
     launcher: str = "nself.process.launch"
 
 
@@ -99,6 +103,24 @@ SERVICES: tuple[Service, ...] = (
     Service("usage-collector", _python("nself.worker.collector"), group="billing", needs=("postgres",)),
     Service("pdf-generator", _python("nself.worker.pdf"), group="billing", needs=("postgres",)),
     Service("mail", _python("nself.worker.mail"), needs=("postgres",)),
+    Service(
+        nginx.NAME,
+        ("{nginx}", "-p", "{nginx_prefix}", "-c", "{nginx_conf}", "-g", "daemon off;"),
+        port="NGINX_PORT",
+        settings=(
+            "NGINX_PORT",
+            "NGINX_TLS_CERTIFICATE",
+            "NGINX_TLS_KEY",
+            "BILLING_HOST",
+            "BILLING_PORT",
+            "BILLING_LOG_DIR",
+            "API_MAX_BODY",
+        ),
+        stop_signal="QUIT",  # open requests are answered first
+        only_if="NGINX_ENABLED",
+        program=nginx.NAME,
+        launcher="nself.process.nginx",
+    ),
 )
 
 
@@ -125,7 +147,7 @@ class Table(NamedTuple):
         return [row for row in self.rows if row.name in asked or row.group in asked]
 
     def existing(self, settings: Settings) -> list[Service]:
-        return [row for row in self.rows if not (row.unless and settings.text(row.unless))]
+        return [row for row in self.rows if not absent(row, settings)]
 
     def usual(self, settings: Settings) -> list[Service]:
         """What `nself start` starts."""
@@ -141,6 +163,20 @@ class Table(NamedTuple):
 DEFAULT = Table()
 
 
+def absent(row: Service, settings: Settings) -> str:
+    """Why a service does not exist here; empty where it does."""
+    if row.unless and settings.text(row.unless):
+        return f"{row.unless} is set"
+    if row.program and program(row.program) is None:
+        return f"{row.program} is not installed: apt-get install {row.program}"
+    return ""
+
+
+def program(name: str) -> str | None:
+    """Where it is installed; servers often lie where no user's PATH leads."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+
+
 def patience(row: Service, settings: Settings) -> float:
     """Seconds between the stop signal and SIGKILL."""
     return settings.seconds(row.patience) if row.patience in BY_NAME else float(row.patience)
@@ -154,6 +190,9 @@ def argv(row: Service, project: Project, settings: Settings) -> list[str]:
         "project": str(project.root),
         "sandbox": str(project.sandbox),
         "stripe_rate": str(rate or SANDBOX_RATE),
+        "nginx": program(nginx.NAME) or nginx.NAME,
+        "nginx_prefix": f"{nginx.prefix(project)}/",
+        "nginx_conf": str(nginx.configuration(project)),
     }
 
     def fill(part: str) -> str:

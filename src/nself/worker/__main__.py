@@ -11,6 +11,7 @@ from nself.domains.connection.service import intents
 from nself.domains.notification.service import outbox
 from nself.domains.uptime.service.heart import Heart
 from nself.domains.webhook.service import process, switches
+from nself.process import probe
 from nself.process.paths import log_folder
 from nself.registry import Registry
 from nself.worker.beside import Beside
@@ -32,6 +33,7 @@ def webhooks(app: App) -> int:
 def main() -> None:
     app = App.find(None, Registry())
     log.configure("worker", app.settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, app.settings))
+    probe.listen(app.project, "worker")
     log.info("service_started", mode=app.settings.text("STRIPE_MODE"))
     switches.warn(app)
     told = Beside(partial(outbox.send_due, app, "webhook"), IDLE_SECONDS * 10)

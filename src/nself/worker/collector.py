@@ -17,6 +17,7 @@ from nself.domains.quota.service import journal
 from nself.domains.uptime.service.heart import Heart
 from nself.domains.usage.service import collector
 from nself.domains.webhook.service import recover
+from nself.process import probe
 from nself.process.paths import log_folder
 from nself.registry import Registry
 from nself.spool.beat import Beat, Pulse
@@ -58,6 +59,7 @@ class Collector:
 def main() -> None:
     app = App.find(None, Registry())
     log.configure("usage-collector", app.settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, app.settings))
+    probe.listen(app.project, "usage-collector")
     log.info("service_started", interval=app.settings.seconds("USAGE_AGGREGATION_INTERVAL"))
     with Heart(app, "usage-collector"):
         loop, collector = Loop(LOOK_SECONDS), Collector(app)

@@ -17,6 +17,7 @@ from nself.app import App
 from nself.core.errors import BillingError
 from nself.domains.notification.service import mailbox, outbox
 from nself.domains.uptime.service.heart import Heart
+from nself.process import probe
 from nself.process.paths import log_folder, private, socket_folder
 from nself.registry import Registry
 from nself.worker.loop import Loop
@@ -73,6 +74,7 @@ def open_mailbox(app: App) -> Generator[None]:
 def main() -> None:
     app = App.find(None, Registry())
     log.configure("mail", app.settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, app.settings))
+    probe.listen(app.project, "mail")
     log.info(
         "service_started", mode=app.settings.text("STRIPE_MODE"), host=app.settings.text("SMTP_HOST") or "local mailbox"
     )

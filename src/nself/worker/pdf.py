@@ -11,6 +11,7 @@ from nself.app import App
 from nself.domains.document.service import produce
 from nself.domains.document.service.renderer import Renderer
 from nself.domains.uptime.service.heart import Heart
+from nself.process import probe
 from nself.process.paths import log_folder
 from nself.registry import Registry
 from nself.worker.loop import Loop
@@ -21,6 +22,7 @@ IDLE_SECONDS = 0.5
 def main() -> None:
     app = App.find(None, Registry())
     log.configure("pdf-generator", app.settings.text("BILLING_LOG_LEVEL"), log_folder(app.project, app.settings))
+    probe.listen(app.project, "pdf-generator")
     workers = app.settings.integer("PDF_WORKERS")
     log.info("service_started", workers=workers, memory_limit=app.settings.text("PDF_MEMORY_LIMIT"))
     with Heart(app, "pdf-generator"):

@@ -215,3 +215,16 @@ def test_memory_is_bounded(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(5):
         service.allow(app, f"Bearer {make(app).key}", "quota")
         assert len(service._proven) <= 2  # pyright: ignore[reportPrivateUsage]
+
+
+def test_without_the_cache_a_revoked_key_is_refused_at_once(app: App) -> None:
+    """Also in a process that did not revoke it."""
+    made = service.create(app, CreateApiKey(name="c", scopes="quota"))
+    header = f"Bearer {made.key}"
+    for given in ({"BILLING_CACHE_ENABLED": "false"}, {"BILLING_CACHE_TTL": "0"}):
+        other = App(app.project, app.registry, environ={**app.environ, **given}, clock=app.clock)
+        assert service.allow(other, header, "quota").key_id == made.id
+        assert service.remembered(other, header, "quota") is None
+        other.close()
+    assert service.allow(app, header, "quota").key_id == made.id
+    assert service.remembered(app, header, "quota")

@@ -185,18 +185,18 @@ def test_a_wrong_value_in_a_file_can_still_be_looked_at(tmp_path: Path) -> None:
 
 
 def test_list_filters(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("STRIPE_CACHE_TTL=1m\nOTHER_TOKEN=hush-hush\n")
+    (tmp_path / ".env").write_text("STRIPE_REQUIRE_2FA=true\nOTHER_TOKEN=hush-hush\n")
     app = app_in(tmp_path, BILLING_PORT="81")
     later = {one.name for one in DECLARED if not one.ready}
     shown = {row.name: row for row in service.list_settings(app, ListSettings())}
-    assert shown.keys() == {one.name for one in DECLARED} - later | {"STRIPE_CACHE_TTL", "OTHER_TOKEN"}
-    assert shown["BILLING_PORT"].origin == "environment" and shown["STRIPE_CACHE_TTL"].origin == ".env"
-    assert shown["STRIPE_CACHE_TTL"].effect.startswith("no effect yet")
+    assert shown.keys() == {one.name for one in DECLARED} - later | {"STRIPE_REQUIRE_2FA", "OTHER_TOKEN"}
+    assert shown["BILLING_PORT"].origin == "environment" and shown["STRIPE_REQUIRE_2FA"].origin == ".env"
+    assert shown["STRIPE_REQUIRE_2FA"].effect.startswith("no effect yet")
     assert shown["OTHER_TOKEN"].value == "***"
     every = {row.name for row in service.list_settings(app, ListSettings(all=True))}
     assert every == {one.name for one in DECLARED} | {"OTHER_TOKEN"}
     changed = [row.name for row in service.list_settings(app, ListSettings(changed=True))]
-    assert sorted(changed) == ["BILLING_PORT", "OTHER_TOKEN", "STRIPE_CACHE_TTL"]
+    assert sorted(changed) == ["BILLING_PORT", "OTHER_TOKEN", "STRIPE_REQUIRE_2FA"]
 
 
 def test_unset_removes_from_every_file(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_unset_removes_from_every_file(tmp_path: Path) -> None:
 
 
 def test_settings_without_effect_say_so(tmp_path: Path) -> None:
-    (one,) = put(app_in(tmp_path), "BILLING_CACHE_TTL=300")
+    (one,) = put(app_in(tmp_path), "STRIPE_REQUIRE_2FA=true")
     assert "has no effect yet" in one.note and "restart" not in one.note
 
 

@@ -23,6 +23,7 @@ SCOPES = {
     "subscription:write": "create, change and cancel subscriptions",
     "payment:read": "read payment methods",
     "payment:write": "take and refund payments, attach payment methods",
+    "metrics": "read /metrics from another machine",
     ADMIN: "everything",
 }
 TOKEN = re.compile(r"nsk_(test|live)_([0-9A-Za-z]{8})_([0-9A-Za-z]{32})")

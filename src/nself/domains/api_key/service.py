@@ -99,10 +99,18 @@ def allow(app: App, header: str | None, scope: str) -> ApiKey:
         if not known:
             raise
         return known
+    _remember(app, spot, started, key)
+    return key
+
+
+def _remember(app: App, spot: Place, started: float, key: ApiKey) -> None:
+    """From `started` on for CACHE_SECONDS, or for BILLING_CACHE_TTL where that is less."""
+    seconds = app.settings.seconds("BILLING_CACHE_TTL") if app.settings.flag("BILLING_CACHE_ENABLED") else 0
+    if not seconds:
+        return
     if len(_proven) >= CACHE_SIZE:
         _proven.clear()
-    _proven[spot] = (started, key)
-    return key
+    _proven[spot] = (started - max(0.0, CACHE_SECONDS - seconds), key)
 
 
 def remembered(app: App, header: str | None, scope: str, seconds: float = CACHE_SECONDS) -> ApiKey | None:

@@ -1,6 +1,6 @@
 """Ways into the connection with Stripe."""
 
-from nself.core.entrypoint import Command, Intent, Row
+from nself.core.entrypoint import Command, Intent, Row, Scheduled
 
 ROWS: tuple[Row, ...] = (
     Command(
@@ -48,5 +48,11 @@ ROWS: tuple[Row, ...] = (
         input="connection.inputs:ListIntents",
         help="List recorded wishes to call Stripe that are open or failed.",
         example="nself billing stripe intents --state failed",
+    ),
+    Scheduled(
+        type="cache",
+        use="connection.service.cache:prune",
+        every="1h",
+        help="Forget cached objects of Stripe that are out of date",
     ),
 )

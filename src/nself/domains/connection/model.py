@@ -121,6 +121,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     api_base: str
     sandbox: bool
     rate_limit: int
+    cache: str
+    batch_requests: bool
     warnings: list[str]
 
 

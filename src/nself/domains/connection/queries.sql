@@ -184,3 +184,25 @@ on conflict (livemode, second) do update set
     last_grant = greatest(0, least(%(want)s::integer, %(limit)s::integer - budget.granted)),
     granted = budget.granted + greatest(0, least(%(want)s::integer, %(limit)s::integer - budget.granted))
 returning last_grant;
+
+-- name: cached
+select value from billing_cache where key = %(key)s and expires_at > %(now)s;
+
+-- name: cache
+-- In the order of the keys: two that keep the same list at once must not wait for each other in a circle.
+insert into billing_cache (key, value, expires_at)
+select key, value, %(expires_at)s from unnest(%(keys)s::text[], %(values)s::text[]) as given (key, value)
+order by key
+on conflict (key) do update set value = excluded.value, expires_at = excluded.expires_at;
+
+-- name: uncache
+delete from billing_cache where key = %(key)s;
+
+-- name: cache_keys
+select key from billing_cache order by key;
+
+-- name: uncache_all
+delete from billing_cache where key = any(%(keys)s::text[]);
+
+-- name: uncache_expired
+delete from billing_cache where expires_at <= %(now)s;

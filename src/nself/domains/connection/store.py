@@ -146,3 +146,27 @@ def granted(tx: Tx, livemode: bool, back: timedelta) -> list[Second]:
 
 def lease_calls(tx: Tx, livemode: bool, want: int, limit: int) -> int:
     return int(tx.value(SQL["lease_calls"], livemode=livemode, want=want, limit=limit))
+
+
+def cached(tx: Tx, key: str, now: datetime) -> str | None:
+    return tx.value(SQL["cached"], key=key, now=now)
+
+
+def cache(tx: Tx, entries: Mapping[str, str], expires_at: datetime) -> None:
+    tx.run(SQL["cache"], keys=list(entries), values=list(entries.values()), expires_at=expires_at)
+
+
+def uncache(tx: Tx, key: str) -> None:
+    tx.run(SQL["uncache"], key=key)
+
+
+def cache_keys(tx: Tx) -> list[str]:
+    return tx.values(SQL["cache_keys"])
+
+
+def uncache_all(tx: Tx, keys: Sequence[str]) -> int:
+    return tx.run(SQL["uncache_all"], keys=list(keys))
+
+
+def uncache_expired(tx: Tx, now: datetime) -> int:
+    return tx.run(SQL["uncache_expired"], now=now)

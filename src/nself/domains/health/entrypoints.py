@@ -53,4 +53,25 @@ ROWS: tuple[Row, ...] = (
         help="Show every limit of time, where it comes from, and what it limits.",
         example="nself billing show-timeouts",
     ),
+    Command(
+        path="billing profile",
+        use="health.service.profile:profile",
+        input="health.inputs:ProfileService",
+        help="Look where a running service spends its time, a hundred times a second, without stopping it.",
+        example="nself billing profile --duration 60s --form flamegraph",
+    ),
+    Command(
+        path="billing memory-profile",
+        use="health.service.profile:memory",
+        input="health.inputs:ProfileMemory",
+        help="Watch which lines of a running service come to hold more memory.",
+        example="nself billing memory-profile --duration 300s",
+    ),
+    Command(
+        path="billing heap-snapshot",
+        use="health.service.profile:heap",
+        input="health.inputs:SnapshotHeap",
+        help="Count what lives in a running service's memory: types and sizes, never values.",
+        example="nself billing heap-snapshot --service worker",
+    ),
 )

@@ -43,3 +43,30 @@ class ShowPerformance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 class ShowTimeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Nothing."""
+
+
+Probed = Literal["http", "worker", "usage-collector", "pdf-generator", "mail"]
+SERVICE = "Which service."
+OUTPUT = "File to write, 0600; by default one in .nself/profiles."
+Form = Literal["speedscope", "flamegraph", "table"]
+
+
+class ProfileService(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    duration: Annotated[str, Meta(description="How long, like 60s, at most 1h.")] = "30s"
+    service: Annotated[Probed, Meta(description=SERVICE)] = "http"
+    form: Annotated[
+        Form,
+        Meta(description="Of the file: for https://speedscope.app, an SVG, or the printed table as CSV."),
+    ] = "speedscope"
+    output: Annotated[str | None, Meta(description=OUTPUT)] = None
+
+
+class ProfileMemory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    duration: Annotated[str, Meta(description="How long, like 300s, at most 1h.")] = "60s"
+    service: Annotated[Probed, Meta(description=SERVICE)] = "http"
+    output: Annotated[str | None, Meta(description=OUTPUT)] = None
+
+
+class SnapshotHeap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    service: Annotated[Probed, Meta(description=SERVICE)] = "http"
+    output: Annotated[str | None, Meta(description=OUTPUT)] = None

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 State = Literal["ok", "warning", "failed"]
+
+
+class Sample(NamedTuple):
+    """One figure of `/metrics`."""
+
+    name: str
+    value: float
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +46,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     services: str
     not_running: list[str]
     database: str
+    maintenance: str
     usage_not_folded: int | None = None
     usage_buffered: int | None = None
     webhooks_waiting: int | None = None
@@ -102,3 +110,29 @@ class Timeout(msgspec.Struct, frozen=True, kw_only=True):
     value: str
     origin: str
     limits: str
+
+
+class Spot(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `profile`: how much of the time a function ran itself, and ran or waited for what it called."""
+
+    function: str
+    self_percent: Decimal
+    total_percent: Decimal
+    samples: int
+
+
+class Grown(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `memory-profile`."""
+
+    place: str
+    grown_kb: int
+    pieces: int
+
+
+class Living(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `heap-snapshot`: all objects of a type."""
+
+    type: str
+    count: int
+    kb: int
+    percent: Decimal

@@ -24,8 +24,17 @@ SLOWER = 20
 SLOWEST = 5
 EXAMPLE = 200
 """Characters."""
-HTTP, STRIPE, JOB = "http_request", "stripe_request", "job"
-KINDS = {HTTP: "HTTP requests", STRIPE: "calls to Stripe", JOB: "scheduled work"}
+HTTP, STRIPE, JOB, CACHE = "http_request", "stripe_request", "job", "stripe_cache"
+KINDS = {
+    HTTP: "HTTP requests",
+    STRIPE: "calls to Stripe",
+    JOB: "scheduled work",
+    "webhook": "processing of events",
+    "mail": "mails and notifications",
+    "pdf": "PDFs",
+}
+GOOD = ("ok", "resource_missing", "card_declined", "suppressed", "hit", "miss")
+"""Outcomes that are no failure of ours."""
 P50, P95, P99 = Decimal("0.5"), Decimal("0.95"), Decimal("0.99")
 
 
@@ -44,7 +53,7 @@ def is_error(one: Total) -> bool:
     outcome = one.labels[-1] if one.labels else "ok"
     if one.name == HTTP:
         return outcome.startswith("5")
-    return outcome not in ("ok", "resource_missing", "card_declined")
+    return outcome not in GOOD
 
 
 def milliseconds(seconds: float | None) -> Decimal | None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import psutil
 
+from nself.core.project import Project
 from nself.db.connect import Tx
 from nself.db.queries import beside
+from nself.process.paths import StateUnwritable, read_json, write_private
 
 SQL = beside(__file__)
 
@@ -44,3 +49,15 @@ def disk(folder: Path) -> Room:
 def memory() -> Room:
     found = psutil.virtual_memory()
     return Room(found.available, found.total)
+
+
+def key_age(project: Project, key: str, now: datetime) -> float:
+    """Seconds since this project first saw the key; of it only a digest is kept."""
+    path, digest = project.state / "key-seen.json", hashlib.sha256(key.encode()).hexdigest()
+    match read_json(path):
+        case {"key": str(known), "since": str(since)} if known == digest:
+            return max(0.0, (now - datetime.fromisoformat(since)).total_seconds())
+        case _:
+            with suppress(StateUnwritable):
+                write_private(path, msgspec.json.encode({"key": digest, "since": now.isoformat()}).decode())
+            return 0

@@ -35,6 +35,8 @@ BEATS = 3
 """In one lease."""
 KEPT = 20
 OPERATIONS = "operations"
+SLOW_SECONDS = 1.0
+"""From here on work is worth a line in the log."""
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
 
 
@@ -82,9 +84,12 @@ def run_due(app: App, only: str | None = None) -> int:
             if told is None:
                 log.failure("job_failed")
             result, error = None, f"{told.code}: {told.message}" if told else f"{type(problem).__name__}: {problem}"
-    measures.observe("job", (job.type, "error" if error else "ok"), monotonic() - began)
+    took = monotonic() - began
+    measures.observe("job", (job.type, "error" if error else "ok"), took)
     if error:
-        log.warning("job_failed", type=job.type, job=job.id, error=error)
+        log.warning("job_failed", type=job.type, job=job.id, error=error, took_ms=round(took * 1000))
+    elif took >= SLOW_SECONDS:
+        log.info("slow_job", type=job.type, job=job.id, took_ms=round(took * 1000))
     _finish(app, rows[job.type], job, result, error)
     return 1
 

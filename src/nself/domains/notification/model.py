@@ -14,6 +14,8 @@ State = Literal["queued", "sent", "failed", "bounced", "suppressed"]
 """`bounced`: refused for good by a mail server; `suppressed`: never tried, the address bounced or complained before."""
 Reason = Literal["bounced", "complained", "unsubscribed"]
 MAX_SAID = 500
+ALERT = "operator.alert"
+"""The kind of what operators are told; its webhook is a chat's, see BILLING_ALERT_WEBHOOK_URL."""
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,6 +54,11 @@ def event(one: Outgoing) -> bytes:
     )
 
 
+def chat(one: Outgoing) -> bytes:
+    """The body that Slack and its like take."""
+    return _encode({"text": msgspec.json.decode(one.data, type=Content).text})
+
+
 # ---- Templates ----
 
 

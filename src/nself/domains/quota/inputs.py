@@ -163,6 +163,9 @@ class UnblockUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class ClearCache(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pattern: Annotated[
         str | None,
-        Meta(description="billing:quota:USER, or with * at its end.", extra={"positional": True, "metavar": "PATTERN"}),
+        Meta(
+            description="billing:quota:USER, billing:stripe:*, or another with * at its end.",
+            extra={"positional": True, "metavar": "PATTERN"},
+        ),
     ] = None
     ttl_expired: Annotated[bool, Meta(description="Only what is out of date.")] = False

@@ -352,10 +352,11 @@ class Unblocked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClearedCache(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of `cache clear`."""
+    """Result of `cache clear`: counters of quotas, objects of Stripe."""
 
     pattern: str
     counters: int
+    objects: int = 0
     note: str
 
 

@@ -18,6 +18,9 @@ WORDS = {"RUNNING": "running", "STARTING": "starting", "STOPPING": "stopping", "
 FOREIGN = {"LOG": "info", "NOTICE": "info", "INFO": "info", "WARNING": "warning", "ERROR": "error", "FATAL": "error",
            "PANIC": "error", "DEBUG": "debug"}  # fmt: skip
 POSTGRES = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d+)? (?:UTC|GMT) \[\d+\] .*?\b([A-Z]+)\d?:  ")
+NGINX = re.compile(r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(\w+)\] ")
+NGINX_LEVELS = {"debug": "debug", "info": "info", "notice": "info", "warn": "warning"}
+ACCESS = re.compile(r"\S+ \S+ .*?\[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] \"")
 OWN_KEYS = frozenset({"time", "level", "service", "message", "traceback"})
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 PLAIN_VALUE = re.compile(r"[^\s\"=]+")
@@ -116,7 +119,20 @@ def parse(raw: str, service: str) -> Line | str:
     if match:
         time = datetime.fromisoformat(match[1] + (match[2] or "")).replace(tzinfo=UTC)
         return Line(time, FOREIGN.get(match[3], ""), _harmless(text))
-    return _harmless(text)
+    return _of_nginx(text) or _harmless(text)
+
+
+def _of_nginx(text: str) -> Line | None:
+    """A line of its error log, whose time is the machine's own, or of an access log."""
+    try:
+        if match := NGINX.match(text):
+            time = datetime.strptime(match[1], "%Y/%m/%d %H:%M:%S").astimezone()
+            return Line(time, NGINX_LEVELS.get(match[2], "error"), _harmless(text))
+        if match := ACCESS.match(text):
+            return Line(datetime.strptime(match[1], "%d/%b/%Y:%H:%M:%S %z"), "info", _harmless(text))
+    except ValueError:
+        pass
+    return None
 
 
 def forwards(raws: Iterable[str], service: str, time: datetime = EARLIEST) -> Iterator[Line]:

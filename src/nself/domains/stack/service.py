@@ -19,15 +19,16 @@ from nself.domains.stack import rules, store
 from nself.domains.stack.inputs import ReadLogs, RestartServices, ShowStatus, StartServices, StopServices
 from nself.domains.stack.model import Line, NoLog, NoSuchLog, ServiceStatus, WrongPattern
 from nself.log import redact
-from nself.process import supervisor, waiting
+from nself.process import nginx, supervisor, waiting
 from nself.process.client import State
 from nself.process.paths import log_folder, run_folder
-from nself.process.table import DEFAULT, Service, settings_hash
+from nself.process.table import DEFAULT, Service, absent, settings_hash
 from nself.process.waiting import Outcome
 
 SANDBOX = "stripe-mock"
-BILLING, COMMANDS = "billing", "cli"
-"""What commands did belongs to the log of billing: the guide looks for a recorded event there."""
+BILLING = "billing"
+BESIDE = {BILLING: ["cli"], nginx.NAME: [nginx.ACCESS_LOG.removesuffix(".log")]}
+"""Further logs. What commands did belongs to the log of billing: the guide looks for a recorded event there."""
 FOLLOWED_LINES = 10
 """What `logs -f` shows of the past unless --tail says more."""
 
@@ -98,14 +99,15 @@ def stop(app: App, given: StopServices) -> list[ServiceStatus]:
 
 def status(app: App, given: ShowStatus) -> list[ServiceStatus]:
     """One row a service. Starts nothing."""
-    return _rows(app, DEFAULT.named(given.services) if given.services else list(DEFAULT.rows), Outcome(), "")
+    possible = [row for row in DEFAULT.rows if not row.program or row in DEFAULT.existing(app.settings)]
+    return _rows(app, DEFAULT.named(given.services) if given.services else possible, Outcome(), "")
 
 
 def _rows(app: App, rows: Iterable[Service], outcome: Outcome, superseded: str) -> list[ServiceStatus]:
     found, wishes = supervisor.states(app.project), supervisor.wishes(app.project)
     existing = DEFAULT.existing(app.settings)
     return [
-        _external(row)
+        _external(row, absent(row, app.settings))
         if row not in existing
         else _row(
             app,
@@ -118,10 +120,10 @@ def _rows(app: App, rows: Iterable[Service], outcome: Outcome, superseded: str) 
     ]
 
 
-def _external(row: Service) -> ServiceStatus:
+def _external(row: Service, why: str) -> ServiceStatus:
     return ServiceStatus(
-        service=row.name, group=row.group or "-", state="external", pid=None, uptime=None, port=None, memory=None,
-        settings="-", changed=False, note=f"{row.unless} is set",
+        service=row.name, group=row.group or "-", state="external" if row.unless else "absent", pid=None, uptime=None, port=None, memory=None,
+        settings="-", changed=False, note=why,
     )  # fmt: skip
 
 
@@ -158,8 +160,7 @@ def _logs(app: App, name: str) -> dict[str, Path]:
     folder = log_folder(app.project, app.settings)
     if name in DEFAULT.names():
         services = [row.name for row in DEFAULT.named([name])]
-        if name == BILLING:
-            services.append(COMMANDS)
+        services += BESIDE.get(name, [])
     elif name in store.names(folder):
         services = [name]
     else:

@@ -315,3 +315,6 @@ from billing_usage_rejected
 where %(code)s::text is null or code = %(code)s
 order by id desc
 limit %(limit)s;
+
+-- name: last_recorded_at
+select max(at) from billing_usage_intake;

@@ -323,3 +323,7 @@ def audit(
 
 def rejected(tx: Tx, code: str | None, limit: int) -> list[RejectedEvent]:
     return tx.all(SQL["rejected"], RejectedEvent, code=code, limit=limit)
+
+
+def last_recorded_at(tx: Tx) -> datetime | None:
+    return tx.value(SQL["last_recorded_at"])

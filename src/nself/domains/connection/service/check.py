@@ -7,6 +7,7 @@ from nself.core.settings import mask
 from nself.domains.connection import store
 from nself.domains.connection.inputs import ShowConfig
 from nself.domains.connection.model import Config
+from nself.domains.connection.service import cache
 from nself.gateway import budget
 
 
@@ -24,6 +25,8 @@ def show_config(app: App, given: ShowConfig) -> Config:
         api_base=settings.stripe_api_base,
         sandbox=settings.flag("STRIPE_MOCK_ENABLED"),
         rate_limit=budget.limit(settings),
+        cache=cache.described(app),
+        batch_requests=settings.flag("STRIPE_BATCH_REQUESTS"),
         warnings=_warnings(app),
     )
 

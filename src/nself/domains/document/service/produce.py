@@ -22,6 +22,7 @@ from nself.domains.document.inputs import GeneratePdf, RegeneratePdf
 from nself.domains.document.model import Claimed, Document, MadePdf, Prepared, Rendered
 from nself.domains.document.service.prepare import prepare
 from nself.domains.document.service.renderer import Renderer
+from nself.measure import measures
 
 SPARE = timedelta(seconds=60)
 """Added to PDF_TIMEOUT for a lease: reading, a new child, storing."""
@@ -132,7 +133,12 @@ def revive(app: App) -> int:
 
 def _render(app: App, renderer: Renderer, prepared: Prepared) -> Document:
     began = monotonic()
-    rendered = renderer.render(prepared.order, prepared.template)
+    try:
+        rendered = renderer.render(prepared.order, prepared.template)
+    except BillingError as error:
+        measures.observe("pdf", (error.code,), monotonic() - began)
+        raise
+    measures.observe("pdf", ("ok",), monotonic() - began)
     return Document(
         invoice=prepared.invoice,
         version=prepared.version,

@@ -23,6 +23,7 @@ from nself.domains.job.inputs import ListJobs
 from nself.domains.measurement import service as measurement
 from nself.domains.notification.inputs import ShowConfig as ShowMail
 from nself.domains.notification.service import show as mail
+from nself.domains.operation.service import maintenance
 from nself.domains.quota.inputs import ShowJournal
 from nself.domains.quota.service import journal
 from nself.domains.stack import service as stack
@@ -75,6 +76,15 @@ def _services(app: App) -> Iterator[Check]:
             yield rules.check("services", row.service, "warning", detail, f"nself restart {row.service}")
         else:
             yield rules.check("services", row.service, state, detail, f"nself start {row.service}")
+
+    found = maintenance.current(app)
+    yield rules.check(
+        "services",
+        "maintenance",
+        "warning" if found else "ok",
+        f"on: {found.message}" if found else "off",
+        "nself maintenance off",
+    )
 
 
 def _database(app: App) -> Iterator[Check]:

@@ -36,7 +36,7 @@ def requests(app: App, given: ShowRequests) -> Rows[Metric]:
     wanted = span(app, given.last)
     with app.db.reading() as tx:
         found = measurement.between(tx, wanted)
-    rows = rules.metrics([one for one in found if one.name != rules.JOB], wanted, percentiles=True)
+    rows = rules.metrics([one for one in found if one.name in (rules.HTTP, rules.STRIPE)], wanted, percentiles=True)
     return Rows(rows, [] if rows else [f"no request in the last {given.last}"])
 
 

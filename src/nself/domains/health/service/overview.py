@@ -19,6 +19,7 @@ from nself.domains.health.model import ErrorRow, Overview
 from nself.domains.health.service import measured
 from nself.domains.measurement import service as measurement
 from nself.domains.notification.service import show as mail
+from nself.domains.operation.service import maintenance
 from nself.domains.stack import service as stack
 from nself.domains.stack.inputs import ShowStatus
 from nself.domains.stack.model import NoLog
@@ -26,20 +27,23 @@ from nself.domains.usage.inputs import ShowAggregation
 from nself.domains.usage.service import inspect
 from nself.domains.webhook.inputs import WebhookStatus
 from nself.domains.webhook.service import show as webhook
+from nself.process.table import DEFAULT
 
-LOGS = ("billing", "mail", "postgres", "stripe-mock")
+LOGS = ("billing", "mail", "postgres", "stripe-mock", "nginx")
 BAD = ("warning", "error", "critical")
 
 
 def overview(app: App, given: ShowOverview) -> Overview:
     """Starts nothing, asks Stripe nothing."""
-    rows = [row for row in stack.status(app, ShowStatus()) if row.state != "external" and row.service != "stripe-mock"]
+    usual = {row.name for row in DEFAULT.usual(app.settings)} - {"stripe-mock"}
+    rows = [row for row in stack.status(app, ShowStatus()) if row.service in usual]
     down = [row.service for row in rows if row.state != "running"]
     found = Overview(
         mode=app.settings.text("STRIPE_MODE"),
         services=f"{len(rows) - len(down)} of {len(rows)} run",
         not_running=down,
         database="not asked: it does not run" if "postgres" in down else "answers",
+        maintenance=_maintenance(app),
         notes=["nself billing health looks closer", *([f"nself start {' '.join(down)}"] if down else [])],
     )
     if "postgres" in down:
@@ -48,6 +52,13 @@ def overview(app: App, given: ShowOverview) -> Overview:
         return _with_figures(app, found)
     except BillingError as error:
         return msgspec.structs.replace(found, database=error.message, notes=[*found.notes, "nself db test-connection"])
+
+
+def _maintenance(app: App) -> str:
+    found = maintenance.current(app)
+    if found is None:
+        return "off"
+    return f"on since {found.since:%Y-%m-%dT%H:%M:%SZ} by {found.by}: {found.message}"
 
 
 def _with_figures(app: App, found: Overview) -> Overview:

@@ -14,6 +14,7 @@ import msgspec
 
 from nself import log
 from nself.app import App
+from nself.core.clock import monotonic
 from nself.core.entrypoint import Attachment
 from nself.core.errors import BillingError
 from nself.db.connect import Tx
@@ -34,6 +35,7 @@ from nself.domains.notification.model import (
     Undeliverable,
     storable,
 )
+from nself.measure import measures
 
 CLAIM = 10
 LEASE, LONGEST = timedelta(minutes=10), timedelta(minutes=5)
@@ -59,32 +61,55 @@ def post(app: App, tx: Tx, notes: Sequence[Note], now: datetime) -> None:
 
     A note whose `once` was told before is passed over.
     """
-    live, made = app.settings.live, list[Outgoing]()
+    made = list[Outgoing]()
     by_mail, by_hook = app.settings.flag("MAIL_ENABLED"), bool(app.settings.text("NOTIFY_WEBHOOK_URL"))
-
-    def add(note: Note, channel: Channel, id: str, recipient: str) -> None:
-        content = Content(subject=note.subject, text=note.text, data=note.data, attach=note.attach)
-        made.append(
-            Outgoing(
-                id=id,
-                kind=note.kind,
-                channel=channel,
-                template=note.template or None,
-                recipient=recipient,
-                livemode=live,
-                data=msgspec.json.encode(content).decode(),
-                created_at=now,
-                once=note.once,
-            )
-        )
-
     for note in notes:
         if by_mail and note.email:
-            add(note, "mail", note.id or new_id(), note.email)
+            made.append(_outgoing(app, note, "mail", note.id or new_id(), note.email, now))
         if by_hook and not note.mail_only:
-            add(note, "webhook", f"evt_{os.urandom(12).hex()}", "")
+            made.append(_outgoing(app, note, "webhook", f"evt_{os.urandom(12).hex()}", "", now))
     if made:
         store.add(tx, made)
+
+
+def _outgoing(app: App, note: Note, channel: Channel, id: str, recipient: str, now: datetime) -> Outgoing:
+    content = Content(subject=note.subject, text=note.text, data=note.data, attach=note.attach)
+    return Outgoing(
+        id=id,
+        kind=note.kind,
+        channel=channel,
+        template=note.template or None,
+        recipient=recipient,
+        livemode=app.settings.live,
+        data=msgspec.json.encode(content).decode(),
+        created_at=now,
+        once=note.once,
+    )
+
+
+def alerts(app: App, note: Note, now: datetime) -> list[Outgoing]:
+    """`note` for the operators: by mail where MAIL_ENABLED and BILLING_ALERT_EMAIL is set, and to BILLING_ALERT_WEBHOOK_URL."""
+    made, settings = list[Outgoing](), app.settings
+    if settings.flag("MAIL_ENABLED") and (address := settings.text("BILLING_ALERT_EMAIL")):
+        made.append(_outgoing(app, note, "mail", new_id(), address, now))
+    if settings.text("BILLING_ALERT_WEBHOOK_URL"):
+        made.append(_outgoing(app, note, "webhook", f"evt_{os.urandom(12).hex()}", "", now))
+    return made
+
+
+def queue(tx: Tx, made: Sequence[Outgoing]) -> None:
+    """Step: have them sent."""
+    store.add(tx, made)
+
+
+def send_now(app: App, one: Outgoing) -> End:
+    """Without the outbox, once: what the database cannot be asked to remember."""
+    from nself.domains.notification.service import hook, mail
+
+    try:
+        return End("sent", (hook.send if one.channel == "webhook" else mail.send)(app, one))
+    except (OSError, BillingError, Undeliverable, Bounced) as problem:
+        return End("failed", str(problem))
 
 
 def told(tx: Tx, once: str) -> Posted | None:
@@ -125,7 +150,9 @@ def send_due(app: App, channel: Channel) -> int:
 
 
 def _send(app: App, one: Outgoing) -> None:
+    began = monotonic()
     end = _attempt(app, one)
+    measures.observe("mail", (one.channel, "ok" if end.state == "sent" else end.state), monotonic() - began)
     if end.state == "queued" and one.attempts >= rules.MAX_ATTEMPTS:
         end = end._replace(state="failed")
     now = app.clock()

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from nself import log
 from nself.app import App
 from nself.db.connect import Tx
+from nself.domains.connection.service import cache as stripe_cache
 from nself.domains.quota import store
 from nself.domains.quota.errors import NothingToClear, ProtectedCache
 from nself.domains.quota.inputs import ClearCache
@@ -28,12 +29,14 @@ def clear(app: App, given: ClearCache) -> ClearedCache:
             raise ProtectedCache(pattern=given.pattern)
         note = "keys for idempotency are rows of PostgreSQL, not a cache: nothing was cleared"
         return ClearedCache(pattern=given.pattern, counters=0, note=note)
-    count = _clear(app, given.pattern)
-    note = "they are counted anew from what is recorded when they are next asked for"
+    count, objects = _clear(app, given.pattern), 0
+    if stripe_cache.reaches(given.pattern):
+        objects = stripe_cache.clear(app, given.pattern)
+    note = "counters are counted anew from what is recorded when they are next asked for"
     if not count:
-        note = "nothing that matches is kept"
-    log.info("cache_cleared", pattern=given.pattern, counters=count)
-    return ClearedCache(pattern=given.pattern, counters=count, note=note)
+        note = "nothing else that matches is kept" if objects else "nothing that matches is kept"
+    log.info("cache_cleared", pattern=given.pattern, counters=count, objects=objects)
+    return ClearedCache(pattern=given.pattern, counters=count, objects=objects, note=note)
 
 
 def _clear(app: App, pattern: str) -> int:
@@ -69,6 +72,8 @@ def _expired(app: App) -> ClearedCache:
         store.stale_ended(tx, ended)
         return len(ended)
 
-    count = app.db.transact(work)
-    note = "counters of windows that are over" if count else "nothing has expired"
-    return ClearedCache(pattern="--ttl-expired", counters=count, note=note)
+    count, objects = app.db.transact(work), stripe_cache.expired(app)
+    note = "counters of windows that are over, objects older than STRIPE_CACHE_TTL"
+    if not (count or objects):
+        note = "nothing has expired"
+    return ClearedCache(pattern="--ttl-expired", counters=count, objects=objects, note=note)

@@ -61,7 +61,7 @@ def _create(app: App, given: CreateSubscription, operator: bool) -> Done:
         operation = _operation(app, given)  # before looking: see change.turn
         begun = change.wished(app, operation)
         if begun is None:
-            price = app.stripe.fetch("price", given.price)
+            price = app.stripe.look_up("price", given.price)
             _customer(app, given.customer, source)
             standing = None if given.idempotency_key else _standing(app, given, source)
             if standing:

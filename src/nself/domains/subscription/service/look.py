@@ -64,7 +64,7 @@ def item_of(snapshot: Snapshot, given: str | None) -> Snapshot:
 
 def price(app: App, id: str) -> Price:
     """With its tiers. Raises NoSuchPrice."""
-    return facts.price(app.stripe.fetch("price", id))
+    return facts.price(app.stripe.look_up("price", id))
 
 
 def gather(app: App, snapshot: Snapshot) -> Facts:

@@ -10,6 +10,7 @@ from nself.app import App
 from nself.core import period
 from nself.core.errors import InvalidParameter
 from nself.core.period import Period
+from nself.db.connect import Tx
 from nself.domains.catalog import formulas, rating
 from nself.domains.catalog import rules as catalog_rules
 from nself.domains.catalog import service as catalog
@@ -180,3 +181,8 @@ def list_rejected(app: App, given: ListRejected) -> list[RejectedEvent]:
     """Newest first."""
     with app.db.reading() as tx:
         return store.rejected(tx, given.code, given.limit)
+
+
+def last_recorded_at(tx: Tx) -> datetime | None:
+    """When usage last came in; what waits on disk is not counted."""
+    return store.last_recorded_at(tx)

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from nself import log
 from nself.app import App
+from nself.core.clock import monotonic
 from nself.core.errors import BillingError
 from nself.domains.webhook import store
 from nself.domains.webhook.errors import UnreadableWebhook
@@ -20,6 +21,7 @@ from nself.domains.webhook.service import process, switches
 from nself.domains.webhook.service.secrets import Secrets
 from nself.gateway import signature
 from nself.gateway.signature import InvalidSignature, SignatureTooFar
+from nself.measure import measures
 
 CLAIMED = re.compile(rb'"id"\s*:\s*"(evt_[A-Za-z0-9_]{1,80})"')
 OWN_TEST = "evt_nself_"
@@ -87,6 +89,7 @@ def receive(app: App, body: bytes, header: str | None) -> Received:
 
 def refused(app: App, body: bytes, error: BillingError) -> Refusal:
     """Tell the log of a delivery that is not taken; what is to be recorded of it."""
+    measures.observe("webhook_delivery", (error.code,), 0.0)
     claimed = CLAIMED.search(body[:CLAIM_WITHIN])
     found = Refusal(
         code=error.code,
@@ -118,7 +121,9 @@ def keep(app: App, given: Sequence[Delivery]) -> list[Received]:
         copies[one.event_id] = copies.get(one.event_id, 0) + 1
     events = sorted(known.values(), key=lambda one: one.event_id)
     again = not switches.on(app, "WEBHOOK_IDEMPOTENCY_ENABLED")
+    began = monotonic()
     kept = app.db.transact(lambda tx: store.receive(tx, events, copies, live, again, now), alone=True)
+    measures.observe("webhook_delivery", ("ok",), monotonic() - began, times=len(given))
     fresh = {one.event_id for one in kept if one.fresh}
     statuses = {one.event_id: one.status for one in kept}
     if not switches.on(app, "WEBHOOK_ASYNC_PROCESSING"):

@@ -20,6 +20,7 @@ from nself.domains.webhook.model import Claimed, Waiting
 from nself.domains.webhook.service import switches
 from nself.gateway import retry
 from nself.gateway.errors import TimedOut
+from nself.measure import measures
 
 MAX_ATTEMPTS = 12
 LONGEST_WAIT = 3600
@@ -95,10 +96,11 @@ class Work:
             self.tell_done()
 
     def tell_done(self) -> None:
+        self._observe("ok")
         log.infos(
             "webhook_processed",
             [
-                {"event": event.event_id, "type": event.type, "object": self.object_id, "status": self.status, "duration": round(self.ms() / 1000, 3)}
+                {"event": event.event_id, "type": event.type, "object": self.object_id, "status": self.status, "duration": round(self.ms() / 1000, 3), "took_ms": self.ms()}
                 for event in self.events
             ],
         )  # fmt: skip
@@ -134,6 +136,13 @@ class Work:
     def _tell_lost(self) -> None:
         log.warning("webhook concurrent", object=self.object_id, detail="another worker took it over meanwhile")
 
+    def _observe(self, outcome: str) -> None:
+        """All events of the object, under its kind."""
+        if self.events:
+            measures.observe(
+                "webhook", (self.events[-1].object_kind, outcome), self.ms() / 1000, times=len(self.events)
+            )
+
     def fail(self, error: Exception) -> None:
         """Try again later; an outage or a refused key is never the event's fault and is not counted out.
 
@@ -149,6 +158,7 @@ class Work:
             code, text = error.code, error.message
         else:
             log.failure("webhook_broke", object=self.object_id)
+        self._observe(code)
         try:
             with self.app.db.transaction() as tx:
                 ids = [event.id for event in self.events]
