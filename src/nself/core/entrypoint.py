@@ -33,6 +33,8 @@ class Route(NamedTuple):
     help: str
     refusal: str | None = None
     """Name of a boolean field of the result: answer 429 with the same body where it is false."""
+    shared: bool = False
+    """It tells of nobody in particular: a key that is bound to a user may ask it too."""
 
 
 class Intent(NamedTuple):

@@ -18,7 +18,8 @@ create table billing_api_keys (
     secret_hash bytea not null,
     created_at timestamp with time zone not null,
     last_used_at timestamp with time zone,
-    revoked_at timestamp with time zone
+    revoked_at timestamp with time zone,
+    user_id text
 );
 
 create table billing_call_budget (
@@ -696,6 +697,7 @@ alter table billing_api_keys add constraint billing_api_keys_key_id_check CHECK 
 alter table billing_api_keys add constraint billing_api_keys_pkey PRIMARY KEY (key_id);
 alter table billing_api_keys add constraint billing_api_keys_scopes_check CHECK ((cardinality(scopes) > 0));
 alter table billing_api_keys add constraint billing_api_keys_secret_hash_check CHECK ((octet_length(secret_hash) = 32));
+alter table billing_api_keys add constraint billing_api_keys_user_id_check CHECK ((user_id <> ''::text));
 alter table billing_call_budget add constraint billing_call_budget_pkey PRIMARY KEY (livemode, second);
 alter table billing_change_previews add constraint billing_change_previews_pkey PRIMARY KEY (token);
 alter table billing_comps add constraint billing_comps_pkey PRIMARY KEY (id);

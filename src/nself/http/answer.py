@@ -25,6 +25,7 @@ from nself.core.errors import (
     plain,
 )
 from nself.db.connect import unavailable
+from nself.domains.api_key.model import TooManyRequests
 
 RETRY_SECONDS = 5
 SHOWN = 255  # characters of a wrong value that are repeated
@@ -105,6 +106,8 @@ def failure(error: Exception, request_id: str) -> Response:
     headers: dict[str, str] = {}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.fields["seconds"])
     if error.status == 503:
         headers["Retry-After"] = str(RETRY_SECONDS)
     return body(error.body(request_id), request_id, error.status, headers)

@@ -21,6 +21,7 @@ from nself.app import App
 from nself.core.clock import monotonic
 from nself.core.entrypoint import Attached, Command, Route
 from nself.core.errors import ExclusiveParameters, Invalid, NotFound, Unavailable
+from nself.domains.access import service as access
 from nself.domains.api_key import service as api_key
 from nself.domains.uptime.service.heart import Heart
 from nself.http import answer, docs
@@ -31,7 +32,7 @@ from nself.http.quota import quota_routes
 from nself.http.webhook import WEBHOOK_PATHS, standing, webhook_routes
 from nself.measure import measures
 
-KEY = "idempotency_key"
+KEY, RATE = "idempotency_key", "API_RATE_LIMIT"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -140,9 +141,12 @@ def _helped(app: App, row: Route, error: Exception) -> Exception:
 
 
 def _run(app: App, row: Route, request: Request, raw: bytes, request_id: str) -> Response:
-    api_key.allow(app, request.headers.get("authorization"), row.scope)
+    caller = api_key.allow(app, request.headers.get("authorization"), row.scope)
+    api_key.charge(caller, RATE, app.settings.integer(RATE))
     struct = cast("type[msgspec.Struct]", app.registry.resolve(row.input))
     given = _given(struct, request, raw)
+    if caller.user is not None:
+        given = access.confine(app, caller, given, shared=row.shared)
     result = cast("Callable[[App, Any], object]", app.registry.resolve(row.use))(app, given)
     return answer.file(result, request_id) if isinstance(result, Attached) else answer.body(result, request_id)
 

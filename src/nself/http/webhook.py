@@ -11,6 +11,7 @@ from starlette.responses import Response
 from nself import log
 from nself.app import App
 from nself.core.errors import BillingError
+from nself.domains.api_key.model import ApiKey
 from nself.domains.webhook.model import Delivery, Received, Refusal
 from nself.domains.webhook.service import process, receive, refuse, switches
 from nself.http import answer
@@ -25,6 +26,7 @@ COMMITS = 2
 OBJECTS = 100
 REFUSALS = 1000
 """That wait to be written down: what is more stands in the log alone."""
+STRIPE = ApiKey("", "Stripe", livemode=False, scopes=frozenset())
 _encode = msgspec.json.Encoder().encode
 
 
@@ -88,6 +90,10 @@ class WebhookRoute(Hot):
         self.queued = switches.on(app, "WEBHOOK_USE_QUEUE")
 
     @cached_property
+    def rate(self) -> int:
+        return 0
+
+    @cached_property
     def max_body(self) -> int:
         return self.app.settings.bytes("WEBHOOK_MAX_BODY")
 
@@ -98,13 +104,13 @@ class WebhookRoute(Hot):
     def place(self, header: str | None) -> None:
         """Stripe has no API key of ours."""
 
-    def allowed(self, place: object) -> bool:
-        return True
+    def allowed(self, place: object) -> ApiKey:
+        return STRIPE
 
     def way(self, headers: Headers) -> Way:
         return partial(self._take, _signature(headers))
 
-    def _take(self, signature: str | None, body: bytes, told: Told) -> None:
+    def _take(self, signature: str | None, body: bytes, told: Told, caller: ApiKey) -> None:
         """Raises the signature's errors, UnreadableWebhook."""
         try:
             given = self.receiver.verified(body, signature)

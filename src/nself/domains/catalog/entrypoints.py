@@ -31,6 +31,7 @@ ROWS: tuple[Row, ...] = (
         input="catalog.inputs:ListPrices",
         scope="subscription:read",
         help="Stripe's prices, newest first.",
+        shared=True,
     ),
     Route(
         method="POST",
@@ -47,6 +48,7 @@ ROWS: tuple[Row, ...] = (
         input="catalog.inputs:ShowPrice",
         scope="subscription:read",
         help="A price of Stripe with trial, tiers and amounts.",
+        shared=True,
     ),
     Command(
         path="billing price show",
