@@ -20,7 +20,7 @@ from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
 from nself.core.entrypoint import Attached, Command, Route
-from nself.core.errors import ExclusiveParameters, Invalid, NotFound, Unavailable
+from nself.core.errors import ExclusiveParameters, Invalid, InvalidParameter, NotFound, Unavailable
 from nself.domains.access import service as access
 from nself.domains.api_key import service as api_key
 from nself.domains.uptime.service.heart import Heart
@@ -152,9 +152,15 @@ def _run(app: App, row: Route, request: Request, raw: bytes, request_id: str) ->
 
 
 def _given(struct: type[msgspec.Struct], request: Request, raw: bytes) -> msgspec.Struct:
-    """The input: the JSON body of a POST, strictly typed, and its path; else path and query, whose values are text."""
+    """The input: the JSON body of a POST, strictly typed, and its path; else path and query, whose values are text.
+
+    Raises NotJson and what is wrong with the input.
+    """
     strict, path = request.method == "POST", request.path_params
-    given: object = {**path, **request.query_params}
+    asked = request.query_params
+    if twice := next((name for name in asked if len(asked.getlist(name)) > 1), None):
+        raise InvalidParameter(f"Invalid {twice[: answer.SHOWN]}: it is given twice", twice[: answer.SHOWN])
+    given: object = {**path, **asked}
     if strict:
         body: object = answer.as_json(raw) if raw or not path else {}
         given = {**_key(struct, request, cast("dict[str, object]", body)), **path} if isinstance(body, dict) else body
