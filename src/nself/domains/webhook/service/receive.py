@@ -13,7 +13,7 @@ from msgspec import Meta
 from nself import log
 from nself.app import App
 from nself.core.errors import BillingError
-from nself.domains.webhook import store
+from nself.domains.webhook import rules, store
 from nself.domains.webhook.errors import UnreadableWebhook
 from nself.domains.webhook.model import Delivery, Received, Refusal
 from nself.domains.webhook.service import process, switches
@@ -161,5 +161,5 @@ def delivery(body: bytes) -> Delivery:
         livemode=event.livemode,
         api_version=event.api_version,
         event_created_at=created,
-        payload=text,
+        payload=rules.without_client_secret(text),
     )
