@@ -11,7 +11,7 @@ WORKERS ?= auto
 OLDEST_SDK := 15.2.1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-histories test-sdk stripe-live check lint types contracts migrations docs docs-check guide bench lock clean
+.PHONY: help install demo test test-long test-histories test-sdk stripe-live check lint types contracts migrations docs docs-check audit guide bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ build/stripe-$(OLDEST_SDK)/.installed:
 stripe-live: install ## Run the contract tests against Stripe's test mode; the key is in STRIPE_LIVE_TEST_KEY
 	@$(BIN)/python -m pytest --stripe-live -v tests/contract --ignore tests/contract/test_target.py
 
-check: lint types contracts migrations docs-check test ## Everything that CI asks for, but test-long
+check: lint types contracts migrations docs-check audit test ## Everything that CI asks for, but test-long
 
 lint: install ## Format and lint
 	@$(BIN)/ruff format --check --quiet src tests bench
@@ -71,6 +71,11 @@ docs: install ## Generate docs/reference
 
 docs-check: install ## Fail where docs/reference is stale
 	@$(BIN)/python -m nself.cli.reference --check docs/reference
+
+audit: install ## Look for secrets in the repository and for dependencies that do not fit or are not pinned; needs no network
+	@.ci/scan-secrets $(BIN)/python
+	@$(UV) pip check --quiet --python $(BIN)/python
+	@$(BIN)/python -m pytest -q -n 0 tests/architecture/test_audit.py
 
 guide: install ## Run the troubleshooting guide's command lines against a sandbox
 	@test -x ../shared/guide/run_guide.py || { echo "skipped: ../shared/guide/run_guide.py is not here"; exit 0; }

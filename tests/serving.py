@@ -22,8 +22,8 @@ from ports import free_port
 PATIENCE = 60
 
 
-def new_key(app: App, scopes: str = "usage:write,usage:read,quota") -> str:
-    return api_key.create(app, CreateApiKey(name="test", scopes=scopes)).key
+def new_key(app: App, scopes: str = "usage:write,usage:read,quota", user: str | None = None) -> str:
+    return api_key.create(app, CreateApiKey(name="test", scopes=scopes, user=user)).key
 
 
 def until(true: Callable[[], object], seconds: float = PATIENCE, what: str = "it did not become true") -> None:

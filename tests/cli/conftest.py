@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import click
-import msgspec
 import pytest
 
-from nself.cli import main, params
-from nself.core.entrypoint import Command
+from cli_parsing import Parse, parser
+from nself.cli import main
 from nself.registry import Registry
-
-Parse = Callable[[str], msgspec.Struct]
 
 
 class Ran(NamedTuple):
@@ -36,27 +32,7 @@ def root(registry: Registry) -> click.Group:
 @pytest.fixture(scope="session")
 def parse(root: click.Group, registry: Registry) -> Parse:
     """A line -> the input that its command would get. Raises what the program would report."""
-    rows = {path: row for row in registry.rows(Command) for path in (row.path, *row.aliases)}
-
-    def parse_line(line: str) -> msgspec.Struct:
-        name, *arguments = shlex.split(line)
-        assert name == "nself", line
-        command: click.Command = root
-        context: click.Context | None = None
-        path: list[str] = []
-        while isinstance(command, click.Group):
-            context = command.make_context(name, arguments, parent=context)
-            rest = [*context._protected_args, *context.args]
-            found, child, arguments = command.resolve_command(context, rest)
-            assert child and found, line
-            name, command = found, child
-            path.append(name)
-        values: dict[str, Any] = command.make_context(name, arguments, parent=context).params
-        values.pop("format")
-        struct = registry.resolve(rows[" ".join(path)].input)
-        return params.build(cast("type[msgspec.Struct]", struct), values)
-
-    return parse_line
+    return parser(root, registry)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 
 from nself.app import App
 from nself.db.server import DatabaseUnavailable
+from nself.domains.api_key.model import ApiKey
 from nself.domains.usage.model import Intake
 from nself.domains.usage.service import record
 from nself.http import answer, ingest
@@ -133,7 +134,9 @@ def test_a_second_commit_is_begun_only_for_enough_events(commits: Commits, monke
 
 def test_nothing_is_committed_for_nothing(commits: Commits) -> None:
     told: list[Reply | Exception] = []
-    Ingest(NO_APP).way(())(b"[]", told.append)
+    Ingest(NO_APP).way(())(
+        b"[]", told.append, ApiKey("4fJ9xQ2a", "app", livemode=False, scopes=frozenset({"usage:write"}))
+    )
     assert told == [ingest.NOTHING] and commits.sizes == []
 
 

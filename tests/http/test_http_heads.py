@@ -19,6 +19,7 @@ from metering import steady
 from nself.app import App
 from nself.db.server import DatabaseUnavailable
 from nself.domains.api_key import service as api_key
+from nself.domains.api_key.model import ApiKey
 from nself.http.hot import Headers, Hot, Reply, Told, Way
 from nself.http.protocol import MAX_HEADS, SHORT, Protocol, protocol
 
@@ -42,12 +43,12 @@ class Ahead(asyncio.SelectorEventLoop):
 class Echo(Hot):
     """Answers with the header `mark` and the body; a body of `?` after a while."""
 
-    scope, max_body = "quota", LIMIT  # type: ignore[assignment]
+    scope, max_body, rate = "quota", LIMIT, 0  # type: ignore[assignment]
 
     def way(self, headers: Headers) -> Way:
         mark = b"".join(value for name, value in headers if name == b"mark")
 
-        def answer(body: bytes, told: Told) -> None:
+        def answer(body: bytes, told: Told, caller: ApiKey) -> None:
             reply = Reply(200, b"%b:%b" % (mark, body))
             if body == b"?":
                 asyncio.get_running_loop().call_later(0.002, told, reply)
@@ -59,8 +60,8 @@ class Echo(Hot):
     def place(self, header: str | None) -> api_key.Place | None:
         return None
 
-    def allowed(self, place: api_key.Place | None) -> bool:
-        return True
+    def allowed(self, place: api_key.Place | None) -> ApiKey:
+        return ApiKey("", "echo", livemode=False, scopes=frozenset())
 
 
 class Link(NamedTuple):
@@ -223,15 +224,16 @@ def test_a_key_is_asked_for_once_for_all_who_wait_and_by_each_where_nobody_answe
     class Asking(Echo):
         proven, times = False, 0
 
-        def allowed(self, place: api_key.Place | None) -> bool:
-            return self.proven
+        def allowed(self, place: api_key.Place | None) -> ApiKey | None:
+            return super().allowed(place) if self.proven else None
 
-        def prove(self, header: str | None) -> None:
+        def prove(self, header: str | None) -> ApiKey:
             self.times += 1
             time.sleep(0.02)
             if not answers:
                 raise DatabaseUnavailable(detail="gone")
             self.proven = True
+            return super().allowed(None)
 
     async def run() -> None:
         hot = Asking(cast(App, None), "/hot")

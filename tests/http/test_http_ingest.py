@@ -115,6 +115,7 @@ def test_bad_events_are_named_by_index_and_the_rest_is_counted(app: App, client:
         (event(user, at="1999-12-31"), "timestamp_out_of_range"),
         (event(user, at="2999-01-01"), "timestamp_out_of_range"),
         (event(user, at="yesterday"), "parameter_invalid"),
+        (event(user, at=""), "parameter_invalid"),
         (event(user, key=""), "key_invalid"),
         (17, "unreadable_event"),
     ]

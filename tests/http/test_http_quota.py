@@ -15,6 +15,7 @@ import pytest
 from metering import people
 from nself.app import App
 from nself.db.server import DatabaseUnavailable
+from nself.domains.api_key.model import ApiKey
 from nself.domains.quota.errors import NoSuchReservation
 from nself.domains.quota.inputs import SetQuota
 from nself.domains.quota.model import Ask, Decision
@@ -28,6 +29,7 @@ from serving import Client, Service
 
 QUOTA = "/api/v1/quota"
 PEOPLE = 8
+CALLER = ApiKey("4fJ9xQ2a", "app", livemode=False, scopes=frozenset({"quota"}))
 
 
 def limited(app: App, most: int, period: str = "hour") -> str:
@@ -146,7 +148,7 @@ def run(monkeypatch: pytest.MonkeyPatch, users: list[str]) -> tuple[list[Any], l
 
         def ask(user: str) -> None:
             future = loop.create_future()
-            route.way(())(f'{{"user":"{user}","metric":"calls"}}'.encode(), future.set_result)
+            route.way(())(f'{{"user":"{user}","metric":"calls"}}'.encode(), future.set_result, CALLER)
             found.append(future)
 
         ask("first")

@@ -41,6 +41,8 @@ class Route(NamedTuple):
     """Name of a boolean field of the result: answer 429 with the same body where it is false."""
     audited: bool = False
     """As of a command; the actor is the API key."""
+    shared: bool = False
+    """It tells of nobody in particular: a key that is bound to a user may ask it too."""
 
 
 class Intent(NamedTuple):

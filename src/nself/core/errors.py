@@ -11,6 +11,8 @@ import re
 import shlex
 from typing import ClassVar
 
+from nself.core.redact import redact
+
 BOUND = re.compile(r"Expected `\w+` (>=|<=) (\S+)")
 
 
@@ -32,12 +34,13 @@ class BillingError(Exception):
 
     @property
     def message(self) -> str:
-        return str(self)
+        """Without the secrets that somebody sent in the wrong place: it is repeated to people, programs and logs."""
+        return redact(str(self))
 
     @property
     def hint(self) -> tuple[str, ...]:
         """The command lines that help, ready to paste."""
-        quoted = {name: shlex.quote(str(value)) for name, value in self.fields.items()}
+        quoted = {name: shlex.quote(redact(str(value))) for name, value in self.fields.items()}
         return tuple(hint.format(**quoted) for hint in self.hints)
 
     def body(self, request_id: str | None = None) -> dict[str, object]:

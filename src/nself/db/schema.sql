@@ -18,7 +18,8 @@ create table billing_api_keys (
     secret_hash bytea not null,
     created_at timestamp with time zone not null,
     last_used_at timestamp with time zone,
-    revoked_at timestamp with time zone
+    revoked_at timestamp with time zone,
+    user_id text
 );
 
 create table billing_audit (
@@ -763,6 +764,7 @@ alter table billing_api_keys add constraint billing_api_keys_key_id_check CHECK 
 alter table billing_api_keys add constraint billing_api_keys_pkey PRIMARY KEY (key_id);
 alter table billing_api_keys add constraint billing_api_keys_scopes_check CHECK ((cardinality(scopes) > 0));
 alter table billing_api_keys add constraint billing_api_keys_secret_hash_check CHECK ((octet_length(secret_hash) = 32));
+alter table billing_api_keys add constraint billing_api_keys_user_id_check CHECK ((user_id <> ''::text));
 alter table billing_audit add constraint billing_audit_entry_phase_key UNIQUE (entry, phase);
 alter table billing_audit add constraint billing_audit_hash_check CHECK ((octet_length(hash) = 32));
 alter table billing_audit add constraint billing_audit_phase_check CHECK ((phase = ANY (ARRAY['begun'::text, 'done'::text, 'failed'::text])));

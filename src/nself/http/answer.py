@@ -26,6 +26,7 @@ from nself.core.errors import (
     plain,
 )
 from nself.db.connect import unavailable
+from nself.domains.api_key.model import TooManyRequests
 
 RETRY_SECONDS = 5
 SHOWN = 255  # characters of a wrong value that are repeated
@@ -108,6 +109,8 @@ def failure(error: Exception, request_id: str) -> Response:
     headers: dict[str, str] = {}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.fields["seconds"])
     if error.status == 503:
         known: float | None = getattr(error, "retry_after", None)
         headers["Retry-After"] = str(RETRY_SECONDS if known is None else max(1, ceil(known)))

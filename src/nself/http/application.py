@@ -21,7 +21,8 @@ from nself.app import App
 from nself.core import acting
 from nself.core.clock import monotonic
 from nself.core.entrypoint import Attached, Command, Route
-from nself.core.errors import ExclusiveParameters, Invalid, NotFound, Unavailable
+from nself.core.errors import ExclusiveParameters, Invalid, InvalidParameter, NotFound, Unavailable
+from nself.domains.access import service as access
 from nself.domains.api_key import service as api_key
 from nself.domains.operation.service import maintenance
 from nself.domains.trail import service as trail
@@ -36,7 +37,7 @@ from nself.http.webhook import WEBHOOK_PATHS, standing, webhook_routes
 from nself.measure import measures
 from nself.process import probe
 
-KEY = "idempotency_key"
+KEY, RATE = "idempotency_key", "API_RATE_LIMIT"
 SLOW_SECONDS = 1.0
 """From here on a request is worth a line in the log."""
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
@@ -177,10 +178,13 @@ def _metrics(app: App, request: Request) -> str:
 
 
 def _run(app: App, row: Route, request: Request, raw: bytes, request_id: str) -> Response:
-    key = api_key.allow(app, request.headers.get("authorization"), row.scope)
+    caller = api_key.allow(app, request.headers.get("authorization"), row.scope)
+    api_key.charge(caller, RATE, app.settings.integer(RATE))
     struct = cast("type[msgspec.Struct]", app.registry.resolve(row.input))
     given = _given(struct, request, raw)
-    with _acting(app, row, given, f"API key {key.name} ({key.key_id})"):
+    if caller.user is not None:
+        given = access.confine(app, caller, given, shared=row.shared)
+    with _acting(app, row, given, f"API key {caller.name} ({caller.key_id})"):
         result = cast("Callable[[App, Any], object]", app.registry.resolve(row.use))(app, given)
     return answer.file(result, request_id) if isinstance(result, Attached) else answer.body(result, request_id)
 
@@ -198,9 +202,15 @@ def _acting(app: App, row: Route, given: msgspec.Struct, actor: str) -> Generato
 
 
 def _given(struct: type[msgspec.Struct], request: Request, raw: bytes) -> msgspec.Struct:
-    """The input: the JSON body of a POST, strictly typed, and its path; else path and query, whose values are text."""
+    """The input: the JSON body of a POST, strictly typed, and its path; else path and query, whose values are text.
+
+    Raises NotJson and what is wrong with the input.
+    """
     strict, path = request.method == "POST", request.path_params
-    given: object = {**path, **request.query_params}
+    asked = request.query_params
+    if twice := next((name for name in asked if len(asked.getlist(name)) > 1), None):
+        raise InvalidParameter(f"Invalid {twice[: answer.SHOWN]}: it is given twice", twice[: answer.SHOWN])
+    given: object = {**path, **asked}
     if strict:
         body: object = answer.as_json(raw) if raw or not path else {}
         given = {**_key(struct, request, cast("dict[str, object]", body)), **path} if isinstance(body, dict) else body

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nself.app import App
 from nself.domains.api_key import service as api_key
+from nself.domains.api_key.model import ApiKey
 from nself.domains.operation.service import maintenance
 from nself.http.hot import Hot
 
@@ -13,7 +14,7 @@ class Closable(Hot):
         super().__init__(app, path)
         self.gate = maintenance.gate(app)
 
-    def allowed(self, place: api_key.Place | None) -> bool:
+    def allowed(self, place: api_key.Place | None) -> ApiKey | None:
         """Raises InsufficientPermissions, UnderMaintenance."""
         self.gate.require_open()
         return super().allowed(place)

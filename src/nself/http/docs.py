@@ -23,8 +23,18 @@ INGEST = Route(
 
 
 FAILURES = {
-    400: "Wrong input", 401: "No valid key", 403: "The key may not do this", 404: "Not found", 413: "Too large", 503: "Away; try again",
-}  # fmt: skip
+    400: "Wrong input",
+    401: "No valid key",
+    403: "The key may not do this",
+    402: "Declined",
+    404: "Not found",
+    409: "In the state that it is in this cannot be done",
+    413: "Too large",
+    429: "Too often; Retry-After says when",
+    503: "Away; try again",
+    504: "Took longer than API_TIMEOUT",
+}
+NEVER_OF_USAGE = (402, 404, 409, 504)  # fmt: skip
 TEXT = {"type": "string"}
 ERROR: Document = {
     "title": "Error",
@@ -136,12 +146,13 @@ def _responses(row: Route, schema: Document | None) -> Document:
     """Without a schema the answer is a PDF."""
     content: Document = {"application/json": {"schema": schema}} if schema else {"application/pdf": {}}
     found: Document = {"200": {"description": "Done", "content": content}}
-    if row.refusal:
-        found["429"] = {"description": "Refused; the body is the same", "content": content}
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    told: Document = {"$ref": "#/components/schemas/Error"}
     for status, what in FAILURES.items():
-        if not (row is INGEST and status == 404):
-            found[str(status)] = {"description": what, "content": error}
+        if not (row is INGEST and status in NEVER_OF_USAGE):
+            found[str(status)] = {"description": what, "content": {"application/json": {"schema": told}}}
+    if row.refusal:
+        both = {"application/json": {"schema": {"anyOf": [schema, told]}}}
+        found["429"] = {"description": "Refused, the body is the same; or too often", "content": both}
     return found
 
 

@@ -19,6 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from nself import log
 from nself.app import App
 from nself.domains.api_key import service as api_key
+from nself.domains.api_key.model import ApiKey
 from nself.http import answer
 from nself.http.answer import Headers
 
@@ -52,8 +53,9 @@ _LINES = b"request-id: %b\r\ncontent-length: %d\r\ncontent-type: application/jso
 Told = Callable[[Reply | Exception], None]
 Waiting = tuple[T, Callable[[R | Exception], None]]
 """One request's part of the work and who waits for what becomes of it."""
-Way = Callable[[bytes, Told], None]
+Way = Callable[[bytes, Told, ApiKey], None]
 """Has a body of an allowed caller answered: `told` is called in the event loop. Raises what is wrong with the body."""
+RATE = "API_METERING_RATE_LIMIT"
 
 
 class Hot(ABC):
@@ -77,6 +79,11 @@ class Hot(ABC):
     def max_body(self) -> int:
         return self.app.settings.bytes("API_MAX_BODY")
 
+    @cached_property
+    def rate(self) -> int:
+        """Requests a second of one key; 0 = any number."""
+        return self.app.settings.integer(RATE)
+
     def too_large(self) -> Exception:
         """What a request with a larger body is told; none of it is kept."""
         return answer.BodyTooLarge(limit=self.max_body)
@@ -85,25 +92,31 @@ class Hot(ABC):
         """Where a proof of `header` is remembered, once the database was opened. Raises Unauthorized."""
         return api_key.place(self.app, header) if "db" in vars(self.app) else None
 
-    def allowed(self, place: api_key.Place | None) -> bool:
-        """Whether the caller was proven a moment ago. Raises InsufficientPermissions."""
-        return place is not None and api_key.remembered_at(place, self.scope) is not None
+    def allowed(self, place: api_key.Place | None) -> ApiKey | None:
+        """The caller, where it was proven a moment ago. Raises InsufficientPermissions."""
+        return api_key.remembered_at(place, self.scope) if place is not None else None
 
-    async def allow(self, header: str | None) -> None:
-        """Raises Unauthorized, InsufficientPermissions; a thread only where the database must be asked, once for all who wait."""
+    async def allow(self, header: str | None) -> ApiKey:
+        """The caller. Raises Unauthorized, InsufficientPermissions; a thread only where the database must be asked, once for all who wait."""
         if not self.allowed(self.place(header)) and (asked := self.asked.get(header)):
             await asked.wait()
-        if not self.allowed(self.place(header)):
-            asked = self.asked[header] = asyncio.Event()
-            try:
-                await to_thread.run_sync(self.prove, header)
-            finally:
-                asked.set()
-                self.asked.pop(header, None)
+        if caller := self.allowed(self.place(header)):
+            return caller
+        asked = self.asked[header] = asyncio.Event()
+        try:
+            return await to_thread.run_sync(self.prove, header)
+        finally:
+            asked.set()
+            self.asked.pop(header, None)
 
-    def prove(self, header: str | None) -> None:
+    def prove(self, header: str | None) -> ApiKey:
         """Ask the database. Raises Unauthorized, InsufficientPermissions, DatabaseUnavailable."""
-        api_key.allow(self.app, header, self.scope)
+        return api_key.allow(self.app, header, self.scope)
+
+    def charge(self, caller: ApiKey) -> None:
+        """Raises TooManyRequests."""
+        if self.rate:
+            api_key.charge(caller, RATE, self.rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -111,9 +124,10 @@ class Hot(ABC):
             body = await _body(receive, self.max_body) if fits else None
             if body is None:
                 raise self.too_large()
-            await self.allow(authorization(scope["headers"]))
+            caller = await self.allow(authorization(scope["headers"]))
+            self.charge(caller)
             future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-            self.way(scope["headers"])(body, partial(resolve, future))
+            self.way(scope["headers"])(body, partial(resolve, future), caller)
             found = await future
             status, head, text = found.status, found.head(), found.body
         except Exception as error:  # the boundary: nothing may leave without an answer

@@ -10,6 +10,8 @@ import msgspec
 
 from nself.app import App
 from nself.db.server import DatabaseUnavailable
+from nself.domains.access.rules import require_own
+from nself.domains.api_key.model import ApiKey
 from nself.domains.usage.model import Intake
 from nself.domains.usage.service import buffer, record
 from nself.domains.usage.service.record import Given
@@ -49,18 +51,21 @@ class Ingest(Closable):
     def way(self, headers: Headers) -> Way:
         return partial(self._begin, reading.reader(headers))
 
-    def _begin(self, read: Callable[[bytes], reading.Sent], body: bytes, told: Told) -> None:
-        """Raises NotJson, BatchTooLarge."""
+    def _begin(self, read: Callable[[bytes], reading.Sent], body: bytes, told: Told, caller: ApiKey) -> None:
+        """Raises NotJson, BatchTooLarge, NotTheirs."""
         sent = read(body)
         if not sent.events:
             return told(NOTHING)
         if len(sent.events) > self.max_events:
             record.require_batch_size(self.app, len(sent.events))
+        if caller.user is not None:
+            for user in reading.users(sent.events):
+                require_own(caller, "user", user)
         return self.commits.submit(sent, told)
 
-    def prove(self, header: str | None) -> None:
+    def prove(self, header: str | None) -> ApiKey:
         try:
-            super().prove(header)
+            return super().prove(header)
         except DatabaseUnavailable as error:  # nobody can be proven now; how many events were sent was not read
             buffer.refuse(self.app, error, "http", 0)
             raise

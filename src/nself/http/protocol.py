@@ -16,6 +16,7 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from nself.domains.api_key import service as api_key
+from nself.domains.api_key.model import ApiKey
 from nself.http import answer
 from nself.http.hot import Headers, Hot, Reply, authorization
 
@@ -40,8 +41,8 @@ class Head:
         self.length = _length(text, headers)
         self.place: api_key.Place | None = None
 
-    def allowed(self) -> bool:
-        """Whether the caller was proven a moment ago. Raises Unauthorized, InsufficientPermissions."""
+    def allowed(self) -> ApiKey | None:
+        """The caller, where it was proven a moment ago. Raises Unauthorized, InsufficientPermissions."""
         self.place = self.place or self.hot.place(self.authorization)
         return self.hot.allowed(self.place)
 
@@ -96,8 +97,8 @@ class Exchange:
 
     def begin(self, body: bytes) -> None:
         try:
-            if self.head.allowed():
-                return self.submit(body)
+            if caller := self.head.allowed():
+                return self.submit(body, caller)
         except Exception as error:  # the boundary: nothing may leave without an answer
             return self.fail(error)
         task = self.protocol.loop.create_task(self._allow(body))
@@ -106,15 +107,15 @@ class Exchange:
 
     async def _allow(self, body: bytes) -> None:
         try:
-            await self.head.hot.allow(self.head.authorization)
-            self.submit(body)
+            self.submit(body, await self.head.hot.allow(self.head.authorization))
         except Exception as error:  # the boundary, as above
             self.fail(error)
 
-    def submit(self, body: bytes) -> None:
+    def submit(self, body: bytes, caller: ApiKey) -> None:
+        self.head.hot.charge(caller)
         # Until it is answered the service does not close the database, as for a task of its own.
         self.protocol.tasks.add(cast("Any", self))
-        self.head.way(body, self.told)
+        self.head.way(body, self.told, caller)
 
     def told(self, result: Reply | Exception) -> None:
         if isinstance(result, Exception):

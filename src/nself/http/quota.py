@@ -9,6 +9,8 @@ from math import ceil
 import msgspec
 
 from nself.app import App
+from nself.domains.access.rules import require_own
+from nself.domains.api_key.model import ApiKey
 from nself.domains.quota import rules
 from nself.domains.quota.inputs import CheckQuota, CommitQuota, ReleaseQuota, ReserveQuota
 from nself.domains.quota.model import Ask, Decision
@@ -83,9 +85,12 @@ class QuotaRoute(Closable):
     def way(self, headers: Headers) -> Way:
         return self._begin
 
-    def _begin(self, body: bytes, told: Told) -> None:
-        """Raises NotJson, what is wrong with the input, NoSuchReservation."""
-        self.decisions.submit(as_ask(self.read(body)), told)
+    def _begin(self, body: bytes, told: Told, caller: ApiKey) -> None:
+        """Raises NotJson, what is wrong with the input, NoSuchReservation, NotTheirs."""
+        ask = as_ask(self.read(body))
+        if caller.user is not None:
+            require_own(caller, "user", ask.user)
+        self.decisions.submit(ask, told)
 
     def read(self, body: bytes) -> Input:
         """Raises NotJson, InvalidParameter and what else is wrong with an input."""

@@ -5,7 +5,8 @@ A whole array is decoded at once; only where that fails each event is looked at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -34,6 +35,23 @@ class Sent(NamedTuple):
 
     events: Sequence[Given]
     written: Written | None = None
+
+
+class _Whose(msgspec.Struct):
+    user: str
+
+
+_whose = msgspec.json.Decoder(_Whose)
+
+
+def users(events: Sequence[Given]) -> Iterator[str]:
+    """Whose usage it is; events that cannot be read have nobody and are not counted either."""
+    for event in events:
+        if isinstance(event, UsageEvent):
+            yield event.user
+        elif isinstance(event, msgspec.Raw):
+            with suppress(*UNREADABLE):
+                yield _whose.decode(event).user
 
 
 def reader(headers: Headers) -> Callable[[bytes], Sent]:

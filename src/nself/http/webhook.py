@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from nself import log
 from nself.app import App
 from nself.core.errors import BillingError
+from nself.domains.api_key.model import ApiKey
 from nself.domains.webhook.errors import WrongSource
 from nself.domains.webhook.model import Delivery, Received, Refusal
 from nself.domains.webhook.service import process, receive, refuse, switches
@@ -28,6 +29,7 @@ COMMITS = 2
 OBJECTS = 100
 REFUSALS = 1000
 """That wait to be written down: what is more stands in the log alone."""
+STRIPE = ApiKey("", "Stripe", livemode=False, scopes=frozenset())
 _encode = msgspec.json.Encoder().encode
 
 
@@ -101,6 +103,10 @@ class WebhookRoute(Hot):
         return await answer.failure(error, answer.new_request_id())(scope, receive, send)
 
     @cached_property
+    def rate(self) -> int:
+        return 0
+
+    @cached_property
     def max_body(self) -> int:
         return self.app.settings.bytes("WEBHOOK_MAX_BODY")
 
@@ -111,13 +117,13 @@ class WebhookRoute(Hot):
     def place(self, header: str | None) -> None:
         """Stripe has no API key of ours."""
 
-    def allowed(self, place: object) -> bool:
-        return True
+    def allowed(self, place: object) -> ApiKey:
+        return STRIPE
 
     def way(self, headers: Headers) -> Way:
         return partial(self._take, _signature(headers))
 
-    def _take(self, signature: str | None, body: bytes, told: Told) -> None:
+    def _take(self, signature: str | None, body: bytes, told: Told, caller: ApiKey) -> None:
         """Raises the signature's errors, UnreadableWebhook."""
         try:
             given = self.receiver.verified(body, signature)

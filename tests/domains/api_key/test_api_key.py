@@ -228,3 +228,29 @@ def test_without_the_cache_a_revoked_key_is_refused_at_once(app: App) -> None:
         other.close()
     assert service.allow(app, header, "quota").key_id == made.id
     assert service.remembered(app, header, "quota")
+
+
+def test_a_bound_key_says_whose_it_is(app: App) -> None:
+    made = service.create(app, CreateApiKey(name="page", scopes="usage:read", user="user123"))
+    (listed,) = service.list_keys(app, ListApiKeys())
+    assert made.user == listed.user == "user123"
+    assert service.allow(app, f"Bearer {made.key}", "usage:read").user == "user123"
+
+
+def test_a_rate_is_so_many_at_once_and_then_one_by_one() -> None:
+    """Whoever waits as told is let in, and not before; other keys do not count."""
+    rates, now, let_in = rules.Rates(), 1000.0, list[float]()
+    for step in range(300):
+        wait = rates.wait("key", 4, now)
+        if wait:
+            assert rates.wait("key", 4, now + wait / 2) and not rates.wait("other", 4, now + step)
+            now += wait
+            assert rates.wait("key", 4, now) == 0
+        let_in.append(now)
+    assert let_in == pytest.approx([1000 + max(0, at - 3) / 4 for at in range(300)])
+
+
+def test_memory_of_rates_is_bounded() -> None:
+    rates = rules.Rates(most=3)
+    for at in range(10):
+        assert rates.wait(str(at), 1, 5.0) == 0 and len(rates.due) <= 3

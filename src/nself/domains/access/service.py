@@ -9,12 +9,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Literal
 
+import msgspec
+
 from nself import log
 from nself.app import App
 from nself.db.connect import Tx
-from nself.domains.access import store
+from nself.domains.access import rules, store
 from nself.domains.access.inputs import GrantAccess, RevokeAccess, ShowAccess
 from nself.domains.access.model import Access, AccessChange
+from nself.domains.api_key.model import ApiKey
 from nself.domains.customer import service as customer
 from nself.domains.quota.model import NEVER
 from nself.domains.quota.service import limits
@@ -74,6 +77,28 @@ def show(app: App, given: ShowAccess) -> Access:
         note=note if revoked and plan.subscription else "",
         changes=changes,
     )
+
+
+def confine(app: App, key: ApiKey, given: msgspec.Struct, *, shared: bool) -> msgspec.Struct:
+    """The input of a caller whose key is bound to a user: all that it names must be theirs; where it names nobody, they are meant.
+
+    Raises NotTheirs.
+    """
+    fields = msgspec.structs.asdict(given)
+    if fields.get("user") is not None:
+        rules.require_own(key, "user", fields["user"])
+    named = {name: str(fields[name]) for name in rules.OWNED if fields.get(name) is not None}
+    if named:
+        with app.db.reading() as tx:
+            owners = store.owners(tx, named)
+        rules.require_owned(key, named, owners, "user" in fields)
+    if named.keys() - {"payment_method"} or fields.get("user") is not None or shared:
+        return given
+    if "user" in fields:
+        return msgspec.structs.replace(given, user=key.user)
+    if not named:
+        raise rules.not_theirs(key, "this is not about one user")
+    return given
 
 
 def complete(app: App, given: CompleteSubscription) -> Done:

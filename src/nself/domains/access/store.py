@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from nself.db.connect import Tx
 from nself.db.queries import beside
 from nself.domains.access.model import AccessChange
@@ -19,6 +22,18 @@ def add(tx: Tx, user: str, change: AccessChange) -> None:
         now=change.changed_at,
         until=change.until,
     )
+
+
+class Owned(NamedTuple):
+    kind: str
+    id: str
+    user: str
+
+
+def owners(tx: Tx, named: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """Users of the Stripe objects that `named` gives as id by kind, '' where their customer has none; by kind and id."""
+    found = tx.all(SQL["owners"], Owned, kinds=list(named), ids=list(named.values()))
+    return {(one.kind, one.id): one.user for one in found}
 
 
 def changes(tx: Tx, user: str, limit: int) -> list[AccessChange]:

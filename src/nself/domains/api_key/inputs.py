@@ -19,6 +19,17 @@ class CreateApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             extra={"metavar": "LIST"},
         ),
     ]
+    user: (
+        Annotated[
+            str,
+            Meta(
+                description="Confine it to this user of the app: nothing of anybody else is seen or changed with it.",
+                min_length=1,
+                max_length=255,
+            ),
+        ]
+        | None
+    ) = None
 
 
 class ListApiKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

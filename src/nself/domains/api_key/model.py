@@ -26,6 +26,16 @@ class InsufficientPermissions(Denied):
     hints = ("nself billing api-key list", "nself billing api-key create --name app --scopes {scope}")
 
 
+class TooManyRequests(Denied):
+    """HTTP 429; the service adds `Retry-After`, in whole seconds."""
+
+    status: ClassVar[int] = 429
+    type: ClassVar[str] = "rate_limit_error"
+    code = "rate_limit"
+    text = "The API key {key_id} may make {rate} requests a second ({setting}); try again in {seconds} s"
+    hints = ("nself env get {setting}",)
+
+
 class NoSuchApiKey(NotFound):
     code, param = "no_such_api_key", "id"
     text = "No such API key: {key_id}"
@@ -39,6 +49,8 @@ class ApiKey(NamedTuple):
     name: str
     livemode: bool
     scopes: frozenset[str]
+    user: str | None = None
+    """Whose objects it is confined to; None for everybody's."""
 
 
 class Token(NamedTuple):
@@ -56,6 +68,7 @@ class StoredKey(NamedTuple):
     name: str
     livemode: bool
     scopes: list[str]
+    user: str | None
     secret_hash: bytes
     last_used_at: datetime | None
     revoked_at: datetime | None
@@ -68,6 +81,7 @@ class CreatedApiKey(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     mode: str
     scopes: list[str]
+    user: str | None
     key: str
     note: str = "shown only now: keep it where your program finds it"
 
@@ -79,6 +93,7 @@ class ListedApiKey(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     mode: str
     scopes: list[str]
+    user: str | None
     created_at: datetime
     last_used_at: datetime | None
     revoked_at: datetime | None

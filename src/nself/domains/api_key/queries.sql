@@ -2,13 +2,13 @@
 
 -- name: add
 -- Nothing comes back where the id is taken: the caller draws another one.
-insert into billing_api_keys (key_id, name, livemode, scopes, secret_hash, created_at)
-values (%(key_id)s, %(name)s, %(livemode)s, %(scopes)s::text[], %(secret_hash)s, %(at)s)
+insert into billing_api_keys (key_id, name, livemode, scopes, user_id, secret_hash, created_at)
+values (%(key_id)s, %(name)s, %(livemode)s, %(scopes)s::text[], %(user)s, %(secret_hash)s, %(at)s)
 on conflict (key_id) do nothing
 returning key_id;
 
 -- name: find
-select key_id, name, livemode, scopes, secret_hash, last_used_at, revoked_at
+select key_id, name, livemode, scopes, user_id as user, secret_hash, last_used_at, revoked_at
 from billing_api_keys
 where key_id = %(key_id)s;
 
@@ -23,7 +23,7 @@ where key_id = (
 
 -- name: list
 select
-    key_id as id, name, case when livemode then 'live' else 'test' end as mode, scopes,
+    key_id as id, name, case when livemode then 'live' else 'test' end as mode, scopes, user_id as user,
     created_at, last_used_at, revoked_at
 from billing_api_keys
 where

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import threading
 from datetime import datetime, timedelta
 
 from nself.core.errors import InvalidParameter
@@ -88,7 +89,7 @@ def prove(token: Token, stored: StoredKey | None, live: bool) -> ApiKey:
         raise Unauthorized(why="there is no such key")
     if stored.revoked_at is not None:
         raise Unauthorized(why=f"the key {stored.key_id} was revoked")
-    return ApiKey(stored.key_id, stored.name, stored.livemode, frozenset(stored.scopes))
+    return ApiKey(stored.key_id, stored.name, stored.livemode, frozenset(stored.scopes), stored.user)
 
 
 def permit(key: ApiKey, scope: str) -> None:
@@ -96,6 +97,27 @@ def permit(key: ApiKey, scope: str) -> None:
     assert scope in SCOPES, scope
     if scope not in key.scopes and ADMIN not in key.scopes:
         raise InsufficientPermissions(key_id=key.key_id, scope=scope)
+
+
+class Rates:
+    """How often each key may ask: `rate` requests at once, and one more each 1/rate seconds (GCRA). Thread-safe."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        self.most, self.lock = most, threading.Lock()
+        self.due: dict[str, float] = {}
+        """Key id -> when it would have been through with what it asked, asking evenly, in monotonic seconds."""
+
+    def wait(self, key_id: str, rate: int, now: float) -> float:
+        """Seconds until a request of the key is allowed; 0 where it is, which is counted."""
+        with self.lock:
+            due = max(self.due.get(key_id, now), now)
+            early = due + 1 / rate - now - 1
+            if early > 1e-9:
+                return early
+            if len(self.due) >= self.most:  # who is forgotten may ask at once
+                self.due.clear()
+            self.due[key_id] = due + 1 / rate
+            return 0
 
 
 def use_is_due(last_used_at: datetime | None, at: datetime) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime
+from math import ceil
 
 from nself.app import App
 from nself.core.clock import monotonic
@@ -18,6 +19,7 @@ from nself.domains.api_key.model import (
     NoSuchApiKey,
     RevokedApiKey,
     Token,
+    TooManyRequests,
     Unauthorized,
 )
 
@@ -29,6 +31,7 @@ AWAY_SECONDS = 86_400.0
 CACHE_SIZE = 10_000
 Place = tuple[str, bool, bytes]
 _proven: dict[Place, tuple[float, ApiKey]] = {}
+_rates = rules.Rates()
 
 
 def _draw(length: int) -> str:
@@ -41,10 +44,12 @@ def create(app: App, given: CreateApiKey) -> CreatedApiKey:
     for _ in range(MAX_DRAWS):
         token = Token(app.settings.live, _draw(rules.ID_LENGTH), _draw(rules.SECRET_LENGTH))
         with app.db.transaction() as tx:
-            added = store.add(tx, token, name, scopes, rules.digest(token.secret), app.clock())
+            added = store.add(tx, token, name, scopes, given.user, rules.digest(token.secret), app.clock())
         if added:
             mode = rules.mode(token.livemode)
-            return CreatedApiKey(id=token.key_id, name=name, mode=mode, scopes=scopes, key=rules.spell(token))
+            return CreatedApiKey(
+                id=token.key_id, name=name, mode=mode, scopes=scopes, user=given.user, key=rules.spell(token)
+            )
     raise Conflict(detail=f"No free id was found in {MAX_DRAWS} draws")
 
 
@@ -131,3 +136,10 @@ def place(app: App, header: str | None) -> Place:
     """Under what a proven `Authorization` header is remembered. Raises Unauthorized."""
     token = rules.read_header(header)
     return app.db.conninfo, app.settings.live, rules.digest(rules.spell(token))
+
+
+def charge(key: ApiKey, setting: str, rate: int) -> None:
+    """Count a request against the `rate` requests a second that `setting` gives each key; 0 is no limit. Raises TooManyRequests."""
+    wait = _rates.wait(f"{setting} {key.key_id}", rate, monotonic()) if rate else 0
+    if wait:
+        raise TooManyRequests(key_id=key.key_id, rate=rate, setting=setting, seconds=ceil(wait))

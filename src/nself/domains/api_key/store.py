@@ -11,7 +11,7 @@ from nself.domains.api_key.model import ListedApiKey, RevokedApiKey, StoredKey, 
 SQL = beside(__file__)
 
 
-def add(tx: Tx, token: Token, name: str, scopes: list[str], secret_hash: bytes, at: datetime) -> bool:
+def add(tx: Tx, token: Token, name: str, scopes: list[str], user: str | None, secret_hash: bytes, at: datetime) -> bool:
     """False where the id is taken."""
     return (
         tx.value(
@@ -20,6 +20,7 @@ def add(tx: Tx, token: Token, name: str, scopes: list[str], secret_hash: bytes, 
             name=name,
             livemode=token.livemode,
             scopes=scopes,
+            user=user,
             secret_hash=secret_hash,
             at=at,
         )

@@ -32,6 +32,7 @@ ROWS: tuple[Row, ...] = (
         input="catalog.inputs:ListPrices",
         scope="subscription:read",
         help="Stripe's prices, newest first.",
+        shared=True,
     ),
     Route(
         method="POST",
@@ -48,6 +49,7 @@ ROWS: tuple[Row, ...] = (
         input="catalog.inputs:ShowPrice",
         scope="subscription:read",
         help="A price of Stripe with trial, tiers and amounts.",
+        shared=True,
     ),
     Command(
         path="billing price show",

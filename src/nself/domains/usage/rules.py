@@ -87,7 +87,7 @@ def _time(text: str, now: datetime, tz: ZoneInfo) -> tuple[datetime, str]:
         ours = _quoted(at)[1:-1].decode() if at.tzinfo is UTC else ""
     except ValueError:
         at, ours = now, ""
-    if text != ours and not (len(text) == 24 and text[:23] == ours[:23] and text[23] == "Z"):
+    if not ours or (text != ours and not (len(text) == 24 and text[:23] == ours[:23] and text[23] == "Z")):
         at = period.instant(text, tz)
         ours = _quoted(at)[1:-1].decode()
     if at < EARLIEST:

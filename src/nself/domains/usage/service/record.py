@@ -12,6 +12,7 @@ import msgspec
 from nself import log
 from nself.app import App
 from nself.core.errors import BillingError
+from nself.core.redact import without_keys
 from nself.db.connect import Tx, unavailable
 from nself.domains.catalog import service as catalog
 from nself.domains.customer import service as customer
@@ -258,14 +259,14 @@ def _reasons(events: Sequence[Given], refused: dict[int, BillingError], written:
 
 
 def _text(given: Given) -> str:
-    """A refused event as it came, so that it can be replayed."""
+    """A refused event as it came, so that it can be replayed; but a secret is not kept."""
     if isinstance(given, BillingError):
         text = str(given.fields.get("line", ""))
     elif isinstance(given, UsageEvent):
         text = msgspec.json.encode(given).decode()
     else:
         text = bytes(given).decode("utf-8", "replace")
-    return _kept(text)
+    return _kept(without_keys(text))
 
 
 def _kept(text: str) -> str:

@@ -14,7 +14,7 @@ from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
 from nself.core.errors import BillingError
-from nself.domains.webhook import store
+from nself.domains.webhook import rules, store
 from nself.domains.webhook.errors import UnreadableWebhook
 from nself.domains.webhook.model import Delivery, Received, Refusal
 from nself.domains.webhook.service import process, switches
@@ -166,5 +166,5 @@ def delivery(body: bytes) -> Delivery:
         livemode=event.livemode,
         api_version=event.api_version,
         event_created_at=created,
-        payload=text,
+        payload=rules.without_client_secret(text),
     )
