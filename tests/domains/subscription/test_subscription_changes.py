@@ -409,13 +409,16 @@ def incomplete(shop: Shop, app: App, card: str, user: str = "user", **price: Any
 def test_what_can_be_paid_is_completed(shop: Shop) -> None:
     app = shop.app()
     id = incomplete(shop, app, "pm_card_chargeCustomerFail")
+    failures = f"nself billing payments failures --customer {shop.get(id)['customer']}"
     assert shop.get(id)["status"] == "incomplete"
     for given in ({}, {"force": True}):
         with pytest.raises(
             PaymentFailed, match=r"Unable to complete subscription: .*declined.* is incomplete"
         ) as error:
             complete(app, id, **given)
-        assert error.value.code == "card_declined"
+        assert (error.value.code, error.value.hint[0]) == ("card_declined", failures)
+    waits = show.show(app, ShowSubscription(subscription=id))
+    assert (waits.status, waits.helps) == ("incomplete", [failures, f"nself billing subscription complete {id}"])
     customer = shop.get(id)["customer"]
     method = shop.sandbox.post("/v1/payment_methods/pm_card_visa/attach", customer=customer)["id"]
     done = complete(app, id, payment_method=method)
@@ -433,7 +436,8 @@ def test_3d_secure_is_named_and_completed_by_the_customer(shop: Shop) -> None:
     (intent,) = shop.sandbox.get("/v1/payment_intents", customer=shop.get(id)["customer"])
     shop.sandbox.admin(f"payment_intents/{intent['id']}/authenticate", outcome="succeed")
     assert not complete(app, id).changed
-    assert show.show(app, ShowSubscription(subscription=id)).status == "active"
+    shown = show.show(app, ShowSubscription(subscription=id))
+    assert (shown.status, shown.helps) == ("active", [])
 
 
 def test_what_cannot_be_paid_is_never_marked_as_paid_but_can_be_given(shop: Shop) -> None:

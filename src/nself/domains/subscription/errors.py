@@ -40,7 +40,12 @@ class PaymentFailed(Declined):
 
     code, guide = "card_declined", "10.4"
     text = "{words}: {detail} Subscription {subscription} is {status}{until}."
-    hints = (COMPLETE, SHOW)
+    hints = (
+        "nself billing payments failures --customer {customer}",
+        "nself billing payment-method attach --customer {customer} --payment-method pm_123 --default",
+        COMPLETE,
+        SHOW,
+    )
 
 
 class RequiresAction(Declined):

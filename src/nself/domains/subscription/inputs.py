@@ -39,6 +39,7 @@ class ShowSubscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 class ListSubscriptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     user: Annotated[str | None, Meta(description="Only this user's.")] = None
+    customer: Annotated[str | None, Meta(description="Only this customer's (cus_…).")] = None
     status: Annotated[Status | None, Meta(description="Only these.")] = None
     test_mode: Annotated[bool, Meta(description="Only those of test mode, whatever STRIPE_MODE says.")] = False
     limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 100

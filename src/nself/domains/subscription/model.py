@@ -66,7 +66,10 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownSubscription(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of `subscription show`. `source` is what the row was last built from, at `synced_at`."""
+    """Result of `subscription show`. `source` is what the row was last built from, at `synced_at`.
+
+    `helps` are the commands that tell why it does not run, and that go on or undo.
+    """
 
     id: str
     user: str | None
@@ -90,6 +93,7 @@ class ShownSubscription(msgspec.Struct, frozen=True, kw_only=True):
     livemode: bool
     created_at: datetime
     items: list[Item]
+    helps: list[str]
     source: str
     synced_at: datetime
     api_version: str | None

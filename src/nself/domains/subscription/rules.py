@@ -62,12 +62,25 @@ def shown(kept: Kept, payment: Payment) -> ShownSubscription:
         livemode=bool(snapshot.get("livemode")),
         created_at=kept.created_at,
         items=[_item(one) for one in items(snapshot, "items")],
+        helps=_helps(kept, payment),
         source=kept.source,
         synced_at=kept.synced_at,
         api_version=kept.api_version,
         intact=kept.intact,
         deleted=kept.deleted,
     )
+
+
+def _helps(kept: Kept, payment: Payment) -> list[str]:
+    """Commands for a subscription that waits for money, is paused or is to end; none for one that simply runs."""
+    if kept.status in ("incomplete", "past_due", "unpaid"):
+        why = f"nself billing payments failures --customer {kept.customer}"
+        if payment.payment_intent_status == "requires_action":
+            why = f"nself billing payment-intent show {payment.payment_intent} --show-secret"
+        return [why, f"nself billing subscription complete {kept.id}"]
+    if kept.status == "paused" or (kept.status in ("active", "trialing") and kept.snapshot.get("cancel_at_period_end")):
+        return [f"nself billing subscription reactivate {kept.id}"]
+    return []
 
 
 def _trial(snapshot: Snapshot) -> Any:
