@@ -11,7 +11,7 @@ import re
 import shlex
 from typing import ClassVar
 
-BOUND = re.compile(r"Expected `\w+` (>=|<=) (\S+)")
+BOUND = re.compile(r"Expected `\w+` (of length )?(>=|<=) (\S+)")
 
 
 class BillingError(Exception):
@@ -97,7 +97,11 @@ class InvalidInteger(Invalid):
 def plain(detail: str) -> str:
     """The decoder's complaint about a bound in words."""
     found = BOUND.fullmatch(detail)
-    return f"{found[2]} or {'more' if found[1] == '>=' else 'less'} is needed" if found else detail
+    if not found:
+        return detail
+    if found[1]:
+        return "it is empty" if found[2] == ">=" else f"{found[3]} characters at most are allowed"
+    return f"{found[3]} or {'more' if found[2] == '>=' else 'less'} is needed"
 
 
 class InvalidParameter(Invalid):

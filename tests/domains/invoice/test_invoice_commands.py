@@ -211,9 +211,12 @@ def test_a_declined_card_is_told_and_tried_again_on_demand_alone(hand: Hand):
     assert [one.id for one in show.list_invoices(hand.app, ListInvoices(status="past_due", customer=customer))] == [id]
     with pytest.raises(CardDeclined):
         hand.pay(id, retry=True)
+    told = {(one.code, one.command) for one in troubles.errors(hand.app, ShowErrors())}
+    assert told == {("card_declined", f"nself billing invoice pay {id} --retry")}
     card = hand.sandbox.post("/v1/payment_methods/pm_card_visa/attach", customer=customer)["id"]
     assert hand.pay(id, retry=True, payment_method=card).result == "paid"
     assert hand.charged(customer) == [1000]
+    assert troubles.errors(hand.app, ShowErrors()) == []
 
 
 def test_a_draft_that_is_paid_is_finalised_first(hand: Hand):
