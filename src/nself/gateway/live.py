@@ -317,7 +317,7 @@ class Live:
 
     def remove(self, *path: str, params: Params, key: str) -> Snapshot:
         try:
-            return self._call("delete", _path(path), params, key)
+            return self._call("delete", _path(path), {**params, **_expanded(path)}, key)
         except NoSuchObject as failure:
             if not failure.earlier_unknown:
                 raise

@@ -8,9 +8,8 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -60,7 +59,7 @@ from nself.domains.subscription.service import cancel as canceling
 from nself.domains.subscription.service import config, prorate, show, simulate
 from nself.domains.subscription.service import update as updating
 from nself.gateway.errors import NoSuchPrice
-from subscribing import DAY, Shop
+from subscribing import DAY, Shop, crash_at_calls_and_commits
 
 
 def update(app: App, id: str, **given: Any) -> Done:
@@ -484,26 +483,6 @@ def test_configuration_is_shown_with_its_origin(shop: Shop) -> None:
     assert (rows["STRIPE_PRORATION_BEHAVIOR"].value, rows["billing_mode"].value) == ("always_invoice", "flexible")
     assert rows["billing_cycle_anchor"].origin == id
     assert {"collection_method", "BILLING_TIMEZONE", "BILLING_CANCELLATION_MODE", "next_payment_attempt"} <= rows.keys()
-
-
-def crash_at_calls_and_commits(shop: Shop, ids: Iterator[str], deed: Callable[[App, str], object]) -> Iterator[str]:
-    """The subscriptions of `ids` after `deed` crashed, each at another seam, and was given again; the first one in peace."""
-    heir, seams = shop.app(), Seams()
-    for at in (0, *range(1, 100)):
-        if at and (at > len(seams.passed) or seams.passed[at - 1] == "after statement"):
-            continue
-        id, crash = next(ids), Seams(at) if at else seams
-        app = fragile(shop.bench, crash, **shop.settings)
-        with suppress(Crash):
-            deed(app, id)
-        app.close()
-        shop.bench.pass_time(600)
-        if at % 2:  # the worker comes first, or the operator
-            shop.bench.work(heir)
-        deed(heir, id)
-        yield id
-    assert seams.passed.count("before commit") >= 2
-    assert [one for one in shop.bench.intents() if one[1] == "pending"] == []
 
 
 def paid(shop: Shop, id: str) -> list[int]:

@@ -102,6 +102,12 @@ class NothingToChange(Invalid):
     hints = (SHOW,)
 
 
+class NotSchedulable(Conflict):
+    code, guide, param = "change_not_schedulable", "3.3", "at_period_end"
+    text = "Subscription {subscription} cannot be changed at the end of its period: {detail}"
+    hints = (SHOW, "nself billing subscription update {subscription} --price {price}")
+
+
 class WhichItem(Invalid):
     code, guide, param = "parameter_missing", "3.3", "item"
     text = "Subscription {subscription} has {count} items, {given}: name one of {items} with --item"

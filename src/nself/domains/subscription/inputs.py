@@ -75,6 +75,11 @@ class UpdateSubscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     trial_end: TrialEnd | None = None
     proration_date: Annotated[int, Meta(description=DATE, ge=0, le=253_402_300_799)] | None = None
     token: Annotated[str, Meta(description="Apply what preview-change showed under this token.")] | None = None
+    at_period_end: Annotated[
+        bool,
+        Meta(description="Price and quantity from the next period on, nothing prorated; can be undone until then."),
+    ] = False
+    keep: Annotated[bool, Meta(description="Undo what --at-period-end is to change.")] = False
 
 
 class CancelSubscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

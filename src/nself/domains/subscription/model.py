@@ -85,6 +85,9 @@ class ShownSubscription(msgspec.Struct, frozen=True, kw_only=True):
     canceled_at: datetime | None
     cancel_reason: str | None
     ended_at: datetime | None
+    pending_price: str | None
+    pending_quantity: int | None
+    pending_at: datetime | None
     collection_method: str | None
     default_payment_method: str | None
     latest_invoice: str | None
