@@ -316,8 +316,10 @@ class Live:
         return self._call("post", _path(path), {**params, **_expanded(path)}, key)
 
     def remove(self, *path: str, params: Params, key: str) -> Snapshot:
+        # A subscription stays, canceled: its answer is a whole picture. Others answer that they are gone.
+        whole = _expanded(path) if path[0] == "subscriptions" else {}
         try:
-            return self._call("delete", _path(path), {**params, **_expanded(path)}, key)
+            return self._call("delete", _path(path), {**params, **whole}, key)
         except NoSuchObject as failure:
             if not failure.earlier_unknown:
                 raise

@@ -82,6 +82,20 @@ def test_a_downgrade_comes_with_the_next_period_and_costs_nothing_before(shop: S
     assert shop.bench.sql("select snapshot -> 'schedule' from billing_subscriptions") == [(None,)]
 
 
+def test_what_happens_to_a_schedule_is_heard_as_the_subscriptions(shop: Shop) -> None:
+    app, price = shop.app(), shop.price(1000)
+    id = subscribed(shop, app)
+    later(app, id, price=price)
+    (schedule,) = shop.sandbox.get("/v1/subscription_schedules", customer=shop.get(id)["customer"])
+    shop.hear(app)
+    start, end = (schedule["phases"][0][name] for name in ("start_date", "end_date"))
+    now = {"items": [{"price": schedule["phases"][0]["items"][0]["price"]}], "start_date": start, "end_date": end}
+    shop.sandbox.post(f"/v1/subscription_schedules/{schedule['id']}", phases=[now])  # by hand: nothing follows any more
+    (event,) = [one for one in shop.events() if one["type"] == "subscription_schedule.updated"][1:]
+    shop.hear(app, [event])
+    assert shown(app, id).pending_price is None
+
+
 def test_another_wish_takes_the_place_of_the_first_and_keep_undoes_it(shop: Shop) -> None:
     app, one, other = shop.app(), shop.price(1000), shop.price(500)
     id = subscribed(shop, app)
