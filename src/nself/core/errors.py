@@ -11,6 +11,7 @@ import re
 import shlex
 from typing import ClassVar
 
+FORM = re.compile(r"^Expected `\w+` matching regex '(.*)'$")
 BOUND = re.compile(r"Expected `\w+` (of length )?(>=|<=) (\S+)")
 
 
@@ -98,7 +99,7 @@ def plain(detail: str) -> str:
     """The decoder's complaint about a bound in words."""
     found = BOUND.fullmatch(detail)
     if not found:
-        return detail
+        return FORM.sub(r"it is not of the form \1", detail)
     if found[1]:
         return "it is empty" if found[2] == ">=" else f"{found[3]} characters at most are allowed"
     return f"{found[3]} or {'more' if found[2] == '>=' else 'less'} is needed"
