@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from money_bench import Bench, signed
+from money_seams import Crash, Seams, fragile
 
 from nself.app import App
 from nself.core.clock import Clock, system_clock
@@ -101,3 +104,23 @@ class Shop:
 
     def told_once(self) -> list[tuple[str, str]]:
         return self.bench.sql("select once, channel from billing_notifications order by once, channel")
+
+
+def crash_at_calls_and_commits(shop: Shop, ids: Iterator[str], deed: Callable[[App, str], object]) -> Iterator[str]:
+    """The subscriptions of `ids` after `deed` crashed, each at another seam, and was given again; the first one in peace."""
+    heir, seams = shop.app(), Seams()
+    for at in (0, *range(1, 100)):
+        if at and (at > len(seams.passed) or seams.passed[at - 1] == "after statement"):
+            continue
+        id, crash = next(ids), Seams(at) if at else seams
+        app = fragile(shop.bench, crash, **shop.settings)
+        with suppress(Crash):
+            deed(app, id)
+        app.close()
+        shop.bench.pass_time(600)
+        if at % 2:  # the worker comes first, or the operator
+            shop.bench.work(heir)
+        deed(heir, id)
+        yield id
+    assert seams.passed.count("before commit") >= 2
+    assert [one for one in shop.bench.intents() if one[1] == "pending"] == []

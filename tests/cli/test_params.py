@@ -27,6 +27,8 @@ class Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     notify: bool = True
     limit: Annotated[int, Meta(ge=1, le=10)] = 5
     at: Annotated[str | None, Meta(description="When.")] = None
+    code: Annotated[str, Meta(pattern="^[a-z]+$")] = "x"
+    word: Annotated[str, Meta(min_length=1, max_length=3)] = "x"
 
 
 def build(*arguments: str) -> Given:
@@ -76,6 +78,9 @@ def test_an_integer_is_taken_or_refused_in_the_guides_words(value: str) -> None:
         (("--rate", "nan"), InvalidParameter, "Invalid decimal: nan"),
         (("--rate", "inf"), InvalidParameter, "Invalid decimal: inf"),
         (("--limit", "11"), InvalidParameter, "Invalid limit: 10 or less is needed"),
+        (("--code", "7"), InvalidParameter, r"Invalid code: it is not of the form \^\[a-z\]\+\$"),
+        (("--word", ""), InvalidParameter, "Invalid word: it is empty"),
+        (("--word", "four"), InvalidParameter, "Invalid word: 3 characters at most are allowed"),
         (("--kind", "c"), click.BadParameter, "'c' is not one of"),
     ],
 )

@@ -26,6 +26,8 @@ CASES: list[tuple[int, dict[str, Any], type[BillingError], str, str]] = [
      NotFound, "resource_missing", "No such customer: cus_123"),
     (400, {"message": "No such price: 'price_123'", "code": "resource_missing"},
      NotFound, "resource_missing", "No such price: price_123"),
+    (400, {"message": "No such product: 'Pro plan'", "code": "resource_missing"},
+     NotFound, "resource_missing", "No such product: Pro plan"),
     (404, {"message": "No such PaymentMethod: 'pm_1'; It's possible this PaymentMethod exists elsewhere.",
            "code": "resource_missing"},
      NotFound, "resource_missing",

@@ -13,7 +13,8 @@ from typing import ClassVar
 
 from nself.core.redact import redact
 
-BOUND = re.compile(r"Expected `\w+` (>=|<=) (\S+)")
+FORM = re.compile(r"^Expected `\w+` matching regex '(.*)'$")
+BOUND = re.compile(r"Expected `\w+` (of length )?(>=|<=) (\S+)")
 
 
 class BillingError(Exception):
@@ -106,7 +107,11 @@ class InvalidInteger(Invalid):
 def plain(detail: str) -> str:
     """The decoder's complaint about a bound in words."""
     found = BOUND.fullmatch(detail)
-    return f"{found[2]} or {'more' if found[1] == '>=' else 'less'} is needed" if found else detail
+    if not found:
+        return FORM.sub(r"it is not of the form \1", detail)
+    if found[1]:
+        return "it is empty" if found[2] == ">=" else f"{found[3]} characters at most are allowed"
+    return f"{found[3]} or {'more' if found[2] == '>=' else 'less'} is needed"
 
 
 class InvalidParameter(Invalid):

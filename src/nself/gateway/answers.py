@@ -47,7 +47,7 @@ ACTIONS = {
     "authentication_required": "payment",
 }
 LIVE_CARD = "Your card was declined. Your request was in test mode, but used a non test card."
-MISSING = re.compile(r"No such ([A-Za-z_ ]+?): ?'?([^';\s]*)'?(.*)", re.DOTALL)
+MISSING = re.compile(r"No such ([A-Za-z_ ]+?): ?(?:'([^']*)'|([^';\s]*)'?)(.*)", re.DOTALL)
 MISSING_KINDS: dict[str, type[NoSuchObject]] = {
     "customer": NoSuchCustomer,
     "price": NoSuchPrice,
@@ -68,7 +68,7 @@ def _missing(detail: str) -> NoSuchObject:
     found = MISSING.fullmatch(detail)
     if not found:
         return NoSuchObject(detail=detail)
-    return no_such(found[1], found[2], re.sub(r"'(\w+)'", r"\1", found[3]))
+    return no_such(found[1], found[2] or found[3] or "", re.sub(r"'(\w+)'", r"\1", found[4]))
 
 
 def _key_refused(status: int, code: str, detail: str, key: str) -> StripeFailure:

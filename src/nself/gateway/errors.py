@@ -62,7 +62,7 @@ class NoSuchProduct(NoSuchObject):
 
 
 class NoSuchTaxRate(NoSuchObject):
-    hints = ("nself billing tax list-rates",)
+    hints = ("nself billing tax list-rates", "nself billing tax create-rate --name VAT --percentage 19")
 
 
 class NoSuchPaymentMethod(NoSuchObject):

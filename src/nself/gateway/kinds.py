@@ -27,7 +27,11 @@ KINDS: dict[str, Kind] = {
     "customer": Kind("customers", expand=("tax_ids",)),
     "payment_method": Kind("payment_methods", of_customer=True),
     "subscription": Kind(
-        "subscriptions", (("status", "all"),), nested="items", rest="/v1/subscription_items?subscription={id}"
+        "subscriptions",
+        (("status", "all"),),
+        nested="items",
+        rest="/v1/subscription_items?subscription={id}",
+        expand=("schedule",),
     ),
     "invoice": Kind("invoices", nested="lines", rest="/v1/invoices/{id}/lines", expand=("payments",)),
     "payment_intent": Kind("payment_intents"),

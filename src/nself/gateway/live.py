@@ -356,9 +356,11 @@ class Live:
                 self.cache.drop(kind, path[1])
 
     def remove(self, *path: str, params: Params, key: str) -> Snapshot:
+        # A subscription stays, canceled: its answer is a whole picture. Others answer that they are gone.
+        whole = _expanded(path) if path[0] == "subscriptions" else {}
         try:
             with self._dropping(path):
-                return self._call("delete", _path(path), params, key)
+                return self._call("delete", _path(path), {**params, **whole}, key)
         except NoSuchObject as failure:
             if not failure.earlier_unknown:
                 raise

@@ -6,7 +6,7 @@ https://docs.stripe.com/billing/subscriptions/overview and /billing/subscription
 from typing import Any
 
 from stripe_sandbox import collection
-from stripe_sandbox.billing import invoicing, standing
+from stripe_sandbox.billing import invoicing, phases, standing
 from stripe_sandbox.billing.cycle import Period, current_period, full_period, items_of, set_period
 from stripe_sandbox.billing.lines import metered, price_of, put_advance, put_usage
 from stripe_sandbox.call import Call
@@ -132,6 +132,7 @@ def renew(call: Call, subscription: Object) -> None:
     """The next period: what was used in the last one, and the new one in advance."""
     before = call.show(subscription)
     old, was_trial = current_period(subscription), subscription["status"] == "trialing"
+    phases.begin_next(call, subscription)
     start_period(call, subscription, old.end, {"status": "active"} if was_trial else {})
     invoice = invoicing.draft(call, subscription, "subscription_cycle", old)
     if was_trial:

@@ -5,6 +5,7 @@ https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
 
 from typing import Any
 
+from stripe_sandbox.billing import phases
 from stripe_sandbox.billing.policy import policy
 from stripe_sandbox.call import Call
 from stripe_sandbox.store import Object, equals
@@ -128,4 +129,5 @@ def end(call: Call, subscription: Object, reason: str, final: Object | None = No
             stopped = {"auto_advance": False, "automatically_finalizes_at": None, "next_payment_attempt": None}
             call.update(invoice, stopped, "invoice.updated")
     call.change(subscription, changed)
+    phases.end_with(call, subscription)
     call.emit("customer.subscription.deleted", subscription)

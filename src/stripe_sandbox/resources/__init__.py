@@ -34,6 +34,7 @@ _MODULES = (
     "customer_balance_transactions",
     "subscriptions",
     "subscription_items",
+    "subscription_schedules",
     "previews",
     "test_clocks",
     "webhook_endpoints",

@@ -230,6 +230,8 @@ def update(call: Call, params: Params) -> Object:
 def change(call: Call, subscription: Object, params: Params) -> None:
     if set(params) - {"metadata", "cancellation_details"}:
         changes.check_running(subscription, params)
+    if subscription["schedule"] and {"items", "trial_end", "billing_cycle_anchor"} & set(params):
+        raise unsupported("a change of items or dates while a schedule runs (release it first)")
     customer = call.load("customer", subscription["customer"])
     before = call.show(subscription)
     fields = {**_plain(call, params, customer, subscription), **money.fields(call, params, customer)}
@@ -250,6 +252,11 @@ _NOT_CANCELED: dict[str, Any] = {
 def _cancellation(call: Call, subscription: Object, params: Params) -> dict[str, Any]:
     """When it is to end, in fields of the subscription; nothing when the parameters do not say."""
     ends = subscription["_period_end"]
+    if subscription["schedule"] and (params.get("cancel_at_period_end") or params.get("cancel_at")):
+        raise StripeError(
+            f"The subscription is managed by the subscription schedule `{subscription['schedule']}`, and updating any"
+            " cancelation behavior directly is not allowed. Please update the schedule instead."
+        )
     if "cancel_at_period_end" in params:
         later = params["cancel_at_period_end"]
         if later == subscription["cancel_at_period_end"]:

@@ -169,6 +169,7 @@ def test_prices_are_made_listed_and_shown(bench: Bench):
         app, CreatePrice(product_name="Pro", amount=999, interval="month", plan="pro", trial_days=14)
     )
     assert (str(made.amount), made.currency, made.interval, made.trial_period_days) == ("9.99", "usd", "month", 14)
+    assert (made.plan, made.interval_count) == ("pro", 1)
     yen = catalog.create_price(app, CreatePrice(product=made.product, amount=999, currency="JPY"))
     assert (str(yen.amount), yen.type) == ("999", "one_time")
     assert {one.id for one in catalog.list_prices(app, ListPrices(product=made.product))} == {yen.id, made.id}

@@ -149,7 +149,7 @@ def test_an_invoice_of_more_lines_than_stripe_shows_at_once_is_mirrored_whole(be
 
 def test_a_month_that_is_not_over_is_not_billed(bench: Bench):
     app = bench.app()
-    with pytest.raises(PeriodNotOver):
+    with pytest.raises(PeriodNotOver, match="ends at 2026-03-01T00:00:00Z"):
         bench.bill(app, period="2026-02")
     with pytest.raises(NoSuchInvoice, match="No such invoice: in_none"):
         show.show(app, ShowInvoice(invoice="in_none"))

@@ -29,6 +29,7 @@ from nself.domains.invoice.errors import (
 )
 from nself.domains.invoice.inputs import (
     AddTax,
+    CreateRate,
     Credit,
     ExplainInvoice,
     GenerateInvoices,
@@ -93,7 +94,7 @@ def test_a_price_that_recurs_is_billed_for_one_period(hand: Hand):
     assert hand.add(made.id, price=graduated, quantity=7).total_minor == 5800 + 50 + 200 + 50
     lines = show.show_lines(hand.app, ReadInvoice(invoice=made.id))
     assert [(one.price, one.quantity) for one in lines] == [(price, "2"), (graduated, "7")]
-    assert lines[1].description == f"7 × {graduated}, one 3 months"
+    assert [one.description for one in lines] == ["2 × Thing, one month", "7 × Thing, one 3 months"]
 
 
 def test_only_drafts_are_editable_and_the_way_is_named(hand: Hand):
@@ -109,12 +110,12 @@ def test_only_drafts_are_editable_and_the_way_is_named(hand: Hand):
         lambda: edit.recalculate(hand.app, ReadInvoice(invoice=id)),
         lambda: preview.preview(hand.app, ReadInvoice(invoice=id)),
         lambda: generate.command(hand.app, GenerateInvoices(invoice=id)),
-        lambda: hand.finalize(id),
     ):
         with pytest.raises(InvoiceNotEditable, match="is open and no longer editable") as refused:
             change()
         assert refused.value.code == "invoice_not_editable"
         assert f"nself billing invoice void {id} --reason billing_error" in refused.value.hint
+    assert (hand.finalize(id).result, hand.there(id)["status"]) == ("finalised already: nothing changed", "open")
     hand.pay(id)
     with pytest.raises(InvoiceNotEditable, match=r"is paid.*Credit what is wrong"):
         renew.regenerate(hand.app, ReadInvoice(invoice=id))
@@ -210,9 +211,12 @@ def test_a_declined_card_is_told_and_tried_again_on_demand_alone(hand: Hand):
     assert [one.id for one in show.list_invoices(hand.app, ListInvoices(status="past_due", customer=customer))] == [id]
     with pytest.raises(CardDeclined):
         hand.pay(id, retry=True)
+    told = {(one.code, one.command) for one in troubles.errors(hand.app, ShowErrors())}
+    assert told == {("card_declined", f"nself billing invoice pay {id} --retry")}
     card = hand.sandbox.post("/v1/payment_methods/pm_card_visa/attach", customer=customer)["id"]
     assert hand.pay(id, retry=True, payment_method=card).result == "paid"
     assert hand.charged(customer) == [1000]
+    assert troubles.errors(hand.app, ShowErrors()) == []
 
 
 def test_a_draft_that_is_paid_is_finalised_first(hand: Hand):
@@ -322,6 +326,11 @@ def test_tax_configuration_says_what_is_missing(hand: Hand):
     rate = hand.rate()
     assert tax.show_config(hand.app, Nothing()).missing[0].startswith("no tax is computed")
     assert [one.id for one in tax.list_rates(hand.app, ListRates())] == [rate]
+    made = tax.create_rate(hand.app, CreateRate(name="VAT", percentage="19", inclusive=True, country="de"))
+    assert (made.name, made.percentage, made.inclusive, made.country) == ("VAT", "19", True, "DE")
+    id = hand.create(hand.customer(), amount=1190).id
+    assert edit.add_tax(hand.app, AddTax(invoice=id, tax_rate=made.id)).result == "VAT 19 % included"
+    assert show.show_lines(hand.app, ReadInvoice(invoice=id))[0].tax_minor == 190
     wrong = Hand(hand.bench, STRIPE_TAX_CALCULATION="rates", STRIPE_TAX_RATES="txr_none")
     found = tax.show_config(wrong.app, Nothing())
     assert (found.calculation, found.default_rates) == ("rates", ["txr_none"])
@@ -329,7 +338,7 @@ def test_tax_configuration_says_what_is_missing(hand: Hand):
     auto = Hand(hand.bench, STRIPE_TAX_CALCULATION="automatic")
     auto.create(auto.customer(), amount=5)
     assert tax.show_config(auto.app, Nothing()).missing == [
-        "1 customers have no address with a country: their invoices stay drafts"
+        "2 customers have no address with a country: their invoices stay drafts"
     ]
 
 

@@ -96,6 +96,23 @@ def test_totals_are_by_currency(parts: list[tuple[str, int]]) -> None:
     assert sorted(found) == sorted(str(Money(minor, currency)) for currency, minor in expected.items())
 
 
+@pytest.mark.parametrize(
+    ("code", "invoice", "helps"),
+    [
+        ("processing_error", None, "nself billing payment create --amount 500 --currency usd --customer cus_1"),
+        ("processing_error", "in_1", "nself billing invoice pay in_1 --retry"),
+        (
+            "expired_card",
+            "in_1",
+            "nself billing payment-method attach --customer cus_1 --payment-method pm_123 --default",
+        ),
+    ],
+)
+def test_what_an_invoice_asks_for_is_not_charged_beside_it(code: str, invoice: str | None, helps: str) -> None:
+    failed = charge(0) | {"amount": 500, "customer": "cus_1"}
+    assert rules.command(rules.meaning(code, None), failed, "pi_1", invoice) == helps
+
+
 def test_the_issuers_reason_says_more_than_stripes_code() -> None:
     assert rules.meaning("card_declined", "insufficient_funds").title == "Insufficient funds"
     assert rules.meaning("expired_card", None).title == "Card expired"

@@ -8,9 +8,8 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -60,7 +59,7 @@ from nself.domains.subscription.service import cancel as canceling
 from nself.domains.subscription.service import config, prorate, show, simulate
 from nself.domains.subscription.service import update as updating
 from nself.gateway.errors import NoSuchPrice
-from subscribing import DAY, Shop
+from subscribing import DAY, Shop, crash_at_calls_and_commits
 
 
 def update(app: App, id: str, **given: Any) -> Done:
@@ -409,13 +408,16 @@ def incomplete(shop: Shop, app: App, card: str, user: str = "user", **price: Any
 def test_what_can_be_paid_is_completed(shop: Shop) -> None:
     app = shop.app()
     id = incomplete(shop, app, "pm_card_chargeCustomerFail")
+    failures = f"nself billing payments failures --customer {shop.get(id)['customer']}"
     assert shop.get(id)["status"] == "incomplete"
     for given in ({}, {"force": True}):
         with pytest.raises(
             PaymentFailed, match=r"Unable to complete subscription: .*declined.* is incomplete"
         ) as error:
             complete(app, id, **given)
-        assert error.value.code == "card_declined"
+        assert (error.value.code, error.value.hint[0]) == ("card_declined", failures)
+    waits = show.show(app, ShowSubscription(subscription=id))
+    assert (waits.status, waits.helps) == ("incomplete", [failures, f"nself billing subscription complete {id}"])
     customer = shop.get(id)["customer"]
     method = shop.sandbox.post("/v1/payment_methods/pm_card_visa/attach", customer=customer)["id"]
     done = complete(app, id, payment_method=method)
@@ -433,7 +435,8 @@ def test_3d_secure_is_named_and_completed_by_the_customer(shop: Shop) -> None:
     (intent,) = shop.sandbox.get("/v1/payment_intents", customer=shop.get(id)["customer"])
     shop.sandbox.admin(f"payment_intents/{intent['id']}/authenticate", outcome="succeed")
     assert not complete(app, id).changed
-    assert show.show(app, ShowSubscription(subscription=id)).status == "active"
+    shown = show.show(app, ShowSubscription(subscription=id))
+    assert (shown.status, shown.helps) == ("active", [])
 
 
 def test_what_cannot_be_paid_is_never_marked_as_paid_but_can_be_given(shop: Shop) -> None:
@@ -480,26 +483,6 @@ def test_configuration_is_shown_with_its_origin(shop: Shop) -> None:
     assert (rows["STRIPE_PRORATION_BEHAVIOR"].value, rows["billing_mode"].value) == ("always_invoice", "flexible")
     assert rows["billing_cycle_anchor"].origin == id
     assert {"collection_method", "BILLING_TIMEZONE", "BILLING_CANCELLATION_MODE", "next_payment_attempt"} <= rows.keys()
-
-
-def crash_at_calls_and_commits(shop: Shop, ids: Iterator[str], deed: Callable[[App, str], object]) -> Iterator[str]:
-    """The subscriptions of `ids` after `deed` crashed, each at another seam, and was given again; the first one in peace."""
-    heir, seams = shop.app(), Seams()
-    for at in (0, *range(1, 100)):
-        if at and (at > len(seams.passed) or seams.passed[at - 1] == "after statement"):
-            continue
-        id, crash = next(ids), Seams(at) if at else seams
-        app = fragile(shop.bench, crash, **shop.settings)
-        with suppress(Crash):
-            deed(app, id)
-        app.close()
-        shop.bench.pass_time(600)
-        if at % 2:  # the worker comes first, or the operator
-            shop.bench.work(heir)
-        deed(heir, id)
-        yield id
-    assert seams.passed.count("before commit") >= 2
-    assert [one for one in shop.bench.intents() if one[1] == "pending"] == []
 
 
 def paid(shop: Shop, id: str) -> list[int]:

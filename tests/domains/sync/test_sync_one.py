@@ -94,6 +94,23 @@ def test_a_subscription_is_compared_field_by_field(bench: Bench):
     ]  # fmt: skip
 
 
+def test_an_event_that_was_processed_is_not_blamed_for_what_came_later(bench: Bench):
+    app, owner = bench.app(), customer(bench)
+    sub = subscription(bench, owner)
+    bench.deliver(app)
+    bench.work(app)
+    kept = bench.sql("select snapshot_number, snapshot, digest from billing_objects where object_id = %s", sub)[0]
+    bench.sandbox.edit("subscription", sub, webhook=False, cancel_at_period_end=True)
+    found = one.compare(app, CompareSubscription(subscription=sub))
+    assert (found.cause, [field.field for field in found.differences]) == ("changed by hand", ["cancel_at_period_end"])
+    one.sync_subscription(app, SyncSubscription(subscription=sub))
+    bench.sql(
+        "update billing_objects set snapshot_number = %s, snapshot = %s, digest = %s where object_id = %s",
+        kept[0], json.dumps(kept[1]), kept[2], sub,
+    )  # fmt: skip
+    assert one.compare(app, CompareSubscription(subscription=sub)).cause == "local write lost"
+
+
 @pytest.mark.parametrize("use", [one.import_subscription, one.sync_subscription, one.rebuild])
 def test_a_subscription_that_is_nowhere(bench: Bench, use: Any):
     with pytest.raises(BillingError, match="No such subscription: sub_nowhere") as refusal:

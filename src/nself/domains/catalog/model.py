@@ -241,9 +241,14 @@ class StripeTier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StripePrice(msgspec.Struct, frozen=True, kw_only=True):
-    """A price at Stripe. `amount` is in currency units for one, None where `tiers` say it."""
+    """A price at Stripe. `amount` is in currency units for one, None where `tiers` say it.
+
+    `plan` is the one whose quotas its subscribers have, None where the product or BILLING_DEFAULT_PLAN says it;
+    `interval` is of `interval_count` days, weeks, months or years.
+    """
 
     id: str
+    plan: str | None
     nickname: str | None
     product: str
     active: bool
@@ -252,6 +257,7 @@ class StripePrice(msgspec.Struct, frozen=True, kw_only=True):
     amount: Decimal | None
     billing_scheme: str
     interval: str | None
+    interval_count: int | None
     usage_type: str | None
     trial_period_days: int | None
     tiers_mode: str | None

@@ -209,6 +209,7 @@ def stripe_price(snapshot: Snapshot) -> StripePrice:
 
     return StripePrice(
         id=snapshot["id"],
+        plan=part(snapshot, "metadata").get("plan"),
         nickname=snapshot.get("nickname"),
         product=snapshot["product"],
         active=snapshot["active"],
@@ -217,6 +218,7 @@ def stripe_price(snapshot: Snapshot) -> StripePrice:
         amount=units(snapshot, "unit_amount"),
         billing_scheme=snapshot["billing_scheme"],
         interval=recurring.get("interval"),
+        interval_count=recurring.get("interval_count"),
         usage_type=recurring.get("usage_type"),
         trial_period_days=trial_days(snapshot),
         tiers_mode=snapshot.get("tiers_mode"),

@@ -47,6 +47,7 @@ VERBS: dict[str, Callable[[Snapshot, Snapshot], bool]] = {
     "void": lambda one, _: one.get("status") == "void",
     "mark_uncollectible": lambda one, _: one.get("status") == "uncollectible",
     "cancel": lambda one, _: one.get("status") == "canceled",
+    "release": lambda one, _: one.get("status") == "released",
     "resume": lambda one, _: one.get("status") in ("active", "past_due"),
     "confirm": lambda one, _: one.get("status") in ("processing", "requires_action", "requires_capture", "succeeded"),
     "capture": lambda one, _: one.get("status") == "succeeded",
@@ -110,6 +111,9 @@ def holds(path: Sequence[str], given: Snapshot, found: Snapshot, removed: bool) 
 
 def _same(wanted: Any, found: Any) -> bool:
     """Parameters name objects by id and leave out what shall stay; items of a list are told by theirs."""
+    if isinstance(wanted, list) and isinstance(found, list):
+        asked, stands = cast("list[Any]", wanted), cast("list[Any]", found)
+        return len(asked) == len(stands) and all(map(_same, asked, stands))
     if not isinstance(found, dict):
         return wanted == found or (wanted == "" and not found)
     one = cast("Snapshot", found)

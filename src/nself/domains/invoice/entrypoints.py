@@ -183,6 +183,13 @@ ROWS: tuple[Row, ...] = (
         help="List the tax rates at Stripe.",
         example="nself billing tax list-rates",
     ),
+    Command(
+        path="billing tax create-rate",
+        use="invoice.service.tax:create_rate",
+        input="invoice.inputs:CreateRate",
+        help="Create a tax rate at Stripe.",
+        example="nself billing tax create-rate --name VAT --percentage 19 --country DE",
+    ),
     Route(
         method="GET",
         path="/api/v1/invoices",

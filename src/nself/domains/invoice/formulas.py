@@ -120,9 +120,7 @@ def new_item(
         return {**params, "amount": amount, "currency": currency}
     if price["type"] == "one_time":
         return {**params, "pricing": {"price": price["id"]}, "quantity": quantity}
-    named = price.get("nickname") or price["id"]
     return {
-        "description": f"{quantity} × {named}, one {interval(price)}",
         **params,
         "amount": rating.amount(price, quantity),
         "currency": price["currency"],

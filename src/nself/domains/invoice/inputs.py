@@ -168,5 +168,16 @@ class ListRates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 100
 
 
+class CreateRate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(description="What the customer reads: VAT, Sales Tax.", min_length=1, max_length=50)]
+    percentage: Annotated[
+        str,
+        Meta(description="19 or 8.25: per cent, not a fraction.", pattern=r"^(100(\.0{1,4})?|\d{1,2}(\.\d{1,4})?)$"),
+    ]
+    inclusive: Annotated[bool, Meta(description="Prices have it in them already.")] = False
+    country: Annotated[str, Meta(description="Two letters (ISO 3166).", pattern="^[A-Za-z]{2}$")] | None = None
+    state: Annotated[str, Meta(description="Of the USA or Canada: CA, ON.", min_length=1, max_length=20)] | None = None
+
+
 class Nothing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Nothing."""

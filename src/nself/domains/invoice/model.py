@@ -127,13 +127,14 @@ class PlanOfInvoice(msgspec.Struct, frozen=True):
 
 
 class FailedStep(msgspec.Struct, frozen=True):
-    """What Stripe refused for good of an invoice."""
+    """What Stripe refused for good of an invoice. `declined`: it was a payment, and the invoice still asks for it."""
 
     at: datetime
     operation: str
     code: str
     error: str
     invoice: str | None
+    declined: bool
 
 
 class Revision(msgspec.Struct, frozen=True):

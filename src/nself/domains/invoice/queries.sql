@@ -243,22 +243,28 @@ order by created_at desc, invoice_id
 limit %(limit)s;
 
 -- name: failed_steps
--- Refused for good, of invoices alone; `invoice` where its id is known.
-select
-    intent.settled_at as at, intent.operation, intent.error_code as code, intent.error,
-    coalesce(
-        intent.params ->> 'invoice', intent.params ->> 'of',
-        case when intent.params #>> '{path,0}' = 'invoices' then intent.params #>> '{path,1}' end, plan.invoice_id
-    ) as invoice
-from billing_intents intent
-left join billing_invoice_plans plan using (operation)
-where
-    intent.state = 'failed' and intent.livemode = %(livemode)s and intent.settled_at >= %(since)s
-    and (
-        intent.kind in ('invoice.create', 'invoice.add_line', 'invoice.finalize', 'invoice.pay', 'invoice.chain', 'invoice.look')
-        or (intent.kind = 'change' and intent.params #>> '{path,0}' in ('invoices', 'invoiceitems', 'credit_notes'))
-    )
-order by intent.settled_at desc, intent.id desc
+-- Refused for good, of invoices alone; `invoice` where its id is known. What was declined and paid since is over.
+with refused as (
+    select
+        intent.id, intent.settled_at as at, intent.operation, intent.error_code as code, intent.error,
+        coalesce(
+            intent.params ->> 'invoice', intent.params ->> 'of',
+            case when intent.params #>> '{path,0}' = 'invoices' then intent.params #>> '{path,1}' end, plan.invoice_id
+        ) as invoice,
+        intent.operation ~ ':(invoice.pay|subscription.complete):' as payment
+    from billing_intents intent
+    left join billing_invoice_plans plan using (operation)
+    where
+        intent.state = 'failed' and intent.livemode = %(livemode)s and intent.settled_at >= %(since)s
+        and (
+            intent.kind in ('invoice.create', 'invoice.add_line', 'invoice.finalize', 'invoice.pay', 'invoice.chain', 'invoice.look')
+            or (intent.kind = 'change' and intent.params #>> '{path,0}' in ('invoices', 'invoiceitems', 'credit_notes'))
+        )
+)
+select refused.at, refused.operation, refused.code, refused.error, refused.invoice, refused.payment as declined
+from refused left join billing_invoices mirror on mirror.invoice_id = refused.invoice
+where not refused.payment or mirror.status is null or mirror.status in ('draft', 'open', 'uncollectible')
+order by refused.at desc, refused.id desc
 limit %(limit)s;
 
 -- name: tax_rates

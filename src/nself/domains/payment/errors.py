@@ -130,7 +130,7 @@ class RepeatedRefund(Conflict):
     text = "{refund} gave back {money} of {charge} {seconds} s ago; another such refund needs an --idempotency-key of its own"
     hints = (
         "nself billing refund list --charge {charge}",
-        "nself billing refund create --charge {charge} --amount {minor} --reason requested_by_customer --idempotency-key second-1",
+        "nself billing refund create --charge {charge} --amount {minor} --reason {reason} --idempotency-key second-1",
     )
 
 

@@ -171,6 +171,8 @@ class DeclineReason(msgspec.Struct, frozen=True, kw_only=True):
     means: str | None = None
     helps: str | None = None
     command: str | None = None
+    then: str | None = None
+    """What has the invoice paid once that has helped."""
     charge: str | None = None
     payment_intent: str | None = None
     payment_status: str | None = None

@@ -192,17 +192,24 @@ def told(failed: Snapshot) -> tuple[str | None, str | None, str | None]:
     return error.get("code"), error.get("decline_code"), error.get("message")
 
 
-def command(found: Meaning, failed: Snapshot, payment: str | None) -> str:
-    """The command that helps."""
+def command(found: Meaning, failed: Snapshot, payment: str | None, invoice: str | None) -> str:
+    """The command that helps. What an invoice asks for is never charged beside it."""
     customer = failed.get("customer")
     if found is _AUTHENTICATION and payment:
         return f"nself billing payment-intent show {payment} --show-secret"
     if not customer:
         return f"nself billing payment-intent show {payment}" if payment else "nself billing transactions list"
+    if found.again and invoice:
+        return retry(invoice)
     if found.again:
         given = f"--amount {failed['amount']} --currency {failed['currency']}"
         return f"nself billing payment create {given} --customer {customer}"
-    return f"nself billing payment-method attach --customer {customer} --payment-method pm_123"
+    return f"nself billing payment-method attach --customer {customer} --payment-method pm_123 --default"
+
+
+def retry(invoice: str) -> str:
+    """The command that has an invoice paid after a payment of it failed."""
+    return f"nself billing invoice pay {invoice} --retry"
 
 
 def method_of(failed: Snapshot) -> str | None:

@@ -1,6 +1,6 @@
 """Ways into subscriptions, and what follows from objects that changed. What compares them with Stripe is in `sync`."""
 
-from nself.core.entrypoint import Command, Reaction, Route, Row, Scheduled
+from nself.core.entrypoint import Command, Intent, Reaction, Route, Row, Scheduled
 
 ROWS: tuple[Row, ...] = (
     Command(
@@ -47,8 +47,8 @@ ROWS: tuple[Row, ...] = (
         path="billing subscription update",
         use="subscription.service.update:update",
         input="subscription.inputs:UpdateSubscription",
-        help="Change price, quantity, payment method or the end of the trial; prorated as STRIPE_PRORATION_BEHAVIOR says and as "
-        "of the last preview of the same change.",
+        help="Change price, quantity, payment method or the end of the trial, now and prorated as STRIPE_PRORATION_BEHAVIOR says "
+        "and as of the last preview of the same change, or with the next period.",
         example="nself billing subscription update sub_123 --price price_456",
         audited=True,
     ),
@@ -60,6 +60,12 @@ ROWS: tuple[Row, ...] = (
         scope="subscription:write",
         help="Change price, quantity, payment method or the end of the trial.",
         audited=True,
+    ),
+    Intent(
+        kind="subscription.schedule",
+        call="subscription.service.later:call",
+        settle="subscription.service.later:settle",
+        find="subscription.service.later:find",
     ),
     Command(
         path="billing subscription cancel",

@@ -40,7 +40,12 @@ class PaymentFailed(Declined):
 
     code, guide = "card_declined", "10.4"
     text = "{words}: {detail} Subscription {subscription} is {status}{until}."
-    hints = (COMPLETE, SHOW)
+    hints = (
+        "nself billing payments failures --customer {customer}",
+        "nself billing payment-method attach --customer {customer} --payment-method pm_123 --default",
+        COMPLETE,
+        SHOW,
+    )
 
 
 class RequiresAction(Declined):
@@ -95,6 +100,12 @@ class NothingToChange(Invalid):
         "Nothing to change: give a price, a quantity, a payment method, the end of a trial, or the token of a preview"
     )
     hints = (SHOW, "nself billing subscription update --help")
+
+
+class NotSchedulable(Conflict):
+    code, guide, param = "change_not_schedulable", "3.3", "at_period_end"
+    text = "Subscription {subscription} cannot be changed at the end of its period: {detail}"
+    hints = (SHOW, "nself billing subscription update {subscription} --price {price}")
 
 
 class WhichItem(Invalid):

@@ -41,6 +41,7 @@ class ShowSubscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 class ListSubscriptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     user: Annotated[str | None, Meta(description="Only this user's.")] = None
+    customer: Annotated[str | None, Meta(description="Only this customer's (cus_…).")] = None
     status: Annotated[Status | None, Meta(description="Only these.")] = None
     test_mode: Annotated[bool, Meta(description="Only those of test mode, whatever STRIPE_MODE says.")] = False
     limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 100
@@ -76,6 +77,11 @@ class UpdateSubscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     trial_end: TrialEnd | None = None
     proration_date: Annotated[int, Meta(description=DATE, ge=0, le=253_402_300_799)] | None = None
     token: Annotated[str, Meta(description="Apply what preview-change showed under this token.")] | None = None
+    at_period_end: Annotated[
+        bool,
+        Meta(description="Price and quantity from the next period on, nothing prorated; can be undone until then."),
+    ] = False
+    keep: Annotated[bool, Meta(description="Undo what --at-period-end is to change.")] = False
 
 
 class CancelSubscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -66,7 +66,10 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownSubscription(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of `subscription show`. `source` is what the row was last built from, at `synced_at`."""
+    """Result of `subscription show`. `source` is what the row was last built from, at `synced_at`.
+
+    `helps` are the commands that tell why it does not run, and that go on or undo.
+    """
 
     id: str
     user: str | None
@@ -82,6 +85,9 @@ class ShownSubscription(msgspec.Struct, frozen=True, kw_only=True):
     canceled_at: datetime | None
     cancel_reason: str | None
     ended_at: datetime | None
+    pending_price: str | None
+    pending_quantity: int | None
+    pending_at: datetime | None
     collection_method: str | None
     default_payment_method: str | None
     latest_invoice: str | None
@@ -90,6 +96,7 @@ class ShownSubscription(msgspec.Struct, frozen=True, kw_only=True):
     livemode: bool
     created_at: datetime
     items: list[Item]
+    helps: list[str]
     source: str
     synced_at: datetime
     api_version: str | None

@@ -22,6 +22,7 @@ select
     mirror.api_version, mirror.digest = md5(mirror.snapshot::text) as intact, mirror.created_at, mirror.synced_at
 from billing_subscriptions mirror left join billing_customers using (customer_id)
 where mirror.livemode = %(livemode)s and not mirror.deleted and (%(user)s::text is null or user_id = %(user)s)
+    and (%(customer)s::text is null or mirror.customer_id = %(customer)s)
     and (%(status)s::text is null or mirror.status = %(status)s)
 order by mirror.created_at desc, object_id
 limit %(limit)s offset %(offset)s;

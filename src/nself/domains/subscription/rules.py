@@ -8,6 +8,7 @@ from typing import Any
 
 from nself.domains.connection.rules import items, part
 from nself.domains.mirror.model import Snapshot
+from nself.domains.subscription import formulas
 from nself.domains.subscription.model import Done, Effect, Item, Kept, Payment, ShownSubscription, Subscription
 
 TOLD = ("active", "past_due", "unpaid", "paused", "canceled")
@@ -39,6 +40,7 @@ def listed(kept: Kept) -> Subscription:
 
 def shown(kept: Kept, payment: Payment) -> ShownSubscription:
     snapshot = kept.snapshot
+    pending = formulas.pending(snapshot)
     return ShownSubscription(
         id=kept.id,
         user=kept.user,
@@ -54,6 +56,9 @@ def shown(kept: Kept, payment: Payment) -> ShownSubscription:
         canceled_at=instant(snapshot.get("canceled_at")),
         cancel_reason=part(snapshot, "cancellation_details").get("reason"),
         ended_at=instant(snapshot.get("ended_at")),
+        pending_price=pending.price if pending else None,
+        pending_quantity=pending.quantity if pending else None,
+        pending_at=pending.at if pending else None,
         collection_method=snapshot.get("collection_method"),
         default_payment_method=snapshot.get("default_payment_method"),
         latest_invoice=snapshot.get("latest_invoice"),
@@ -62,12 +67,25 @@ def shown(kept: Kept, payment: Payment) -> ShownSubscription:
         livemode=bool(snapshot.get("livemode")),
         created_at=kept.created_at,
         items=[_item(one) for one in items(snapshot, "items")],
+        helps=_helps(kept, payment),
         source=kept.source,
         synced_at=kept.synced_at,
         api_version=kept.api_version,
         intact=kept.intact,
         deleted=kept.deleted,
     )
+
+
+def _helps(kept: Kept, payment: Payment) -> list[str]:
+    """Commands for a subscription that waits for money, is paused or is to end; none for one that simply runs."""
+    if kept.status in ("incomplete", "past_due", "unpaid"):
+        why = f"nself billing payments failures --customer {kept.customer}"
+        if payment.payment_intent_status == "requires_action":
+            why = f"nself billing payment-intent show {payment.payment_intent} --show-secret"
+        return [why, f"nself billing subscription complete {kept.id}"]
+    if kept.status == "paused" or (kept.status in ("active", "trialing") and kept.snapshot.get("cancel_at_period_end")):
+        return [f"nself billing subscription reactivate {kept.id}"]
+    return [formulas.undo(kept.id)] if formulas.pending(kept.snapshot) else []
 
 
 def _trial(snapshot: Snapshot) -> Any:

@@ -26,7 +26,8 @@ def payment(tx: Tx, invoice: str) -> Payment | None:
 
 def list_subscriptions(tx: Tx, given: ListSubscriptions, livemode: bool) -> list[Kept]:
     return tx.all(
-        SQL["list"], Kept, user=given.user, status=given.status, livemode=livemode, limit=given.limit, offset=given.offset
+        SQL["list"], Kept, user=given.user, customer=given.customer, status=given.status, livemode=livemode,
+        limit=given.limit, offset=given.offset,
     )  # fmt: skip
 
 

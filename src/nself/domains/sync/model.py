@@ -37,7 +37,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Id of its newest event that never arrived and was found in Stripe's list."""
     waiting: str | None = None
     """Id of an event that is still to be processed."""
-    processed_at: datetime | None = None
+    number: int | None = None
+    """Of the newest picture that changed its row."""
     known: bool = False
     """Whether something was ever stored of it."""
 

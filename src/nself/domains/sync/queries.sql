@@ -113,10 +113,7 @@ select
         where event.object_id = given.id and event.status = 'received'
         order by event.id desc limit 1
     ) as waiting,
-    (
-        select max(event.processed_at) from billing_webhook_events event
-        where event.object_id = given.id and event.status = 'processed'
-    ) as processed_at,
+    (select max(change.snapshot_number) from billing_object_changes change where change.object_id = given.id) as number,
     exists (select from billing_object_changes change where change.object_id = given.id)
     or exists (
         select from billing_webhook_events event where event.object_id = given.id and event.status = 'processed'

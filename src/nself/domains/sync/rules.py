@@ -58,8 +58,8 @@ def _cause(before: Stored | None, change: Change, evidence: Evidence, complete: 
         return "event missing", "no event of it ever arrived"
     if not before.intact:
         return "local write lost", "its row is not what was written from Stripe's answer"
-    if evidence.processed_at and evidence.processed_at > before.synced_at:
-        return "local write lost", "an event was processed after the row was last written"
+    if evidence.number and evidence.number > before.number:
+        return "local write lost", "a newer picture of it was stored here before its row"
     if change.what == "deleted":
         return "deleted at Stripe", "no event told of it"
     if money and change.kind in FIXED:

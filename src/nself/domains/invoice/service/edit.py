@@ -73,7 +73,11 @@ def _item(
     if price and currency and price["currency"] != currency.lower():
         raise PriceUnusable(price=price["id"], detail=f"is in {price['currency']}, the invoice in {currency.lower()}")
     known = price["currency"] if price else known
-    found = formulas.new_item(who["id"], invoice, known, price, given.quantity, given.amount or 0, given.description)
+    description = given.description
+    if price and price["type"] != "one_time" and not description:
+        product = current.fetched(app, "product", price["product"])
+        description = f"{given.quantity} × {product['name']}, one {formulas.interval(price)}"
+    found = formulas.new_item(who["id"], invoice, known, price, given.quantity, given.amount or 0, description)
     return found, known
 
 

@@ -60,7 +60,9 @@ def finalize(app: App, given: Finalize) -> Changed:
         if chain.pending(app, begun):
             chain.drive(app, begun, given.invoice)
             return changed(app, given.invoice, "finalised")
-        raise not_editable(given.invoice, draft["status"])
+        if draft["status"] == "void":
+            raise not_editable(given.invoice, draft["status"])
+        return changed(app, given.invoice, "finalised already: nothing changed")
     told = _finalize(app, draft, given.force)
     return changed(app, given.invoice, "finalised", [told] if told else [])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import NamedTuple
 
 import msgspec
@@ -66,7 +67,7 @@ def generate(app: App, given: GenerateInvoices) -> Generated:
     month, user = given.period, given.user
     span = period.month(month, app.timezone)
     if span.end > app.clock():
-        raise PeriodNotOver(period=month, end=span.end.isoformat())
+        raise PeriodNotOver(period=month, end=f"{span.end.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
     if user:
         customer.require_user(app, user)
     current.require_counted(app)

@@ -7,8 +7,9 @@ import msgspec
 from nself.app import App
 from nself.domains.catalog import service as catalog
 from nself.domains.connection.model import Snapshot
+from nself.domains.connection.service import change
 from nself.domains.invoice import store
-from nself.domains.invoice.inputs import ListRates, Nothing
+from nself.domains.invoice.inputs import CreateRate, ListRates, Nothing
 
 MOST = 1000
 
@@ -25,7 +26,7 @@ class TaxConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaxRate(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `tax list-rates`."""
+    """A row of `tax list-rates`, and the result of `tax create-rate`."""
 
     id: str
     name: str
@@ -73,6 +74,15 @@ def list_rates(app: App, given: ListRates) -> list[TaxRate]:
     if not found:
         found = app.stripe.page("tax_rate", limit=min(given.limit, 100)).objects[::-1]
     return [_rate(one) for one in found]
+
+
+def create_rate(app: App, given: CreateRate) -> TaxRate:
+    """A rate that `invoice add-tax` and STRIPE_TAX_RATES take. Raises what Stripe refuses."""
+    params: Snapshot = {"display_name": given.name, "percentage": given.percentage, "inclusive": given.inclusive}
+    params |= {"country": given.country.upper()} if given.country else {}
+    params |= {"state": given.state} if given.state else {}
+    id = change.change(app, change.once(app, "tax_rate.create"), "tax_rates", params=params)
+    return _rate(app.stripe.fetch("tax_rate", id))
 
 
 def _rate(one: Snapshot) -> TaxRate:

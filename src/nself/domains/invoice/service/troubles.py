@@ -13,6 +13,7 @@ from nself.domains.connection.model import Snapshot
 from nself.domains.connection.rules import part
 from nself.domains.invoice import formulas, store
 from nself.domains.invoice.inputs import ShowErrors
+from nself.domains.invoice.model import FailedStep
 
 MOST_DRAFTS = 1000
 
@@ -42,14 +43,20 @@ def errors(app: App, given: ShowErrors) -> list[Trouble]:
             invoice=one.invoice,
             code=one.code,
             cause=one.error,
-            command=f"nself billing invoice show {one.invoice} --verbose"
-            if one.invoice
-            else "nself billing stripe intents",
+            command=_helps(one),
         )
         for one in failed
     ]
     found += [one for draft in drafts for one in _of_draft(draft)]
     return sorted(found, key=lambda one: one.at, reverse=True)[: given.limit]
+
+
+def _helps(one: FailedStep) -> str:
+    if not one.invoice:
+        return "nself billing stripe intents --state failed"
+    if one.declined:
+        return f"nself billing invoice pay {one.invoice} --retry"
+    return f"nself billing invoice show {one.invoice} --verbose"
 
 
 def _of_draft(draft: Snapshot) -> list[Trouble]:

@@ -48,7 +48,7 @@ def _failure(one: Failed) -> Failure:
         payment_status=one.payment_intent_status,
         payment_method=rules.method_of(failed),
         invoice=one.invoice,
-        helps=rules.command(found, failed, one.payment_intent),
+        helps=rules.command(found, failed, one.payment_intent, one.invoice),
     )
 
 
@@ -82,4 +82,5 @@ def decline_reason(app: App, given: ShowPaymentMethod) -> DeclineReason:
         payment_intent=one.payment_intent,
         payment_status=one.payment_intent_status,
         invoice=one.invoice,
+        then=rules.retry(one.invoice) if one.invoice and shown.helps != rules.retry(one.invoice) else None,
     )

@@ -107,7 +107,7 @@ def _by_state(app: App, given: CreateRefund, charge: str) -> Standing:
         return standing
     amount = _amount(found, given)
     if given.amount:
-        _refuse_repetition(app, found, made, amount)
+        _refuse_repetition(app, found, made, amount, given.reason)
     wish = change.wish(names[-1], "refunds", params=rules.refund_params(found, amount, given.reason, request))
     try:
         app.db.transact(lambda tx: change.plan(tx, wish, live))
@@ -130,12 +130,13 @@ def _standing(app: App, charge: str, names: list[str], request: str) -> Standing
     return None
 
 
-def _refuse_repetition(app: App, charge: Snapshot, made: list[Snapshot], amount: int) -> None:
+def _refuse_repetition(app: App, charge: Snapshot, made: list[Snapshot], amount: int, reason: str) -> None:
     now = int(app.clock().timestamp())
     same = rules.equal(made, amount, now - int(REPEATED.total_seconds()))
     if same:
         raise RepeatedRefund(
-            refund=same["id"], money=money(same), charge=charge["id"], minor=amount, seconds=max(0, now - same["created"])
+            refund=same["id"], money=money(same), charge=charge["id"], minor=amount, reason=reason,
+            seconds=max(0, now - same["created"]),
         )  # fmt: skip
 
 

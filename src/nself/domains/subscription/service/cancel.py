@@ -12,7 +12,7 @@ from nself.domains.subscription import rules
 from nself.domains.subscription.errors import NothingToCharge
 from nself.domains.subscription.inputs import CancelSubscription, ReactivateSubscription
 from nself.domains.subscription.model import Done
-from nself.domains.subscription.service import look, payment
+from nself.domains.subscription.service import later, look, payment
 from nself.gateway.errors import StripeFailure
 
 SOURCE = "subscription cancel"
@@ -64,10 +64,11 @@ def _at_period_end(app: App, given: CancelSubscription) -> Done:
         return look.done(app, id, False, f"is {snapshot['status']} already, nothing changed")
     if snapshot.get("cancel_at_period_end"):
         return look.done(app, id, False, "ends with its period already, nothing changed")
+    dropped = ""
     if change.finish(app, name) is None:
-        change.change(app, name, "subscriptions", id, params={"cancel_at_period_end": True, **_details(given)})
+        dropped = later.change_freed(app, name, snapshot, {"cancel_at_period_end": True, **_details(given)})
     note = f"goes on until then; undo it with: nself billing subscription reactivate {id}"
-    return look.done(app, id, True, note)
+    return look.done(app, id, True, "; ".join(filter(None, (note, dropped))))
 
 
 def reactivate(app: App, given: ReactivateSubscription) -> Done:

@@ -42,7 +42,8 @@ def refused(snapshot: Snapshot, intent: Snapshot, words: str, error: BillingErro
         return RequiresAction(subscription=id, status=status, until=until, payment_intent=intent["id"])
     said = part(intent, "last_payment_error")
     detail = error.message if error else str(said.get("message") or "Its invoice is not paid.")
-    failure = PaymentFailed(words=words, detail=detail, subscription=id, status=status, until=until)
+    customer = snapshot["customer"]
+    failure = PaymentFailed(words=words, detail=detail, subscription=id, customer=customer, status=status, until=until)
     code = error.code if error else said.get("code")
     failure.code = str(code or failure.code)
     log.warning(

@@ -25,7 +25,7 @@ from nself.domains.subscription.errors import (
 from nself.domains.subscription.facts import state
 from nself.domains.subscription.inputs import UpdateSubscription
 from nself.domains.subscription.model import Done, KeptPreview
-from nself.domains.subscription.service import look, payment
+from nself.domains.subscription.service import later, look, payment
 from nself.domains.subscription.service.create import trial_end
 
 SOURCE = "subscription update"
@@ -45,6 +45,10 @@ class Plan(NamedTuple):
 
 def update(app: App, given: UpdateSubscription) -> Done:
     """Raises NoSuchSubscription, Canceled, what is wrong with a preview, the gateway's errors, PaymentFailed, RequiresAction."""
+    if given.keep:
+        return later.keep(app, given)
+    if given.at_period_end:
+        return later.at_period_end(app, given)
     wished = (given.price, given.quantity, given.payment_method, given.trial_end, given.token)
     if all(one is None for one in wished):
         raise NothingToChange(subscription=given.subscription)
@@ -53,11 +57,12 @@ def update(app: App, given: UpdateSubscription) -> Done:
     operation = change.turn(app, "subscription.update", given.subscription, _digest(given, behavior))  # before looking
     snapshot = look.running(look.fresh(app, given.subscription, SOURCE))
     id, plan = snapshot["id"], _plan(app, given, snapshot, behavior)
+    dropped = ""
     if change.finish(app, operation) is None:
         params = _params(given, snapshot, plan, behavior, ends)
         if not params:
             return look.done(app, id, False, "is so already, nothing changed")
-        change.change(app, operation, "subscriptions", id, params=params)
+        dropped = later.change_freed(app, operation, snapshot, params)
     after = look.stored(app, id)
     date = plan.date if plan else None
     log.info("subscription_update", subscription=id, operation=operation, status=after["status"])
@@ -74,7 +79,7 @@ def update(app: App, given: UpdateSubscription) -> Done:
         payment.check(app, id, "The change is made, its invoice is not paid")
     prorated = plan is not None and plan.behavior != "none" and after["status"] != "trialing"
     return look.done(
-        app, id, True, plan.note if plan else "",
+        app, id, True, "; ".join(filter(None, (plan.note if plan else "", dropped))),
         proration_behavior=plan.behavior if plan else None,
         proration_date=rules.instant(date) if prorated else None,
     )  # fmt: skip

@@ -38,6 +38,8 @@ class _Object(msgspec.Struct):
     id: Name | None = None
     object: Name = "unknown"
     customer: Any = None
+    subscription: Any = None
+    released_subscription: Any = None
 
 
 class _Data(msgspec.Struct):
@@ -156,6 +158,9 @@ def delivery(body: bytes) -> Delivery:
     thing = event.data.object
     if thing.object == "tax_id" and isinstance(thing.customer, str):  # which is part of a customer
         thing = _Object(thing.customer, "customer")
+    managed = thing.subscription or thing.released_subscription
+    if thing.object == "subscription_schedule" and isinstance(managed, str):  # which is part of a subscription
+        thing = _Object(managed, "subscription")
     if any("\0" in (name or "") for name in (event.id, event.type, thing.id, thing.object, event.api_version)):
         raise UnreadableWebhook(detail="it holds a NUL character")
     return Delivery(

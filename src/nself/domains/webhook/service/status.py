@@ -36,7 +36,7 @@ def status(app: App, given: WebhookStatus) -> Standing:
     lag = counts.oldest_waiting_at and max(0, int((now - counts.oldest_waiting_at).total_seconds()))
     problems += [
         *_of_endpoint(app, found, ours),
-        *_of_secrets(app),
+        *_of_secrets(app, ours),
         *[_of_check(check) for check in checks if not check.ok],
         *rules.refusal_problems(refused, endpoints.rivals(found, ours), counts.last_delivered_at),
         *_of_work(app, counts, poll, lag or 0),
@@ -103,8 +103,10 @@ def _none(detail: str) -> Problem:
     )
 
 
-def _of_secrets(app: App) -> list[Problem]:
+def _of_secrets(app: App, ours: Snapshot | None) -> list[Problem]:
     secrets = app.settings.secrets("STRIPE_WEBHOOK_SECRET")
+    if not secrets and ours is None:
+        return [_none("nothing that happens at Stripe is told here")]
     if not secrets:
         command = "nself env set STRIPE_WEBHOOK_SECRET --stdin"
         return [Problem(cause="STRIPE_WEBHOOK_SECRET is not set", detail="every delivery is refused", command=command)]
