@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -60,6 +61,15 @@ class Measures:
             series = self._of(name, labels)
             series.counts[at] += times
             series.seconds += seconds * times
+
+    def observe_all(self, name: Name, labels: tuple[str, ...], seconds: Sequence[float]) -> None:
+        """It occurred once for each of `seconds`."""
+        places = [bisect_left(BOUNDS, one) for one in seconds]
+        with self._lock:
+            series = self._of(name, labels)
+            for at in places:
+                series.counts[at] += 1
+            series.seconds += sum(seconds)
 
     def pending(self) -> bool:
         """Whether anything was counted since the last `take`."""

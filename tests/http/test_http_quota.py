@@ -7,7 +7,6 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -111,6 +110,13 @@ def test_a_hard_limit_is_never_passed_by_requests_that_come_together(app: App, s
     assert figures(app, user) == (25, 0) and figures(app, other) == (3, 0)
 
 
+class SimpleApp:
+    """What the routes ask of an app before they decide."""
+
+    def clock(self) -> datetime:
+        return datetime.now(UTC)
+
+
 class Decisions:
     """Stands for `decide_or_fail`: notes who is decided together, waits for `gate`, fails where it is told to."""
 
@@ -142,7 +148,7 @@ def run(monkeypatch: pytest.MonkeyPatch, users: list[str]) -> tuple[list[Any], l
     monkeypatch.setattr(quota, "decide_or_fail", decisions)
 
     async def all_of_them() -> list[Any]:
-        app = SimpleNamespace(clock=lambda: datetime.now(UTC))
+        app = SimpleApp()
         route = next(one for one in quota_routes(cast(App, app)) if one.path.endswith("/check"))
         loop, found = asyncio.get_running_loop(), list[asyncio.Future[Any]]()
 

@@ -58,7 +58,7 @@ def settings() -> Iterator[str]:
     yield "| setting | type | default | effect |\n| --- | --- | --- | --- |\n"
     for one in DECLARED:
         kind = ", ".join(f"`{choice}`" for choice in one.choices) or one.kind
-        effect = one.effect if one.ready else f"{one.effect} **(no effect yet)**"
+        effect = one.effect
         yield f"| `{one.name}` | {kind} | {f'`{one.default}`' if one.default else ''} | {cell(effect)} |\n"
 
 

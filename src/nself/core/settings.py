@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
-from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -42,7 +41,7 @@ class InvalidSetting(Invalid):
 
 
 class Setting(NamedTuple):
-    """One declaration; `minimum` and `maximum` of a duration in seconds. `effect` says what changes; `ready` is false while its feature does not exist yet."""
+    """One declaration; `minimum` and `maximum` of a duration in seconds. `effect` says what changes."""
 
     name: str
     kind: Kind
@@ -51,7 +50,6 @@ class Setting(NamedTuple):
     choices: tuple[str, ...] = ()
     minimum: int | None = None
     maximum: int | None = None
-    ready: bool = True
     zero: bool = True
     """Whether a duration or size may be 0."""
 
@@ -68,7 +66,6 @@ STRIPES_NETWORKS = (
     "3.18.12.63,3.130.192.231,13.235.14.237,13.235.122.149,18.211.135.69,35.154.171.200,52.15.183.38,54.88.130.119,"
     "54.88.130.237,54.187.174.169,54.187.205.235,54.187.216.72"
 )
-_later = partial(Setting, ready=False)
 
 DECLARED: tuple[Setting, ...] = (
     # Stripe
@@ -131,7 +128,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("BILLING_USE_QUEUE", "flag", "true", "false: there is no queue of long operations, whoever asks for one waits for it (BILLING_ASYNC_OPERATIONS has no effect)"),
     Setting("BILLING_CACHE_ENABLED", "flag", "true", "remember API keys that were proven; false: the database is asked with each request, and while it is away nobody is let in. Files (metrics, plans, prices) are read again when they change, whatever this says"),
     Setting("BILLING_CACHE_TTL", "duration", "300", "how long an API key is remembered, at most 3 s: a revoked one must not live on (while the database is away: a day)"),
-    _later("BILLING_MEMORY_LIMIT", "size", "2G", "memory of one billing process before it is restarted"),
+    Setting("BILLING_MEMORY_LIMIT", "size", "2G", "memory of one process of the services; one that takes more finishes its work and is started anew; 0 = no limit"),
     Setting("NODE_OPTIONS", "text", "", "none: the product is no Node program, and the setting is accepted because guides name it; memory is limited by BILLING_MEMORY_LIMIT"),
     Setting("BILLING_ALERT_EMAIL", "text", "", "operator's address that `nself alert send` mails, where MAIL_ENABLED; empty = nobody"),
     Setting("BILLING_ALERT_WEBHOOK_URL", "secret", "", "where `nself alert send` posts {\"text\": …}, as Slack, Mattermost and others take it; whoever has the address can post; empty = nowhere"),

@@ -18,10 +18,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from nself import log
 from nself.app import App
+from nself.core.clock import monotonic
 from nself.domains.api_key import service as api_key
 from nself.domains.api_key.model import ApiKey
 from nself.http import answer
 from nself.http.answer import Headers
+from nself.measure import measures
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -51,7 +53,7 @@ class Reply(NamedTuple):
 
 _LINES = b"request-id: %b\r\ncontent-length: %d\r\ncontent-type: application/json\r\n%b"
 Told = Callable[[Reply | Exception], None]
-Waiting = tuple[T, Callable[[R | Exception], None]]
+Waiting = tuple[T, Callable[[R | Exception], None], float]
 """One request's part of the work and who waits for what becomes of it."""
 Way = Callable[[bytes, Told, ApiKey], None]
 """Has a body of an allowed caller answered: `told` is called in the event loop. Raises what is wrong with the body."""
@@ -151,8 +153,13 @@ class Coalescer(Generic[T, R]):
         most: int,
         units: Callable[[T], int],
         enough: int = 1,
+        route: str = "",
     ) -> None:
-        """`at_once`: pieces of work under way, beside the first only for `enough` units: few small pieces cost most."""
+        """`at_once`: pieces of work under way, beside the first only for `enough` units: few small pieces cost most.
+
+        Items are measured as requests to `route`.
+        """
+        self.route = route
         self.work, self.at_once, self.most, self.units, self.enough = work, at_once, most, units, enough
         self.queue: list[Waiting[T, R]] = []
         self.size = 0
@@ -163,7 +170,7 @@ class Coalescer(Generic[T, R]):
 
     def submit(self, item: T, done: Callable[[R | Exception], None]) -> None:
         """`done` is called in the event loop with what became of `item`, or why nothing did."""
-        self.queue.append((item, done))
+        self.queue.append((item, done, monotonic()))
         self.size += self.units(item)
         if not self.due and self._may_begin():
             self.due = True  # after this turn of the loop: what else came in it is in the same group
@@ -183,7 +190,7 @@ class Coalescer(Generic[T, R]):
         count, size = len(self.queue), self.size
         if size > self.most:
             count, size = 0, 0
-            for item, _ in self.queue:
+            for item, _, _ in self.queue:
                 units = self.units(item)
                 if count and size + units > self.most:
                     break
@@ -193,7 +200,7 @@ class Coalescer(Generic[T, R]):
         return group
 
     def _work(self, group: list[Waiting[T, R]], loop: asyncio.AbstractEventLoop) -> None:
-        found = self._tried([item for item, _ in group])
+        found = self._tried([one[0] for one in group])
         loop.call_soon_threadsafe(self._settle, group, found, loop)
 
     def _tried(self, items: list[T]) -> Sequence[R | Exception]:
@@ -212,11 +219,29 @@ class Coalescer(Generic[T, R]):
         """The next group is on its way while this one is answered."""
         self.under_way -= 1
         self._begin(loop)
-        for (_, done), result in zip(group, found, strict=True):
+        self._measure(group, found)
+        for (_, done, _), result in zip(group, found, strict=True):
             try:
                 done(result)
             except Exception:  # one answer that cannot be given must not keep the others
                 log.failure("answer_failed")
+
+    def _measure(self, group: list[Waiting[T, R]], found: Sequence[R | Exception]) -> None:
+        """From when each was read to now, those with the same outcome together."""
+        if not self.route:
+            return
+        now, took = monotonic(), dict[str, list[float]]()
+        for (_, _, at), result in zip(group, found, strict=True):
+            took.setdefault(_status(result), []).append(now - at)
+        for status, seconds in took.items():
+            measures.observe_all("http_request", ("POST", self.route, status), seconds)
+
+
+def _status(result: object) -> str:
+    """Of the answer that a result becomes."""
+    if isinstance(result, Reply):
+        return str(result.status)
+    return str(getattr(result, "status", 500)) if isinstance(result, Exception) else "200"
 
 
 def resolve(future: asyncio.Future[R], result: R | Exception) -> None:

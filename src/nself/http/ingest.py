@@ -42,6 +42,7 @@ class Ingest(Closable):
             most=GROUP_EVENTS,
             units=lambda sent: len(sent.events),
             enough=ENOUGH_EVENTS,
+            route=INGEST_PATH,
         )
 
     @cached_property

@@ -38,7 +38,7 @@ _encode = msgspec.json.Encoder().encode
 def quota_routes(app: App) -> list[Hot]:
     """The four, with one queue."""
     decisions: Coalescer[Ask, Reply] = Coalescer(
-        partial(_decide, app), at_once=DECIDERS, most=GROUP, units=lambda ask: 1, enough=ENOUGH
+        partial(_decide, app), at_once=DECIDERS, most=GROUP, units=lambda ask: 1, enough=ENOUGH, route="/api/v1/quota"
     )
     return [QuotaRoute(app, path, kind, decisions) for path, kind in INPUTS.items()]
 

@@ -41,7 +41,11 @@ async def standing(request: Request) -> Response:
 def webhook_routes(app: App) -> list[Hot]:
     """With one queue."""
     deliveries: Coalescer[Delivery, Received] = Coalescer(
-        partial(_keep, app), at_once=COMMITS, most=GROUP_BYTES, units=lambda one: ROW_BYTES + len(one.payload)
+        partial(_keep, app),
+        at_once=COMMITS,
+        most=GROUP_BYTES,
+        units=lambda one: ROW_BYTES + len(one.payload),
+        route=WEBHOOK_PATHS[0],
     )
     refusals: Coalescer[Refusal, None] = Coalescer(partial(_refuse, app), at_once=1, most=REFUSALS, units=lambda _: 1)
     objects: Coalescer[str, None] = Coalescer(partial(_process, app), at_once=1, most=OBJECTS, units=lambda _: 1)

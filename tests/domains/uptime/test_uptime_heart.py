@@ -280,3 +280,18 @@ def test_a_database_that_is_started_anew_between_two_beats_is_noticed(
         (found,) = uptime(app).downtimes
         assert (found.service, found.seconds) == ("database", 10) and "started anew" in found.detail
         beats.close()
+
+
+def test_a_process_that_outgrows_its_memory_is_asked_to_end(
+    app: App, beats: Beats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, and only where BILLING_MEMORY_LIMIT says so."""
+    sent = list[tuple[int, int]]()
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
+    heart = beats.begin()
+    for limit, wanted in (("0", 0), ("100G", 0), ("1M", 1), ("1M", 1)):
+        heart.app.environ = {**heart.app.environ, "BILLING_MEMORY_LIMIT": limit}
+        heart.app.__dict__.pop("settings", None)
+        heart._watch_memory()  # pyright: ignore[reportPrivateUsage]
+        assert len(sent) == wanted
+    assert sent == [(os.getpid(), signal.SIGTERM)]

@@ -28,7 +28,6 @@ class SetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class ListSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which settings."""
 
-    all: Annotated[bool, Meta(description="Also those that have no effect yet.")] = False
     changed: Annotated[bool, Meta(description="Only those that are set somewhere.")] = False
 
 

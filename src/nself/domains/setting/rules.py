@@ -61,7 +61,7 @@ def effect(setting: Setting | None) -> str:
     """What a setting does, in words."""
     if setting is None:
         return "not a setting of nself: kept for your own programs"
-    return setting.effect if setting.ready else f"no effect yet; meant for: {setting.effect}"
+    return setting.effect
 
 
 def key_note(name: str, text: str, mode: str) -> str | None:

@@ -37,8 +37,6 @@ def get(app: App, given: GetSetting) -> ShownSetting:
     odd = list(_odd(setting, value))
     if not value.text and not odd:
         odd.append("has no value")
-    if setting and not setting.ready:
-        odd.append("has no effect yet")
     return ShownSetting(
         name=given.name,
         value=_shown(given.name, value.text, given.reveal),
@@ -53,7 +51,7 @@ def list_settings(app: App, given: ListSettings) -> list[ListedSetting]:
     found: list[ListedSetting] = []
     for name, value in app.settings.values.items():
         setting = BY_NAME.get(name)
-        if value.origin == "default" and (given.changed or (setting and not setting.ready and not given.all)):
+        if value.origin == "default" and given.changed:
             continue
         found.append(
             ListedSetting(
@@ -138,8 +136,6 @@ def _notes(app: App, after: Settings, name: str, given: Value, path: Path, leake
         yield given.odd
     if setting is None:
         yield f"not a setting of nself{rules.close(name, BY_NAME)}: kept for your own programs"
-    elif not setting.ready:
-        yield "has no effect yet"
     if path == app.project.env_local:
         yield ".env.local defined it, so it was changed there"
     if is_secret(name):
@@ -154,7 +150,7 @@ def _notes(app: App, after: Settings, name: str, given: Value, path: Path, leake
         yield key
     if told := rules.follows(name, given.text):
         yield told
-    if setting and setting.ready and effective.origin == path.name:
+    if setting and effective.origin == path.name:
         yield RESTART
 
 
@@ -186,7 +182,7 @@ def _removed(after: Settings, name: str, files: list[str]) -> WrittenSetting:
         notes.append("the environment still sets it")
     elif value.origin not in ("default", "nothing"):
         notes.append(f"{value.origin} still sets it")
-    elif files and setting and setting.ready:
+    elif files and setting:
         notes.append(RESTART)
     return WrittenSetting(
         name=name,

@@ -22,6 +22,11 @@ SQL = beside(__file__)
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
+def memory() -> int:
+    """Bytes that this process has in memory."""
+    return psutil.Process().memory_info().rss
+
+
 def tell(tx: Tx, note: Note) -> None:
     tx.run(SQL["tell"], **msgspec.structs.asdict(note.run))
     if note.interruptions:

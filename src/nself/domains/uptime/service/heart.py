@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 import uuid
@@ -50,6 +51,7 @@ class Heart:
         self.registered = False
         self.server: datetime | None = None
         self.looked = clock.since_boot()
+        self.outgrown = False
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._beat_on, name="heart", daemon=True)
 
@@ -73,6 +75,7 @@ class Heart:
         self.beat()
         while not self.stopping.wait((QUICK_BEAT if self.away else BEAT).total_seconds()):
             self.beat()
+            self._watch_memory()
 
     def stop(self) -> None:
         """The process ends in order. What the database cannot be told of it is left for the next one to tell."""
@@ -98,6 +101,14 @@ class Heart:
             self.paper.write(self.note)
         self.looked = clock.since_boot()
         return self.away is None
+
+    def _watch_memory(self) -> None:
+        """A process that outgrew BILLING_MEMORY_LIMIT is asked once to end; its supervisor starts it anew."""
+        limit, used = self.app.settings.bytes("BILLING_MEMORY_LIMIT"), store.memory()
+        if limit and used > limit and not self.outgrown:
+            self.outgrown = True
+            log.warning("memory_limit", used=used, limit=limit)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _notice_sleep(self, now: datetime) -> None:
         """The machine did not run the process for a while: it was paused, or slept."""
