@@ -56,7 +56,7 @@ class Stand:
             [sys.executable, "-P", "-c", CLI, "--project", str(self.root), *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
             text=True,
             cwd="/",
         )
@@ -64,12 +64,12 @@ class Stand:
     def nself(self, *words: str) -> str:
         process = self.command(*words)
         try:
-            told, _ = process.communicate(timeout=DEMO_SECONDS)
+            told, notes = process.communicate(timeout=DEMO_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
             raise
-        assert process.returncode == 0, f"{words}: {process.returncode}\n{told}"
+        assert process.returncode == 0, f"{words}: {process.returncode}\n{told}{notes}"
         return told
 
     def read(self, *words: str) -> Any:
