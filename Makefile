@@ -7,6 +7,8 @@ INSTALLED := $(VENV)/.installed
 LOG ?=
 DEMO := demo
 WORKERS ?= auto
+# The long tests wait for processes more than they compute.
+LONG_WORKERS ?= 4
 # The oldest release of Stripe's SDK that is supported; the newest is in requirements.lock.
 OLDEST_SDK := 15.2.1
 
@@ -35,7 +37,7 @@ test: install ## Run the test suite (real PostgreSQL, real processes), in parall
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long and not histories" -q
 
 test-long: install ## Run the tests that need longer
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m long -q
+	@$(BIN)/python -m pytest -n $(LONG_WORKERS) --dist loadgroup -m long -q
 
 test-histories: install ## Run a thousand random histories and 25 with kill -9; prints their seed
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m histories -q

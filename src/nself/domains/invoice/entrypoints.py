@@ -189,6 +189,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:CreateRate",
         help="Create a tax rate at Stripe.",
         example="nself billing tax create-rate --name VAT --percentage 19 --country DE",
+        audited=True,
     ),
     Route(
         method="GET",

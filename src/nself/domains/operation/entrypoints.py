@@ -9,6 +9,7 @@ ROWS: tuple[Row, ...] = (
         input="operation.inputs:BeginMaintenance",
         help="Have the API answer 503 with a message; webhooks are still taken, health and docs still answer.",
         example='nself maintenance on --message "Billing system under maintenance" --until 2h',
+        audited=True,
     ),
     Command(
         path="maintenance off",
@@ -16,6 +17,7 @@ ROWS: tuple[Row, ...] = (
         input="operation.inputs:EndMaintenance",
         help="Have the API answer again.",
         example="nself maintenance off",
+        audited=True,
     ),
     Command(
         path="maintenance status",
@@ -38,5 +40,6 @@ ROWS: tuple[Row, ...] = (
         help="Run a program with a service's environment, in its folder, without a shell; its exit code is ours.",
         example="nself exec nginx cat /etc/nginx/nginx.conf",
         exits="exit_code",
+        audited=True,
     ),
 )

@@ -125,6 +125,7 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:QueueFailures",
         help="Put payments that Stripe's absence kept from being made into the payment queue.",
         example="nself billing queue failures --since 1h",
+        audited=True,
     ),
     Command(
         path="billing queue list",
@@ -139,6 +140,8 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:ProcessQueue",
         help="Make the payments that wait, in their order, each once; what is declined leaves the queue.",
         example="nself billing process-queue --batch-size 100",
+        audited=True,
+        money=True,
     ),
     Command(
         path="billing verify-queue-empty",

@@ -149,6 +149,7 @@ ROWS: tuple[Row, ...] = (
         input="quota.inputs:ClearCache",
         help="Forget what is kept to answer faster: quota counters are counted anew.",
         example="nself cache clear billing:quota:user123",
+        audited=True,
     ),
     *(
         Reaction(kind=kind, use="quota.service.limits:follow")

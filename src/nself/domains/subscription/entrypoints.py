@@ -98,6 +98,7 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:PauseCollection",
         help="Have Stripe collect nothing by itself: what becomes due stays a draft, open invoices are left alone.",
         example="nself billing subscription pause-collection --all",
+        audited=True,
     ),
     Command(
         path="billing subscription resume-collection",
@@ -105,6 +106,7 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:ResumeCollection",
         help="Have Stripe collect by itself again.",
         example="nself billing subscription resume-collection --all",
+        audited=True,
     ),
     Command(
         path="billing subscription prorations",
