@@ -154,7 +154,7 @@ def test_env_commands_end_to_end(run: Run, tmp_path: Path) -> None:
     assert run("env", "get", "STRIPE_MAX_RETRIES") == (0, "7\n", "")
     shown = run("env", "get", "MAIL_FROM", "--format", "json")
     assert json.loads(shown.out)["value"] == "" and "note: MAIL_FROM" in shown.err
-    everything = run("env", "list", "--all")
+    everything = run("env", "list")
     assert "sk_test_***cdef" in everything.out and "0123456789" not in everything.out
     assert run("env", "unset", "STRIPE_MAX_RETRIES").code == 0
     assert run("env", "get", "STRIPE_MAX_RETRIES").out == "3\n"
@@ -189,7 +189,7 @@ def start(root: Path, *line: str) -> subprocess.Popen[str]:
 
 def test_a_reader_that_leaves_is_no_failure(tmp_path: Path) -> None:
     code = "import sys\nfrom nself.cli.main import main\nmain()"
-    with start(tmp_path, sys.executable, "-c", code, "env", "list", "--all") as process:
+    with start(tmp_path, sys.executable, "-c", code, "env", "list") as process:
         assert process.stdout and process.stderr
         process.stdout.close()
         assert (process.wait(30), process.stderr.read()) == (0, "")

@@ -10,7 +10,7 @@ from nself.core.errors import Invalid, Unavailable
 class UnknownSetting(Invalid):
     code, param = "unknown_setting", "name"
     text = "{name} is not a setting of nself{meant}; nothing was written"
-    hints = ("nself env list --all",)
+    hints = ("nself env list",)
 
 
 class NothingRead(Invalid):
