@@ -73,7 +73,7 @@ def test_refusals(hand: Hand, ask: Ask):
         ("/invoices/in_none/pay", {}, 404, "resource_missing"),
         (f"/invoices/{id}/void", None, 400, "parameter_missing"),
         (f"/invoices/{id}/pay", None, 402, "card_declined"),
-        (f"/invoices/{id}/finalize", None, 409, "invoice_not_editable"),
+        (f"/invoices/{id}/items", {"description": "x", "amount": 5}, 409, "invoice_not_editable"),
         (f"/invoices/{id}/void", [1], 400, "parameter_invalid"),
     ):
         found = ask("POST", path, body)
