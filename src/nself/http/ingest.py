@@ -22,7 +22,7 @@ from nself.http.hot import Coalescer, Headers, Reply, Told, Way
 INGEST_PATH = "/api/v1/usage"
 COMMITS = 3
 """Commits under way at once."""
-GROUP_EVENTS = 5_000
+GROUP_EVENTS = 10_000
 ENOUGH_EVENTS = 1000
 """For which a second commit is begun."""
 _encode = msgspec.json.Encoder().encode
