@@ -13,7 +13,7 @@ LONG_WORKERS ?= 4
 OLDEST_SDK := 15.2.1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-histories test-sdk stripe-live check lint types contracts migrations docs docs-check audit guide bench lock clean
+.PHONY: help install demo test test-long test-histories test-sdk stripe-live soak check lint types contracts migrations docs docs-check audit guide bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ guide: install ## Run the troubleshooting guide's command lines against a sandbo
 
 bench: install ## Run the benchmarks; each prints ratios to a limit or a peer of the same run
 	@for one in bench/bench_*.py; do $(BIN)/python $$one || exit 1; done
+
+soak: install ## Let days pass in minutes, a fault in each (MINUTES=30), and count in the end
+	@$(BIN)/python bench/soak.py --minutes $(or $(MINUTES),30)
 
 lock: ## Write requirements.lock anew from pyproject.toml
 	@$(UV) lock --quiet && $(UV) export --quiet --all-groups --all-extras --no-emit-project --no-header --no-annotate --format requirements-txt -o requirements.lock; rm -f uv.lock
