@@ -109,7 +109,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("DB_QUERY_TIMEOUT", "duration", "30s", "PostgreSQL cancels a statement that takes longer", maximum=LONGEST_STATEMENT),
     Setting("API_TIMEOUT", "duration", "60s", "longest time that one HTTP request may take", zero=False),
     Setting("API_MAX_BODY", "size", "16M", "largest HTTP request body that is read", zero=False),
-    Setting("API_RATE_LIMIT", "integer", "100", "requests a second that one API key may make, beside those that record usage and ask for quota; 0 = no limit", minimum=0),
+    Setting("API_RATE_LIMIT", "integer", "0", "requests a second that one API key may make, beside those that record usage and ask for quota; 0 = no limit", minimum=0),
     Setting("API_METERING_RATE_LIMIT", "integer", "0", "requests a second in which one API key may record usage and ask for quota; 0 = no limit", minimum=0),
     Setting("BILLING_DRAIN_TIMEOUT", "duration", "30s", "how long stop and restart let a step finish"),
     Setting("BILLING_CANCELLATION_MODE", "choice", "at_period_end", "when a subscription that is canceled without a flag ends: with its period (can be undone until then) or now", ("at_period_end", "immediate")),
