@@ -432,3 +432,25 @@ def test_a_segment_ends_where_it_is_said_to(folder: Folder, monkeypatch: pytest.
     texts = ["a" * 10, "b" * 5_000, "c"]
     add(queue, *texts)
     assert drained(queue) == texts
+
+
+def test_a_queue_that_goes_away_while_it_is_measured_is_no_failure(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process took over what a dead one had left, and removed it, between two looks of ours."""
+    mine, theirs, gone = (folder.new_queue(True, 1 << 20) for _ in range(3))
+    add(theirs, "waits")
+    real, waits, removing = os.scandir, folder.others_bytes(mine), list[bool]()
+    assert waits > 0
+
+    def scandir(path: str | os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
+        if Path(path) == gone.folder and not removing:
+            removing.append(True)
+            folder.remove(gone)
+        return real(path)  # type: ignore[return-value]
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert folder.others_bytes(mine) == waits
+    assert not gone.folder.exists()
+    for queue in (mine, theirs):
+        queue.close()

@@ -74,9 +74,13 @@ class Folder:
                     queue.folder.rmdir()
 
     def others_bytes(self, mine: Queue) -> int:
-        """What waits in the queues of other processes, dead ones too."""
-        paths = (self.root / "queues").glob("*/*.seg")
-        return sum(waiting_bytes(path) for path in paths if path.parent != mine.folder)
+        """What waits in the queues of other processes, dead ones too. A queue that goes away meanwhile was empty."""
+        total = 0
+        for folder in (self.root / "queues").glob("*"):
+            if folder != mine.folder:
+                with suppress(FileNotFoundError):
+                    total += sum(waiting_bytes(path) for path in folder.glob("*.seg"))
+        return total
 
     def reject(self, rejected: Iterable[Rejected]) -> None:
         """They are on the disk when this returns. Raises BufferUnwritable."""
