@@ -18,7 +18,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     step: str
     state: Literal["ok", "warning", "failed", "skipped"]
-    milliseconds: int
+    milliseconds: float
     detail: str
 
 
@@ -50,7 +50,7 @@ class Steps:
         began, name = monotonic(), self.names[len(self.done)]
         try:
             detail, result = work()
-        except (OSError, ValueError, BillingError) as error:
+        except (OSError, ValueError, OverflowError, BillingError) as error:
             cause, help = diagnose(error)
             self._add(name, "failed", began, self.masked(str(error)))
             raise Broken(self.masked(cause), help) from error
@@ -67,5 +67,5 @@ class Steps:
         return [*self.done, *(Step(step=one, state="skipped", milliseconds=0, detail="") for one in rest)]
 
     def _add(self, name: str, state: Literal["ok", "warning", "failed"], began: float, detail: str) -> None:
-        took = round((monotonic() - began) * 1000)
+        took = round((monotonic() - began) * 1000, 3)
         self.done.append(Step(step=name, state=state, milliseconds=took, detail=detail))

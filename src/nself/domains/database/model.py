@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from nself.core.errors import Conflict, Denied, Unavailable
+from nself.core.steps import Step
 
 
 class QueryFailed(Conflict):
@@ -174,15 +175,6 @@ class Pong(msgspec.Struct, frozen=True, kw_only=True):
 
     answer: str
     milliseconds: float
-
-
-class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of `db test-connection`; `state` is ok, failed or skipped."""
-
-    step: str
-    state: str
-    milliseconds: float
-    detail: str
 
 
 class ConnectionTest(msgspec.Struct, frozen=True, kw_only=True):

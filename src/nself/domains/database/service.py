@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
 from nself.core.entrypoint import Rows
 from nself.core.errors import BillingError
+from nself.core.steps import Broken, Steps
 from nself.db import embedded, server
 from nself.db.connect import DatabaseUnavailable, Tx
 from nself.db.migrate import available, migrate
@@ -28,12 +29,9 @@ from nself.domains.database.model import (
     QueryFailed,
     QueryTimedOut,
     Statement,
-    Step,
     StoredTable,
     WriteNeeded,
 )
-
-T = TypeVar("T")
 
 
 def _where(app: App, conninfo: str | None = None) -> tuple[str, str]:
@@ -112,63 +110,32 @@ def _since(started: float) -> float:
 # ---- test-connection ----
 
 
-class _Failed(Exception):
-    """A step that ended the test: its cause and what helps."""
-
-    def __init__(self, cause: str, help: str) -> None:
-        super().__init__(cause)
-        self.help = help
-
-
-class _Steps:
-    """Runs steps in order and keeps what they said."""
-
-    def __init__(self, address: str) -> None:
-        self.done: list[Step] = []
-        self.conninfo = address
-
-    def take(self, name: str, work: Callable[[], tuple[str, T]], diagnose: Callable[[str], tuple[str, str]]) -> T:
-        """`work` returns what to tell and its result. Raises _Failed where it raised what is expected."""
-        started = monotonic()
-        try:
-            detail, result = work()
-        except (OSError, ValueError, OverflowError, BillingError) as error:
-            detail = server.masked(self.conninfo, str(error))
-            self.done.append(Step(step=name, state="failed", milliseconds=_since(started), detail=detail))
-            raise _Failed(*diagnose(detail)) from error
-        self.done.append(Step(step=name, state="ok", milliseconds=_since(started), detail=detail))
-        return result
-
-    def finish(self, names: tuple[str, ...]) -> list[Step]:
-        """All steps, those after a failure as skipped."""
-        skipped = [Step(step=name, state="skipped", milliseconds=0, detail="") for name in names[len(self.done) :]]
-        return [*self.done, *skipped]
-
-
 STEPS = ("resolve", "connect", "authenticate", "query", "schema")
+ADDRESS = "conninfo"
 
 
 def try_connection(app: App, given: TryConnection) -> ConnectionTest:
     """Never raises for what is wrong with the connection: the failing step says it."""
     url = app.settings.text("DATABASE_URL")
-    steps, failure = _Steps(url), None
+    steps, failure = Steps(*STEPS, masked=lambda text: server.masked(steps.found[ADDRESS], text)), None
+    steps.found[ADDRESS] = url
     try:
         _connect(app, url, steps)
-    except _Failed as failed:
-        failure = failed
-    runs, address = _where(app, steps.conninfo)
+    except Broken as broken:
+        failure = broken
+    runs, address = _where(app, steps.found[ADDRESS])
     return ConnectionTest(
         ok=failure is None,
         runs=runs,
         address=address,
-        steps=steps.finish(STEPS),
-        cause=str(failure) if failure else None,
+        steps=steps.all(),
+        cause=failure.cause if failure else None,
         help=failure.help if failure else None,
     )
 
 
-def _connect(app: App, url: str, steps: _Steps) -> None:
-    """Raises _Failed at the first step that fails."""
+def _connect(app: App, url: str, steps: Steps) -> None:
+    """Raises Broken at the first step that fails."""
 
     def find() -> tuple[str, tuple[str, list[tuple[object, ...]]]]:
         conninfo = url
@@ -183,30 +150,34 @@ def _connect(app: App, url: str, steps: _Steps) -> None:
         silent = ("nothing listens there, or a firewall is in between", "nself env get DATABASE_URL")
     else:
         unknown = silent = ("the embedded server does not run", "nself start postgres")
-    steps.conninfo, addresses = steps.take("resolve", find, lambda _: unknown)
+    steps.found[ADDRESS], addresses = steps.take(find, lambda _: unknown)
     if addresses:
-        steps.take("connect", lambda: (store.reach(addresses), None), lambda _: silent)
+        steps.take(lambda: (store.reach(addresses), None), lambda _: silent)
     else:
-        steps.take("connect", lambda: ("left to the driver", None), lambda _: silent)
+        steps.take(lambda: ("left to the driver", None), lambda _: silent)
     with ExitStack() as stack:
 
         def open_session() -> tuple[str, Tx]:
-            return "a session was granted", stack.enter_context(store.session(steps.conninfo))
+            return "a session was granted", stack.enter_context(store.session(steps.found[ADDRESS]))
 
-        _ask(steps.take("authenticate", open_session, rules.cause), steps)
+        _ask(steps.take(open_session, _cause), steps)
 
 
-def _ask(tx: Tx, steps: _Steps) -> None:
+def _ask(tx: Tx, steps: Steps) -> None:
     def question() -> tuple[str, None]:
         return f"PostgreSQL {store.place(tx).version}", None
 
     def schema() -> tuple[str, None]:
-        applied = migrate(steps.conninfo)
+        applied = migrate(steps.found[ADDRESS])
         now = f", {len(applied)} of them now" if applied else ""
         return f"{len(store.migrations(tx))} migrations{now}", None
 
-    steps.take("query", question, rules.cause)
-    steps.take("schema", schema, lambda _: ("the schema was made by another version of nself", "nself db status"))
+    steps.take(question, _cause)
+    steps.take(schema, lambda _: ("the schema was made by another version of nself", "nself db status"))
+
+
+def _cause(error: Exception) -> tuple[str, str]:
+    return rules.cause(str(error))
 
 
 # ---- query ----
