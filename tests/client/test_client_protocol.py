@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -318,7 +318,17 @@ def test_a_question_is_asked_again_within_its_time(tmp_path: Path) -> None:
         Client(url, "k", buffer=str(tmp_path)).check("u", "m")
 
 
-def test_a_reserve_whose_answer_is_late_is_not_asked_again(tmp_path: Path) -> None:
+def test_a_reserve_is_asked_again_under_its_key(tmp_path: Path) -> None:
+    with scripted(None, answer(502, b""), decided(True), decided(True), decided(True)) as (told, url):
+        client = Client(url, "k", buffer=str(tmp_path))
+        client.reserve("u", "m")
+        client.reserve("u", "m")
+        client.reserve("u", "m", key="mine")
+        keys = [question["key"] for _, question in cast("list[tuple[float, Any]]", told.came)]
+    assert len({*keys[:3]}) == 1 and len({*keys}) == 3 and keys[4] == "mine"
+
+
+def test_an_answer_that_is_late_is_told_as_lost(tmp_path: Path) -> None:
     def slow(_: object) -> None:
         stop.wait(60)
 

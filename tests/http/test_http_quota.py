@@ -59,6 +59,26 @@ def test_a_reservation_from_its_beginning_to_its_end(app: App, client: Client) -
     assert figures(app, user) == (3, 0)
 
 
+def test_a_reserve_that_is_repeated_with_its_key_holds_once(app: App, client: Client) -> None:
+    user = limited(app, 10)
+    body = {"user": user, "metric": "calls", "value": 4}
+    made = client.post(f"{QUOTA}/reserve", {**body, "key": "order 7"})
+    by_field = client.post(f"{QUOTA}/reserve", {**body, "key": "order 7"})
+    by_header = client.post(f"{QUOTA}/reserve", body, **{"Idempotency-Key": "order 7"})
+    assert {one.json["reservation"] for one in (made, by_field, by_header)} == {made.json["reservation"]}
+    assert figures(app, user) == (0, 4)
+    other = client.post(f"{QUOTA}/reserve", {**body, "value": 5}, **{"Idempotency-Key": "order 7"})
+    assert (other.status, other.code, other.json["error"]["type"]) == (409, "idempotency_error", "idempotency_error")
+    both = client.post(f"{QUOTA}/reserve", {**body, "key": "order 8"}, **{"Idempotency-Key": "order 7"})
+    assert (both.status, both.code) == (400, "parameters_exclusive")
+    for key in ("", "k" * 256):
+        wrong = client.post(f"{QUOTA}/reserve", {**body, "key": key})
+        assert (wrong.status, wrong.json["error"]["param"]) == (400, "key")
+        wrong = client.post(f"{QUOTA}/reserve", body, **{"Idempotency-Key": key})
+        assert (wrong.status, wrong.json["error"]["param"]) == (400, "key")
+    assert figures(app, user) == (0, 4)
+
+
 @pytest.mark.parametrize("what", ["check", "reserve"])
 def test_a_refusal_says_all_that_a_client_needs(app: App, client: Client, what: str) -> None:
     user = limited(app, 5)

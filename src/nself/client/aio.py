@@ -71,9 +71,9 @@ class AsyncClient:
     async def check(self, user: str, metric: str, value: int = 1) -> Decision:
         return await self._call(self.client.check, user, metric, value)
 
-    async def reserve(self, user: str, metric: str, value: int = 1) -> Decision:
+    async def reserve(self, user: str, metric: str, value: int = 1, *, key: str | None = None) -> Decision:
         """As Client.reserve; where the caller is cancelled meanwhile, what it reserved is given back."""
-        asked = self._submit(self.client.reserve, user, metric, value)
+        asked = self._submit(partial(self.client.reserve, user, metric, value, key=key))
         try:
             return await asyncio.shield(asked)
         except asyncio.CancelledError:

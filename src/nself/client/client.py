@@ -90,7 +90,7 @@ class Client:
         ClientClosed; then nothing was kept.
         """
         if key is None:
-            key = f"{self._keys}-{next(self._numbers)}"
+            key = self._new_key()
         event = checked(user, metric, value, key, system_clock() if at is None else at, properties)
         payload = protocol.record(event)
         if len(payload) > MAX_RECORD:
@@ -126,12 +126,15 @@ class Client:
         """Whether so much more is allowed; nothing is taken. Raises the service's errors, ServiceUnreachable."""
         return self._decide(protocol.question("check", user=user, metric=metric, value=value))
 
-    def reserve(self, user: str, metric: str, value: int = 1) -> Decision:
+    def reserve(self, user: str, metric: str, value: int = 1, *, key: str | None = None) -> Decision:
         """Hold so much of the limit, where `allowed`, until it is committed, released or expires.
 
-        One whose answer is lost may hold until it expires. Raises the service's errors, ServiceUnreachable.
+        The same `key` of a user is one reservation; one is made where none is given, so that a repetition holds once.
+        Raises the service's errors, ServiceUnreachable; then units may be held until they expire.
         """
-        return self._decide(protocol.question("reserve", user=user, metric=metric, value=value))
+        return self._decide(
+            protocol.question("reserve", user=user, metric=metric, value=value, key=key or self._new_key())
+        )
 
     def commit(self, reservation: str, value: int | None = None, properties: dict[str, Any] | None = None) -> Decision:
         """Count what was used, else all that was reserved. Again is the same as once. Raises as `check`, InvalidParameter.
@@ -160,11 +163,14 @@ class Client:
             self._sender.record(protocol.record(Commit(reservation=reservation, value=value, properties=properties)))
             return None
 
-    def _decide(self, request: Request) -> Decision:
-        return protocol.decision(self._ask(request, request.path != f"{protocol.QUOTA}reserve"))
+    def _new_key(self) -> str:
+        return f"{self._keys}-{next(self._numbers)}"
 
-    def _ask(self, request: Request, again: bool) -> Answer:
-        """Up to TRIES times within the timeout; `again`: also after an answer that took too long."""
+    def _decide(self, request: Request) -> Decision:
+        return protocol.decision(self._ask(request))
+
+    def _ask(self, request: Request) -> Answer:
+        """Up to TRIES times within the timeout: a question may be asked again, since its answer is the same then."""
         end, failures = monotonic() + self._timeout, 0
         while True:
             found = self._try(request, max(end - monotonic(), 0.05))
@@ -173,8 +179,7 @@ class Client:
             failures += 1
             wait = protocol.retry_after(found.headers) if isinstance(found, Answer) else None
             pause = protocol.pause(failures, wait, random.random(), FIRST_WAIT)
-            lost = isinstance(found, ServiceUnreachable) and found.lost and not again
-            if lost or failures == TRIES or monotonic() + pause >= end:
+            if failures == TRIES or monotonic() + pause >= end:
                 break
             time.sleep(pause)
         if isinstance(found, Answer):

@@ -53,9 +53,11 @@ ERROR: Document = {
 }  # fmt: skip
 KEY: Document = {
     "name": "Idempotency-Key", "in": "header", "required": False, "schema": TEXT,
-    "description": "As at Stripe, and the same as the field idempotency_key: the same key and body again give the same object "
+    "description": "As at Stripe, and the same as the field idempotency_key (key): the same key and body again give the same object "
     "and change nothing, another body is refused (idempotency_error).",
 }  # fmt: skip
+KEYED = ("/api/v1/quota/reserve",)
+"""Whose field is named `key`."""
 CLOUD_EVENT: Document = {
     "title": "CloudEvent",
     "type": "object",
@@ -108,7 +110,9 @@ def _given(row: Route, struct: type[msgspec.Struct], schema: Document, component
             content["application/cloudevents+json"] = {"schema": CLOUD_EVENT}
             content["application/cloudevents-batch+json"] = {"schema": {"type": "array", "items": CLOUD_EVENT}}
         body = {"requestBody": {"required": not path, "content": content}}
-        parameters = [_in_path(name) for name in path] + [KEY] * ("idempotency_key" in struct.__struct_fields__)
+        parameters = [_in_path(name) for name in path] + [KEY] * (
+            row.path in KEYED or "idempotency_key" in struct.__struct_fields__
+        )
         return body | ({"parameters": parameters} if parameters else {})
     properties: Document = components[struct.__name__]["properties"]
     required: list[str] = components[struct.__name__].get("required", [])

@@ -66,8 +66,6 @@ class Hot(ABC):
     scope: str
     short = True
     """Whether it may be served past ASGI, where nobody knows who calls."""
-    heads_recur = True
-    """Whether a caller's next request begins with the same bytes as its last."""
 
     def __init__(self, app: App, path: str) -> None:
         self.app, self.path = app, path
@@ -76,6 +74,10 @@ class Hot(ABC):
     @abstractmethod
     def way(self, headers: Headers) -> Way:
         """What is done with bodies below such headers."""
+
+    def recurs(self, headers: Headers) -> bool:
+        """Whether a caller's next request begins with the same bytes as this one."""
+        return True
 
     @cached_property
     def max_body(self) -> int:
@@ -254,12 +256,16 @@ def resolve(future: asyncio.Future[R], result: R | Exception) -> None:
 
 
 def authorization(headers: Headers) -> str | None:
+    return header(headers, b"authorization") or None
+
+
+def header(headers: Headers, wanted: bytes) -> str | None:
     """The value of the last header of that name."""
     found = None
     for name, value in headers:
-        if name == b"authorization":
+        if name == wanted:
             found = value
-    return found.decode("latin-1") or None if found else None
+    return None if found is None else found.decode("latin-1")
 
 
 async def _body(receive: Receive, limit: int) -> bytes | None:

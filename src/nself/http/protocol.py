@@ -201,7 +201,7 @@ class Protocol(HttpToolsProtocol):
             return self._as_asgi()
         keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
         head = Head(hot, self.headers, keep_alive, text)
-        if hot.heads_recur and 0 <= head.length <= min(SHORT, hot.max_body):
+        if hot.recurs(self.headers) and 0 <= head.length <= min(SHORT, hot.max_body):
             if len(self.heads) >= MAX_HEADS:
                 self.heads.clear()
             self.heads[text] = head

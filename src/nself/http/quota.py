@@ -9,6 +9,7 @@ from math import ceil
 import msgspec
 
 from nself.app import App
+from nself.core.errors import ExclusiveParameters
 from nself.domains.access.rules import require_own
 from nself.domains.api_key.model import ApiKey
 from nself.domains.quota import rules
@@ -18,7 +19,7 @@ from nself.domains.quota.service.ask import as_ask
 from nself.domains.quota.service.journal import decide_or_fail
 from nself.http import answer
 from nself.http.closable import Closable
-from nself.http.hot import Coalescer, Headers, Hot, Reply, Told, Way
+from nself.http.hot import Coalescer, Headers, Hot, Reply, Told, Way, header
 
 GROUP = 2_000
 DECIDERS = 2
@@ -69,6 +70,13 @@ def _limits(found: Decision, now: datetime) -> tuple[tuple[bytes, bytes], ...]:
     return (*headers, (b"retry-after", b"%d" % min(rules.MAX_RETRY_AFTER, max(1, left))))
 
 
+def _with_key(given: Input, key: str) -> Input:
+    """Raises ExclusiveParameters, InvalidParameter."""
+    if getattr(given, "key", None) not in (None, key):
+        raise ExclusiveParameters("Idempotency-Key", "key")
+    return answer.as_input({**msgspec.structs.asdict(given), "key": key}, type(given), strict=True)
+
+
 @lru_cache
 def _seconds(at: datetime) -> bytes:
     return b"%d" % ceil(at.timestamp())
@@ -82,12 +90,21 @@ class QuotaRoute(Closable):
         self.kind, self.decisions = kind, decisions
         self.decode = msgspec.json.Decoder(kind).decode
 
-    def way(self, headers: Headers) -> Way:
-        return self._begin
+    def key(self, headers: Headers) -> str | None:
+        """Of the header `Idempotency-Key`, which says the same as the field `key` of a reserve."""
+        return header(headers, b"idempotency-key") if self.kind is ReserveQuota else None
 
-    def _begin(self, body: bytes, told: Told, caller: ApiKey) -> None:
+    def recurs(self, headers: Headers) -> bool:
+        return self.key(headers) is None
+
+    def way(self, headers: Headers) -> Way:
+        key = self.key(headers)
+        return self._begin if key is None else partial(self._begin, key=key)
+
+    def _begin(self, body: bytes, told: Told, caller: ApiKey, key: str | None = None) -> None:
         """Raises NotJson, what is wrong with the input, NoSuchReservation, NotTheirs."""
-        ask = as_ask(self.read(body))
+        given = self.read(body)
+        ask = as_ask(given if key is None else _with_key(given, key))
         if caller.user is not None:
             require_own(caller, "user", ask.user)
         self.decisions.submit(ask, told)

@@ -82,7 +82,6 @@ class WebhookRoute(Hot):
     """Open to everybody: the signature is the proof."""
 
     scope = ""
-    heads_recur = False
 
     def __init__(
         self,
@@ -96,6 +95,9 @@ class WebhookRoute(Hot):
         self.deliveries, self.refusals, self.objects = deliveries, refusals, objects
         self.queued = switches.on(app, "WEBHOOK_USE_QUEUE")
         self.short = not app.settings.flag("STRIPE_ENABLE_IP_WHITELIST")
+
+    def recurs(self, headers: Headers) -> bool:
+        return False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """With STRIPE_ENABLE_IP_WHITELIST nothing is read of who calls from elsewhere."""

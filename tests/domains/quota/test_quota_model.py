@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from nself.domains.quota.inputs import (
     UnblockUser,
 )
 from nself.domains.quota.service import ask, block, cache, limits, reset, show
+from nself.domains.usage.errors import KeyReused
 from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.service import aggregate, record
 
@@ -72,6 +74,8 @@ class Quotas(RuleBasedStateMachine):
         limits.set_quota(self.app, SetQuota(user=self.user, metric=metric, limit=limit, period=period))  # type: ignore[arg-type]
         self.model = Model(metric, limit, period, ZoneInfo(zone))
         self.names: list[str] = []
+        self.given: dict[str, ReserveQuota] = {}
+        self.asked = 0
 
     @rule(value=st.integers(0, 6), before=st.sampled_from((0, 0, 1, 17, 45, 90)))
     def record(self, value: int, before: int) -> None:
@@ -83,11 +87,28 @@ class Quotas(RuleBasedStateMachine):
     @rule(value=st.integers(0, 6))
     def reserve(self, value: int) -> None:
         expected = self.model.ask(self.clock.now, value)
-        found = ask.reserve(self.app, ReserveQuota(user=self.user, metric=self.metric, value=value))
+        self.asked += 1
+        given = ReserveQuota(user=self.user, metric=self.metric, value=value, key=f"key {self.asked}")
+        found = ask.reserve(self.app, given)
         assert found.allowed == expected.allowed == (found.reservation is not None)
         if found.reservation:
             self.model.reserve(self.clock.now, value, found.reservation)
             self.names.append(found.reservation)
+            self.given[found.reservation] = given
+
+    @rule(data=st.data(), more=st.integers(0, 1))
+    def reserve_again(self, data: st.DataObject, more: int) -> None:
+        """With the key of one that was granted: nothing changes, whatever became of it."""
+        if not self.names:
+            return
+        name = data.draw(st.sampled_from(self.names))
+        given = msgspec.structs.replace(self.given[name], value=self.given[name].value + more)
+        if more:
+            with pytest.raises(KeyReused):
+                ask.reserve(self.app, given)
+        else:
+            found = ask.reserve(self.app, given)
+            assert (found.allowed, found.reservation) == (True, name)
 
     @rule(data=st.data(), value=st.integers(0, 8))
     def commit(self, data: st.DataObject, value: int) -> None:

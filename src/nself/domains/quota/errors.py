@@ -31,7 +31,9 @@ class ReservationSettled(Conflict):
 
 class JournalUnsettled(Unavailable):
     code, param = "quota_journal_unsettled", "reservation"
-    text = "{reservation} was let through while the database was away and is not entered yet; ask again"
+    text = (
+        "{reservation} may be among what was let through while the database was away and is not entered yet; ask again"
+    )
     hints = ("nself billing quota journal", "nself restart usage-collector")
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+MAX_KEY = 255
+
 
 class SetQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metric: Annotated[str, Meta(description="A metric of `nself billing usage list-metrics`.")]
@@ -46,6 +48,13 @@ class ReserveQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     user: Annotated[str, Meta(description="The app's user.")]
     metric: Annotated[str, Meta(description="A metric of `nself billing usage list-metrics`.")]
     value: Annotated[int, Meta(ge=0, le=10**15, description="Units to hold.")] = 1
+    key: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=MAX_KEY)] | None,
+        Meta(
+            description="Idempotency key, unique for the user: the same key, metric and value again are the same reservation, "
+            "another metric or value is refused (idempotency_error); known until a day after the reservation ended."
+        ),
+    ] = None
 
 
 class CommitQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -169,7 +169,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One request of a group. `look` is a check of which nothing is noted; commit and release know their metric by `id`."""
 
     kind: Literal["look", "check", "reserve", "commit", "release"]
@@ -178,6 +178,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     value: int | None = None
     id: str = ""
     properties: dict[str, Any] | None = None
+    key: str = ""
+    """Of a reserve whose `id` follows from it: the same one may be there already."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

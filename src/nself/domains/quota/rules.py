@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import shlex
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -24,8 +25,19 @@ from nself.domains.quota.model import (
 from nself.domains.quota.model import (
     NEVER as NEVER,
 )
-from nself.domains.quota.model import UNLIMITED, Ask, Counter, Decision, Policy, QuotaState, Verdict, Window
+from nself.domains.quota.model import (
+    UNLIMITED,
+    Ask,
+    Counter,
+    Decision,
+    Policy,
+    QuotaState,
+    Reservation,
+    Verdict,
+    Window,
+)
 from nself.domains.usage import figures
+from nself.domains.usage.errors import KeyReused
 
 WARN_PERCENT = (50, 80)
 KEPT = timedelta(days=1)
@@ -35,7 +47,7 @@ GROWING = ("sum", "count", "unique")
 MAX_TAKEN = 10**18
 MAX_RETRY_AFTER = 3600
 PREFIX = "rsv_"
-JOURNALED = "j"
+JOURNALED, KEYED = "j", "k"
 AWAY = "the database is away: let through by QUOTA_FAIL_MODE, counted when it is back"
 NOT_ENFORCED = "QUOTA_ENFORCEMENT_ENABLED is false: everything is allowed"
 NO_SUBSCRIPTION = "period billing is the calendar month: there is no subscription"
@@ -236,17 +248,33 @@ def read(reservation: str) -> tuple[str, str]:
     return user, id
 
 
+def keyed(key: str) -> str:
+    """The id of what a user reserves with an idempotency key: whoever repeats it asks for the same row."""
+    return KEYED + hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def repeated(ask: Ask, made: Reservation, now: datetime) -> str:
+    """The note for a reserve whose reservation was `made` before. Raises KeyReused where something else was asked for."""
+    if (made.metric, made.value) != (ask.metric, ask.value or 0):
+        raise KeyReused(key=ask.key[:100])
+    state = "expired" if made.state == "held" and made.expires_at <= now else made.state
+    return "" if state == "held" else f"repeated: the reservation is {state} by now"
+
+
 # ---- Without the database ----
 
 
-def is_journaled(id: str) -> bool:
-    """Whether a reservation was let through without the database. No other id begins so: they are hexadecimal."""
-    return id.startswith(JOURNALED)
+def may_be_journaled(id: str) -> bool:
+    """Whether a reservation may wait in the journal: its name says so, or was made of a key. Other ids are hexadecimal."""
+    return id.startswith((JOURNALED, KEYED))
 
 
 def journaled(ask: Ask) -> Ask:
-    """As it is kept: a reservation gets a name that tells where it is, and another one than a try that may have succeeded."""
-    if ask.kind != "reserve" or is_journaled(ask.id):
+    """As it is kept: a reservation gets a name that tells where it is, and another one than a try that may have succeeded.
+
+    One with a key keeps its name: it is the same reservation, whichever of the tries is entered.
+    """
+    if ask.kind != "reserve" or may_be_journaled(ask.id):
         return ask
     return msgspec.structs.replace(ask, id=f"{JOURNALED}{ask.id}")
 

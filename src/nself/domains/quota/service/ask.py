@@ -22,7 +22,7 @@ def check(app: App, given: CheckQuota) -> Decision:
 
 
 def reserve(app: App, given: ReserveQuota) -> Decision:
-    """Take `value` of the limit until it is committed, released or expires. Raises NoSuchUser, NoSuchMetric."""
+    """Take `value` of the limit until it is committed, released or expires. Raises NoSuchUser, NoSuchMetric, KeyReused."""
     return _one(app, as_ask(given))
 
 
@@ -41,7 +41,8 @@ def as_ask(given: CheckQuota | ReserveQuota | CommitQuota | ReleaseQuota) -> Ask
     if isinstance(given, CheckQuota):
         return Ask(kind="check", user=given.user, metric=given.metric, value=given.value)
     if isinstance(given, ReserveQuota):
-        return Ask(kind="reserve", user=given.user, metric=given.metric, value=given.value, id=new_id())
+        id, key = (rules.keyed(given.key), given.key) if given.key else (new_id(), "")
+        return Ask(kind="reserve", user=given.user, metric=given.metric, value=given.value, id=id, key=key)
     user, id = rules.read(given.reservation)
     if isinstance(given, CommitQuota):
         return Ask(kind="commit", user=user, value=given.value, id=id, properties=given.properties)

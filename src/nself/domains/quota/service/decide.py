@@ -24,10 +24,11 @@ from nself.domains.customer.model import NoSuchUser
 from nself.domains.notification.service import outbox
 from nself.domains.quota import rules, store
 from nself.domains.quota.errors import JournalUnsettled, NoSuchReservation
-from nself.domains.quota.model import Ask, Counter, Decision, Key, Notice, Policy, Reservation
+from nself.domains.quota.model import Ask, Counter, Decision, Key, Notice, Policy, Reservation, Verdict
 from nself.domains.quota.service import counters, ready
 from nself.domains.quota.service.counters import Place
 from nself.domains.quota.service.settle import Settling, settle
+from nself.domains.usage.errors import KeyReused
 from nself.domains.usage.service import aggregate, record
 
 Answer = Decision | BillingError
@@ -62,11 +63,17 @@ def decide(app: App, asks: Sequence[Ask], *, pending: bool = False) -> list[Answ
     if not pending:
         return answers
     return [
-        JournalUnsettled(reservation=rules.spell(ask.user, ask.id)[:100])
-        if isinstance(answer, NoSuchReservation) and rules.is_journaled(ask.id)
-        else answer
+        JournalUnsettled(reservation=rules.spell(ask.user, ask.id)[:100]) if _unknown(ask, answer) else answer
         for ask, answer in zip(asks, answers, strict=True)
     ]
+
+
+def _unknown(ask: Ask, answer: Answer) -> bool:
+    """Whether only the journal can tell: an end of what is not there, a refusal of what it may have let through."""
+    if not rules.may_be_journaled(ask.id):
+        return False
+    refused = isinstance(answer, Decision) and ask.kind == "reserve" and not answer.allowed
+    return refused or isinstance(answer, NoSuchReservation)
 
 
 def wrong(app: App, asks: Sequence[Ask]) -> dict[int, BillingError]:
@@ -203,7 +210,10 @@ class Group:
         self._count_again(settling)
         for at, ask in enumerate(self.asks):
             if at not in self.found:
-                self.found[at] = self._answer(ask, known)
+                try:
+                    self.found[at] = self._answer(ask, known)
+                except KeyReused as error:
+                    self.found[at] = error
         self._write()
 
     def _count_again(self, settling: Settling) -> None:
@@ -219,21 +229,25 @@ class Group:
 
     def _known(self, again: bool) -> dict[Key, Reservation]:
         """Reservations by user and id."""
-        wanted = [ask for ask in self.asks if ask.kind in ("commit", "release") or (again and ask.kind == "reserve")]
+        wanted = [
+            ask
+            for at, ask in enumerate(self.asks)
+            if at not in self.found
+            and (ask.kind in ("commit", "release") or (ask.kind == "reserve" and (again or ask.key)))
+        ]
         if not wanted:
             return {}
         found = store.reservations(self.tx, [ask.user for ask in wanted], [ask.id for ask in wanted])
         return {Key(one.user, one.id): one for one in found}
 
     def _answer(self, ask: Ask, known: dict[Key, Reservation]) -> Decision:
-        """A check or reserve, against what is left after those before it."""
+        """A check or reserve, against what is left after those before it. Raises KeyReused."""
         counter, value = self.counters[Place(Key(ask.user, ask.metric), self.now)], ask.value or 0
         verdict = rules.judge(counter, value, self.now, self.policy)
         made = known.get(Key(ask.user, ask.id)) if ask.kind == "reserve" else None
         if made:  # by a try whose answer was lost
-            return rules.decision(
-                counter, verdict._replace(allowed=True, note=""), self.now, rules.spell(made.user, made.id)
-            )
+            note = rules.repeated(ask, made, self.now)
+            return rules.decision(counter, Verdict(True, False, note), self.now, rules.spell(made.user, made.id))
         if ask.kind != "look" and verdict.passed and counter.exceeded_at is None:
             counter.exceeded_at = self.now
             self.exceeded[id(counter)] = counter
@@ -241,12 +255,12 @@ class Group:
             self.refused.append((counter, ask))
         if ask.kind != "reserve" or not verdict.allowed:
             return rules.decision(counter, verdict, self.now)
-        self._hold(
+        known[Key(ask.user, ask.id)] = self._hold(
             counter, ask, value, checked=not verdict.passed and counter.aggregation in ("sum", "count", "unique")
         )
         return rules.decision(counter, verdict, self.now, rules.spell(ask.user, ask.id))
 
-    def _hold(self, counter: Counter, ask: Ask, value: int, checked: bool) -> None:
+    def _hold(self, counter: Counter, ask: Ask, value: int, checked: bool) -> Reservation:
         """A clock that lags behind a reset dates what it grants at the reset, so that it counts."""
         amount = rules.amount(counter.aggregation, value)
         reservation = Reservation(
@@ -263,6 +277,7 @@ class Group:
         counter.held += amount
         _, before, all_checked = self.taken.get(id(counter), (counter, 0, True))
         self.taken[id(counter)] = (counter, before + amount, all_checked and checked)
+        return reservation
 
     def _write(self) -> None:
         tx, now = self.tx, self.now

@@ -38,7 +38,7 @@ _read = msgspec.json.Decoder(Journaled).decode
 
 def decide_or_fail(app: App, asks: Sequence[Ask]) -> list[Answer]:
     """`decide`; while the database is away what QUOTA_FAIL_MODE lets through. Raises DatabaseUnavailable where it is closed."""
-    pending = any(rules.is_journaled(ask.id) for ask in asks) and not app.journal.idle()
+    pending = any(rules.may_be_journaled(ask.id) for ask in asks) and not app.journal.idle()
     try:
         return decide(app, asks, pending=pending)
     except Exception as error:

@@ -5,7 +5,7 @@ What it does not answer was not touched and is decided as a group (decide.py), w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import get_args
@@ -28,10 +28,25 @@ Found = dict[int, Decision | BillingError]
 def reserve(app: App, tx: Tx, asks: Sequence[Ask], now: datetime, rule: Policy) -> Found:
     """Step: grant what can be at once. The caller holds the locks of the users' shards."""
     frame, found = _frame(app, now, rule), Found()
-    wanted, _ = _wanted(app, asks, frame) if rule.enforced else ([], [])
+    wanted, _ = _wanted(app, asks, frame, _repeated(tx, asks)) if rule.enforced else ([], [])
     if wanted:
         expires_at = now + timedelta(seconds=rule.lease)
         _tell(found, asks, wanted, store.reserve_ready(tx, wanted, asks, frame, expires_at))
+    return found
+
+
+def _repeated(tx: Tx, asks: Sequence[Ask]) -> set[int]:
+    """Places of reserves whose key was used before, in this group or earlier: nothing is granted to them."""
+    places = [at for at, ask in enumerate(asks) if ask.key]
+    if not places:
+        return set()
+    made = store.reservations(tx, [asks[at].user for at in places], [asks[at].id for at in places])
+    seen, found = {Key(one.user, one.id) for one in made}, set[int]()
+    for at in places:
+        name = Key(asks[at].user, asks[at].id)
+        if name in seen:
+            found.add(at)
+        seen.add(name)
     return found
 
 
@@ -55,15 +70,17 @@ def _windows(minute: datetime, zone: ZoneInfo) -> dict[Window, Period]:
     return {unit: rules.window(minute, unit, zone) for unit in get_args(Window)}
 
 
-def _wanted(app: App, asks: Sequence[Ask], frame: Frame) -> tuple[list[Wanted], list[Wanted]]:
-    """Reserves and checks by limit; without those of users whose holds end in this group, which comes first."""
+def _wanted(
+    app: App, asks: Sequence[Ask], frame: Frame, repeated: Collection[int] = ()
+) -> tuple[list[Wanted], list[Wanted]]:
+    """Reserves and checks by limit; without those of users whose holds end in this group, which comes first, and `repeated`."""
     reserves: dict[tuple[str, str], Wanted] = {}
     checks: dict[tuple[str, str], Wanted] = {}
     ending = {ask.user for ask in asks if ask.kind in ("commit", "release")}
     known = {metric: _aggregation(app, metric, frame) for metric in {ask.metric for ask in asks}}
     for at, ask in enumerate(asks):
         aggregation = known[ask.metric]
-        if aggregation is None or ask.user in ending:
+        if aggregation is None or ask.user in ending or at in repeated:
             continue
         kind, key = reserves if ask.kind == "reserve" else checks, (ask.user, ask.metric)
         one = kind.get(key)
