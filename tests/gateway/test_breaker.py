@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nself.gateway.breaker import FIRST, LONGEST, Breaker
-from nself.gateway.errors import CircuitOpen, NoSuchObject, StripeDown, StripeFailure, TimedOut
+from nself.gateway.errors import CircuitOpen, NoSuchObject, RateLimited, StripeDown, StripeFailure, TimedOut
 
 FAILURES = 5
 
@@ -76,6 +76,29 @@ def test_an_answer_is_an_answer(failure: BaseException) -> None:
     line.fail(FAILURES - 1)
     with pytest.raises(type(failure)), line.breaker.watching():
         raise failure
+    line.fail(FAILURES - 1)
+    line.call()
+
+
+def test_a_call_that_our_own_budget_keeps_back_is_neither_answer_nor_failure() -> None:
+    line = Line()
+    line.fail(FAILURES - 1)
+    for _ in range(FAILURES):
+        with pytest.raises(RateLimited):
+            line.call(RateLimited())
+    line.fail()
+    with pytest.raises(CircuitOpen):
+        line.call()
+    line.now += FIRST
+    with pytest.raises(RateLimited):
+        line.call(RateLimited())
+    with pytest.raises(CircuitOpen):  # nobody knows yet whether Stripe answers
+        line.call()
+    line.now += FIRST
+    refused = RateLimited()
+    refused.http_status = 429
+    with pytest.raises(RateLimited):
+        line.call(refused)
     line.fail(FAILURES - 1)
     line.call()
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from nself import log
 from nself.core.clock import monotonic as monotonic_clock
-from nself.gateway.errors import CircuitOpen, NoAnswer, StripeDown
+from nself.gateway.errors import CircuitOpen, NoAnswer, RateLimited, StripeDown
 
 FIRST, LONGEST = 1.0, 60.0
 """Seconds."""
@@ -28,15 +28,19 @@ class Breaker:
 
     @contextmanager
     def watching(self) -> Generator[None]:
-        """Around one call with all its attempts. Raises CircuitOpen, before anything is sent."""
+        """Around one call with all its attempts. Raises CircuitOpen, before anything is sent.
+
+        A call that our own budget keeps back says nothing of Stripe.
+        """
         self._enter()
         try:
             yield
         except (NoAnswer, StripeDown) as failure:
             self._failed(failure.message)
             raise
-        except BaseException:
-            self._answered()
+        except BaseException as failure:
+            if not (isinstance(failure, RateLimited) and failure.http_status is None):
+                self._answered()
             raise
         self._answered()
 
