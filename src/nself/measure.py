@@ -14,6 +14,8 @@ import msgspec
 
 BOUNDS = tuple(round(0.0001 * 2 ** (step / 2), 7) for step in range(41))
 """Seconds: 0.1 ms to 105 s, two steps an octave. A duration belongs to the first bound that is not below it."""
+SLOW_SECONDS = 1.0
+"""From here on a command, a request or a job is worth a line in the log."""
 SERIES = 2000
 """Different names and labels that one process holds; more are counted under the label `other`."""
 Name = Literal["http_request", "stripe_request", "job", "webhook_delivery", "webhook", "mail", "pdf", "stripe_cache"]

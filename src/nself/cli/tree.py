@@ -22,11 +22,10 @@ from nself.core import acting
 from nself.core.clock import monotonic
 from nself.core.entrypoint import Command
 from nself.core.errors import BillingError, Invalid, InvalidInteger
+from nself.measure import SLOW_SECONDS
 from nself.registry import GROUPS, Registry
 
 DIGITS = re.compile(r"\d{4,}")
-SLOW_SECONDS = 1.0
-"""From here on a command is worth a line in the log."""
 FOREIGN = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 """What follows the first word belongs to another program, its options too."""
 

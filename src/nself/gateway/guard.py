@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from nself import log
 from nself.core.errors import InvalidParameter, MissingParameter
+from nself.core.hosts import LOOPBACK
 from nself.core.settings import InvalidSetting, Settings, mask
 from nself.gateway.answers import no_such
 from nself.gateway.errors import InvalidApiKey, LiveKeyKeptBack, LiveModeMismatch, NotConfigured
@@ -18,7 +19,6 @@ ADDRESS = re.compile(r"https?://[^\s\\@?#]+")
 KEY = re.compile(r"(sk|rk)_(test|live)_[\x21-\x7e]{1,250}")
 OBJECT_ID = re.compile(r"[A-Za-z0-9_][\x21-\x7e]{0,254}")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Access(NamedTuple):

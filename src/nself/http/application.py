@@ -22,8 +22,10 @@ from nself.core import acting
 from nself.core.clock import monotonic
 from nself.core.entrypoint import Attached, Command, Route
 from nself.core.errors import ExclusiveParameters, Invalid, InvalidParameter, NotFound, Unavailable
+from nself.core.hosts import LOOPBACK
 from nself.domains.access import service as access
 from nself.domains.api_key import service as api_key
+from nself.domains.connection.rules import WEBHOOK_PATHS
 from nself.domains.operation.service import maintenance
 from nself.domains.trail import service as trail
 from nself.domains.trail.rules import command_line
@@ -33,15 +35,12 @@ from nself.http.hot import Hot
 from nself.http.ingest import Ingest
 from nself.http.mail import mail_routes
 from nself.http.quota import quota_routes
-from nself.http.webhook import WEBHOOK_PATHS, standing, webhook_routes
-from nself.measure import measures
+from nself.http.webhook import standing, webhook_routes
+from nself.measure import SLOW_SECONDS, measures
 from nself.process import probe
 
 KEY, RATE = "idempotency_key", "API_RATE_LIMIT"
-SLOW_SECONDS = 1.0
-"""From here on a request is worth a line in the log."""
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
-LOOPBACK = frozenset({"127.0.0.1", "::1"})
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 

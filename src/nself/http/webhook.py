@@ -13,6 +13,7 @@ from nself import log
 from nself.app import App
 from nself.core.errors import BillingError
 from nself.domains.api_key.model import ApiKey
+from nself.domains.connection.rules import WEBHOOK_PATHS
 from nself.domains.webhook.errors import WrongSource
 from nself.domains.webhook.model import Delivery, Received, Refusal
 from nself.domains.webhook.service import process, receive, refuse, switches
@@ -20,7 +21,6 @@ from nself.domains.webhook.service.place import from_stripe
 from nself.http import answer
 from nself.http.hot import Coalescer, Headers, Hot, Reply, Told, Way
 
-WEBHOOK_PATHS = ("/webhooks/stripe", "/api/webhooks/stripe")
 GROUP_BYTES = 4 * 2**20
 ROW_BYTES = 1000
 """What an event costs beside its body."""

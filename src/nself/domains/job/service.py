@@ -26,7 +26,7 @@ from nself.db.connect import Tx, unavailable
 from nself.domains.job import store
 from nself.domains.job.inputs import ClearJobs, ListJobs, ListOperations
 from nself.domains.job.model import Asked, Claimed, Cleared, Job, NoSuchJob, Operation, PutOff, Schedule
-from nself.measure import measures
+from nself.measure import SLOW_SECONDS, measures
 
 LEASE = timedelta(seconds=60)
 LATE = timedelta(seconds=60)
@@ -35,8 +35,6 @@ BEATS = 3
 """In one lease."""
 KEPT = 20
 OPERATIONS = "operations"
-SLOW_SECONDS = 1.0
-"""From here on work is worth a line in the log."""
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
 
 

@@ -14,6 +14,7 @@ import msgspec
 from nself.core import period
 from nself.core.errors import InvalidParameter
 from nself.core.settings import seconds
+from nself.domains.connection.rules import WEBHOOK_PATHS
 from nself.domains.notification.model import Note
 from nself.domains.sandbox.inputs import AddFault
 from nself.domains.usage.inputs import UsageEvent
@@ -250,9 +251,6 @@ def _value(text: str) -> Any:
         return text
 
 
-OWN_PATHS = ("/webhooks/stripe", "/api/webhooks/stripe")
-
-
 def forward_url(text: str) -> str:
     """As `stripe listen` takes it: without a scheme it is http."""
     url = text if "://" in text else f"http://{text}"
@@ -266,7 +264,7 @@ def forward_url(text: str) -> str:
 def is_own(url: str, port: int) -> bool:
     """Whether it is this project's own receiver, however the machine itself is called."""
     found = re.fullmatch(r"http://(?:localhost|127\.0\.0\.1|\[::1\]):(\d+)(/\S*)", url)
-    return bool(found and int(found[1]) == port and found[2] in OWN_PATHS)
+    return bool(found and int(found[1]) == port and found[2] in WEBHOOK_PATHS)
 
 
 def is_sandbox(base: str, port: int) -> bool:

@@ -10,6 +10,7 @@ import msgspec
 
 from nself.app import App
 from nself.core.errors import BillingError
+from nself.core.hosts import LOOPBACK
 from nself.core.settings import mask
 from nself.db.connect import Tx
 from nself.domains.notification import rules, store
@@ -35,7 +36,6 @@ from nself.process import supervisor
 SERVICE = "mail"
 PROBE_SECONDS = 5.0
 HOOK = "/webhooks/mail"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Counts(NamedTuple):

@@ -13,6 +13,7 @@ import msgspec
 from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
+from nself.domains.connection.rules import WEBHOOK_PATHS
 from nself.domains.setting import service as setting
 from nself.domains.setting.inputs import SetSettings
 from nself.domains.trail import service as trail
@@ -34,7 +35,7 @@ SETTING = "STRIPE_WEBHOOK_SECRET"
 
 def receiver_url(app: App) -> str:
     """Where this project's own service takes events, for who is on this machine."""
-    return f"http://127.0.0.1:{app.settings.integer('BILLING_PORT')}/webhooks/stripe"
+    return f"http://127.0.0.1:{app.settings.integer('BILLING_PORT')}{WEBHOOK_PATHS[0]}"
 
 
 def ours(app: App, found: list[Snapshot]) -> Snapshot | None:
@@ -50,7 +51,7 @@ def ours(app: App, found: list[Snapshot]) -> Snapshot | None:
         key=lambda one: (one["url"] not in known and not place.same_place(one["url"], here), one["created"]),
     )
     near = [one for one in found if place.same_place(one["url"], here)]
-    alike = [one for one in found if str(one["url"]).rstrip("/").endswith(place.PATHS)]
+    alike = [one for one in found if str(one["url"]).rstrip("/").endswith(WEBHOOK_PATHS)]
     return next(iter([*made, *near, *alike]), None)
 
 

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from nself.core.hosts import LOOPBACK
 from nself.core.settings import Settings
+from nself.domains.connection.rules import WEBHOOK_PATHS
 from nself.gateway.api import Snapshot
-
-PATHS = ("/webhooks/stripe", "/api/webhooks/stripe")
-"""Of one and the same receiver."""
-LOOPBACK = ("localhost", "::1")
-"""Other names of 127.0.0.1."""
 
 
 def from_stripe(settings: Settings, source: str) -> bool:
@@ -59,7 +56,7 @@ def _place(url: str) -> tuple[str, int | None, str]:
     except ValueError:
         port = None
     host, path = parts.hostname or "", parts.path.rstrip("/")
-    return "127.0.0.1" if host in LOOPBACK else host, port, PATHS[0] if path in PATHS else path
+    return "127.0.0.1" if host in LOOPBACK else host, port, WEBHOOK_PATHS[0] if path in WEBHOOK_PATHS else path
 
 
 def endpoint_note(one: Snapshot, others: Sequence[Snapshot], live: bool) -> str:
