@@ -169,6 +169,16 @@ def test_a_clock_that_is_wrong_is_told(bench: Bench, monkeypatch: pytest.MonkeyP
     assert ("webhook signatures look too old" in clock.detail) is (ahead == -600)
 
 
+def test_how_wrong_a_clock_may_be_is_the_tolerance_of_signatures(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = api.wall_seconds
+    monkeypatch.setattr(api, "wall_seconds", lambda: real() + 600)
+    said = [
+        next(one.detail for one in walked(bench, BILLING_WEBHOOK_SIGNATURE_TOLERANCE=text).steps if one.step == "clock")
+        for text in ("300", "1h")
+    ]
+    assert "signatures look too old" in said[0] and "refused from more than 3600 s" in said[1]
+
+
 def test_a_restricted_key_tells_what_it_lacks(bench: Bench) -> None:
     allowed = {"*": "write", "refunds": "read", "invoices": "none"}
     bench.sandbox.admin("keys/restrict", key="rk_test_some", permissions=allowed)

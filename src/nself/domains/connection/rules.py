@@ -135,9 +135,10 @@ def user_of(snapshot: Snapshot) -> Any:
 # ---- the connection ----
 
 May = Literal["yes", "no", "unknown"]
-SKEW_TOLD, SKEW_REFUSED = 5, 300
-"""Seconds: what a network may explain; what makes Stripe's signatures look forged."""
+SKEW_TOLD = 5
+"""Seconds: what a network may explain."""
 WEBHOOK_PATHS = ("/webhooks/stripe", "/api/webhooks/stripe")
+"""Of one and the same receiver."""
 NEEDED = {
     "customers": True,
     "payment_methods": True,
@@ -150,7 +151,8 @@ NEEDED = {
     "credit_notes": True,
     "prices": True,
     "products": True,
-    "tax_rates": False,
+    "subscription_schedules": True,
+    "tax_rates": True,
     "events": False,
     "webhook_endpoints": True,
 }
@@ -206,14 +208,14 @@ def insecure(error: Exception) -> tuple[str, str]:
     return f"No TLS was agreed on: {error}", "nself billing stripe show-config"
 
 
-def skew_in_words(skew: int) -> str:
-    """`skew`: seconds that our clock is ahead."""
+def skew_in_words(skew: int, refused: float) -> str:
+    """`skew`: seconds that our clock is ahead; from `refused` on Stripe's signatures look forged."""
     if abs(skew) <= 1:
         return "the same as Stripe's"
     said = f"{abs(skew)} s {'ahead of' if skew > 0 else 'behind'} Stripe's"
-    if abs(skew) >= SKEW_REFUSED:
+    if abs(skew) > refused:
         return f"{said}: webhook signatures look too old or forged; let chrony or systemd-timesyncd set the clock"
-    return f"{said}; webhooks are refused from {SKEW_REFUSED} s on" if abs(skew) > SKEW_TOLD else said
+    return f"{said}; webhooks are refused from more than {refused:g} s on" if abs(skew) > SKEW_TOLD else said
 
 
 def endpoints_in_words(found: Sequence[Snapshot], usable: Sequence[Snapshot]) -> str:

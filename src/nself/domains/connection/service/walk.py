@@ -107,7 +107,7 @@ def _clock(app: App) -> tuple[str, int]:
     skew = _skew(app)
     if skew is None:
         return "the answer bore no date", 0
-    return rules.skew_in_words(skew), skew
+    return rules.skew_in_words(skew, app.settings.seconds("BILLING_WEBHOOK_SIGNATURE_TOLERANCE")), skew
 
 
 def _permissions(app: App, access: guard.Access) -> tuple[str, list[str]]:
