@@ -194,3 +194,11 @@ def test_a_real_redis_keeps_expires_and_clears(redis_url: str, open_two: Open, p
     first.look_up("price", "price_2")
     redis.client.set("somebody:else", "1")
     assert redis.clear("*") == 1 and redis.client.keys("*") == [b"somebody:else"], "only what is ours"
+
+
+def test_what_another_program_put_there_is_asked_for_at_stripe(open_two: Open, peer: Scripted):
+    first, _, store = open_two()
+    first.look_up("price", "price_1")
+    store.own.put(dict.fromkeys(store.own.entries, b"not JSON"), 60)
+    assert first.look_up("price", "price_1")["id"] == "price_1"
+    assert len(peer.seen) == 2

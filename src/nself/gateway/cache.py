@@ -97,6 +97,11 @@ class Redis:
         return count
 
 
+def _read(kept: bytes | None) -> dict[str, Any] | None:
+    """Raises ValueError."""
+    return cast("dict[str, Any]", json.loads(kept)) if kept else None
+
+
 class Cache:
     """Of one key's view of Stripe. Thread-safe."""
 
@@ -107,11 +112,10 @@ class Cache:
     def look(self, kind: str, id: str) -> dict[str, Any] | None:
         key = self._key(kind, id)
         try:
-            found = self.shared.get(key)
-        except Exception as error:
+            return _read(self.shared.get(key))
+        except Exception as error:  # whatever a store fails with, or another program put there: Stripe is asked then
             self._away(error)
-            found = self.own.get(key)
-        return cast("dict[str, Any]", json.loads(found)) if found else None
+            return _read(self.own.get(key))
 
     def keep(self, kind: str, objects: Iterable[Mapping[str, Any]], *, whole: bool = False) -> None:
         """`whole`: these are a list of the kind."""
@@ -120,7 +124,7 @@ class Cache:
             entries[self._key(kind, FILLED)] = b"{}"
         try:
             self.shared.put(entries, self.seconds)
-        except Exception as error:
+        except Exception as error:  # what was done at Stripe stands, whatever keeps it from being kept here
             self._away(error)
             self.own.put(entries, self.seconds)
 
@@ -133,7 +137,7 @@ class Cache:
         self.own.drop(key)
         try:
             self.shared.drop(key)
-        except Exception as error:
+        except Exception as error:  # as above; what others keep is out of date after STRIPE_CACHE_TTL
             self._away(error)
 
     def _key(self, kind: str, id: str) -> str:

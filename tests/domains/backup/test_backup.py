@@ -32,6 +32,8 @@ from nself.domains.backup.service.backup import backup
 from nself.domains.connection.model import StillPending
 from nself.domains.connection.service import intents
 from nself.domains.stack.model import ServiceStatus
+from nself.domains.trail.inputs import ShowLog
+from nself.domains.trail.service import show_log
 
 
 def save(bench: Bench, file: Path) -> Any:
@@ -75,6 +77,10 @@ def test_what_was_there_is_there_again(bench: Bench, tmp_path: Path) -> None:
     assert ledger(bench) == before and bench.books("anna") == books
     assert bench.bill(bench.app(), "anna").planned_now == 0 and bench.books("anna") == books
     bench.check_law()
+    # The audit log of the restored database says who did it, and is unbroken.
+    (deed,) = show_log(bench.app(), ShowLog(since="1h"))
+    assert deed.command.startswith(f"nself db restore --file={file}") and deed.outcome == "done" and deed.actor
+    assert show_log(bench.app(), ShowLog(verify=True)).entries == 2
     # What was there meanwhile is kept until somebody says otherwise.
     assert done.kept_as
     app = bench.app()

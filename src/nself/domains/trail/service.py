@@ -53,6 +53,17 @@ def deed(app: App, command: str, actor: str) -> Generator[None]:
     _finish(app, entry("done"))
 
 
+def done_with(app: App, tx: Tx, command: str, actor: str) -> None:
+    """Step: a deed that is done where `tx` is committed and else was not: it replaces what it would be written into."""
+    id, at, host = uuid.uuid4().hex, app.clock(), socket.gethostname()
+    phases: tuple[Phase, ...] = ("begun", "done")
+    entries = [
+        Entry(entry=id, phase=one, at=at, actor=actor, host=host, command=log.redact(command), outcome="")
+        for one in phases
+    ]
+    _chain(entries, tx)
+
+
 def _finish(app: App, one: Entry) -> None:
     """What was done stands: that its end could not be written is told by the log, and by the entry without an end."""
     try:

@@ -40,6 +40,8 @@ from nself.domains.connection.service import intents
 from nself.domains.invoice.service import steps
 from nself.domains.stack import service as stack
 from nself.domains.stack.inputs import ShowStatus
+from nself.domains.trail import service as trail
+from nself.domains.trail.rules import command_line
 from nself.gateway.live import connect
 
 AT_WORK = ("http", "worker", "usage-collector", "pdf-generator", "mail")
@@ -74,13 +76,15 @@ def restore(app: App, given: RestoreDatabase) -> RestoreDone:
         store.drop(beside_it, new)
         store.create(beside_it, new)
         try:
-            prepared = _fill(app, store.at(conninfo, new), file, manifest)
+            prepared = _fill(app, store.at(conninfo, new), file, manifest, command_line("nself db restore", given))
             store.swap(beside_it, name, new, old)
         except store.InUse:
             raise DatabaseInUse(database=name, who=_who(beside_it, name)) from None
         finally:
             store.drop(beside_it, new)
-    log.warning("database_restored", file=str(file), kept_as=old, actor=app.operator())
+    log.warning(
+        "database_restored", file=str(file), made_at=manifest.made_at.isoformat(), kept_as=old, actor=app.operator()
+    )
     return _answer(file, manifest, name, old, prepared)
 
 
@@ -123,8 +127,8 @@ def _who(tx: Tx, name: str) -> str:
     )
 
 
-def _fill(app: App, conninfo: str, file: Path, manifest: Manifest) -> Prepared:
-    """The backup in a new database: as it was, then migrated, then told what happened since."""
+def _fill(app: App, conninfo: str, file: Path, manifest: Manifest, command: str) -> Prepared:
+    """The backup in a new database: as it was, then migrated, then told what happened since, `command` last of all."""
     with tempfile.TemporaryDirectory() as folder:
         dump.restore(conninfo, file, Path(folder) / "list")
     with store.session(conninfo) as tx:
@@ -138,6 +142,7 @@ def _fill(app: App, conninfo: str, file: Path, manifest: Manifest) -> Prepared:
     with store.session(conninfo) as tx, tx.connection.transaction():
         doubted = intents.doubt(tx, manifest.made_at)
         known = sum(steps.adopt(tx, invoice, manifest.livemode) for invoice in made)
+        trail.done_with(app, tx, command, app.operator())
     return Prepared(doubted, known)
 
 
