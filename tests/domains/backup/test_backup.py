@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from money_bench import MONTH, Bench
+from money_bench import MONTH, Bench, charge_overage
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from nself.app import App
@@ -134,6 +134,73 @@ def test_an_invoice_that_was_made_since_is_not_made_again(bench: Bench, tmp_path
     assert bench.books("anna") == books
     made = bench.sql("select invoice_id from billing_invoice_plans")
     assert len(made) == 1 and made[0][0]
+
+
+def expire_keys(bench: Bench, days: int) -> None:
+    """Stripe forgets the keys of calls that are a day old, and our clock goes on as well."""
+    bench.pass_time(days * 86400 + 1)
+    if days:
+        bench.sandbox.admin("clock", advance=days * 86400)
+
+
+@pytest.mark.parametrize("days", [0, 3])
+def test_a_draft_that_was_left_between_two_lines_gets_each_once(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """The first line waits at the backup; afterwards both are added and the process dies."""
+    charge_overage(bench.app(), "bandwidth", 0)
+    bench.create(bench.app(), "anna")
+    bench.use(bench.app(), "anna", 120)
+    bench.use(bench.app(), "anna", 2**20, "bandwidth")
+    bench.sandbox.fault("/v1/invoiceitems", status=503, times=20)
+    monkeypatch.setattr(intents, "PATIENCE", 0)
+    with pytest.raises(StillPending):
+        bench.bill(bench.app(STRIPE_MAX_RETRIES="0"), "anna")
+    assert save(bench, tmp_path / "saved.dump").pending_intents == 1
+    bench.sandbox.admin("faults/clear")
+    for _ in range(2):
+        bench.pass_time()
+        assert intents.perform_due(bench.app()) == 1
+    lines = bench.books("anna").lines
+    assert [metric for metric, _ in lines] == ["api_calls", "bandwidth"]
+    assert bring_back(bench, tmp_path / "saved.dump").doubted_intents == 1
+    expire_keys(bench, days)
+    bench.work(bench.app())
+    books = bench.books("anna")
+    assert books.lines == lines and books.charged == [sum(amount for _, amount in lines)]
+    assert [state for _, state, _ in bench.intents() if state != "done"] == []
+
+
+@pytest.mark.parametrize("days", [0, 3])
+def test_what_was_made_under_another_key_since_is_found(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """Stripe keeps an error under a key: it is of no more use, and the line is made under the next."""
+    bench.create(bench.app(), "anna")
+    bench.use(bench.app(), "anna", 120)
+    bench.sandbox.fault("/v1/invoiceitems", status=503, times=20)
+    monkeypatch.setattr(intents, "PATIENCE", 0)
+    with pytest.raises(StillPending):
+        bench.bill(bench.app(STRIPE_MAX_RETRIES="0"), "anna")
+    save(bench, tmp_path / "saved.dump")
+    (before,) = bench.sql("select idempotency_key from billing_intents where state = 'pending'")
+    bench.sandbox.admin("faults/clear")
+    bench.sandbox.fault("/v1/invoiceitems", status=500)
+    bench.pass_time()
+    assert intents.perform_due(bench.app(STRIPE_MAX_RETRIES="0")) == 1
+    bench.pass_time()
+    bench.work(bench.app())
+    made, lines = (
+        bench.sql("select idempotency_key from billing_intents where kind = 'invoice.add_line'"),
+        bench.books("anna").lines,
+    )
+    assert len(lines) == 1 and made != [before]
+    bring_back(bench, tmp_path / "saved.dump")
+    expire_keys(bench, days)
+    bench.work(bench.app())
+    books = bench.books("anna")
+    assert books.lines == lines and len(books.charged) == 1
+    assert [state for _, state, _ in bench.intents() if state != "done"] == []
 
 
 def test_what_does_not_fit_is_refused_and_changes_nothing(

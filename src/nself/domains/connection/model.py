@@ -42,6 +42,12 @@ class Wish(msgspec.Struct, frozen=True):
     step: int = 1
 
 
+class FailedWish(Wish, frozen=True):
+    """One that Stripe refused for good, under its key."""
+
+    idempotency_key: str = ""
+
+
 class Wished(msgspec.Struct, frozen=True):
     """An intent as it was recorded, and what Stripe refused for good."""
 

@@ -2,8 +2,8 @@
 
 -- name: add_intents
 -- A step that stands already is kept: whoever comes second finds it there.
-insert into billing_intents (operation, step, kind, params, payment, idempotency_key, livemode, caused_by)
-select operation, step, kind, params, payment, key, %(livemode)s, %(cause)s
+insert into billing_intents (operation, step, kind, params, payment, idempotency_key, livemode, caused_by, first_sent_at)
+select operation, step, kind, params, payment, key, %(livemode)s, %(cause)s, now() - %(known_for)s::interval
 from unnest(
     %(operations)s::text[], %(steps)s::integer[], %(kinds)s::text[], %(params)s::jsonb[], %(payments)s::boolean[], %(keys)s::text[]
 ) as wish (operation, step, kind, params, payment, key)
@@ -18,7 +18,8 @@ on conflict do nothing;
 -- name: close_adopted
 -- Its steps were all taken by then, or cannot be told apart from those that were.
 update billing_intents set state = 'done', object_id = %(object_id)s, settled_at = now(), lease_until = null
-where operation = %(operation)s and livemode = %(livemode)s and state = 'pending' and idempotency_key = %(key)s;
+where operation = %(operation)s and livemode = %(livemode)s and state = 'pending'
+    and split_part(idempotency_key, '-', 1) = %(root)s;
 
 -- name: doubt_unsent
 -- Whether these were sent by now nobody knows here: they are taken as sent then, so that their outcome is asked for.
@@ -125,13 +126,14 @@ limit 1;
 select object_id from billing_intents where operation = %(operation)s and step = %(step)s and state = 'done';
 
 -- name: asked
-select params from billing_intents where idempotency_key = %(key)s;
+-- Under this key or, in a restored database, an earlier one of the same wish.
+select params from billing_intents where idempotency_key in (%(key)s, %(root)s);
 
 -- name: failed_wishes
 -- The newest intent of each operation, where it failed: its outcome is known, so it may be wished for again.
-select newest.operation, newest.kind, newest.params, newest.step
+select newest.operation, newest.kind, newest.params, newest.step, newest.idempotency_key
 from (
-    select distinct on (operation) operation, kind, params, step, state
+    select distinct on (operation) operation, kind, params, step, state, idempotency_key
     from billing_intents
     where operation = any(%(operations)s::text[])
     order by operation, id desc

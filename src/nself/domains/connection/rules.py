@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Literal, cast
 
 from nself.domains.connection.model import Intent, Permission, Snapshot
 
-MARK = "nself_intent"
+MARK, KEY = "nself_intent", "nself_"
 AUTOMATIC = "invoice.pay"
 """Kind of the intents that pay an invoice without anybody asking for it."""
 
@@ -29,8 +30,25 @@ def marked(params: Snapshot, key: str) -> Snapshot:
 
 
 def with_mark(made: Iterable[Snapshot], intent: Intent) -> Snapshot | None:
-    """The object that `intent` made, among those that Stripe lists."""
-    return next((one for one in made if part(one, "metadata").get(MARK) == intent.idempotency_key), None)
+    """The object that `intent` made under any of its keys, among those that Stripe lists."""
+    wanted = root(intent.idempotency_key)
+    return next((one for one in made if root(part(one, "metadata").get(MARK) or "") == wanted), None)
+
+
+def root(key: str) -> str:
+    """What all keys of one wish have in common."""
+    return key.partition("-")[0]
+
+
+def another(key: str) -> str:
+    """The next key for the same wish, where one is of no more use."""
+    first, _, number = key.partition("-")
+    return f"{first}-{int(number or 1) + 1}"
+
+
+def following(key: str, step: int) -> str:
+    """The key of the step behind the one with `key`: whoever takes it, a restored database too, has the same."""
+    return f"{KEY}{hashlib.blake2b(f'{root(key)} {step}'.encode(), digest_size=16).hexdigest()}"
 
 
 def charges(kind: str, params: Snapshot) -> bool:

@@ -12,6 +12,7 @@ from nself.core import acting
 from nself.db.connect import Tx
 from nself.db.queries import beside
 from nself.domains.connection.model import (
+    FailedWish,
     Intent,
     IntentCounts,
     ListedIntent,
@@ -27,9 +28,14 @@ SQL = beside(__file__)
 
 
 def add_intents(
-    tx: Tx, wishes: Sequence[Wish], payments: Sequence[bool], keys: Sequence[str], livemode: bool
-) -> int:  # fmt: skip
-    """Number of intents that were added."""
+    tx: Tx,
+    wishes: Sequence[Wish],
+    payments: Sequence[bool],
+    keys: Sequence[str],
+    livemode: bool,
+    known_for: float | None,
+) -> int:
+    """Number of intents that were added; `known_for`: seconds for which Stripe may know the keys."""
     return tx.run(
         SQL["add_intents"],
         operations=[wish.operation for wish in wishes],
@@ -39,6 +45,7 @@ def add_intents(
         payments=list(payments),
         keys=list(keys),
         livemode=livemode,
+        known_for=None if known_for is None else timedelta(seconds=known_for),
         cause=acting.cause.get(),
     )
 
@@ -57,8 +64,8 @@ def adopt(tx: Tx, wish: Wish, key: str, object_id: str, livemode: bool) -> int:
     )
 
 
-def close_adopted(tx: Tx, operation: str, key: str, object_id: str, livemode: bool) -> int:
-    return tx.run(SQL["close_adopted"], operation=operation, key=key, object_id=object_id, livemode=livemode)
+def close_adopted(tx: Tx, operation: str, root: str, object_id: str, livemode: bool) -> int:
+    return tx.run(SQL["close_adopted"], operation=operation, root=root, object_id=object_id, livemode=livemode)
 
 
 def doubt_unsent(tx: Tx, since: datetime) -> int:
@@ -119,13 +126,13 @@ def made(tx: Tx, operation: str, step: int) -> str | None:
     return tx.value(SQL["made"], operation=operation, step=step)
 
 
-def asked(tx: Tx, key: str) -> dict[str, Any] | None:
+def asked(tx: Tx, key: str, root: str) -> dict[str, Any] | None:
     """The parameters of the intent with an idempotency key."""
-    return tx.value(SQL["asked"], key=key)
+    return tx.value(SQL["asked"], key=key, root=root)
 
 
-def failed_wishes(tx: Tx, operations: Sequence[str], kinds: Sequence[str]) -> list[Wish]:
-    return tx.all(SQL["failed_wishes"], Wish, operations=list(operations), kinds=list(kinds))
+def failed_wishes(tx: Tx, operations: Sequence[str], kinds: Sequence[str]) -> list[FailedWish]:
+    return tx.all(SQL["failed_wishes"], FailedWish, operations=list(operations), kinds=list(kinds))
 
 
 def operation_states(tx: Tx, operations: Sequence[str]) -> list[OperationState]:

@@ -72,15 +72,29 @@ ABSENCE = (NoAnswer.code, StripeDown.code, CircuitOpen.code)
 
 def plan(tx: Tx, wishes: Sequence[Wish], livemode: bool) -> int:
     """Step: record wishes; one that stands already, open or done, is kept. Number of those added."""
-    if not wishes:
-        return 0
-    keys = [f"nself_{uuid.uuid4().hex}" for _ in wishes]
-    return store.add_intents(tx, wishes, [rules.charges(one.kind, one.params) for one in wishes], keys, livemode)
+    return _plan(tx, wishes, [f"{rules.KEY}{uuid.uuid4().hex}" for _ in wishes], livemode)
+
+
+def _plan(tx: Tx, wishes: Sequence[Wish], keys: Sequence[str], livemode: bool, known_for: float | None = None) -> int:
+    """`known_for`: seconds for which Stripe may know the keys already."""
+    charging = [rules.charges(one.kind, one.params) for one in wishes]
+    return store.add_intents(tx, wishes, charging, keys, livemode, known_for) if wishes else 0
+
+
+def follow(tx: Tx, intent: Intent, wish: Wish, *, marked: bool = False) -> int:
+    """Step: record the wish for the next step of an operation, under the key that follows from the one before it.
+
+    `marked`: it makes an object that bears the key. In a restored database it may have been made long ago, so it is looked
+    up first where the step before it had to be.
+    """
+    key = rules.following(intent.idempotency_key, wish.step)
+    return _plan(tx, [wish], [key], intent.livemode, intent.seconds_since_first_sent if marked else None)
 
 
 def retry_failed(tx: Tx, operations: Sequence[str], kinds: Sequence[str], livemode: bool) -> int:
-    """Step: wish again, with a new key, for what Stripe refused for good; only steps of `kinds`."""
-    return plan(tx, store.failed_wishes(tx, operations, kinds), livemode)
+    """Step: wish again, with another key, for what Stripe refused for good; only steps of `kinds`."""
+    failed = store.failed_wishes(tx, operations, kinds)
+    return _plan(tx, failed, [rules.another(one.idempotency_key) for one in failed], livemode)
 
 
 def made(tx: Tx, operation: str, step: int) -> str | None:
@@ -95,7 +109,7 @@ def adopt(tx: Tx, wish: Wish, key: str, object_id: str, livemode: bool, *, touch
     """
     if store.adopt(tx, wish, key, object_id, livemode):
         return True
-    return touched and store.close_adopted(tx, wish.operation, key, object_id, livemode) > 0
+    return touched and store.close_adopted(tx, wish.operation, rules.root(key), object_id, livemode) > 0
 
 
 def doubt(tx: Tx, since: datetime) -> int:
@@ -108,7 +122,7 @@ def doubt(tx: Tx, since: datetime) -> int:
 
 def asked(tx: Tx, key: str) -> Snapshot | None:
     """Step: what was asked for under an idempotency key, which the object bears as its mark."""
-    return store.asked(tx, key)
+    return store.asked(tx, key, rules.root(key))
 
 
 def list_intents(app: App, given: ListIntents) -> list[ListedIntent]:
@@ -248,7 +262,7 @@ def perform(app: App, intent: Intent, call: Attempt | None = None) -> None:
             _settle(app, row, intent, picture)
         else:
             with app.db.transaction() as tx:
-                store.postpone(tx, intent, timedelta(0), None, None, f"nself_{uuid.uuid4().hex}")
+                store.postpone(tx, intent, timedelta(0), None, None, rules.another(intent.idempotency_key))
     except Exception as error:  # the boundary: what nobody foresaw must be seen, and not repeated without pause
         _record_failure(app, intent, error)
 

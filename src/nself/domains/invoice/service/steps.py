@@ -8,7 +8,7 @@ from typing import cast
 from nself import log
 from nself.db.connect import Tx
 from nself.domains.connection.model import Intent, Snapshot, Wish
-from nself.domains.connection.rules import MARK, items, marked, part, with_mark
+from nself.domains.connection.rules import MARK, items, marked, marks, part, with_mark
 from nself.domains.connection.service import intents
 from nself.domains.invoice import store
 from nself.domains.invoice.formulas import CHAIN, LOOK, Step, following, look
@@ -46,11 +46,9 @@ def wish_of(operation: str, chain: list[Step], invoice: str | None, number: int)
 def follow(tx: Tx, intent: Intent, chain: list[Step], invoice: str | None) -> None:
     """Step: wish for the next of `chain`, if there is one."""
     if chain:
-        intents.plan(tx, [wish_of(intent.operation, chain, invoice, intent.step + 1)], intent.livemode)
-
-
-def _next(tx: Tx, intent: Intent, kind: str, params: Snapshot) -> None:
-    intents.plan(tx, [Wish(intent.operation, kind, params, intent.step + 1)], intent.livemode)
+        wish = wish_of(intent.operation, chain, invoice, intent.step + 1)
+        path = cast("list[str]", wish.params.get("path") or [])
+        intents.follow(tx, intent, wish, marked=bool(path) and marks(path))
 
 
 def item(line: StoredLine | PlannedLine, currency: str, invoice: str, customer: str) -> Snapshot:
@@ -80,7 +78,7 @@ def _plan_next_line(tx: Tx, intent: Intent, invoice: str, customer: str, names: 
         return
     lines = {one.line: one for one in store.plan_lines(tx, intent.operation)}
     params = {"item": item(lines[names[0]], plan.currency, invoice, customer), "rest": names[1:]}
-    _next(tx, intent, "invoice.add_line", params)
+    intents.follow(tx, intent, Wish(intent.operation, "invoice.add_line", params, intent.step + 1), marked=True)
 
 
 # create

@@ -227,10 +227,8 @@ def settle_attach(tx: Tx, intent: Intent, picture: Picture) -> bool:
     if given["until"]:
         month, year = given["until"]
         expiry = {"card": {"exp_month": month, "exp_year": year}}
-        intents.plan(
-            tx,
-            [change.wish(intent.operation, "payment_methods", id, params=expiry, step=intent.step + 1)],
-            intent.livemode,
+        intents.follow(
+            tx, intent, change.wish(intent.operation, "payment_methods", id, params=expiry, step=intent.step + 1)
         )
     customer = mirror.stored(tx, "customer", [given["customer"]]).get(given["customer"])
     if given["default"] or (customer and not _default(customer.snapshot)):
@@ -252,5 +250,5 @@ def settle_promote(tx: Tx, intent: Intent, picture: Picture) -> bool:
     detach = change.wish(
         intent.operation, "payment_methods", intent.params["method"], "detach", params={}, step=intent.step + 1
     )  # fmt: skip
-    intents.plan(tx, [detach], intent.livemode)
+    intents.follow(tx, intent, detach)
     return customers.apply(tx, picture)

@@ -143,5 +143,5 @@ def settle(tx: Tx, intent: Intent, picture: Picture) -> bool:
     if "wish" in then:
         found = formulas.params(picture.snapshot, then["end"], then["wish"])
         then = {"path": [SCHEDULES, picture.snapshot["id"]], "params": found, "remove": False}
-    intents.plan(tx, [Wish(intent.operation, change.KIND, then, intent.step + 1)], intent.livemode)
+    intents.follow(tx, intent, Wish(intent.operation, change.KIND, then, intent.step + 1))
     return True
