@@ -9,6 +9,7 @@ DEMO := demo
 WORKERS ?= auto
 # The long tests wait for processes more than they compute.
 LONG_WORKERS ?= 4
+GUIDE ?= ../shared/guide/run_guide.py
 # The oldest release of Stripe's SDK that is supported; the newest is in requirements.lock.
 OLDEST_SDK := 15.2.1
 
@@ -80,8 +81,10 @@ audit: install ## Look for secrets in the repository and for dependencies that d
 	@$(BIN)/python -m pytest -q -n 0 tests/architecture/test_audit.py
 
 guide: install ## Run the troubleshooting guide's command lines against a sandbox
-	@test -x ../shared/guide/run_guide.py || { echo "skipped: ../shared/guide/run_guide.py is not here"; exit 0; }
-	@mkdir -p build/guide && PATH="$(abspath $(BIN)):$$PATH" ../shared/guide/run_guide.py --cwd build/guide --nself $(abspath $(BIN))/nself
+	@if ! test -x $(GUIDE); then echo "make guide: skipped, $(GUIDE) is not here"; exit 0; fi; \
+	mkdir -p build/guide; failed=0; \
+	PATH="$(abspath $(BIN)):$$PATH" $(GUIDE) --quiet --cwd build/guide --nself $(abspath $(BIN))/nself || failed=$$?; \
+	$(BIN)/nself --project build/guide stop >/dev/null || true; exit $$failed
 
 bench: install ## Run the benchmarks; each prints ratios to a limit or a peer of the same run
 	@for one in bench/bench_*.py; do $(BIN)/python $$one || exit 1; done

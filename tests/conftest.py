@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ import psycopg
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from memory import memory
 from nself.app import App
 from nself.config import find_project
 from nself.core.settings import BY_NAME
@@ -25,7 +25,6 @@ hypothesis_settings.register_profile("nself", deadline=None)  # a machine may be
 hypothesis_settings.load_profile("nself")
 
 NOW = datetime(2026, 2, 10, 12, 0, tzinfo=UTC)
-MEMORY = Path("/dev/shm")
 _numbers = itertools.count()
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's `&`; processes that tests start would inherit it
@@ -44,16 +43,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Conninfo of a server of this test process; NSELF_TEST_POSTGRES names another installation's bin folder."""
     binaries = os.environ.get("NSELF_TEST_POSTGRES")
     log, found = tmp_path_factory.mktemp("postgres"), Path(binaries) if binaries else None
-    with temporary_server(log, found, MEMORY if _has_room(MEMORY) else None) as conninfo:
+    with temporary_server(log, found, memory()) as conninfo:
         yield conninfo
-
-
-def _has_room(folder: Path) -> bool:
-    """Databases in memory: the thousand files of a fresh one cost a disk twenty times the processor's time."""
-    if not os.access(folder, os.W_OK) or sys.platform != "linux":
-        return False
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize >= 2 * 2**30
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from memory import memory
 from metering import app_on, law
 from nself.db import embedded
 from nself.db.binaries import find_binaries, readable_by
@@ -49,7 +50,12 @@ class Postgres:
         return conninfo(self.home)
 
     def start(self) -> None:
-        """Until a session is granted; what is left of a killed server may hold its memory for a moment."""
+        """Until a session is granted, if none is.
+
+        What is left of a killed server may hold its memory for a moment, and what it had written is synchronised again file
+        by file, which a busy disk takes minutes for.
+        """
+        log = self.home / "postgres.log"
 
         def ready() -> bool:
             if self.process is None or self.process.poll() is not None:
@@ -57,7 +63,7 @@ class Postgres:
                     [self.binaries.folder / "postgres", "-D", self.data],
                     shim.Fate(signal.SIGINT, self.user, os.getpid()),
                 )
-                with (self.home / "postgres.log").open("ab") as sink:
+                with log.open("ab") as sink:
                     self.process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, cwd="/")
             try:
                 psycopg.connect(self.conninfo, connect_timeout=2).close()
@@ -65,7 +71,10 @@ class Postgres:
                 return False
             return True
 
-        until(ready, seconds=60, what="PostgreSQL did not come back")
+        try:
+            until(ready, seconds=300)
+        except AssertionError:
+            raise AssertionError(f"PostgreSQL did not come back: {log.read_text()[-3000:]}") from None
 
     def end(self, number: signal.Signals) -> None:
         assert self.process
@@ -74,8 +83,8 @@ class Postgres:
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    folder = Path(tempfile.mkdtemp(prefix="nself-pg-", dir="/tmp"))
+def cluster() -> Iterator[Postgres]:
+    folder = Path(tempfile.mkdtemp(prefix="nself-pg-", dir=memory() or "/tmp"))
     made = None
     try:
         made = Postgres(folder)
@@ -84,6 +93,13 @@ def postgres() -> Iterator[Postgres]:
         if made and made.process:
             made.end(signal.SIGQUIT)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres(cluster: Postgres) -> Postgres:
+    """At work, also where the test before failed while it was killed."""
+    cluster.start()
+    return cluster
 
 
 class Collector:
@@ -95,6 +111,8 @@ class Collector:
         with self.log.open("ab") as sink:
             line = [sys.executable, "-m", "nself.worker.collector"]
             self.process = subprocess.Popen(line, env=environ, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
+        self.told = folder / ".nself" / "spool" / f"collector-{self.process.pid}.json"
+        """Is there once it works; from then on it stops when it is asked to."""
 
     def kill(self) -> None:
         self.process.kill()
@@ -112,8 +130,7 @@ class Collector:
 def collecting(folder: Path, conninfo: str, **settings: str) -> Iterator[Collector]:
     collector = Collector(folder, conninfo, **settings)
     try:
-        told = folder / ".nself" / "spool" / f"collector-{collector.process.pid}.json"
-        until(told.exists, what="the collector did not start")  # from then on it stops when it is asked to
+        until(collector.told.exists, what="the collector did not start")
         yield collector
         assert collector.process.poll() is None, collector.log.read_text()[-3000:]
         assert collector.stop() == 0

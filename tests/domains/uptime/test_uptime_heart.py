@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from metering_bench import Postgres, postgres
+from metering_bench import Postgres, cluster, postgres
 
 from metering import METRICS, app_on, people
 from nself.app import App
@@ -29,7 +29,7 @@ from nself.spool import refused
 from nself.spool.errors import BufferFull
 from serving import until
 
-__all__ = ["postgres"]
+__all__ = ["cluster", "postgres"]
 NOWHERE = "host=/nowhere user=nself dbname=nself"
 
 
