@@ -14,7 +14,7 @@ GUIDE ?= ../shared/guide/run_guide.py
 OLDEST_SDK := 15.2.1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-histories test-sdk stripe-live soak check lint types contracts migrations docs docs-check audit guide bench lock clean
+.PHONY: help install demo test test-long test-histories test-sdk stripe-live soak check static lint types contracts migrations docs docs-check audit guide bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +54,9 @@ build/stripe-$(OLDEST_SDK)/.installed:
 stripe-live: install ## Run the contract tests against Stripe's test mode; the key is in STRIPE_LIVE_TEST_KEY
 	@$(BIN)/python -m pytest --stripe-live -v tests/contract --ignore tests/contract/test_target.py
 
-check: lint types contracts migrations docs-check audit test ## Everything that CI asks for, but test-long
+check: static test ## Everything that CI asks for, but test-long
+
+static: lint types contracts migrations docs-check audit ## All checks that start no service
 
 lint: install ## Format and lint
 	@$(BIN)/ruff format --check --quiet src tests bench
