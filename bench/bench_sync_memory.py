@@ -1,6 +1,6 @@
 """The memory of `reconcile` over a million objects: it is the same at the end of the run as at its beginning.
 
-    bench_sync_memory.py [--objects N]
+    bench_sync_memory.py [--objects N] [--minutes N]
 
 Stripe's pages come from `list_server.py`, which makes them of one object of each kind of the sandbox. All objects are new
 to the mirror, so each is a difference that is stored. What grows would show in the ratio to the memory after one percent.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -52,44 +53,60 @@ def samples(made: Project) -> dict[str, Any]:
 
 
 def resident(process: subprocess.Popen[bytes]) -> float:
-    """MB at this moment; 0 where it has ended."""
+    """MB at this moment; 0 once it has ended."""
     text = Path(f"/proc/{process.pid}/status").read_text()
     return int(text.split("VmRSS:")[1].split()[0]) / 1000 if "VmRSS:" in text else 0.0
 
 
-def watched(made: Project, objects: int) -> tuple[dict[int, float], float, float]:
-    """The resident memory when so many percent were compared, its peak, and the seconds of the run."""
+def watched(made: Project, minutes: float) -> tuple[list[tuple[int, float]], float, float]:
+    """Objects compared and MB at many moments of the run, its peak in MB, and its seconds. After `minutes` it is stopped."""
     line = [NSELF, "--project", made.folder, "billing", "reconcile", "--format", "json"]
-    at, began, last = dict[int, float](), time.perf_counter(), 0.0
+    found, began, stopped = list[tuple[int, float]](), time.perf_counter(), False
     with (
         psycopg.connect(conninfo(made), autocommit=True) as connection,
-        subprocess.Popen(line, stdout=subprocess.PIPE) as process,
+        subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process,
     ):
-        while process.poll() is None:
+        while memory := resident(process):
             row = connection.execute(CHECKED).fetchone()
-            done, now = 100 * row[0] / objects if row else 0, resident(process)
-            last = now or last
-            for percent in SHOWN:
-                if done >= percent:
-                    at.setdefault(percent, last)
-            time.sleep(0.02)
+            if row and row[0]:
+                found.append((row[0], memory))
+            if not stopped and time.perf_counter() - began > 60 * minutes:
+                process.send_signal(signal.SIGINT)
+                stopped = True
+            time.sleep(0.1)
+        seconds = time.perf_counter() - began
         assert process.stdout
-        answer = json.loads(process.stdout.read())
-        peak = max(at.values())
-    assert answer["state"] == "done" and answer["checked"] == objects, answer
-    return at, peak, time.perf_counter() - began
+        said = process.stdout.read().decode()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert found and (stopped or process.returncode == 0), said
+    return found, usage.ru_maxrss * 1.024 / 1000, seconds
+
+
+def rows(found: list[tuple[int, float]], peak: float, seconds: float, objects: int) -> list[tuple[str, str, str]]:
+    done, load = found[-1][0], os.getloadavg()[0]
+    at = {percent: next(memory for count, memory in found if 100 * count >= percent * done) for percent in SHOWN}
+    return [
+        *(
+            (f"resident after {percent} %", f"{memory:.1f} MB", f"{memory / at[SHOWN[0]]:.2f} x that after {SHOWN[0]} %")
+            for percent, memory in at.items()
+        ),
+        ("its peak", f"{peak:.1f} MB", f"{peak / at[SHOWN[0]]:.2f} x"),
+        (f"compared and stored in {seconds:,.0f} s", f"{done:,} of {objects:,} objects", f"{done / seconds:,.0f} objects/s; load of the machine {load:.1f}"),
+    ]  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--objects", type=int, default=1_000_000)
-    objects = parser.parse_args().objects // 1000 * 1000
-    settings = (
-        "STRIPE_SECRET_KEY=sk_test_bench",
-        "STRIPE_MOCK_ENABLED=true",
-        "STRIPE_RATE_LIMIT=100000",
-        "BILLING_AUTO_SYNC=false",
+    parser.add_argument(
+        "--minutes", type=float, default=10, help="then the run is stopped, and what it has compared counts"
     )
+    given = parser.parse_args()
+    objects = given.objects // 1000 * 1000
+    settings = (
+        "STRIPE_SECRET_KEY=sk_test_bench", "STRIPE_MOCK_ENABLED=true", "STRIPE_RATE_LIMIT=100000", "BILLING_AUTO_SYNC=false",
+    )  # fmt: skip
     with project(*settings) as made:
         file, port = made.folder / "samples.json", free_port()
         file.write_text(json.dumps(samples(made)))
@@ -99,19 +116,11 @@ def main() -> None:
             [sys.executable, script, "--port", str(port), "--samples", file, "--objects", str(objects)]
         )
         try:
-            at, _, seconds = watched(made, objects)
+            found = watched(made, given.minutes)
         finally:
             server.terminate()
             server.wait()
-    first = at[SHOWN[0]]
-    report(
-        f"Memory of a synchronisation of {objects:,} objects",
-        [
-            (f"`reconcile`, resident after {percent} %", f"{at[percent]:,.0f} MB", f"{at[percent] / first:.2f} x that after 1 %")
-            for percent in SHOWN
-        ]
-        + [("all new to the mirror", f"{objects / seconds:,.0f} objects/s, {seconds:,.0f} s", f"load of the machine {os.getloadavg()[0]:.1f}")],
-    )  # fmt: skip
+    report("Memory of `reconcile` from an empty mirror", rows(*found, objects))
 
 
 if __name__ == "__main__":
