@@ -14,7 +14,7 @@ GUIDE ?= ../shared/guide/run_guide.py
 OLDEST_SDK := 15.2.1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-histories test-sdk stripe-live soak check static lint types contracts migrations docs docs-check audit guide bench lock clean
+.PHONY: help install demo test test-long test-sdk stripe-live soak check static lint types contracts migrations docs docs-check audit guide bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,13 +35,10 @@ demo: install ## Run the main job against the sandbox; LOG=FILE takes a web serv
 	@$(BIN)/nself --project $(DEMO) billing sandbox demo $(if $(LOG),--log $(abspath $(LOG)))
 
 test: install ## Run the test suite (real PostgreSQL, real processes), in parallel
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long and not histories" -q
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long" -q
 
 test-long: install ## Run the tests that need longer
 	@$(BIN)/python -m pytest -n $(LONG_WORKERS) --dist loadgroup -m long -q
-
-test-histories: install ## Run a thousand random histories and 25 with kill -9; prints their seed
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m histories -q
 
 test-sdk: install build/stripe-$(OLDEST_SDK)/.installed ## Run the contract tests with the oldest supported release of Stripe's SDK
 	@PYTHONPATH=build/stripe-$(OLDEST_SDK) $(BIN)/python -c 'import stripe; assert stripe.VERSION == "$(OLDEST_SDK)", stripe.VERSION'

@@ -288,6 +288,7 @@ def limit_row(rate: float, cost: float, connections: int, count: int, ours: Outc
 def measure(given: argparse.Namespace) -> list[tuple[str, str, str]]:
     """All rows; a peer that cannot be installed or fails has one that says why."""
     failed: list[tuple[str, str, str]] = []
+    load = os.getloadavg()[0]
     found = dict[str, Outcome]()
     with project(*SETTINGS) as made:
         bench = Bench(made, given.connections)
@@ -312,7 +313,11 @@ def measure(given: argparse.Namespace) -> list[tuple[str, str, str]]:
     count, objects = len(batches[1].bodies), len(batches[1].truth)
     peers = {name: one for name, one in found.items() if name != OURS}
     return [
-        (f"{count:,} events of {objects} objects in order, and as many others shuffled", "", ""),
+        (
+            f"{count:,} events of {objects} objects in order, and as many others shuffled",
+            "",
+            f"load of the machine {load:.1f} before",
+        ),
         limit_row(rate, cost, given.connections, count, found.get(OURS)),
         *(row for name, one in found.items() for row in rows(name, one, peers, objects)),
         *failed,

@@ -94,3 +94,11 @@ def app(tmp_path: Path, database: str, registry: Registry, clock: MovableClock) 
     made = App(find_project(str(folder), {}, folder), registry, environ={"DATABASE_URL": database}, clock=clock)
     yield made
     made.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Fresh seeds are told also where all went well. Here, since xdist's controller loads no other conftest."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in report.user_properties:
+            if name == "CONVERGENCE_SEED" and report.when == "call":
+                terminalreporter.write_line(f"{name}={value} {report.nodeid}")

@@ -80,7 +80,9 @@ def check_all(stand: Stand) -> None:
 def _check_effects(stand: Stand, now: list[dict[str, Any]]) -> None:
     shown = [event["data"]["object"] for event in stand.events()]
     told = stand.bench.sql("select once from billing_notifications where channel = 'webhook'")
-    ((first,),) = stand.bench.sql("select extract(epoch from min(changed_at))::float8 from billing_object_changes")
+    ((first,),) = stand.bench.sql(
+        "select extract(epoch from changed_at)::float8 from billing_object_changes order by id limit 1"
+    )
     check_effects([name for (name,) in told], now, [one for one in shown if one["object"] in EFFECTS], first - HISTORY)
     stand.checked["effects"] += len(told)
 

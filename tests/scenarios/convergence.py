@@ -24,6 +24,7 @@ from nself.db.connect import DatabaseUnavailable
 from nself.domains.connection.service import intents
 from nself.domains.customer import service as customer
 from nself.domains.customer.inputs import CreateCustomer
+from nself.domains.sync.model import RunUnderWay
 from nself.domains.webhook.service import process
 from nself.domains.webhook.service.receive import receive
 from nself.gateway import live
@@ -248,6 +249,9 @@ class Stand:
                 work()
         except Crash:
             pass
+        except RunUnderWay:  # somebody went on with the run of one who slept
+            if trouble is None or trouble.kind != "sleep":
+                raise
         except BillingError:
             if trouble is None or trouble.kind not in ("cut", "lost", "outage"):
                 raise

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from convergence import History, Stand
 from histories import FRESH, HISTORIES, TOUR
-from hypothesis import HealthCheck, Phase, example, given, seed, settings
+from hypothesis import HealthCheck, Phase, example, given, note, seed, settings
 from money_bench import Bench, sandbox_in_thread
 from psycopg_pool.base import AttemptWithBackoff
 from seeds import seed_of_this_run
@@ -45,6 +45,7 @@ def run(stand: Stand, histories: int, number: int | None) -> None:
     )  # fmt: skip
     @given(HISTORIES)
     def live(history: History) -> None:
+        note(repr(history))  # hypothesis itself prints nothing of it
         stand.live(history)
 
     (example(FRESH)(example(TOUR)(live)) if number is None else seed(number)(live))()
@@ -69,7 +70,7 @@ def check_coverage(stand: Stand) -> None:
     assert stand.checked["told"] > 5 * stand.checked["not told"]
 
 
-@pytest.mark.histories
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(8))
 def test_a_thousand_histories_end_with_what_stripe_has(stand: Stand, part: int, request: pytest.FixtureRequest):
     run(stand, 125, seed_of_this_run(request))

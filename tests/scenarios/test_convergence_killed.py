@@ -11,9 +11,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from convergence import CUT, WAITING, History, Stand
+from convergence import CUT, TOLD, WAITING, History, Stand
 from histories import KILLED_HISTORIES
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from money_bench import Bench, sandbox_in_thread, until
 from money_processes import end, spawn
 from seeds import seed_of_this_run
@@ -27,7 +27,7 @@ class Killed(Stand):
     def __init__(self, bench: Bench) -> None:
         super().__init__(bench)
         self.log = bench.folder / "worker.log"
-        environ = bench.environ(BILLING_LOG_LEVEL="error")
+        environ = bench.environ(BILLING_LOG_LEVEL="error", **TOLD)
         (bench.folder / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in environ.items()))
         self.workers = [self._start(), self._start()]
         self.kills = 0
@@ -84,7 +84,7 @@ def killed(tmp_path: Path, database: str) -> Iterator[Killed]:
         yield made
 
 
-@pytest.mark.histories
+@pytest.mark.long
 def test_histories_with_kill_minus_nine_end_with_what_stripe_has(killed: Killed, request: pytest.FixtureRequest):
     @seed(seed_of_this_run(request))
     @settings(
@@ -92,6 +92,7 @@ def test_histories_with_kill_minus_nine_end_with_what_stripe_has(killed: Killed,
     )
     @given(KILLED_HISTORIES)
     def live(history: History) -> None:
+        note(repr(history))
         killed.live(history)
 
     live()

@@ -137,6 +137,20 @@ def test_nothing_is_ever_deleted_here(bench: Bench):
     assert bench.sql("select deleted, snapshot ->> 'name' from billing_products") == [(True, "product 0")]
 
 
+def test_payment_methods_of_a_deleted_customer_are_asked_for_one_by_one(bench: Bench):
+    """Stripe lists them no more, and yet cards are renewed after it."""
+    app = bench.app()
+    customer = bench.sandbox.post("/v1/customers", email="a@example.com", payment_method="pm_card_visa")["id"]
+    (card,) = bench.sandbox.get("/v1/payment_methods", customer=customer)
+    settled(bench, app)
+    bench.sandbox.edit("payment_method", card["id"], webhook=False, metadata={"renewed": "yes"})
+    bench.sandbox.edit("customer", customer, webhook=False, delete=True)
+    assert set(found(app, reconcile(app).run)) == {customer, card["id"]}
+    ((kept,),) = bench.sql("select snapshot from billing_payment_methods where not deleted")
+    assert kept["metadata"] == {"renewed": "yes"}
+    assert reconcile(app).differences == 0
+
+
 def test_every_kind_is_read_to_its_end(bench: Bench):
     app = bench.app()
     for number in range(3):

@@ -86,10 +86,20 @@ where
     and (%(customer)s::text is null or customer_id = %(customer)s);
 
 -- name: next_customers
+-- Of those that are gone only those of whom something is left that Stripe lists no more.
 select customer_id
 from billing_customers
 where
-    livemode = %(livemode)s and not deleted and (%(after)s::text is null or customer_id > %(after)s)
+    livemode = %(livemode)s
+    and (
+        not deleted or exists (
+            select from billing_mirror
+            where
+                billing_mirror.customer_id = billing_customers.customer_id
+                and billing_mirror.kind = %(kind)s and not billing_mirror.deleted
+        )
+    )
+    and (%(after)s::text is null or customer_id > %(after)s)
     and (%(created_from)s::timestamptz is null or created_at >= %(created_from)s)
     and (%(created_to)s::timestamptz is null or created_at < %(created_to)s)
 order by customer_id

@@ -126,6 +126,7 @@ def not_listed(
 def next_customers(tx: Tx, run: Run, limit: int) -> list[str]:
     return tx.values(
         SQL["next_customers"],
+        kind=run.kind,
         livemode=run.livemode,
         after=run.page_after,
         created_from=run.created_from,
