@@ -22,6 +22,8 @@ class Planted(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     at: datetime
     props: list[Prop] = []
+    files: dict[str, str | None] = {}
+    """Of the project, with what they held before; None where there was none."""
 
 
 class DrillRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,6 +43,24 @@ def forget(project: Project) -> None:
     _file(project).unlink(missing_ok=True)
 
 
+def read(project: Project, path: str) -> str | None:
+    """What a file of the project holds; None where there is none."""
+    try:
+        return (project.root / path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def write(project: Project, path: str, text: str | None) -> None:
+    """As an editor would, in place; None takes the file away."""
+    place = project.root / path
+    if text is None:
+        place.unlink(missing_ok=True)
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text, encoding="utf-8")
+
+
 def start_prop(project: Project, kind: str, *arguments: str) -> tuple[Prop, str]:
     """A process `python -m nself.domains.drill.service.props KIND …`, and the first line it says. Raises PlantFailed."""
     process = subprocess.Popen(

@@ -22,6 +22,7 @@ class Bench:
         self.registry, self.environ, self._clock = app.registry, app.environ, app.clock
         self.cause = cause
         self.props = list[Prop]()
+        self.files = dict[str, str | None]()
 
     @contextmanager
     def app(self) -> Generator[App]:
@@ -49,16 +50,19 @@ class Bench:
             return reach.ask(app, method, route, body)
 
     def write(self, path: str, text: str) -> None:
-        """A file of the project, as an editor would write it."""
-        place = self.project.root / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8")
+        """A file of the project, as an editor would write it; `drill clear` puts the old one back."""
+        self._kept(path)
+        store.write(self.project, path, text)
 
     def append(self, path: str, line: str) -> None:
-        place = self.project.root / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with place.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+        """A line at a file's end."""
+        old = store.read(self.project, path) or ""
+        self.write(path, f"{old.rstrip()}\n{line}\n".lstrip())
+
+    def _kept(self, path: str) -> None:
+        if path not in self.files:
+            self.files[path] = store.read(self.project, path)
+            self.keep()
 
     def prop(self, kind: str, *arguments: str) -> str:
         """Starts a process that plays something of the world outside, and gives the first line that it says."""
@@ -68,7 +72,7 @@ class Bench:
         return said
 
     def keep(self) -> None:
-        store.keep(self.project, Planted(cause=self.cause, at=self._clock(), props=self.props))
+        store.keep(self.project, Planted(cause=self.cause, at=self._clock(), props=self.props, files=self.files))
 
     def end_props(self) -> None:
         """The world outside is as it was."""

@@ -24,6 +24,7 @@ from nself.domains.drill.model import (
     DrillUnconfirmed,
     NoSuchDrill,
     NothingPlanted,
+    Planted,
     PlantFailed,
     Rehearsal,
     Summary,
@@ -149,7 +150,11 @@ def _rehearsed(app: App, group: Sequence[Drill]) -> Rehearsal:
 def _begin(app: App, group: Sequence[Drill]) -> list[tuple[Bench, Drill]]:
     """Raises PlantFailed, also where something is found before anything is planted."""
     _clear(app)
-    return [(_planted(app, drill), drill) for drill in group]
+    benches, before = list[tuple[Bench, Drill]](), Planted(cause="", at=app.clock())
+    for drill in group:
+        benches.append((_planted(app, drill, before), drill))
+        before = store.planted(app.project) or before
+    return benches
 
 
 def _shows(bench: Bench, drill: Drill, notes: list[str]) -> bool:
@@ -189,8 +194,11 @@ def _found(bench: Bench) -> dict[str, str]:
     return {one.cause: one.because for one in report.findings}
 
 
-def _planted(app: App, drill: Drill) -> Bench:
+def _planted(app: App, drill: Drill, before: Planted | None = None) -> Bench:
+    """`before`: what is planted already, so that one file tells of both."""
     bench = Bench(app, drill.cause)
+    if before:
+        bench.props, bench.files = list(before.props), dict(before.files)
     bench.keep()
     drill.plant(bench)
     bench.keep()
@@ -198,10 +206,12 @@ def _planted(app: App, drill: Drill) -> Bench:
 
 
 def _clear(app: App) -> None:
-    """Ends the props and puts the guide's fixtures back."""
+    """Ends the props, puts files back, and the guide's fixtures."""
     known = store.planted(app.project)
     for prop in known.props if known else ():
         store.end_prop(prop)
+    for path, text in known.files.items() if known else ():
+        store.write(app.project, path, text)
     code, said = store.shell(app.project, f"nself {RESET}")
     if code:
         raise PlantFailed(cause="the guide's fixtures", detail=said[-300:])
