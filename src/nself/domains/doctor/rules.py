@@ -16,10 +16,9 @@ IDLE = frozenset(
     "a an and are as at be but by did do does for from has have in is it its no not of on or our the their they this to was what when why will with error errors".split()
 )
 SAME = {
-    "recorded": "record", "recording": "record", "records": "record", "reported": "record", "invoices": "invoice", "emails": "mail",
-    "email": "mail", "mails": "mail", "charged": "charge", "charges": "charge", "cancelled": "cancel", "canceled": "cancel",
-    "canceling": "cancel", "cancellation": "cancel", "webhook": "webhooks", "event": "events", "quota": "quotas", "429": "rate",
-    "card": "card", "cards": "card", "slowly": "slow", "usages": "usage", "stripe's": "stripe", "oom": "memory",
+    "recorded": "record", "recording": "record", "reported": "record", "email": "mail", "charged": "charge", "cancelled": "cancel",
+    "canceled": "cancel", "canceling": "cancel", "cancellation": "cancel", "webhook": "event", "429": "rate", "slowly": "slow",
+    "oom": "memory", "blocking": "block", "blocked": "block", "timing": "timeout", "declining": "decline", "declined": "decline",
 }  # fmt: skip
 """Spellings of one word."""
 BEST = 3
@@ -27,7 +26,12 @@ BEST = 3
 
 
 def words(text: str) -> set[str]:
-    return {SAME.get(one[0], one[0]) for one in WORD.finditer(text.lower()) if one[0] not in IDLE}
+    return {_plain(one[0]) for one in WORD.finditer(text.lower()) if one[0] not in IDLE}
+
+
+def _plain(word: str) -> str:
+    one = word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+    return SAME.get(one, one)
 
 
 def issues_like(symptom: str, causes: Iterable[Cause]) -> list[str]:

@@ -113,7 +113,9 @@ def _seen(look: Look, blind: dict[Need, str], cause: Cause) -> Seen:
     if reason:
         return cause, None, reason
     try:
-        return cause, cause.detect(look), ""
+        evidence = cause.detect(look)
+        rules.commands(cause, evidence)
+        return cause, evidence, ""
     except Exception as error:  # one that cannot be looked at must not hide the others
         return cause, None, _reason(error)
 
