@@ -10,7 +10,7 @@ from nself.diagnosis import Cause, Evidence
 from nself.domains.doctor.facts import ISSUES
 from nself.domains.doctor.model import Finding
 
-PAGE = "docs/causes/{cause}.md"
+PAGE = "docs/reference/causes/{cause}.md"
 WORD = re.compile(r"[a-z0-9]+")
 IDLE = frozenset(
     "a an and are as at be but by did do does for from has have in is it its no not of on or our the their they this to was what when why will with error errors".split()
