@@ -14,7 +14,7 @@ GUIDE ?= ../shared/guide/run_guide.py
 OLDEST_SDK := 15.2.1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-sdk stripe-live soak check static lint types contracts migrations docs docs-check audit guide bench lock clean
+.PHONY: help install demo test test-long test-sdk stripe-live soak check static lint types contracts migrations docs docs-check audit guide drills bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,12 @@ guide: install ## Run the troubleshooting guide's command lines against a sandbo
 	mkdir -p build/guide; failed=0; \
 	PATH="$(abspath $(BIN)):$$PATH" $(GUIDE) --quiet --cwd build/guide --nself $(abspath $(BIN))/nself || failed=$$?; \
 	$(BIN)/nself --project build/guide stop >/dev/null || true; exit $$failed
+
+drills: install ## Rehearse root causes at a sandbox of their own: PART=3/12 the third of twelve parts, PAIRS=200 SEED=1 two at once
+	@mkdir -p build/drills && $(BIN)/python .ci/free-ports BILLING_PORT STRIPE_MOCK_PORT >build/drills/.env
+	@trap '$(BIN)/nself --project build/drills stop >/dev/null' EXIT; \
+	  $(BIN)/nself --project build/drills billing sandbox reset --fixtures guide --yes >/dev/null && \
+	  $(BIN)/nself --project build/drills billing drill run --yes --all $(if $(PART),--part $(PART)) $(if $(PAIRS),--pairs $(PAIRS)) $(if $(SEED),--seed $(SEED))
 
 bench: install ## Run the benchmarks; each prints ratios to a limit or a peer of the same run
 	@for one in bench/bench_*.py; do $(BIN)/python $$one || exit 1; done

@@ -12,7 +12,7 @@ from nself.core.entrypoint import Row
 DOMAINS = (
     "setting", "mirror", "connection", "database", "api_key", "job", "measurement", "uptime", "notification", "trail", "tuning", "stack", "operation", "customer", "catalog", "usage", "payment", "subscription", "incident", "notice", "quota", "access", "invoice", "document", "overage",
     "archive", "backup", "repair", "gap", "webhook", "sync", "health", "audit", "export",
-    "seed", "sandbox", "check",
+    "seed", "sandbox", "check", "doctor", "drill",
 )  # fmt: skip
 GROUPS = {
     "billing": "Metering, quotas, customers, invoices, webhooks",
@@ -49,6 +49,8 @@ GROUPS = {
     "billing stripe": "The connection to Stripe",
     "billing seed": "Objects of test mode that files describe: made, compared, taken away",
     "billing test-data": "Objects of test mode, made by chance",
+    "billing doctor": "Root causes: which are there, what shows them, what mends them",
+    "billing drill": "Rehearsing root causes at the sandbox",
     "billing sandbox": "The local stand-in for Stripe, and the demonstration",
     "billing sandbox clock": "The sandbox's time",
     "billing sandbox faults": "Failures on demand",

@@ -126,7 +126,7 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
             _print(result, format)
         for note in (*_mode(app, row.path), *(app.settings.notes if "settings" in vars(app) else ())):
             click.echo(f"note: {note}", err=True)
-        if row.check and not getattr(result, row.check):
+        if row.check and not streams and not getattr(result, row.check):
             context.exit(3)
         if row.exits:
             context.exit(getattr(result, row.exits))

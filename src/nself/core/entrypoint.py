@@ -105,7 +105,13 @@ class Attached(NamedTuple):
     content: bytes
 
 
-Row = Command | Route | Intent | Mirror | Reaction | Scheduled | Attachment
+class Causes(NamedTuple):
+    """`use` names a tuple of root causes (`nself.diagnosis.Cause`), which `billing doctor` looks for."""
+
+    use: str
+
+
+Row = Command | Route | Intent | Mirror | Reaction | Scheduled | Attachment | Causes
 
 
 T = TypeVar("T")

@@ -1,8 +1,9 @@
 """Ways into the connection with Stripe."""
 
-from nself.core.entrypoint import Command, Intent, Row, Scheduled
+from nself.core.entrypoint import Causes, Command, Intent, Row, Scheduled
 
 ROWS: tuple[Row, ...] = (
+    Causes(use="connection.service.causes:CAUSES"),
     Command(
         path="billing stripe show-config",
         use="connection.service.check:show_config",

@@ -201,7 +201,10 @@ def replace_all(app: App, values: Mapping[str, str], keep: Collection[str]) -> t
     files = (app.project.env, app.project.env_local, app.project.secrets)
     standing = {name for path in files for name in rules.read(store.read(path)) if name in BY_NAME}
     gone = sorted(standing - set(values) - set(keep))
-    fresh = [name for name, text in values.items() if name not in standing or app.settings.value(name).text != text]
+    known = {name: app.settings.value(name) for name in values}
+    fresh = [
+        name for name, text in values.items() if name not in standing or known[name].text != text or known[name].odd
+    ]
     if not gone and not fresh:
         return [], None
     kept = store.keep_copies(files, app.project.state / "backup" / f"settings-{app.clock():%Y%m%dT%H%M%S%f}")

@@ -46,6 +46,11 @@ def test_connection(app: App, given: TestConnection) -> ConnectionTest:
     )
 
 
+def walked(app: App) -> ConnectionTest:
+    """For whoever wants to know what is wrong with the connection: `look.once(walked)`."""
+    return test_connection(app, TestConnection())
+
+
 def _skew(app: App) -> int | None:
     """Whole seconds that our clock was ahead of Stripe's when it last answered."""
     seen = app.stripe.answered() if "stripe" in vars(app) else None

@@ -1,0 +1,1 @@
+"""Root causes: looking for them, telling them, mending what may be mended."""

@@ -1,0 +1,1 @@
+"""Rehearsals: a root cause is planted at the sandbox from outside, found, shown, mended."""

@@ -1,0 +1,106 @@
+"""What a plant works with: hands at the sandbox, in files, at processes and in the database; never the doctor's own code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from nself.app import App
+from nself.core.project import Project
+from nself.domains.drill import store
+from nself.domains.drill.model import Planted, PlantFailed, Prop
+from nself.domains.sandbox.service import reach
+
+
+class Bench:
+    """A project in test mode with the guide's fixtures: user123, cus_123, sub_123, in_123, pm_123, price_123."""
+
+    def __init__(self, app: App, cause: str) -> None:
+        self.project: Project = app.project
+        self.registry, self.environ, self._clock = app.registry, app.environ, app.clock
+        self.cause = cause
+        self.props = list[Prop]()
+        self.files = dict[str, str | None]()
+
+    @contextmanager
+    def app(self) -> Generator[App]:
+        """A fresh one, with the settings of now."""
+        found = App(self.project, self.registry, environ=self.environ)
+        try:
+            yield found
+        finally:
+            found.close()
+
+    def nself(self, line: str, *, fails: bool = False) -> str:
+        """What the command line prints (`line` without `nself`). Raises PlantFailed where it fails, unless it `fails` by intent."""
+        code, said = store.shell(self.project, f"nself {line}")
+        if bool(code) != fails:
+            raise PlantFailed(cause=self.cause, detail=f"nself {line}: exit code {code}: {said[-300:]}")
+        return said
+
+    def json(self, line: str) -> Any:
+        said = self.nself(f"{line} --format json 2>/dev/null")
+        return json.loads(said)
+
+    def sandbox(self, method: str, route: str, body: object = None) -> Any:
+        """What the sandbox's admin route answers: hands in Stripe's Dashboard, faults, its clock."""
+        with self.app() as app:
+            return reach.ask(app, method, route, body)
+
+    def write(self, path: str, text: str) -> None:
+        """A file of the project, as an editor would write it; `drill clear` puts the old one back."""
+        self._kept(path)
+        store.write(self.project, path, text)
+
+    def append(self, path: str, line: str) -> None:
+        """A line at a file's end."""
+        old = store.read(self.project, path) or ""
+        self.write(path, f"{old.rstrip()}\n{line}\n".lstrip())
+
+    def _kept(self, path: str) -> None:
+        if path not in self.files:
+            self.files[path] = store.read(self.project, path)
+            self.keep()
+
+    def prop(self, kind: str, *arguments: str) -> str:
+        """Starts a process that plays something of the world outside, and gives the first line that it says."""
+        prop, said = store.start_prop(self.project, kind, *arguments)
+        self.props.append(prop)
+        self.keep()
+        return said
+
+    def keep(self) -> None:
+        store.keep(self.project, Planted(cause=self.cause, at=self._clock(), props=self.props, files=self.files))
+
+    def end_props(self) -> None:
+        """The world outside is as it was."""
+        for one in self.props:
+            store.end_prop(one)
+        self.props = []
+        self.keep()
+
+    def wait(self, until: Callable[[], object], seconds: float = 30) -> None:
+        """Raises PlantFailed where it does not come true."""
+        for _ in range(int(seconds * 5)):
+            if until():
+                return
+            store.pause(0.2)
+        raise PlantFailed(cause=self.cause, detail=f"{until.__name__} did not come true in {seconds:.0f} s")
+
+
+class Drill(NamedTuple):
+    """How a root cause is rehearsed."""
+
+    cause: str
+    plant: Callable[[Bench], None]
+    shows: tuple[tuple[str, str], ...]
+    """The guide's diagnosis lines, as printed, and a regular expression that is found in what they print while it is planted,
+    and not found when it is mended."""
+    mend: tuple[str, ...]
+    """The guide's resolution lines, as printed, that mend it."""
+    outside: Callable[[Bench], None] | None = None
+    """What hands outside nself do for the mend, before its lines: in Stripe's Dashboard, at the firewall, in a file."""
+    blinds: bool = False
+    """While it is there others cannot be looked at: it is not paired."""

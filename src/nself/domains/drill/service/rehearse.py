@@ -1,0 +1,238 @@
+"""Plants, lets find, checks, clears; `run` does it all and tells each step."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Generator, Sequence
+
+from nself import log
+from nself.app import App
+from nself.core.clock import monotonic
+from nself.domains.check import rules as check
+from nself.domains.doctor import rules as doctor
+from nself.domains.doctor.facts import ISSUES
+from nself.domains.doctor.service import examine
+from nself.domains.drill import store
+from nself.domains.drill.inputs import CheckDrill, ClearDrill, ListDrills, PlantDrill, RunDrills
+from nself.domains.drill.model import (
+    Checked,
+    Cleared,
+    DrillRow,
+    DrillsFailed,
+    DrillsInTestModeOnly,
+    DrillUnconfirmed,
+    NoSuchDrill,
+    NothingPlanted,
+    Planted,
+    PlantFailed,
+    Rehearsal,
+    Summary,
+    Told,
+)
+from nself.domains.drill.service.bench import Bench, Drill
+from nself.domains.drill.service.plants import DRILLS
+from nself.domains.sandbox.service import reach
+
+RESET = "billing sandbox reset --fixtures guide --yes"
+SETTLE = 30.0
+"""Seconds in which what was mended has to show."""
+
+
+def list_drills(app: App, given: ListDrills) -> list[DrillRow]:
+    """What can be rehearsed."""
+    return [
+        DrillRow(cause=id, title=_title(app, id), shown_by="; ".join(line for line, _ in DRILLS[id].shows))
+        for id in sorted(DRILLS)
+        if doctor.belongs(id, [given.issue] if given.issue else [])
+    ]
+
+
+def plant(app: App, given: PlantDrill) -> Told:
+    """Everything is put back to the guide's fixtures first. Raises DrillsInTestModeOnly, DrillUnconfirmed, NoSuchDrill, PlantFailed."""
+    _guard(app, given.yes)
+    id = random.SystemRandom().choice(sorted(DRILLS)) if given.cause == "random" else given.cause
+    drill = _drill(id)
+    _clear(app)
+    _planted(app, drill)
+    issue = ISSUES[doctor.issue(id)]
+    return Told(
+        planted="a root cause" if given.cause == "random" else id,
+        symptoms=list(issue.symptoms),
+        diagnosis=[line for line, _ in drill.shows],
+        then="nself billing drill check",
+    )
+
+
+def check_drill(app: App, given: CheckDrill) -> Checked:
+    """Whether what was planted is mended. Raises NothingPlanted."""
+    known = store.planted(app.project)
+    if known is None:
+        raise NothingPlanted()
+    found = _found(Bench(app, known.cause))
+    return Checked(
+        cause=known.cause,
+        title=_title(app, known.cause),
+        minutes=int((app.clock() - known.at).total_seconds()) // 60,
+        found=sorted(found),
+        mended=not found,
+    )
+
+
+def clear(app: App, given: ClearDrill) -> Cleared:
+    """As before any rehearsal: the guide's fixtures. Raises DrillsInTestModeOnly, DrillUnconfirmed."""
+    _guard(app, given.yes)
+    known = store.planted(app.project)
+    _clear(app)
+    return Cleared(cleared=known.cause if known else "nothing was planted")
+
+
+def run(app: App, given: RunDrills) -> Generator[Rehearsal | Summary]:
+    """A row a rehearsal as it ends. Raises DrillsInTestModeOnly, DrillUnconfirmed, NoSuchDrill, and DrillsFailed at the end."""
+    _guard(app, given.yes)
+    groups = _groups(given)
+    return _run(app, groups)
+
+
+def _run(app: App, groups: Sequence[Sequence[Drill]]) -> Generator[Rehearsal | Summary]:
+    began, failed = monotonic(), list[str]()
+    try:
+        for group in groups:
+            row = _rehearsed(app, group)
+            if not row.passed:
+                failed.append(group[0].cause)
+            log.info("rehearsed", cause=row.cause, passed=row.passed, seconds=row.seconds, note=row.note)
+            yield row
+    finally:
+        _clear(app)
+    yield Summary(passed=len(groups) - len(failed), failed=len(failed), seconds=round(monotonic() - began))
+    if failed:
+        raise DrillsFailed(failed=len(failed), all=len(groups), first=failed[0])
+
+
+def _groups(given: RunDrills) -> list[tuple[Drill, ...]]:
+    ids = [id for id in sorted(DRILLS) if doctor.belongs(id, [given.issue] if given.issue else [])]
+    if given.cause:
+        return [(_drill(given.cause),)]
+    if not (given.all or given.issue or given.pairs):
+        raise NoSuchDrill(cause="nothing: name a cause, --issue, --pairs or --all")
+    if given.pairs:
+        draw, open = random.Random(given.seed), [id for id in ids if not DRILLS[id].blinds]
+        groups = [tuple(DRILLS[id] for id in sorted(draw.sample(open, 2))) for _ in range(given.pairs)]
+    else:
+        groups = [(DRILLS[id],) for id in ids]
+    at, of = map(int, given.part.split("/")) if given.part else (1, 1)
+    return groups[at - 1 :: of]
+
+
+def _rehearsed(app: App, group: Sequence[Drill]) -> Rehearsal:
+    """One or two at once, from fixtures to silence. What goes wrong is told in the row."""
+    began, name = monotonic(), "+".join(one.cause for one in group)
+    notes, shown, named, alone, mended, gone = list[str](), False, False, False, False, False
+    try:
+        benches = _begin(app, group)
+        shown = all(_shows(bench, drill, notes) for bench, drill in benches)
+        found = _found(benches[0][0])
+        planted = {drill.cause for drill in group}
+        named = planted <= found.keys()
+        alone = not (others := {id for id, because in found.items() if id not in planted and because not in planted})
+        notes += [f"also found: {', '.join(sorted(others))}"] if others else []
+        mended = _mended(benches, notes)
+        gone = not any(_visible(bench, line, words) for bench, drill in benches for line, words in drill.shows)
+    except PlantFailed as error:
+        notes.append(error.message)
+    return Rehearsal(
+        cause=name, title=" + ".join(_title(app, one.cause) for one in group), shown=shown, named=named, alone=alone,
+        mended=mended, gone=gone, seconds=round(monotonic() - began), note="; ".join(notes),
+    )  # fmt: skip
+
+
+def _begin(app: App, group: Sequence[Drill]) -> list[tuple[Bench, Drill]]:
+    """Raises PlantFailed, also where something is found before anything is planted."""
+    _clear(app)
+    benches, before = list[tuple[Bench, Drill]](), Planted(cause="", at=app.clock())
+    for drill in group:
+        benches.append((_planted(app, drill, before), drill))
+        before = store.planted(app.project) or before
+    return benches
+
+
+def _shows(bench: Bench, drill: Drill, notes: list[str]) -> bool:
+    missing = [line for line, words in drill.shows if not _visible(bench, line, words)]
+    notes += [f"not shown by: {line}" for line in missing]
+    return not missing
+
+
+def _visible(bench: Bench, line: str, words: str) -> bool:
+    _, said = store.shell(bench.project, line)
+    return bool(re.search(words, said))
+
+
+def _mended(benches: Sequence[tuple[Bench, Drill]], notes: list[str]) -> bool:
+    """By hands outside and the guide's lines; then the doctor is silent, within a while."""
+    for bench, drill in benches:
+        if drill.outside:
+            drill.outside(bench)
+        for line in drill.mend:
+            code, said = store.shell(bench.project, line)
+            if code:
+                notes.append(f"{line}: exit code {code}: {said.strip()[-200:]}")
+    limit, found = monotonic() + SETTLE, dict[str, str]()
+    while monotonic() < limit:
+        found = _found(benches[0][0])
+        if not found:
+            return True
+        store.pause(1)
+    notes.append(f"still found: {', '.join(sorted(found))}")
+    return False
+
+
+def _found(bench: Bench) -> dict[str, str]:
+    """What the doctor finds: cause -> the cause that brings it about. Raises PlantFailed where it does not work at all."""
+    with bench.app() as app:
+        report = examine.examine(app, list(examine.all_causes(app)))
+    return {one.cause: one.because for one in report.findings}
+
+
+def _planted(app: App, drill: Drill, before: Planted | None = None) -> Bench:
+    """`before`: what is planted already, so that one file tells of both."""
+    bench = Bench(app, drill.cause)
+    if before:
+        bench.props, bench.files = list(before.props), dict(before.files)
+    bench.keep()
+    drill.plant(bench)
+    bench.keep()
+    return bench
+
+
+def _clear(app: App) -> None:
+    """Ends the props, puts files back, and the guide's fixtures."""
+    known = store.planted(app.project)
+    for prop in known.props if known else ():
+        store.end_prop(prop)
+    for path, text in known.files.items() if known else ():
+        store.write(app.project, path, text)
+    code, said = store.shell(app.project, f"nself {RESET}")
+    if code:
+        raise PlantFailed(cause="the guide's fixtures", detail=said[-300:])
+    store.forget(app.project)
+
+
+def _guard(app: App, yes: bool) -> None:
+    """Raises DrillsInTestModeOnly, DrillUnconfirmed. A plant may have set another mode: what it planted is cleared all the same."""
+    if app.settings.live and not store.planted(app.project):
+        raise DrillsInTestModeOnly(why=f"STRIPE_MODE is {check.LIVE}")
+    if not store.planted(app.project):
+        reach.must_be_used(app)
+    if not yes:
+        raise DrillUnconfirmed()
+
+
+def _drill(id: str) -> Drill:
+    if id not in DRILLS:
+        raise NoSuchDrill(cause=id)
+    return DRILLS[id]
+
+
+def _title(app: App, id: str) -> str:
+    return examine.named(app, id).title
