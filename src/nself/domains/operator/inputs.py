@@ -11,8 +11,8 @@ Role = Literal["owner", "operator", "support", "read-only"]
 Name = Annotated[
     str,
     Meta(
-        pattern=r"^[a-z0-9][a-z0-9._@+-]{0,99}$",
-        description="Name or e-mail address, in small letters.",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$",
+        description="Name or e-mail address; capitals are the same as small letters.",
         extra={"positional": True, "metavar": "NAME"},
     ),
 ]

@@ -13,19 +13,19 @@ SQL = beside(__file__)
 
 def add(tx: Tx, name: str, role: str, at: datetime) -> bool:
     """False where the name is taken."""
-    return tx.value(SQL["add"], name=name, role=role, at=at) is not None
+    return tx.value(SQL["add"], name=name.lower(), role=role, at=at) is not None
 
 
 def account(tx: Tx, name: str) -> Account | None:
-    return tx.maybe(SQL["account"], Account, name=name)
+    return tx.maybe(SQL["account"], Account, name=name.lower())
 
 
 def hold(tx: Tx, name: str) -> Account | None:
-    return tx.maybe(SQL["hold"], Account, name=name)
+    return tx.maybe(SQL["hold"], Account, name=name.lower())
 
 
 def add_link(tx: Tx, name: str, hash: bytes, expires_at: datetime) -> None:
-    tx.run(SQL["add_link"], name=name, hash=hash, expires_at=expires_at)
+    tx.run(SQL["add_link"], name=name.lower(), hash=hash, expires_at=expires_at)
 
 
 def linked(tx: Tx, hash: bytes, at: datetime) -> str | None:
@@ -38,19 +38,19 @@ def use_link(tx: Tx, hash: bytes, at: datetime) -> str | None:
 
 
 def enrol(tx: Tx, name: str, password: bytes, totp: str, step: int) -> None:
-    tx.run(SQL["enrol"], name=name, password=password, totp=totp, step=step)
+    tx.run(SQL["enrol"], name=name.lower(), password=password, totp=totp, step=step)
 
 
 def fail(tx: Tx, name: str, at: datetime) -> None:
-    tx.run(SQL["fail"], name=name, at=at)
+    tx.run(SQL["fail"], name=name.lower(), at=at)
 
 
 def signed_in(tx: Tx, name: str, step: int, at: datetime) -> None:
-    tx.run(SQL["signed_in"], name=name, step=step, at=at)
+    tx.run(SQL["signed_in"], name=name.lower(), step=step, at=at)
 
 
 def add_session(tx: Tx, hash: bytes, name: str, csrf: str, address: str, at: datetime, expires_at: datetime) -> None:
-    tx.run(SQL["add_session"], hash=hash, name=name, csrf=csrf, address=address, at=at, expires_at=expires_at)
+    tx.run(SQL["add_session"], hash=hash, name=name.lower(), csrf=csrf, address=address, at=at, expires_at=expires_at)
 
 
 def session(tx: Tx, hash: bytes, at: datetime, idle: datetime) -> Session | None:
@@ -66,7 +66,7 @@ def end_session(tx: Tx, hash: bytes) -> None:
 
 
 def end_sessions(tx: Tx, name: str) -> int:
-    return int(tx.value(SQL["end_sessions"], name=name) or 0)
+    return int(tx.value(SQL["end_sessions"], name=name.lower()) or 0)
 
 
 def list_all(tx: Tx, at: datetime, idle: datetime) -> list[ListedOperator]:
@@ -74,13 +74,13 @@ def list_all(tx: Tx, at: datetime, idle: datetime) -> list[ListedOperator]:
 
 
 def other_owners(tx: Tx, name: str) -> int:
-    return int(tx.value(SQL["other_owners"], name=name) or 0)
+    return int(tx.value(SQL["other_owners"], name=name.lower()) or 0)
 
 
 def set_role(tx: Tx, name: str, role: str) -> bool:
-    return tx.value(SQL["set_role"], name=name, role=role) is not None
+    return tx.value(SQL["set_role"], name=name.lower(), role=role) is not None
 
 
 def remove(tx: Tx, name: str) -> str | None:
     """The role that it had."""
-    return tx.value(SQL["remove"], name=name)
+    return tx.value(SQL["remove"], name=name.lower())
