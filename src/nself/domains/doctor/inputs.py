@@ -10,7 +10,6 @@ from msgspec import Meta
 CauseId = Annotated[
     str,
     Meta(
-        pattern=r"^[1-9]\.[1-9]\.[1-4]$",
         description="A root cause: 1.1.4 is cause 4 of the guide's issue 1.1.",
         extra={"positional": True, "metavar": "CAUSE"},
     ),
