@@ -10,8 +10,14 @@ PAGES = (
         "Overview",
         (
             Panel("Status", "billing status", every=5),
-            Panel("Health", "billing health", within="checks", every=15),
-            Panel("Root causes", "billing doctor", within="findings", columns=("cause", "title", "sure", "evidence", "because", "mend"), late=True),
+            Panel("Health", "billing health", within="checks", every=30, late=True),
+            Panel(
+                "Root causes",
+                "billing doctor",
+                within="findings",
+                columns=("cause", "title", "sure", "evidence", "because", "mend"),
+                late=True,
+            ),
             Panel("Failed payments", "billing payments failures", {"last": "24h"}, every=30),
             Panel("Usage lag", "billing usage show-lag", every=15),
             Panel("Calls to Stripe", "billing stripe rate-limits", every=15),
@@ -50,7 +56,9 @@ PAGES = (
         "User {id}",
         (
             Panel("Quotas", "billing quota status", {"user": "{id}"}, every=15),
-            Panel("Usage", "billing usage show", {"user": "{id}"}, asks=("period",), bars=("metric", "value"), every=15),
+            Panel(
+                "Usage", "billing usage show", {"user": "{id}"}, asks=("period",), bars=("metric", "value"), every=15
+            ),
             Panel("Access", "billing access show", {"user": "{id}"}),
             Panel("Resets", "billing quota show-resets", {"user": "{id}"}),
             Panel("Counted and stored", "billing usage compare", {"user": "{id}"}, late=True),
@@ -193,11 +201,21 @@ PAGES = (
     Page(
         "/settings",
         "Settings",
-        (Panel("Settings", "env list"), Panel("Time limits", "billing show-timeouts"), Panel("Stripe", "billing stripe show-config")),
+        (
+            Panel("Settings", "env list"),
+            Panel("Time limits", "billing show-timeouts"),
+            Panel("Stripe", "billing stripe show-config"),
+        ),
         menu="Settings",
         role="operator",
     ),
-    Page("/logs", "Logs", (Panel("Logs", "logs", {"tail": "200"}, asks=("level", "grep", "since")),), menu="Logs", role="operator"),
+    Page(
+        "/logs",
+        "Logs",
+        (Panel("Logs", "logs", {"service": "billing", "tail": "200"}, asks=("service", "level", "grep", "since")),),
+        menu="Logs",
+        role="operator",
+    ),
     Page(
         "/operators",
         "Operators",

@@ -115,7 +115,7 @@ class WrongCode(Invalid):
 class RoleLacks(Denied):
     code = "role_lacks"
     text = "The role {role} may not do this; it takes {needed}"
-    hints = ("nself billing operator role {name} {needed}",)
+    hints = ("nself billing operator list",)
 
 
 class Forged(Denied):

@@ -38,6 +38,9 @@ update billing_operators
 set failures = 0, failed_at = null, totp_step = %(step)s, signed_in_at = %(at)s
 where name = %(name)s;
 
+-- name: took_code
+update billing_operators set failures = 0, failed_at = null, totp_step = %(step)s where name = %(name)s;
+
 -- name: add_session
 with over as (delete from billing_operator_sessions where expires_at < %(at)s)
 

@@ -70,6 +70,7 @@ def base(app: App) -> str:
 
 
 def list_operators(app: App, given: ListOperators) -> list[ListedOperator]:
+    """By their names."""
     with app.db.reading() as tx:
         return store.list_all(tx, now := app.clock(), now - rules.IDLE)
 
@@ -182,6 +183,23 @@ def session(app: App, token: str) -> Session:
     if found is None:
         raise NotSignedIn()
     return found
+
+
+def confirm(app: App, name: str, code: str) -> None:
+    """A fresh code, for what moves money. Raises WrongCode, SignInLocked."""
+    now = app.clock()
+    with app.db.transaction() as tx:
+        known = store.hold(tx, name)
+        wait = rules.locked_for(known.failures, known.failed_at, now) if known else 0
+        step = rules.step_of(code, known.totp or "", now, known.totp_step) if known and not wait else None
+        if step:
+            store.took_code(tx, name, step)
+        elif known and not wait:
+            store.fail(tx, name, now)
+    if wait:
+        raise SignInLocked(seconds=wait, name=name)
+    if not step:
+        raise WrongCode()
 
 
 def sign_out(app: App, token: str) -> None:

@@ -49,6 +49,10 @@ def signed_in(tx: Tx, name: str, step: int, at: datetime) -> None:
     tx.run(SQL["signed_in"], name=name.lower(), step=step, at=at)
 
 
+def took_code(tx: Tx, name: str, step: int) -> None:
+    tx.run(SQL["took_code"], name=name.lower(), step=step)
+
+
 def add_session(tx: Tx, hash: bytes, name: str, csrf: str, address: str, at: datetime, expires_at: datetime) -> None:
     tx.run(SQL["add_session"], hash=hash, name=name.lower(), csrf=csrf, address=address, at=at, expires_at=expires_at)
 
