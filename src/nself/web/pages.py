@@ -29,7 +29,7 @@ PAGES = (
     Page(
         "/customers",
         "Customers",
-        (Panel("Customers", "billing customer list", asks=("limit", "after")),),
+        (Panel("Customers", "billing customer list", asks=("user", "limit")),),
         (Deed("Create a customer", "billing customer create"), Deed("Import from Stripe", "billing customer import")),
         menu="Customers",
     ),

@@ -80,9 +80,9 @@ from billing_operators person
 order by person.name;
 
 -- name: other_owners
--- Held until the end, so that two who leave at once are not both let go.
-select count(*) from (
-    select name from billing_operators where role = 'owner' and name <> %(name)s order by name for update
+-- All are held in one order until the end, so that of two owners who leave at once the second sees that the first is gone.
+select count(*) filter (where held.name <> %(name)s) from (
+    select name from billing_operators where role = 'owner' order by name for update
 ) held;
 
 -- name: set_role
