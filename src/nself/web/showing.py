@@ -21,10 +21,27 @@ STATES = {
         ("warning", "trialing", "pending", "open", "draft", "waiting", "past_due", "queued", "likely"), "wait"
     ),
     **dict.fromkeys(
-        ("failed", "stopped", "canceled", "unpaid", "stuck", "dead", "void", "uncollectible", "exceeded", "certain"),
+        (
+            "failed",
+            "stopped",
+            "canceled",
+            "unpaid",
+            "stuck",
+            "dead",
+            "void",
+            "uncollectible",
+            "exceeded",
+            "certain",
+            "false",
+            "disabled",
+        ),
         "bad",
     ),
 }
+
+
+TOLD = frozenset("state status ok sure standing collector pdf_generator healthy balanced".split())
+"""Columns whose words are states."""
 
 
 class Table(NamedTuple):
@@ -104,7 +121,7 @@ def _cell(name: str, value: object, row: dict[str, Any]) -> Markup:
         text = shown(name, cast("object", value), row)
     if name in ("user", "user_id") and value:
         return Markup('<a href="/users/{}">{}</a>').format(text, text)
-    if text in STATES:
+    if name in TOLD and text in STATES:
         return Markup('<span class="state {}">{}</span>').format(STATES[text], text)
     return linked(text)
 
