@@ -22,7 +22,14 @@ from nself.web.pages import DEEDS, PAGES
 from nself.web.routes import web_routes
 
 ALL: tuple[Role, ...] = ("read-only", "support", "operator", "owner")
-OPEN = {"/sign-in", "/enrol", "/static/{name}"}
+OPEN = {
+    "/sign-in",
+    "/enrol",
+    "/static/{name}",
+    "/me/{token}",
+    "/me/{token}/portal",
+    "/me/{token}/invoices/{invoice}.pdf",
+}
 
 
 def filled(path: str) -> str:

@@ -405,6 +405,13 @@ create table billing_overage_updates (
     updated_at timestamp with time zone not null
 );
 
+create table billing_page_links (
+    hash bytea not null,
+    user_id text not null,
+    created_at timestamp with time zone not null,
+    expires_at timestamp with time zone not null
+);
+
 create table billing_performance_looks (
     at timestamp with time zone not null
 );
@@ -851,6 +858,8 @@ alter table billing_operators add constraint billing_operators_name_check CHECK 
 alter table billing_operators add constraint billing_operators_pkey PRIMARY KEY (name);
 alter table billing_operators add constraint billing_operators_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'operator'::text, 'support'::text, 'read-only'::text])));
 alter table billing_overage_updates add constraint billing_overage_updates_pkey PRIMARY KEY (id);
+alter table billing_page_links add constraint billing_page_links_pkey PRIMARY KEY (hash);
+alter table billing_page_links add constraint billing_page_links_user_id_check CHECK ((user_id <> ''::text));
 alter table billing_performance_looks add constraint billing_performance_looks_pkey PRIMARY KEY (at);
 alter table billing_plan_quotas add constraint billing_plan_quotas_limit_value_check CHECK ((limit_value >= '-1'::integer));
 alter table billing_plan_quotas add constraint billing_plan_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));
@@ -944,6 +953,8 @@ CREATE INDEX billing_operator_links_name ON billing.billing_operator_links USING
 CREATE INDEX billing_operator_sessions_expires ON billing.billing_operator_sessions USING btree (expires_at);
 CREATE INDEX billing_operator_sessions_name ON billing.billing_operator_sessions USING btree (name);
 CREATE INDEX billing_overage_updates_newest ON billing.billing_overage_updates USING btree (user_id, livemode, metric_type, period_start, period_end, id);
+CREATE INDEX billing_page_links_expires ON billing.billing_page_links USING btree (expires_at);
+CREATE INDEX billing_page_links_user ON billing.billing_page_links USING btree (user_id);
 CREATE INDEX billing_payment_methods_customer_id_created_at_idx ON billing.billing_payment_methods USING btree (customer_id, created_at);
 CREATE INDEX billing_payments_customer_id_created_at_idx ON billing.billing_payments USING btree (customer_id, created_at);
 CREATE INDEX billing_payments_failed ON billing.billing_payments USING btree (created_at) WHERE (((snapshot -> 'last_payment_error'::text) ->> 'code'::text) IS NOT NULL);

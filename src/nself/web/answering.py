@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from nself import log
+from nself.app import App
 from nself.core.errors import BillingError
 from nself.db.connect import unavailable
 from nself.domains.operator import rules
@@ -107,3 +108,11 @@ def authentic(session: Session, form: Mapping[str, str]) -> None:
     """Raises Forged."""
     if not hmac.compare_digest(form.get("csrf", "").encode(), session.csrf.encode()):
         raise Forged()
+
+
+async def opened(app: App, handler: Callable[[App, Request], Awaitable[Response]], request: Request) -> Response:
+    """For everybody; what is refused is a page too."""
+    try:
+        return await handler(app, request)
+    except Exception as error:  # the boundary: nothing may leave without an answer
+        return refused(error, None)

@@ -13,6 +13,8 @@ from nself.core import acting
 from nself.core.entrypoint import Command
 from nself.core.errors import BillingError
 from nself.db.connect import unavailable
+from nself.domains.access import service as access
+from nself.domains.api_key.model import ApiKey
 from nself.domains.operator import service as operator
 from nself.domains.operator.model import Session
 from nself.domains.trail import rules as trail
@@ -56,6 +58,18 @@ def ask(app: App, panel: Panel, place: Mapping[str, str], query: Mapping[str, st
         return Asked(line, _whole(_use(app, command)(app, given)))
     except Exception as error:  # one panel must not hide the others
         return _told(line, error)
+
+
+def own(app: App, caller: ApiKey, panel: Panel, place: Mapping[str, str]) -> Asked:
+    """As `ask` for a caller who is bound to a user: of anybody else nothing is told. Never raises."""
+    command = row(app, panel.command)
+    values = {name: text.format(**place) for name, text in panel.given.items()}
+    try:
+        given = fields.build(struct(app, command), _typed(app, command, values), strict=False)
+        return Asked("", _whole(_use(app, command)(app, access.confine(app, caller, given, shared=False))))
+    except Exception as error:
+        told = _told(panel.command, error)
+        return told._replace(line="", hints=())
 
 
 def do(app: App, command: Command, values: Mapping[str, str], session: Session, code: str) -> Asked:

@@ -17,8 +17,9 @@ from nself.domains.operator.model import Forged, NotSignedIn, RoleLacks, Session
 from nself.present import fields
 from nself.present.fields import Field
 from nself.web import asking, showing, signing
-from nself.web.answering import HEADERS, authentic, read_form, refused, render, static
+from nself.web.answering import HEADERS, authentic, opened, read_form, refused, render, static
 from nself.web.model import Page, Panel
+from nself.web.own_page import own_page_routes
 from nself.web.pages import DEEDS, PAGES
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -31,10 +32,11 @@ def web_routes(app: App) -> list[Route]:
         *routes,
         Route("/do/{command:path}", partial(_guarded, app, _deed), methods=["GET", "POST"]),
         Route("/find", partial(_guarded, app, _find)),
-        Route("/sign-in", partial(_open, app, signing.sign_in), methods=["GET", "POST"]),
-        Route("/enrol", partial(_open, app, signing.enrol), methods=["GET", "POST"]),
+        Route("/sign-in", partial(opened, app, signing.sign_in), methods=["GET", "POST"]),
+        Route("/enrol", partial(opened, app, signing.enrol), methods=["GET", "POST"]),
         Route("/sign-out", partial(_guarded, app, signing.sign_out), methods=["POST"]),
         Route("/static/{name}", static),
+        *own_page_routes(app),
     ]
 
 
@@ -59,13 +61,6 @@ async def _guarded(
         return await handler(app, request, session)
     except Exception as error:
         return refused(error, session)
-
-
-async def _open(app: App, handler: Callable[[App, Request], Awaitable[Response]], request: Request) -> Response:
-    try:
-        return await handler(app, request)
-    except Exception as error:
-        return refused(error, None)
 
 
 def _page(app: App, page: Page) -> Endpoint:

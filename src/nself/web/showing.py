@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
@@ -44,6 +44,15 @@ TOLD = frozenset("state status ok sure standing collector pdf_generator healthy 
 """Columns whose words are states."""
 
 
+Leads = Callable[[str, str], str]
+"""Id and its prefix -> where it is looked at, empty for nowhere."""
+
+
+def dashboard(id: str, kind: str) -> str:
+    """On the dashboard."""
+    return LINKS[kind].format(id=id)
+
+
 class Table(NamedTuple):
     names: list[str]
     rows: list[list[Markup]]
@@ -66,26 +75,28 @@ class Shown(NamedTuple):
     bars: Sequence[Bar] = ()
 
 
-def show(result: object, panel: Panel | None = None) -> Shown:
+def show(result: object, panel: Panel | None = None, leads: Leads = dashboard) -> Shown:
     if panel and panel.within and isinstance(result, msgspec.Struct):
         result = getattr(result, panel.within)
     if isinstance(result, str):
         return Shown(text=printable(result))
     if isinstance(result, list):
-        return _rows(cast("list[object]", result), panel)
+        return _rows(cast("list[object]", result), panel, leads)
     if isinstance(result, msgspec.Struct):
-        return Shown(card=[(name, _value(name, value, _fields(result))) for name, value in _fields(result).items()])
+        return Shown(
+            card=[(name, _value(name, value, _fields(result), leads)) for name, value in _fields(result).items()]
+        )
     return Shown(text=printable(str(result)) if result is not None else "done")
 
 
-def _rows(found: list[object], panel: Panel | None) -> Shown:
+def _rows(found: list[object], panel: Panel | None, leads: Leads) -> Shown:
     if not found:
         return Shown(text="none")
     if isinstance(found[0], str):
         return Shown(text="\n".join(printable(str(one)) for one in found))
     every = [_fields(one) for one in found]
     names = [name for name in every[0] if not panel or not panel.columns or name in panel.columns]
-    rows = [[_cell(name, one[name], one) for name in names] for one in every]
+    rows = [[_cell(name, one[name], one, leads) for name in names] for one in every]
     return Shown(table=Table(names, rows), bars=_bars(every, panel.bars) if panel and panel.bars else [])
 
 
@@ -103,36 +114,38 @@ def _fields(one: object) -> dict[str, Any]:
     return cast("dict[str, Any]", one) if isinstance(one, dict) else {"line": one}
 
 
-def _value(name: str, value: object, row: dict[str, Any]) -> Any:
+def _value(name: str, value: object, row: dict[str, Any], leads: Leads) -> Any:
     if isinstance(value, msgspec.Struct):
-        return Table(["", ""], [[escape(key), _cell(key, one, _fields(value))] for key, one in _fields(value).items()])
+        return Table(
+            ["", ""], [[escape(key), _cell(key, one, _fields(value), leads)] for key, one in _fields(value).items()]
+        )
     many: list[object] = cast("list[object]", value) if isinstance(value, list) else []
     if many and isinstance(many[0], msgspec.Struct):
-        return _rows(many, None).table
-    return _cell(name, cast("object", value), row)
+        return _rows(many, None, leads).table
+    return _cell(name, cast("object", value), row, leads)
 
 
-def _cell(name: str, value: object, row: dict[str, Any]) -> Markup:
+def _cell(name: str, value: object, row: dict[str, Any], leads: Leads) -> Markup:
     """Escaped, with links; states are coloured and said in words all the same."""
     many: Sequence[object] = cast("list[object]", value) if isinstance(value, list) else ()
     if many and isinstance(many[0], msgspec.Struct):
         text = "; ".join(shown(name, list(_fields(one).values()), {}) for one in many)
     else:
         text = shown(name, cast("object", value), row)
-    if name in ("user", "user_id") and value:
+    if name in ("user", "user_id") and value and leads is dashboard:
         return Markup('<a href="/users/{}">{}</a>').format(text, text)
     if name in TOLD and text in STATES:
         return Markup('<span class="state {}">{}</span>').format(STATES[text], text)
-    return linked(text)
+    return linked(text, leads)
 
 
-def linked(text: str) -> Markup:
+def linked(text: str, leads: Leads) -> Markup:
     parts, at = list[Markup](), 0
     for found in ID.finditer(text):
-        parts += [escape(text[at : found.start()]), _link(found[0], found[1])]
+        parts += [escape(text[at : found.start()]), _link(found[0], leads(found[0], found[1]))]
         at = found.end()
     return Markup("").join([*parts, escape(text[at:])])
 
 
-def _link(id: str, kind: str) -> Markup:
-    return Markup('<a href="{}">{}</a>').format(LINKS[kind].format(id=id), id)
+def _link(id: str, place: str) -> Markup:
+    return Markup('<a href="{}">{}</a>').format(place, id) if place else escape(id)

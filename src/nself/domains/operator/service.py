@@ -61,12 +61,7 @@ def link(app: App, given: LinkOperator) -> Link:
 def _link(app: App, tx: Tx, name: str, role: str) -> Link:
     token, expires_at = secrets.token_urlsafe(rules.TOKEN), app.clock() + rules.LINK_LIVES
     store.add_link(tx, name, rules.digest(token), expires_at)
-    return Link(name=name, role=role, url=f"{base(app)}/enrol?token={token}", expires_at=expires_at)
-
-
-def base(app: App) -> str:
-    """Where a browser on this machine finds the dashboard."""
-    return f"http://127.0.0.1:{app.settings.integer('BILLING_PORT')}"
+    return Link(name=name, role=role, url=f"{app.settings.public_url}/enrol?token={token}", expires_at=expires_at)
 
 
 def list_operators(app: App, given: ListOperators) -> list[ListedOperator]:
