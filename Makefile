@@ -14,7 +14,7 @@ GUIDE ?= ../shared/guide/run_guide.py
 OLDEST_SDK := 15.2.1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-sdk stripe-live soak check static lint types contracts migrations docs docs-check audit guide drills bench lock clean
+.PHONY: help install demo test test-long test-sdk stripe-live soak check static lint types contracts migrations docs docs-check audit guide drills bench assets lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,9 @@ bench: install ## Run the benchmarks; each prints ratios to a limit or a peer of
 
 soak: install ## Let days pass in minutes, a fault in each (MINUTES=30), and count in the end
 	@$(BIN)/python bench/soak.py --minutes $(or $(MINUTES),30)
+
+assets: ## Copy what the dashboard ships of others out of npm's packages (assets/package-lock.json)
+	@cd assets && npm ci --silent --no-audit --no-fund && cp node_modules/htmx.org/dist/htmx.min.js ../src/nself/web/static/htmx.js
 
 lock: ## Write requirements.lock anew from pyproject.toml
 	@$(UV) lock --quiet && $(UV) export --quiet --all-groups --all-extras --no-emit-project --no-header --no-annotate --format requirements-txt -o requirements.lock; rm -f uv.lock

@@ -9,8 +9,8 @@ from typing import Any, cast
 import click
 import msgspec
 
-from nself.cli import params
 from nself.core.entrypoint import Command
+from nself.present import fields
 from nself.registry import Registry
 
 Parse = Callable[[str], msgspec.Struct]
@@ -36,6 +36,6 @@ def parser(root: click.Group, registry: Registry) -> Parse:
         values: dict[str, Any] = command.make_context(name, arguments, parent=context).params
         values.pop("format")
         struct = registry.resolve(rows[" ".join(path)].input)
-        return params.build(cast("type[msgspec.Struct]", struct), values)
+        return fields.build(cast("type[msgspec.Struct]", struct), values)
 
     return parse_line

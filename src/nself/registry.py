@@ -10,7 +10,7 @@ from nself.core.entrypoint import Row
 
 # From bottom to top: a domain may import those before it, never those after it.
 DOMAINS = (
-    "setting", "mirror", "connection", "database", "api_key", "job", "measurement", "uptime", "notification", "trail", "tuning", "stack", "operation", "customer", "catalog", "usage", "payment", "subscription", "incident", "notice", "quota", "access", "invoice", "document", "overage",
+    "setting", "mirror", "connection", "database", "api_key", "job", "measurement", "uptime", "notification", "trail", "operator", "tuning", "stack", "operation", "customer", "catalog", "usage", "payment", "subscription", "incident", "notice", "quota", "access", "page_link", "invoice", "document", "overage",
     "archive", "backup", "repair", "gap", "webhook", "sync", "health", "audit", "export",
     "seed", "sandbox", "check", "doctor", "drill",
 )  # fmt: skip
@@ -55,6 +55,8 @@ GROUPS = {
     "billing sandbox clock": "The sandbox's time",
     "billing sandbox faults": "Failures on demand",
     "billing sandbox keys": "Keys at the sandbox",
+    "billing operator": "People who use the dashboard",
+    "billing page-link": "Links to users' own pages",
     "billing api-key": "Keys for the HTTP API",
     "maintenance": "Closing the API for a while",
     "alert": "Telling the operators",

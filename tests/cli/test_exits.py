@@ -16,10 +16,11 @@ import psycopg
 import pytest
 
 from metering import database_on
-from nself.cli import main, params
+from nself.cli import main
 from nself.core.entrypoint import Command
 from nself.core.errors import NotFound
 from nself.core.project import Project
+from nself.present import fields
 from nself.registry import Registry
 
 ROWS = Registry().rows(Command)
@@ -34,11 +35,11 @@ class Ran(Protocol):
 Run = Callable[..., Ran]
 
 
-def fields_of(row: Command) -> list[params.Field]:
-    return list(params.fields(cast("type[msgspec.Struct]", Registry(()).resolve(row.input))))
+def fields_of(row: Command) -> list[fields.Field]:
+    return list(fields.fields(cast("type[msgspec.Struct]", Registry(()).resolve(row.input))))
 
 
-def flag(field: params.Field) -> str:
+def flag(field: fields.Field) -> str:
     return f"--{field.name.replace('_', '-')}"
 
 
@@ -60,7 +61,7 @@ def test_a_missing_parameter_exits_2_and_is_named(run: Run, row: Command) -> Non
 @pytest.mark.parametrize(
     ("row", "field"), COUNTING, ids=lambda one: getattr(one, "path", None) or getattr(one, "name", "")
 )
-def test_a_bad_integer_is_told_before_what_is_missing(run: Run, row: Command, field: params.Field) -> None:
+def test_a_bad_integer_is_told_before_what_is_missing(run: Run, row: Command, field: fields.Field) -> None:
     for bad in ("1.5", "10.00", "1e3", "", "0x1", "١", "9" * 20):
         ran = run(*row.path.split(), flag(field), bad)
         assert (ran.code, ran.out) == (2, "")

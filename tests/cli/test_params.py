@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from nself.cli import params
 from nself.core.errors import BillingError, InvalidInteger, InvalidParameter
+from nself.present import fields
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,7 +34,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def build(*arguments: str) -> Given:
     command = click.Command("x", params=params.parameters(Given))
-    made = params.build(Given, command.make_context("x", list(arguments)).params)
+    made = fields.build(Given, command.make_context("x", list(arguments)).params)
     assert isinstance(made, Given)
     return made
 

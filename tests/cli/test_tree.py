@@ -16,11 +16,12 @@ import click
 import msgspec
 import pytest
 
-from nself.cli import params, reference
+from nself.cli import reference
 from nself.cli.tree import Group
 from nself.core.entrypoint import Command
 from nself.core.errors import BillingError
 from nself.domains.database import rules as database_rules
+from nself.present import fields
 from nself.registry import Registry
 
 Parse = Callable[[str], msgspec.Struct]
@@ -66,7 +67,7 @@ def test_every_command_says_what_it_does(row: Command, registry: Registry) -> No
     assert isinstance(struct, type) and issubclass(struct, msgspec.Struct)
     config = struct.__struct_config__
     assert config.frozen and config.forbid_unknown_fields, row.input
-    for field in params.fields(struct):
+    for field in fields.fields(struct):
         assert field.help, f"{row.input} says nothing of {field.name}"
 
 

@@ -37,6 +37,7 @@ ROUTES: dict[str, Input | None] = {
     "POST /api/v1/quota/reserve": {"user": "USER", "metric": "calls"},
     "POST /api/v1/quota/commit": {"reservation": "RESERVATION"},
     "POST /api/v1/quota/release": {"reservation": "RESERVATION"},
+    "POST /api/v1/page-links": {"user": "USER"},
     "POST /api/v1/payments": {"amount": 100},
     "GET /api/v1/payment-methods": {},
     "POST /api/v1/payment-methods": {"payment_method": "pm_new"},
@@ -63,7 +64,7 @@ ROUTES: dict[str, Input | None] = {
 """Each route with what its caller owns, in capitals; None where there is nothing to own."""
 NOT_OWNED = set(
     "amount all auto_advance at at_period_end by compare compare_stripe confirm coupon currency default description force "
-    "group_by idempotency_key immediate interval interval_count item keep key limit metric month new_price nickname offset period "
+    "group_by idempotency_key immediate interval interval_count item keep key limit lives metric month new_price nickname offset period "
     "plan price product product_name properties proration_date quantity reason retry show_lines show_overage show_secret "
     "show_tax status tax_rate template test_mode token trial_days trial_end type value verbose".split()
 )

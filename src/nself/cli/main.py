@@ -12,9 +12,10 @@ import click
 
 from nself import log
 from nself.app import App
-from nself.cli import render, tree
+from nself.cli import tree
 from nself.core.errors import BillingError
 from nself.measure import measures
+from nself.present.values import printable
 from nself.registry import Registry
 
 
@@ -66,7 +67,7 @@ def version(context: click.Context, option: click.Parameter, asked: bool) -> Non
 
 def visible(text: str) -> str:
     """`text` without anything that steers a terminal."""
-    return "\n".join(render.printable(line) for line in text.split("\n"))
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def unexpected(error: Exception) -> int:

@@ -13,7 +13,6 @@ from typing import cast
 import msgspec
 
 import nself
-from nself.cli import params
 from nself.core.entrypoint import Causes, Command
 from nself.core.errors import BillingError
 from nself.core.settings import DECLARED
@@ -21,6 +20,7 @@ from nself.diagnosis import Cause
 from nself.domains.doctor import rules as doctor
 from nself.domains.doctor.facts import ISSUES
 from nself.domains.drill.service.plants import DRILLS
+from nself.present import fields
 from nself.registry import Registry
 
 FAMILIES = ("Invalid", "NotFound", "Conflict", "Denied", "Declined", "Unavailable")
@@ -39,10 +39,10 @@ def commands(registry: Registry) -> Iterator[str]:
         yield f"\n## nself {row.path}\n\n{row.help}\n\n    {row.example}\n"
         if row.aliases:
             yield f"\nAlso: {', '.join(f'`nself {alias}`' for alias in row.aliases)}.\n"
-        fields = list(params.fields(cast("type[msgspec.Struct]", registry.resolve(row.input))))
-        if fields:
+        given = list(fields.fields(cast("type[msgspec.Struct]", registry.resolve(row.input))))
+        if given:
             yield "\n| option | meaning | |\n| --- | --- | --- |\n"
-        for field in fields:
+        for field in given:
             name = (field.metavar or field.name.upper()) if field.positional else f"--{field.name.replace('_', '-')}"
             needed = (
                 "required"

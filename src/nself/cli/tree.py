@@ -23,6 +23,7 @@ from nself.core.clock import monotonic
 from nself.core.entrypoint import Command
 from nself.core.errors import BillingError, Invalid, InvalidInteger
 from nself.measure import SLOW_SECONDS
+from nself.present import fields
 from nself.registry import GROUPS, Registry
 
 DIGITS = re.compile(r"\d{4,}")
@@ -71,7 +72,7 @@ class Group(click.Group):
 
 
 class Leaf(click.Command):
-    """Wrong input that has no better hint leads to the command's own help. `secret`: see `params.Field`."""
+    """Wrong input that has no better hint leads to the command's own help. `secret`: see `present.fields.Field`."""
 
     secret = False
 
@@ -112,7 +113,7 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
     def run(**values: Any) -> None:
         context = click.get_current_context()
         format = cast("render.Format", "table" if own_format else values.pop("format"))
-        given = params.build(struct, values)
+        given = fields.build(struct, values)
         app: App = context.obj
         use = cast("Any", registry.resolve(row.use))
         with _slow(context.command_path), _acting(app, row, given):
@@ -140,9 +141,9 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
         params=[*params.parameters(struct), *([] if own_format else [format_option])],
         help=f"{row.help}\n\n\b\nExample:\n  {row.example}",
         short_help=row.help,
-        context_settings=FOREIGN if any(field.rest for field in params.fields(struct)) else None,
+        context_settings=FOREIGN if any(field.rest for field in fields.fields(struct)) else None,
     )
-    made.secret = any(field.secret for field in params.fields(struct))
+    made.secret = any(field.secret for field in fields.fields(struct))
     return made
 
 

@@ -99,6 +99,8 @@ DECLARED: tuple[Setting, ...] = (
     Setting("DATABASE_URL", "secret", "", "PostgreSQL to use instead of the embedded one"),
     Setting("BILLING_HOST", "text", "127.0.0.1", "address that the HTTP service listens on"),
     Setting("BILLING_PORT", "integer", "8080", "port that the HTTP service listens on", minimum=1, maximum=65535),
+    Setting("BILLING_PUBLIC_URL", "text", "", "where browsers reach the HTTP service, like https://billing.example.com; empty = http://127.0.0.1 and BILLING_PORT"),
+    Setting("BILLING_PAGE_EMBEDDERS", "text", "", "origins that may show a user's page in a frame, like https://app.example.com, with spaces between them; empty = none"),
     Setting("BILLING_ACCESS_LOG", "text", "/var/log/nginx/billing-access.log", "the web server's access log, read by `nself billing usage reconstruct --from-logs` with its rotated files; empty = none"),
     Setting("BILLING_LOG_LEVEL", "choice", "info", "least severe log line that is written", ("debug", "info", "warning", "error")),
     Setting("BILLING_LOG_DIR", "text", "", "folder of the log files; empty = .nself/logs. Where /var/log/nself exists and is writable, billing.log and billing-webhooks.log are written there too"),
@@ -377,6 +379,11 @@ class Settings:
     @property
     def live(self) -> bool:
         return self.text("STRIPE_MODE") == "live"
+
+    @property
+    def public_url(self) -> str:
+        """Where browsers reach the HTTP service, without a slash at its end."""
+        return self.text("BILLING_PUBLIC_URL").rstrip("/") or f"http://127.0.0.1:{self.integer('BILLING_PORT')}"
 
     @property
     def stripe_api_base(self) -> str:

@@ -359,6 +359,34 @@ create table billing_operations (
     finished_at timestamp with time zone
 );
 
+create table billing_operator_links (
+    hash bytea not null,
+    name text not null,
+    expires_at timestamp with time zone not null
+);
+
+create table billing_operator_sessions (
+    hash bytea not null,
+    name text not null,
+    csrf text not null,
+    address text not null,
+    created_at timestamp with time zone not null,
+    seen_at timestamp with time zone not null,
+    expires_at timestamp with time zone not null
+);
+
+create table billing_operators (
+    name text not null,
+    role text not null,
+    password bytea,
+    totp text,
+    totp_step bigint not null default 0,
+    failures integer not null default 0,
+    failed_at timestamp with time zone,
+    created_at timestamp with time zone not null,
+    signed_in_at timestamp with time zone
+);
+
 create table billing_overage_updates (
     id bigint not null generated always as identity,
     user_id text not null,
@@ -375,6 +403,13 @@ create table billing_overage_updates (
     reason text,
     actor text not null,
     updated_at timestamp with time zone not null
+);
+
+create table billing_page_links (
+    hash bytea not null,
+    user_id text not null,
+    created_at timestamp with time zone not null,
+    expires_at timestamp with time zone not null
 );
 
 create table billing_performance_looks (
@@ -814,7 +849,17 @@ alter table billing_object_changes add constraint billing_object_changes_what_ch
 alter table billing_objects add constraint billing_objects_pkey PRIMARY KEY (kind, object_id);
 alter table billing_operations add constraint billing_operations_pkey PRIMARY KEY (id);
 alter table billing_operations add constraint billing_operations_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text])));
+alter table billing_operator_links add constraint billing_operator_links_name_fkey FOREIGN KEY (name) REFERENCES billing_operators(name) ON DELETE CASCADE;
+alter table billing_operator_links add constraint billing_operator_links_pkey PRIMARY KEY (hash);
+alter table billing_operator_sessions add constraint billing_operator_sessions_name_fkey FOREIGN KEY (name) REFERENCES billing_operators(name) ON DELETE CASCADE;
+alter table billing_operator_sessions add constraint billing_operator_sessions_pkey PRIMARY KEY (hash);
+alter table billing_operators add constraint billing_operators_check CHECK (((password IS NULL) = (totp IS NULL)));
+alter table billing_operators add constraint billing_operators_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9._@+-]{0,99}$'::text));
+alter table billing_operators add constraint billing_operators_pkey PRIMARY KEY (name);
+alter table billing_operators add constraint billing_operators_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'operator'::text, 'support'::text, 'read-only'::text])));
 alter table billing_overage_updates add constraint billing_overage_updates_pkey PRIMARY KEY (id);
+alter table billing_page_links add constraint billing_page_links_pkey PRIMARY KEY (hash);
+alter table billing_page_links add constraint billing_page_links_user_id_check CHECK ((user_id <> ''::text));
 alter table billing_performance_looks add constraint billing_performance_looks_pkey PRIMARY KEY (at);
 alter table billing_plan_quotas add constraint billing_plan_quotas_limit_value_check CHECK ((limit_value >= '-1'::integer));
 alter table billing_plan_quotas add constraint billing_plan_quotas_mode_check CHECK ((mode = ANY (ARRAY['hard'::text, 'soft'::text, 'overage'::text])));
@@ -904,7 +949,12 @@ CREATE INDEX billing_object_changes_mode ON billing.billing_object_changes USING
 CREATE INDEX billing_object_changes_object ON billing.billing_object_changes USING btree (object_id, id);
 CREATE INDEX billing_objects_customer ON ONLY billing.billing_objects USING btree (customer_id, created_at);
 CREATE UNIQUE INDEX billing_operations_once ON billing.billing_operations USING btree (use, given, livemode) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
+CREATE INDEX billing_operator_links_name ON billing.billing_operator_links USING btree (name);
+CREATE INDEX billing_operator_sessions_expires ON billing.billing_operator_sessions USING btree (expires_at);
+CREATE INDEX billing_operator_sessions_name ON billing.billing_operator_sessions USING btree (name);
 CREATE INDEX billing_overage_updates_newest ON billing.billing_overage_updates USING btree (user_id, livemode, metric_type, period_start, period_end, id);
+CREATE INDEX billing_page_links_expires ON billing.billing_page_links USING btree (expires_at);
+CREATE INDEX billing_page_links_user ON billing.billing_page_links USING btree (user_id);
 CREATE INDEX billing_payment_methods_customer_id_created_at_idx ON billing.billing_payment_methods USING btree (customer_id, created_at);
 CREATE INDEX billing_payments_customer_id_created_at_idx ON billing.billing_payments USING btree (customer_id, created_at);
 CREATE INDEX billing_payments_failed ON billing.billing_payments USING btree (created_at) WHERE (((snapshot -> 'last_payment_error'::text) ->> 'code'::text) IS NOT NULL);

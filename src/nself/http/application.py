@@ -38,6 +38,7 @@ from nself.http.quota import quota_routes
 from nself.http.webhook import standing, webhook_routes
 from nself.measure import SLOW_SECONDS, measures
 from nself.process import probe
+from nself.web.routes import web_routes
 
 KEY, RATE = "idempotency_key", "API_RATE_LIMIT"
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
@@ -96,6 +97,7 @@ def application(app: App, hot: Iterable[Hot] | None = None, heart: Heart | None 
     routes += [HttpRoute(row.path, _endpoint(app, row, gate), methods=[row.method]) for row in rows]
     routes += [HttpRoute(path, standing, methods=["HEAD"]) for path in WEBHOOK_PATHS]
     routes += mail_routes(app)
+    routes += web_routes(app)
     routes += [HttpRoute("/metrics", metrics), HttpRoute("/openapi.json", openapi), HttpRoute("/docs", page)]
     frame = Starlette(
         routes=routes, exception_handlers={404: _unknown, 405: _unknown}, lifespan=partial(_lifespan, app, heart)

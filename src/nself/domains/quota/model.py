@@ -209,6 +209,8 @@ class QuotaStatus(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
     remaining: int
     percent: str
+    forecast: int
+    """Used at the period's end if it goes on as until now."""
     mode: Mode
     period: Window
     resets_at: datetime

@@ -40,6 +40,7 @@ from nself.domains.usage import figures
 from nself.domains.usage.errors import KeyReused
 
 WARN_PERCENT = (50, 80)
+MICROSECOND = timedelta(microseconds=1)
 KEPT = timedelta(days=1)
 """How long an expired or settled reservation is known: it can be committed late, and repeated."""
 GROWING = ("sum", "count", "unique")
@@ -293,3 +294,11 @@ def uncounted(ask: Ask, now: datetime, reservation: str | None) -> Decision:
 def overage(limit: int, used: int) -> int:
     """Units above the limit."""
     return 0 if limit == UNLIMITED else max(0, used - limit)
+
+
+def forecast(counter: Counter, now: datetime) -> int:
+    """What will be used at the window's end at the pace since it began; of a gauge what it is now."""
+    passed, whole = now - counter.counted_from, counter.window_end - counter.counted_from
+    if counter.aggregation not in ("sum", "count") or passed <= timedelta(0) or passed >= whole:
+        return counter.used
+    return counter.used * (whole // MICROSECOND) // (passed // MICROSECOND)

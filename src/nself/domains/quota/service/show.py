@@ -60,6 +60,7 @@ def status(app: App, given: StatusQuota) -> list[QuotaStatus]:
                 limit=told.limit,
                 remaining=told.remaining,
                 percent=told.percent,
+                forecast=rules.forecast(counter, now),
                 mode=told.mode,
                 period=told.period,
                 resets_at=told.resets_at,

@@ -1,0 +1,1 @@
+"""People who use the dashboard: accounts with roles, links, sessions."""

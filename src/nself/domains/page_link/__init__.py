@@ -1,0 +1,1 @@
+"""Signed links to the page on which a user sees what is theirs."""

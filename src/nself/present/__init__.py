@@ -1,0 +1,1 @@
+"""What people see and type: the fields of an input, the values of a result. Shared by terminal and browser."""

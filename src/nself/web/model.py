@@ -1,0 +1,48 @@
+"""What a page is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+Shape = Literal["rows", "card", "bars"]
+
+
+class Panel(NamedTuple):
+    """What a command says."""
+
+    title: str
+    command: str
+    """Path of the command: `billing invoice show`."""
+    given: Mapping[str, str] = {}
+    """Its fields; `{id}` is a part of the page's address."""
+    asks: tuple[str, ...] = ()
+    """Fields that the page's query string may set; the panel has a form for them."""
+    columns: tuple[str, ...] = ()
+    """Only these, where it says more than is good to look at."""
+    every: int = 0
+    """Seconds until it is asked again by itself; 0 for never."""
+    late: bool = False
+    """It takes longer: the page comes without it, and asks for it then."""
+    bars: tuple[str, str] | None = None
+    """Names of the columns that a chart of bars is made of: what, how much."""
+    within: str = ""
+    """Only this field of the answer."""
+
+
+class Deed(NamedTuple):
+    """A command that changes something; it has a form of its own."""
+
+    label: str
+    command: str
+    given: Mapping[str, str] = {}
+
+
+class Page(NamedTuple):
+    path: str
+    title: str
+    panels: tuple[Panel, ...]
+    deeds: tuple[Deed, ...] = ()
+    menu: str = ""
+    """Its word in the menu; empty where other pages lead to it."""
+    role: str = "read-only"
