@@ -200,7 +200,7 @@ class Verdict(NamedTuple):
 
 
 class QuotaStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `quota status`: `may_go_on` is for one unit more, `exceeded_at` when the limit was first passed."""
+    """A row of `quota status`: `may_go_on` is for one unit more, `exceeded_at` when the limit was first passed, `forecast` at this pace."""
 
     metric: str
     state: str
@@ -210,7 +210,6 @@ class QuotaStatus(msgspec.Struct, frozen=True, kw_only=True):
     remaining: int
     percent: str
     forecast: int
-    """Used at the period's end if it goes on as until now."""
     mode: Mode
     period: Window
     resets_at: datetime
@@ -387,10 +386,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JournalStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of `quota journal`: requests that were let through while the database was away and wait to be entered.
-
-    `waiting_*` is exact where `database` is "answers"; else what was settled of the oldest segment counts too.
-    """
+    """Result of `quota journal`. `waiting_*` is exact where `database` is "answers"; else some are counted that were settled."""
 
     fail_mode: str
     database: str
