@@ -2,6 +2,13 @@
 
 -- name: held_drafts
 -- Oldest first: drafts with something in their way; those that advance by themselves have an hour and more to do so.
+-- In the hour of renewals there are very many, and those that are held are the oldest.
+with drafts as (
+    select * from billing_invoices
+    where livemode = %(livemode)s and not deleted and status = 'draft'
+    order by created_at
+    limit 2000
+)
 select
     invoice.invoice_id as invoice, invoice.customer_id as customer, invoice.total_minor, invoice.currency,
     coalesce(jsonb_array_length(invoice.snapshot #> '{lines,data}'), 0) as lines,
@@ -10,14 +17,11 @@ select
     coalesce(invoice.snapshot #>> '{automatic_tax,status}', '') as tax, invoice.created_at < case
         when (invoice.snapshot ->> 'auto_advance')::boolean then %(advanced)s::timestamptz else %(made)s::timestamptz
     end as stuck
-from billing_invoices invoice
+from drafts invoice
 left join billing_customers customer using (customer_id)
 where
-    invoice.livemode = %(livemode)s and not invoice.deleted and invoice.status = 'draft'
-    and (
-        invoice.total_minor = 0 or coalesce(invoice.snapshot ->> 'customer_email', '') = ''
-        or invoice.snapshot #>> '{automatic_tax,status}' in ('failed', 'requires_location_inputs')
-    )
+    invoice.total_minor = 0 or coalesce(invoice.snapshot ->> 'customer_email', '') = ''
+    or invoice.snapshot #>> '{automatic_tax,status}' in ('failed', 'requires_location_inputs')
 order by invoice.created_at, invoice.invoice_id
 limit %(limit)s;
 
@@ -55,9 +59,15 @@ where changed.what = 'updated'
 order by changed.id;
 
 -- name: untaxed_drafts
--- Newest first: drafts without tax, of customers whose newest final invoice since then had one.
+-- Newest first: of the newest drafts those without tax, of customers whose newest final invoice since then had one.
+with drafts as (
+    select * from billing_invoices
+    where livemode = %(livemode)s and not deleted and status = 'draft' and total_minor > 0
+    order by created_at desc
+    limit %(limit)s
+)
 select invoice.invoice_id
-from billing_invoices invoice
+from drafts invoice
 join lateral (
     select snapshot from billing_invoices earlier
     where
@@ -67,11 +77,9 @@ join lateral (
     limit 1
 ) earlier on jsonb_array_length(nullif(earlier.snapshot -> 'total_taxes', 'null')) > 0
 where
-    invoice.livemode = %(livemode)s and not invoice.deleted and invoice.status = 'draft' and invoice.total_minor > 0
-    and coalesce(jsonb_array_length(nullif(invoice.snapshot -> 'total_taxes', 'null')), 0) = 0
+    coalesce(jsonb_array_length(nullif(invoice.snapshot -> 'total_taxes', 'null')), 0) = 0
     and not coalesce((invoice.snapshot #>> '{automatic_tax,enabled}')::boolean, false)
-order by invoice.created_at desc
-limit %(limit)s;
+order by invoice.created_at desc;
 
 -- name: unverified_customers
 select customer_id

@@ -26,7 +26,7 @@ where
         select from billing_notifications later
         where
             later.channel = 'mail' and later.state = 'sent' and later.recipient = refused.recipient
-            and later.created_at > refused.created_at
+            and later.created_at > refused.created_at and later.created_at > %(since)s
     )
 order by created_at desc
 limit %(limit)s;

@@ -328,7 +328,7 @@ class NotSuppressed(NotFound):
 
 
 class SuppressedRecipient(Conflict):
-    code, guide = "recipient_suppressed", "4.5"
+    code, guide = "recipient_suppressed", "4.5.3"
     text = "{address} {reason} and is mailed no more: {detail}"
     hints = ("nself billing email suppressed remove {address}",)
 

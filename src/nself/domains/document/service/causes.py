@@ -72,7 +72,7 @@ def _warned(app: App) -> Evidence | None:
 
 def _no_folder(app: App) -> Evidence | None:
     gone = [one for one in app.settings.text("PDF_FONT_PATH").split(":") if one and not Path(one).is_dir()]
-    return Evidence(f"PDF_FONT_PATH names {gone[0]}, which is not there", {"invoice": "in_…"}) if gone else None
+    return Evidence(f"PDF_FONT_PATH names {gone[0]}, which is not there", {"invoice": "in_123"}) if gone else None
 
 
 def no_memory(look: Look) -> Evidence | None:

@@ -69,7 +69,7 @@ def _items(known: Drafts) -> Iterator[tuple[Snapshot, Snapshot, Snapshot]]:
     for draft in known.drafts:
         for line in items(draft, "lines"):
             price = known.prices.get(_price(line) or "")
-            if price and formulas.kind(line) == "item":
+            if price and price["currency"] == line["currency"] and formulas.kind(line) == "item":
                 yield draft, line, price
 
 
@@ -122,7 +122,12 @@ def _prorated(app: App, known: Drafts) -> Iterator[Found]:
     for draft in known.drafts:
         for line in items(draft, "lines"):
             price = known.prices.get(_price(line) or "")
-            if not price or line["amount"] <= 0 or formulas.kind(line) != "proration":
+            if (
+                not price
+                or price["currency"] != line["currency"]
+                or line["amount"] <= 0
+                or formulas.kind(line) != "proration"
+            ):
                 continue
             whole = rating.amount(price, Decimal(str(line.get("quantity_decimal") or line.get("quantity") or 0)))
             owed, how = prorations.amount(app, draft, line, whole)
@@ -137,7 +142,7 @@ def by_hand(look: Look) -> Evidence | None:
         return None
     one, more = found[0], f"; {len(found) - 1} more lines" if found[1:] else ""
     text = f"draft {one.invoice}: line {one.line} was changed at Stripe from {one.before} to {one.after} ({one.source}){more}"
-    return Evidence(text, {"invoice": one.invoice, "line": one.line})
+    return Evidence(text, {"invoice": one.invoice, "line": one.line}, "likely")
 
 
 AGAIN = (
