@@ -182,7 +182,7 @@ ROWS = {
         ("POST", "subscriptions", {**SUBSCRIBE, "customer": "{failing}"}),
     ),
     "unable to create an invoice": Row(
-        "4.1", 409, "invoice_no_items", "Unable to create invoice: it has no items", "invoice finalize {draft}",
+        "4.1.1", 409, "invoice_no_items", "Unable to create invoice: it has no items", "invoice finalize {draft}",
         ("POST", "invoices/{draft}/finalize", {}),
     ),
     "unable to create an invoice for nobody": Row(

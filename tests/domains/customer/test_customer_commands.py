@@ -108,6 +108,13 @@ def test_a_tax_id_is_set_once_and_takes_the_place_of_another(bench: Bench, id: s
     assert sorted(shown.tax_ids) == ["eu_vat NL4495445B01 (pending)", "us_ein 12-3456789 (unavailable)"]
 
 
+def test_a_tax_id_takes_the_place_of_one_that_no_authority_knows(bench: Bench, id: str):
+    bench.sandbox.post(f"/v1/customers/{id}/tax_ids", type="eu_vat", value="DE111111111")
+    made = service.set_tax_id(bench.apps[0], SetTaxId(customer=id, type="us_ein", value="12-3456789"))
+    assert made.replaced == ["eu_vat DE111111111"]
+    assert service.show(bench.apps[0], ShowCustomer(customer=id)).tax_ids == ["us_ein 12-3456789 (unavailable)"]
+
+
 def test_two_at_once_set_one_tax_id(bench: Bench, id: str):
     apps = [bench.app() for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:

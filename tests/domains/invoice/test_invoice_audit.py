@@ -13,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from money_bench import AT, Bench
 
+from nself.diagnosis import Evidence, Look
 from nself.domains.invoice import figures, rating, rules
 from nself.domains.invoice.inputs import Audit
 from nself.domains.invoice.inputs import RemoveItem as Remove
 from nself.domains.invoice.service import audit, edit
 from nself.domains.invoice.service.audit import Audited
+from nself.domains.invoice.service.causes import CAUSES
 from stripe_sandbox import amounts, periods, totals
 from stripe_sandbox.ledger import split
 from subscribing import Shop
@@ -295,3 +297,22 @@ def test_usage_taken_off_a_draft_is_missed(bench: Bench):
     assert done.notes[0] == "it billed usage, which stays counted as billed: see overage audit"
     (missed,) = audited(hand, id).found
     assert (missed.what, missed.expected_minor, missed.actual_minor) == ("usage of api_calls", 100, 0)
+
+
+def test_usage_counted_after_its_line_is_missed_until_the_draft_is_brought_up_to_date(bench: Bench):
+    from test_invoice_commands import late_draft
+
+    def cause() -> Evidence | None:
+        return next(one for one in CAUSES if one.id == "4.2.2").detect(Look(hand.app))
+
+    hand = Hand(bench)
+    id = late_draft(hand)
+    assert cause() is None
+    bench.use(hand.app, "user", 10, at=AT)
+    (missed,) = audited(hand, id).found
+    assert (missed.what, missed.expected_minor, missed.actual_minor) == ("usage of api_calls", 50, 0)
+    evidence = cause()
+    assert evidence and evidence.fields["invoice"] == id
+    edit.update(hand.app, edit.UpdateInvoice(invoice=id))
+    right(hand, id)
+    assert cause() is None

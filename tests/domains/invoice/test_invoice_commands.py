@@ -503,6 +503,17 @@ def test_sent_by_mail_once_for_each_state(hand: Hand):
         send.send(post.app, Send(invoice=nobody))
 
 
+def test_sent_again_to_the_address_that_the_customer_has_now(hand: Hand):
+    post, who = Hand(hand.bench, MAIL_ENABLED="true", MAIL_FROM="billing@example.com"), hand.customer()
+    id = hand.create(who, amount=1000).id
+    send.send(post.app, Send(invoice=id))
+    hand.bench.sandbox.client.v1.customers.update(who, {"email": "valid@example.com"})
+    assert send.send(post.app, Send(invoice=id)).email == "valid@example.com"
+    send.send(post.app, Send(invoice=id))
+    told = "select recipient from billing_notifications where kind = 'invoice.sent' order by created_at"
+    assert hand.bench.sql(told) == [("user@example.com",), ("valid@example.com",)]
+
+
 def test_fields_of_a_draft(hand: Hand):
     id = hand.create(hand.customer(), amount=1000).id
     done = edit.update(

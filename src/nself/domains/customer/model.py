@@ -115,7 +115,7 @@ class NothingToUpdate(Invalid):
 
 
 class BadTaxId(Invalid):
-    code, guide, param = "tax_id_invalid", "4.3", "value"
+    code, guide, param = "tax_id_invalid", "4.3.3", "value"
     text = "Invalid tax id: {value} is no {type}: {detail}"
     hints = ("nself billing customer show {customer}",)
 

@@ -109,3 +109,9 @@ values (
 on conflict (customer_id) do update set
     user_id = coalesce(mirror.user_id, excluded.user_id), deleted = true, source = excluded.source,
     snapshot_number = greatest(mirror.snapshot_number, excluded.snapshot_number), synced_at = now();
+
+-- name: with_emails
+select array[email, min(customer_id)]
+from billing_customers
+where email = any(%(addresses)s::text[]) and livemode = %(livemode)s and not deleted
+group by email;

@@ -43,6 +43,12 @@ def tax_id_text(one: Snapshot) -> str:
     return f"{one['type']} {one['value']} ({part(one, 'verification').get('status') or 'not checked'})"
 
 
+def is_replaced(one: Snapshot, type: str, value: str) -> bool:
+    """Whether a tax id gives way to the one that is set: of the same type, or unknown to its authority."""
+    unverified = part(one, "verification").get("status") == "unverified"
+    return (one["type"], one["value"]) != (type, value) and (one["type"] == type or unverified)
+
+
 def is_name(user: str) -> bool:
     """Whether a user can be called so: printable, no blank at its ends, at most 255 characters."""
     return 0 < len(user) <= MAX_NAME and user.isprintable() and user == user.strip()

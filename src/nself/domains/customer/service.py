@@ -64,6 +64,11 @@ def emails(tx: Tx, users: Sequence[str]) -> dict[str, str]:
     return store.emails(tx, users)
 
 
+def with_emails(tx: Tx, addresses: Sequence[str], livemode: bool) -> dict[str, str]:
+    """Step: by address a customer that has exactly this one at Stripe."""
+    return store.with_emails(tx, addresses, livemode)
+
+
 def known_users(app: App, users: set[str]) -> set[str]:
     """Those of `users` that exist. A hit is remembered for half a minute, a miss never."""
     now, known = monotonic(), _known.setdefault(app.db.conninfo, {})
@@ -256,12 +261,12 @@ def _now(app: App, customer: str) -> Snapshot:
 
 
 def set_tax_id(app: App, given: SetTaxId) -> TaxId:
-    """Raises BadTaxId, NoSuchCustomer, CustomerIsDeleted, what Stripe refuses."""
+    """It replaces those of its type, and those that no authority knows. Raises BadTaxId, NoSuchCustomer, CustomerIsDeleted, what Stripe refuses."""
     problem = rules.tax_id_problem(given.type, given.value)
     if problem:
         raise BadTaxId(customer=given.customer, type=given.type, value=given.value, detail=problem)
     before = items(_now(app, given.customer), "tax_ids")
-    others = [one for one in before if one["type"] == given.type and one["value"] != given.value]
+    others = [one for one in before if rules.is_replaced(one, given.type, given.value)]
     standing = next((one for one in before if (one["type"], one["value"]) == (given.type, given.value)), None)
     if standing is None:
         state = ",".join(sorted(one["id"] for one in before))  # two at once see the same, and make one

@@ -114,3 +114,8 @@ def _columns(picture: Picture, user: str | None) -> dict[str, Any]:
         "source": picture.source,
         "api_version": picture.api_version,
     }
+
+
+def with_emails(tx: Tx, addresses: Sequence[str], livemode: bool) -> dict[str, str]:
+    """Address -> customer."""
+    return {one[0]: one[1] for one in tx.values(SQL["with_emails"], addresses=list(addresses), livemode=livemode)}

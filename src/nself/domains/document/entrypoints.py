@@ -1,8 +1,9 @@
 """Ways into documents. An invoice that is finalised gets its PDF from the pdf-generator by itself."""
 
-from nself.core.entrypoint import Attachment, Command, Reaction, Route, Row
+from nself.core.entrypoint import Attachment, Causes, Command, Reaction, Route, Row
 
 ROWS: tuple[Row, ...] = (
+    Causes(use="document.service.causes:CAUSES"),
     Command(
         path="billing invoice generate-pdf",
         use="document.service.produce:generate",

@@ -12,13 +12,13 @@ class AddsNotUp(Conflict):
 
 
 class TemplateError(Conflict):
-    code, guide = "pdf_template_error", "4.4"
+    code, guide = "pdf_template_error", "4.4.2"
     text = "The template {template} cannot be rendered: {detail}"
     hints = ("nself billing invoice show-template",)
 
 
 class UnreadableTemplate(Conflict):
-    code, guide = "pdf_template_unreadable", "4.4"
+    code, guide = "pdf_template_unreadable", "4.4.2"
     text = "The template {template} cannot be read: {detail}"
     hints = ("nself billing invoice show-template",)
 
@@ -32,7 +32,7 @@ class TemplateExists(Conflict):
 class NeedsMoreMemory(Unavailable):
     """A document that needs more than it may have: not the machine's memory, the setting's."""
 
-    code, guide = "pdf_memory_limit", "4.4"
+    code, guide = "pdf_memory_limit", "4.4.4"
     text = "Making the PDF of {invoice} needs more memory than PDF_MEMORY_LIMIT ({limit}) allows"
     hints = ("nself env set PDF_MEMORY_LIMIT={more}", "nself restart billing pdf-generator")
 

@@ -172,6 +172,19 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
 
 
+class Undone(msgspec.Struct, frozen=True):
+    """A PDF that could not be made, and why."""
+
+    invoice: str
+    code: str
+    error: str | None
+
+
+class Warned(msgspec.Struct, frozen=True):
+    invoice: str
+    warnings: list[str]
+
+
 class DocumentCounts(msgspec.Struct, frozen=True):
     """PDFs that are to be made, and those that could not be."""
 

@@ -9,7 +9,7 @@ import msgspec
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.document.model import Claimed, Document, DocumentCounts, State, Work
+from nself.domains.document.model import Claimed, Document, DocumentCounts, State, Undone, Warned, Work
 
 SQL = beside(__file__)
 
@@ -66,3 +66,16 @@ def file(tx: Tx, invoice: str, version: str) -> Document | None:
 
 def work(tx: Tx, invoice: str) -> Work | None:
     return tx.maybe(SQL["work"], Work, invoice=invoice)
+
+
+# Root causes
+
+
+def undone(tx: Tx, limit: int) -> list[Undone]:
+    """Newest first."""
+    return tx.all(SQL["undone"], Undone, limit=limit)
+
+
+def warned(tx: Tx, since: datetime, limit: int) -> list[Warned]:
+    """Newest first."""
+    return tx.all(SQL["warned"], Warned, since=since, limit=limit)

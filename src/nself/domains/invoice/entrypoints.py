@@ -1,8 +1,9 @@
 """Ways into invoices and tax. What changes one at Stripe is an operation of intents: a chain of steps, each once."""
 
-from nself.core.entrypoint import Command, Intent, Mirror, Route, Row
+from nself.core.entrypoint import Causes, Command, Intent, Mirror, Route, Row
 
 ROWS: tuple[Row, ...] = (
+    Causes(use="invoice.service.causes:CAUSES"),
     Command(
         path="billing invoice generate",
         use="invoice.service.generate:command",

@@ -96,7 +96,7 @@ class UnableToCreate(Conflict):
 
 
 class NoItems(UnableToCreate):
-    code = "invoice_no_items"
+    code, guide = "invoice_no_items", "4.1.1"
     hints = (
         "nself billing invoice show {invoice} --show-lines",
         "nself billing invoice add-item {invoice} --price price_123 --quantity 1",
@@ -104,7 +104,7 @@ class NoItems(UnableToCreate):
 
 
 class NoEmail(UnableToCreate):
-    code = "customer_email_missing"
+    code, guide = "customer_email_missing", "4.1.3"
     hints = (
         "nself billing customer update {customer} --email user@example.com",
         "nself billing invoice finalize {invoice} --force",
@@ -148,7 +148,7 @@ class UsageIncomplete(Unavailable):
 
 
 class MailOff(Conflict):
-    code, guide = "mail_disabled", "4.5"
+    code, guide = "mail_disabled", "4.5.1"
     text = "Mail is off: nothing is sent to {email}"
     hints = ("nself env set MAIL_ENABLED=true",)
 

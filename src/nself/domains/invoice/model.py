@@ -119,6 +119,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlanOfInvoice(msgspec.Struct, frozen=True):
+    invoice: str
     user: str
     customer: str
     period_start: datetime
@@ -135,6 +136,20 @@ class FailedStep(msgspec.Struct, frozen=True):
     error: str
     invoice: str | None
     declined: bool
+
+
+class HeldDraft(msgspec.Struct, frozen=True):
+    """A draft with something in its way. `tax` is what Stripe's calculation says; `stuck`: it had time enough."""
+
+    invoice: str
+    customer: str
+    total_minor: int
+    currency: str
+    lines: int
+    mailed: bool
+    located: bool
+    tax: str
+    stuck: bool
 
 
 class Revision(msgspec.Struct, frozen=True):

@@ -132,7 +132,7 @@ order by line.line;
 
 -- name: of_invoice
 -- The plans whose lines stand on an invoice, oldest first.
-select user_id as user, customer_id as customer, period_start, period_end, currency
+select invoice_id as invoice, user_id as user, customer_id as customer, period_start, period_end, currency
 from billing_invoice_plans
 where invoice_id = %(invoice)s
 order by planned_at, revision;

@@ -19,6 +19,7 @@ from nself.domains.invoice.model import (
     Decision,
     ExplainedLine,
     FailedStep,
+    HeldDraft,
     Invoice,
     InvoicedLine,
     Override,
@@ -29,7 +30,7 @@ from nself.domains.invoice.model import (
     StoredPlan,
     Summary,
 )
-from nself.domains.mirror.model import Picture
+from nself.domains.mirror.model import ListedChange, Picture
 
 SQL = beside(__file__)
 T = TypeVar("T", bound=msgspec.Struct)
@@ -221,3 +222,35 @@ def made(tx: Tx, operation: str) -> str | None:
 
 def without_address(tx: Tx, livemode: bool) -> int:
     return int(tx.value(SQL["without_address"], livemode=livemode))
+
+
+# Root causes
+
+
+def held_drafts(tx: Tx, livemode: bool, made: datetime, advanced: datetime, limit: int) -> list[HeldDraft]:
+    """Oldest first."""
+    return tx.all(SQL["held_drafts"], HeldDraft, livemode=livemode, made=made, advanced=advanced, limit=limit)
+
+
+def drafts_of_usage(tx: Tx, livemode: bool, limit: int) -> list[PlanOfInvoice]:
+    """Newest first."""
+    return tx.all(SQL["drafts_of_usage"], PlanOfInvoice, livemode=livemode, limit=limit)
+
+
+def prices_subscribed(tx: Tx, customers: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Customer, product, price."""
+    return [(one[0], one[1], one[2]) for one in tx.values(SQL["prices_subscribed"], customers=list(customers))]
+
+
+def draft_changes(tx: Tx, livemode: bool, limit: int) -> list[ListedChange]:
+    """Oldest first."""
+    return tx.all(SQL["draft_changes"], ListedChange, livemode=livemode, limit=limit)
+
+
+def untaxed_drafts(tx: Tx, livemode: bool, since: datetime, limit: int) -> list[str]:
+    """Newest first."""
+    return tx.values(SQL["untaxed_drafts"], livemode=livemode, since=since, limit=limit)
+
+
+def unverified_customers(tx: Tx, livemode: bool, limit: int) -> list[str]:
+    return tx.values(SQL["unverified_customers"], livemode=livemode, limit=limit)

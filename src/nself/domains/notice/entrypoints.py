@@ -1,8 +1,9 @@
 """Ways into what customers are told by hand, and of their cards."""
 
-from nself.core.entrypoint import Command, Route, Row, Scheduled
+from nself.core.entrypoint import Causes, Command, Route, Row, Scheduled
 
 ROWS: tuple[Row, ...] = (
+    Causes(use="notice.service.causes:CAUSES"),
     Command(
         path="billing customer notify",
         use="notice.service.one:notify",

@@ -1,8 +1,9 @@
 """Ways into mail and webhooks of our own."""
 
-from nself.core.entrypoint import Command, Row
+from nself.core.entrypoint import Causes, Command, Row
 
 ROWS: tuple[Row, ...] = (
+    Causes(use="notification.service.causes:CAUSES"),
     Command(
         path="billing notification list",
         use="notification.service.outbox:list_notifications",

@@ -91,6 +91,22 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     once: str | None
 
 
+class PutOffMail(msgspec.Struct, frozen=True):
+    """A mail that is tried again, and what the mail server said."""
+
+    id: str
+    answer: str
+
+
+class RefusedMail(msgspec.Struct, frozen=True):
+    """A mail that its recipient did not get."""
+
+    id: str
+    recipient: str
+    state: State
+    answer: str
+
+
 class Retried(msgspec.Struct, frozen=True, kw_only=True):
     """Result of `email resend`."""
 
@@ -312,7 +328,7 @@ class NotSuppressed(NotFound):
 
 
 class SuppressedRecipient(Conflict):
-    code, guide = "recipient_suppressed", "4.5"
+    code, guide = "recipient_suppressed", "4.5.3"
     text = "{address} {reason} and is mailed no more: {detail}"
     hints = ("nself billing email suppressed remove {address}",)
 

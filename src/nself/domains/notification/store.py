@@ -16,7 +16,9 @@ from nself.domains.notification.model import (
     Notification,
     Outgoing,
     Posted,
+    PutOffMail,
     Reason,
+    RefusedMail,
     Suppression,
     storable,
 )
@@ -116,3 +118,24 @@ def waiting(tx: Tx) -> int:
 
 def count_suppressed(tx: Tx) -> int:
     return tx.value(SQL["count_suppressed"])
+
+
+# Root causes
+
+
+def mailed_since(tx: Tx, since: datetime, livemode: bool) -> bool:
+    return tx.value(SQL["mailed_since"], since=since, livemode=livemode)
+
+
+def put_off(tx: Tx, limit: int) -> list[PutOffMail]:
+    """The one that waits longest first."""
+    return tx.all(SQL["put_off"], PutOffMail, limit=limit)
+
+
+def overdue(tx: Tx, before: datetime) -> int:
+    return tx.value(SQL["overdue"], before=before)
+
+
+def refused(tx: Tx, since: datetime, livemode: bool, limit: int) -> list[RefusedMail]:
+    """Newest first."""
+    return tx.all(SQL["refused"], RefusedMail, since=since, livemode=livemode, limit=limit)

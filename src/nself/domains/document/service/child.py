@@ -54,6 +54,10 @@ NOWHERE = "http://127.0.0.1:9"
 """A template fetches nothing: typst's packages come through a proxy, and there is none."""
 
 
+NO_ROOM = "failed to map segment"
+"""How the loader says that a library finds no memory."""
+
+
 def limit_memory(size: int) -> None:
     """Of what is written to, not of the files that are mapped."""
     resource.setrlimit(resource.RLIMIT_DATA, (size, size))
@@ -146,7 +150,7 @@ def main() -> None:
         except MemoryError:
             header: dict[str, Any] = {"ok": False, "memory": True}
         except Exception as error:
-            header = {"ok": False, "error": _told(error)}
+            header = {"ok": False, "memory": NO_ROOM in str(error), "error": _told(error)}
         text = json.dumps({**header, "size": len(content)}).encode()
         answers.write(b"%08x" % len(text) + text + content)
         answers.flush()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+from uuid import uuid4
 
 from nself.app import App
 from nself.core.project import Project
@@ -48,6 +49,13 @@ class Bench:
         """What the sandbox's admin route answers: hands in Stripe's Dashboard, faults, its clock."""
         with self.app() as app:
             return reach.ask(app, method, route, body)
+
+    def api(self, method: Literal["POST", "DELETE"], *path: str, **params: object) -> dict[str, Any]:
+        """A call below /v1 by another program, or by hands in the Dashboard: Stripe tells of what changed."""
+        with self.app() as app:
+            if method == "DELETE":
+                return app.stripe.remove(*path, params=params, key=uuid4().hex)
+            return app.stripe.change(*path, params=params, key=uuid4().hex)
 
     def write(self, path: str, text: str) -> None:
         """A file of the project, as an editor would write it; `drill clear` puts the old one back."""

@@ -10,14 +10,15 @@ import struct
 import sys
 from collections.abc import Callable
 from threading import Event, Thread
+from typing import IO
 
 LINGER = struct.pack("ii", 1, 0)
 """Closing sends a reset."""
 
 
-def listening(handle: Callable[[socket.socket], None]) -> None:
-    """Hands each connection to a port of its own to `handle`."""
-    server = socket.create_server(("127.0.0.1", 0))
+def listening(handle: Callable[[socket.socket], None], port: int = 0) -> None:
+    """Hands each connection to a port of its own, or to `port`, to `handle`."""
+    server = socket.create_server(("127.0.0.1", port))
     print(server.getsockname()[1], flush=True)
     while True:
         link, _ = server.accept()
@@ -48,7 +49,36 @@ def silent() -> None:
     Event().wait()
 
 
-KINDS: dict[str, Callable[..., None]] = {"reset": reset, "silent": silent}
+def smtp(port: str, answer: str, address: str = "", refusal: str = "") -> None:
+    """A mail server that gives each recipient `answer`, and `address` the `refusal`; 0 is any free port."""
+
+    def handle(link: socket.socket) -> None:
+        with link, link.makefile("rw", encoding="utf-8", newline="\r\n") as lines:
+            _mail(lines, lambda line: refusal if address and address in line else answer)
+
+    listening(handle, int(port))
+
+
+def _mail(lines: IO[str], judged: Callable[[str], str]) -> None:
+    def say(text: str) -> None:
+        lines.write(f"{text}\n")
+        lines.flush()
+
+    say("220 mail.example.com")
+    while line := lines.readline():
+        verb = line[:4].upper()
+        if verb == "RCPT":
+            say(judged(line))
+        elif verb == "DATA":
+            say("354 go on")
+            while lines.readline().rstrip("\r\n") != ".":
+                pass
+            say("250 2.0.0 taken")
+        else:
+            say("221 bye" if verb == "QUIT" else "250 ok")
+
+
+KINDS: dict[str, Callable[..., None]] = {"reset": reset, "silent": silent, "smtp": smtp}
 
 
 if __name__ == "__main__":

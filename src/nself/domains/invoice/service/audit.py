@@ -15,6 +15,7 @@ import msgspec
 from nself import log
 from nself.app import App
 from nself.core.money import Money
+from nself.core.period import Period
 from nself.domains.catalog.rating import rate
 from nself.domains.connection.model import Snapshot
 from nself.domains.connection.rules import MARK, items, part
@@ -23,8 +24,11 @@ from nself.domains.invoice import figures, formulas, rating, rules, store
 from nself.domains.invoice.figures import Discount, Line, Rate, Totals
 from nself.domains.invoice.inputs import Audit
 from nself.domains.invoice.model import ExplainedLine
-from nself.domains.invoice.service import coupons, current, prorations
+from nself.domains.invoice.service import changes, coupons, current, late, prorations
+from nself.domains.mirror import service as mirror
 from nself.gateway.errors import NoSuchObject
+
+MOST_CHANGES = 1000
 
 
 class AuditedLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +87,7 @@ def audit(app: App, given: Audit) -> Audited:
     found = [
         _difference(f"amount of {one.line}", one.expected_minor, one.amount_minor, currency, one.how) for one in lines
     ]
-    found += [*_missing(invoice, facts), *_totals(invoice, facts)]
+    found += [*_missing(invoice, facts), *_late(app, invoice), *_totals(invoice, facts)]
     wrong = [one for one in found if one.difference_minor]
     through = _worked(invoice, facts, [one.expected_minor for one in lines])
     log.info("invoice_audited", invoice=given.invoice, differences=len(wrong))
@@ -97,7 +101,7 @@ def audit(app: App, given: Audit) -> Audited:
         differences=len(wrong),
         found=wrong,
         lines=lines,
-        by_hand=list(_by_hand(invoice, facts)),
+        by_hand=[*_by_hand(invoice, facts), *_changed(app, invoice, facts)],
         ok=not (given.exit_code and wrong),
     )
 
@@ -274,6 +278,18 @@ def _missing(invoice: Snapshot, facts: Facts) -> Iterator[Difference]:
             yield _difference(f"usage of {one.metric}", one.amount_minor, 0, invoice["currency"], why)
 
 
+def _late(app: App, invoice: Snapshot) -> Iterator[Difference]:
+    """Usage that was counted after the lines of a draft had been made."""
+    if invoice["status"] != "draft":
+        return
+    with app.db.reading() as tx:
+        plans = {(one.user, one.period_start): one for one in store.of_invoice(tx, invoice["id"])}.values()
+        for one in plans:
+            for line in late.owed(app, tx, one.user, Period(one.period_start, one.period_end), one.currency):
+                why = f"{line.used} used by now, counted after its line was made: nself billing invoice update {invoice['id']}"
+                yield _difference(f"usage of {line.metric}", line.amount_minor, 0, one.currency, why)
+
+
 def _difference(what: str, expected: int, actual: int, currency: str, reason: str) -> Difference:
     return Difference(
         what=what,
@@ -296,3 +312,13 @@ def _by_hand(invoice: Snapshot, facts: Facts) -> Iterator[str]:
             yield f"{line['id']}: {asked['quantity']} were asked for here, {line['quantity']} stand there: changed at Stripe"
         elif not asked and formulas.kind(line) == "item":
             yield f"{line['id']}: {amount}, made at Stripe by hand or by another program"
+
+
+def _changed(app: App, invoice: Snapshot, facts: Facts) -> Iterator[str]:
+    """Lines of a draft that were not asked for here, and had another amount when they became known."""
+    if invoice["status"] == "draft":
+        with app.db.reading() as tx:
+            found = mirror.changes(tx, invoice["id"], MOST_CHANGES)
+        for one in changes.touched({invoice["id"]: invoice}, found):
+            if one.line not in facts.asked:
+                yield f"{one.line}: changed at Stripe from {one.before} to {one.after} ({one.source})"

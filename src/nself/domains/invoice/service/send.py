@@ -8,6 +8,7 @@ import msgspec
 
 from nself import log
 from nself.app import App
+from nself.db.connect import Tx
 from nself.domains.connection.model import Snapshot
 from nself.domains.invoice.errors import MailOff, NoEmail, NotPayable
 from nself.domains.invoice.inputs import Finalize, Send
@@ -30,12 +31,12 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def send(app: App, given: Send) -> Sent:
-    """Mail the invoice to its customer, once for each state it is in; a draft is finalised first, as Stripe does.
+    """Mail the invoice to the address that its customer has now, once for each state it is in; a draft is finalised first.
 
     Raises MailOff, NoEmail, NotPayable where it is void, and what `finish.finalize` raises.
     """
     found = current.refresh(app, given.invoice)
-    email = found.get("customer_email")
+    email = current.fetched(app, "customer", found["customer"]).get("email") or found.get("customer_email")
     if not email:
         raise NoEmail(
             invoice=given.invoice,
@@ -50,8 +51,7 @@ def send(app: App, given: Send) -> Sent:
     if found["status"] == "void":
         raise NotPayable(invoice=given.invoice, status="void")
     again = os.urandom(6).hex() if given.again else ""
-    note = _note(found, email, again)
-    app.db.transact(lambda tx: outbox.post(app, tx, [note], app.clock()))
+    app.db.transact(lambda tx: _post(app, tx, found, email, again))
     log.info("invoice_sent", invoice=given.invoice, status=found["status"])
     return Sent(
         id=given.invoice,
@@ -62,7 +62,15 @@ def send(app: App, given: Send) -> Sent:
     )
 
 
-def _note(invoice: Snapshot, email: str, again: str) -> Note:
+def _post(app: App, tx: Tx, invoice: Snapshot, email: str, again: str) -> None:
+    note = _note(invoice, email, again)
+    before = outbox.told(tx, note.once or "")
+    if before and before.recipient.lower() != email.lower():  # to another address: not the same
+        note = _note(invoice, email, again, f" {email.lower()}")
+    outbox.post(app, tx, [note], app.clock())
+
+
+def _note(invoice: Snapshot, email: str, again: str, moved: str = "") -> Note:
     id, paid = invoice["id"], invoice["status"] == "paid"
     due = invoice["amount_paid"] if paid else invoice["amount_remaining"]
     return Note(
@@ -71,5 +79,5 @@ def _note(invoice: Snapshot, email: str, again: str) -> Note:
         template="receipt" if paid else "invoice",
         data=invoice_data(invoice) | {"amount_due": due, "customer_name": invoice.get("customer_name")},
         attach=(f"{PDF}:{id}",),
-        once=f"invoice.sent:{id}:{invoice['status']}:{invoice['amount_remaining']}:{again}",
+        once=f"invoice.sent:{id}:{invoice['status']}:{invoice['amount_remaining']}:{again}{moved}",
     )

@@ -64,7 +64,7 @@ def _of_draft(draft: Snapshot) -> list[Trouble]:
     found = [
         Trouble(at=at, invoice=id, code=one.code, cause=one.text, command=one.command)
         for one in formulas.problems(draft)
-        if one.fatal
+        if one.fatal or one.code == "invoice_zero_amount"
     ]
     error = part(draft, "last_finalization_error")
     if error and error.get("code") not in {one.code for one in found}:

@@ -131,6 +131,8 @@ def compose(app: App, one: Outgoing) -> EmailMessage:
         message["From"], message["To"], message["Subject"] = sender, one.recipient, subject
     except ValueError as error:
         raise Undeliverable(str(error)) from error
+    except IndexError as error:  # the parser reads on where the address ends
+        raise Undeliverable(f"not one address: {one.recipient!r}") from error
     addresses = message["To"].addresses
     if len(addresses) != 1 or not (addresses[0].username and addresses[0].domain):
         raise Undeliverable(f"not one address: {one.recipient!r}")
