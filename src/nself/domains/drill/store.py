@@ -52,10 +52,13 @@ def read(project: Project, path: str) -> str | None:
 
 
 def write(project: Project, path: str, text: str | None) -> None:
-    """As an editor would, in place; None takes the file away."""
+    """As an editor would, in place; None takes the file away, with folders that nothing else is in."""
     place = project.root / path
     if text is None:
         place.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            for folder in list(place.relative_to(project.root).parents)[:-1]:
+                (project.root / folder).rmdir()
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(text, encoding="utf-8")
