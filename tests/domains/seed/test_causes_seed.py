@@ -55,7 +55,7 @@ def test_asked_for_in_live_mode(bench: Bench, app: App) -> None:
 
 def test_a_constraint_of_the_database(bench: Bench, app: App) -> None:
     ask(app)
-    bench.sql("alter table auth.users add constraint company_mail check (email not like '%@seed.example.com')")
+    bench.sql("alter table auth.users add constraint company_mail check (email not like '%%@seed.example.com')")
     with pytest.raises(BillingError, match="constraints"):
         run.run(app, RunSeeds())
     assert found(app) == ["9.2.3"]

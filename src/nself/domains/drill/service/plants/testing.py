@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+from nself.domains.drill import store
 from nself.domains.drill.service.bench import Bench, Drill
 from nself.domains.drill.service.plants.stripe import setting
 
@@ -90,14 +91,18 @@ def _test_keys(bench: Bench) -> None:
 
 def constrained(bench: Bench) -> None:
     """A rule that somebody added to the table of users."""
-    _asked(bench)
-    rule = "ADD CONSTRAINT company_mail CHECK (email NOT LIKE '%@seed.example.com')"
-    bench.nself(f'db query "ALTER TABLE auth.users {rule}" --write')
+    bench.write(SEEDS, "- {key: erik, email: erik@partner.example.com, name: Erik Example}\n")
+    _ruled(bench, rule=True)
     bench.nself("billing seed run", fails=True)
 
 
 def _unconstrained(bench: Bench) -> None:
-    bench.nself('db query "ALTER TABLE auth.users DROP CONSTRAINT company_mail" --write')
+    _ruled(bench, rule=False)
+
+
+def _ruled(bench: Bench, *, rule: bool) -> None:
+    with bench.app() as app:
+        app.db.transact(lambda tx: store.rule_mail(tx, rule=rule))
 
 
 def copied(bench: Bench) -> None:
