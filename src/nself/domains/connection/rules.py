@@ -200,6 +200,8 @@ def unreached(where: str, proxy: str | None, detail: str, *, loopback: bool) -> 
         return f"HTTPS_PROXY: {where} does not accept connections: {detail}", "nself env get HTTPS_PROXY"
     if "unreachable" in detail:
         return f"Network is unreachable: this machine has no way to {where}", f"ip route get {where.rpartition(':')[0]}"
+    if "reset" in detail:
+        return f"Connection lost: {where} resets connections", "nself billing stripe test-connection"
     if "refused" in detail:
         return f"{where} refuses connections: a firewall answers in its place", "sudo iptables -L OUTPUT -n"
     return f"Connection timeout: {where} does not answer; a firewall drops outbound HTTPS", "sudo iptables -L OUTPUT -n"

@@ -26,9 +26,10 @@ def listening(handle: Callable[[socket.socket], None], host: str = "127.0.0.1", 
 
 
 def reset(*place: str) -> None:
-    """Takes connections and resets them: a network that breaks off."""
+    """Takes connections and resets each as soon as something is said: a network that breaks off."""
 
     def handle(link: socket.socket) -> None:
+        link.recv(1)
         link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER)
         link.close()
 

@@ -38,7 +38,7 @@ def _proxy(app: App) -> str | None:
 
 def firewall(look: Look) -> Evidence | None:
     found = _broken(look)
-    if not found or found.proxy or found.step.step != "connect" or "unreachable" in found.step.detail:
+    if not found or found.proxy or found.step.step != "connect" or _no_network(found):
         return None
     return Evidence(f"{found.base} resolves, but connecting fails: {found.step.detail}")
 
@@ -64,7 +64,7 @@ def _on_the_way(found: Broken) -> bool:
 
 def outage(look: Look) -> Evidence | None:
     found = _broken(look)
-    if not found or found.proxy or not (_cut(found) or _no_route(found)):
+    if not found or found.proxy or not (_cut(found) or _no_network(found)):
         return None
     return Evidence(f"{found.base}: step {found.step.step} fails: {found.step.detail}")
 
@@ -76,8 +76,8 @@ def _cut(found: Broken) -> bool:
     return found.step.step == "answer" and found.code == NO_ANSWER
 
 
-def _no_route(found: Broken) -> bool:
-    return found.step.step == "connect" and "unreachable" in found.step.detail
+def _no_network(found: Broken) -> bool:
+    return found.step.step == "connect" and any(word in found.step.detail for word in ("unreachable", "reset"))
 
 
 TEST = "nself billing stripe test-connection"
