@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, cast
 
 from nself.core.settings import Settings
 from nself.domains.connection.model import Intent, Permission, Pressure, Snapshot
-from nself.domains.measurement.model import Minute
+from nself.domains.measurement.model import MINUTE, Minute
 
 MARK = "nself_intent"
 AUTOMATIC = "invoice.pay"
@@ -242,8 +242,8 @@ def per_second(calls: int, seconds: int) -> Decimal:
 
 MANY_REFUSED, MANY_LOOKED_UP, SMALL_PAGE = 3, 100, 10
 SAFE_SHARE = Decimal("0.8")
-LATELY, SUSTAINED = timedelta(minutes=10), 3
-"""Refused in so many minutes of the last ten."""
+SUSTAINED = 5
+"""Refused in each of so many minutes: one without ends it."""
 RARELY_CHANGE = frozenset({"prices", "products", "tax_rates"})
 
 
@@ -265,11 +265,12 @@ def _odd_rates(settings: Settings, refused: Sequence[Minute], now: datetime) -> 
     """Root causes and what shows them."""
     buffer, size = settings.decimal("STRIPE_RATE_LIMIT_BUFFER"), settings.integer("STRIPE_BATCH_SIZE")
     retries, backoff = settings.integer("STRIPE_MAX_RETRIES"), settings.text("STRIPE_RETRY_BACKOFF")
-    sustained = len({one.at for one in refused if one.at > now - LATELY})
+    current = now.replace(second=0, microsecond=0)
+    before = {current - n * MINUTE for n in range(1, SUSTAINED + 1)}
     if buffer > SAFE_SHARE:
         yield "1.3.1", f"STRIPE_RATE_LIMIT_BUFFER is {buffer}: all that Stripe allows is used up"
-    elif sustained >= SUSTAINED:
-        yield "1.3.1", f"in {sustained} of the last ten minutes: another program may use the same account"
+    elif before <= {one.at for one in refused}:
+        yield "1.3.1", f"in each of the last {SUSTAINED} minutes: another program may use the same account"
     if not retries:
         yield "1.3.2", "STRIPE_MAX_RETRIES is 0: a refused call fails"
     elif backoff != "exponential":
