@@ -52,6 +52,7 @@ class GiveDiscount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Roll(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     overlap: int = 0  # seconds in which the old secret signs too
+    secret: str | None = None  # the new one, drawn where it is left out
 
 
 _LONGEST_OVERLAP = 24 * 3600
@@ -153,7 +154,7 @@ class DataRoutes:
             if endpoint is None or endpoint.get("deleted"):
                 raise Refused(404, f"No such webhook endpoint: {identifier}")
             until = self._clock.time() + wanted.overlap
-            secret = ids.webhook_secret()
+            secret = wanted.secret or ids.webhook_secret()
             call.change(endpoint, {"_rolled": [[endpoint["_secret"], until]], "_secret": secret})
         return {"id": identifier, "secret": secret, "old_secret_until": int(until)}
 

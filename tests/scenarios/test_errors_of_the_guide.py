@@ -90,7 +90,7 @@ ROWS = {
     # 10.1
     "key": key_refused("invalid_api_key", "Invalid API key provided: sk_test_***", "sk_test_PLACEHOLDER_gone"),
     "expired key": key_refused("api_key_expired", "This API key is expired: sk_test_***", "sk_test_PLACEHOLDER_old"),
-    "permissions": key_refused("insufficient_permissions", "Insufficient permissions", "rk_test_reader", "1.1"),
+    "permissions": key_refused("insufficient_permissions", "Insufficient permissions", "rk_test_reader", "1.1.3"),
     # 10.2
     "customer": missing(
         "10.2", "No such customer: cus_none", "payment create --amount 1000 --customer cus_none",

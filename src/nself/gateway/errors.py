@@ -101,7 +101,7 @@ class ApiKeyDeleted(KeyRefused):
 
 
 class InsufficientPermissions(KeyRefused):
-    code, guide = "insufficient_permissions", "1.1"
+    code, guide = "insufficient_permissions", "1.1.3"
     text = "Insufficient permissions of the API key {key}: {detail}"
     hints = (SHOW_CONFIG, TEST_CONNECTION)
 

@@ -45,7 +45,7 @@ class NoWebhookSecret(InvalidSignature):
 class SignatureTooFar(InvalidSignature):
     """The signature is right, only its time is off. `skew` in seconds, positive when our clock is ahead."""
 
-    reason, guide = "clock_skew", "1.2"
+    reason, guide = "clock_skew", "1.2.3"
     text = (
         "The signature was made {seconds} seconds {side} our clock's time, more than the tolerance of "
         "{tolerance:g} seconds: check the clock (date -u)"
@@ -61,7 +61,7 @@ class SignatureTooFar(InvalidSignature):
 class SecretNotEscaped(InvalidSignature):
     """What stands in our secret, without what surrounds it, is the secret that signed."""
 
-    reason, guide = "secret_not_escaped", "1.2"
+    reason, guide = "secret_not_escaped", "1.2.4"
     text = (
         "No signatures found matching the expected signature for payload: STRIPE_WEBHOOK_SECRET holds quotes, blanks or "
         "backslashes that do not belong to the secret"

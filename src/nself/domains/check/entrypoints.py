@@ -1,8 +1,9 @@
 """Ways into the checks that look at the whole."""
 
-from nself.core.entrypoint import Command, Row
+from nself.core.entrypoint import Causes, Command, Row
 
 ROWS: tuple[Row, ...] = (
+    Causes(use="check.service.causes:CAUSES"),
     Command(
         path="billing stripe show-mode",
         use="check.service.mode:show_mode",

@@ -6,16 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from nself.core.settings import BY_NAME, Settings, mask
 from nself.domains.check.model import Count
+from nself.domains.connection.rules import key_mode
 
 TEST, LIVE = "test", "live"
 KEYS = {"STRIPE_SECRET_KEY": ("sk", "rk"), "STRIPE_PUBLISHABLE_KEY": ("pk",)}
 EXAMPLES = {"STRIPE_SECRET_KEY": "sk_{mode}_...", "STRIPE_PUBLISHABLE_KEY": "pk_{mode}_..."}
-
-
-def key_mode(text: str) -> str | None:
-    """`test` or `live` by the prefix; None for anything else."""
-    parts = text.split("_")
-    return parts[1] if len(parts) > 2 and parts[0] in ("sk", "rk", "pk") and parts[1] in (TEST, LIVE) else None
 
 
 def shown_key(settings: Settings, name: str) -> str:
@@ -40,13 +35,15 @@ def key_problems(settings: Settings, environ: Mapping[str, str]) -> Iterator[str
     yield from _strangers(settings, environ)
 
 
+def strangers(settings: Settings, environ: Mapping[str, str]) -> list[str]:
+    """Names like that of a key that nobody reads."""
+    given = {*environ, *settings.values} - BY_NAME.keys()
+    return sorted(name for name in given if name.startswith("STRIPE") and name.endswith(("KEY", "SECRET")))
+
+
 def _strangers(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
-    """Keys under names that nobody reads."""
-    given = {*environ, *settings.values}
-    for name in sorted(given - BY_NAME.keys()):
-        if name.startswith("STRIPE") and name.endswith(("KEY", "SECRET")):
-            helps = "nself env set STRIPE_SECRET_KEY --stdin"
-            yield f"wrong environment variable: {name} is read by nobody - {helps}"
+    for name in strangers(settings, environ):
+        yield f"wrong environment variable: {name} is read by nobody - nself env set STRIPE_SECRET_KEY --stdin"
     if not settings.value("STRIPE_SECRET_KEY").text:
         yield "wrong environment variable: STRIPE_SECRET_KEY is not set - nself env set STRIPE_SECRET_KEY --stdin"
 

@@ -133,7 +133,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectionTest(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer of `stripe test-connection`. `skew_seconds`: how far our clock is ahead of Stripe's."""
+    """Answer of `stripe test-connection`. `skew_seconds`: how far our clock is ahead of Stripe's; `code`: of what failed."""
 
     ok: bool
     mode: str
@@ -145,6 +145,12 @@ class ConnectionTest(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[Step]
     cause: str | None = None
     help: str | None = None
+    code: str | None = None
+
+    @property
+    def failed(self) -> Step | None:
+        """The step that broke the chain."""
+        return next((one for one in self.steps if one.state == "failed"), None)
 
 
 class Permission(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,6 +198,14 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     calls: int
     busiest_second: int
     share: int
+
+
+class Pressure(msgspec.Struct, frozen=True):
+    """Calls of an hour, those that Stripe refused as too many, and what makes that likely by the id of its root cause."""
+
+    calls: int
+    refused: int
+    odd: dict[str, str]
 
 
 class Second(msgspec.Struct, frozen=True):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, cast
 
-from nself.domains.connection.model import Intent, Permission, Snapshot
+from nself.core.settings import Settings
+from nself.domains.connection.model import Intent, Permission, Pressure, Snapshot
+from nself.domains.measurement.model import MINUTE, Minute
 
 MARK, KEY = "nself_intent", "nself_"
 AUTOMATIC = "invoice.pay"
@@ -188,6 +191,12 @@ def lacking(permissions: Iterable[Permission]) -> list[str]:
     return found
 
 
+def key_mode(text: str) -> str | None:
+    """`test` or `live` by the prefix; None for anything else."""
+    parts = text.split("_")
+    return parts[1] if len(parts) > 2 and parts[0] in ("sk", "rk", "pk") and parts[1] in ("test", "live") else None
+
+
 def kind_of_key(text: str) -> str:
     """In words."""
     kinds = {"sk_": "secret", "rk_": "restricted", "pk_": "publishable", "whsec_": "webhook secret"}
@@ -211,6 +220,8 @@ def unreached(where: str, proxy: str | None, detail: str, *, loopback: bool) -> 
         return f"HTTPS_PROXY: {where} does not accept connections: {detail}", "nself env get HTTPS_PROXY"
     if "unreachable" in detail:
         return f"Network is unreachable: this machine has no way to {where}", f"ip route get {where.rpartition(':')[0]}"
+    if "reset" in detail:
+        return f"Connection lost: {where} resets connections", "nself billing stripe test-connection"
     if "refused" in detail:
         return f"{where} refuses connections: a firewall answers in its place", "sudo iptables -L OUTPUT -n"
     return f"Connection timeout: {where} does not answer; a firewall drops outbound HTTPS", "sudo iptables -L OUTPUT -n"
@@ -249,8 +260,51 @@ def per_second(calls: int, seconds: int) -> Decimal:
     return (Decimal(calls) * Decimal(100) // seconds).scaleb(-2)
 
 
-def rate_note(refused: int, busiest: int, allowed: int) -> str:
+MANY_REFUSED, MANY_LOOKED_UP, SMALL_PAGE = 3, 100, 10
+SAFE_SHARE = Decimal("0.8")
+SUSTAINED = 5
+"""Refused in each of so many minutes: one without ends it."""
+RARELY_CHANGE = frozenset({"prices", "products", "tax_rates"})
+
+
+def pressure(settings: Settings, minutes: Sequence[Minute], now: datetime) -> Pressure:
+    """Of the measured calls to Stripe, labelled method, collection, outcome. A refusal or two that went well later are none."""
+    refused = [one for one in minutes if one.labels[-1] == "rate_limit"]
+    calls, times = sum(one.count for one in minutes), sum(one.count for one in refused)
+    if times < MANY_REFUSED:
+        return Pressure(calls, times, {})
+    looked_up = sum(one.count for one in minutes if one.labels[1] in RARELY_CHANGE and one.labels[0] == "get")
+    odd = dict(_odd_rates(settings, refused, now))
+    if looked_up >= MANY_LOOKED_UP and 2 * looked_up > calls and not settings.flag("STRIPE_ENABLE_CACHE"):
+        what = "prices, products and tax rates"
+        odd["1.3.4"] = f"{looked_up} of them asked for {what} while STRIPE_ENABLE_CACHE is off"
+    return Pressure(calls, times, odd)
+
+
+def _odd_rates(settings: Settings, refused: Sequence[Minute], now: datetime) -> Iterator[tuple[str, str]]:
+    """Root causes and what shows them."""
+    buffer, size = settings.decimal("STRIPE_RATE_LIMIT_BUFFER"), settings.integer("STRIPE_BATCH_SIZE")
+    retries, backoff = settings.integer("STRIPE_MAX_RETRIES"), settings.text("STRIPE_RETRY_BACKOFF")
+    current = now.replace(second=0, microsecond=0)
+    before = {current - n * MINUTE for n in range(1, SUSTAINED + 1)}
+    if buffer > SAFE_SHARE:
+        yield "1.3.1", f"STRIPE_RATE_LIMIT_BUFFER is {buffer}: all that Stripe allows is used up"
+    elif before <= {one.at for one in refused}:
+        yield "1.3.1", f"in each of the last {SUSTAINED} minutes: another program may use the same account"
+    if not retries:
+        yield "1.3.2", "STRIPE_MAX_RETRIES is 0: a refused call fails"
+    elif backoff != "exponential":
+        yield "1.3.2", f"STRIPE_RETRY_BACKOFF is {backoff}: refused calls come again too soon"
+    if size < SMALL_PAGE:
+        yield "1.3.3", f"STRIPE_BATCH_SIZE is {size}: lists are read in pages of {size}"
+    elif settings.flag("STRIPE_ENABLE_CACHE") and not settings.flag("STRIPE_BATCH_REQUESTS"):
+        yield "1.3.3", "STRIPE_BATCH_REQUESTS is false: prices are read one by one"
+
+
+def rate_note(pressed: Pressure, busiest: int, allowed: int) -> str:
     """What the figures mean."""
-    if refused:
+    if pressed.odd:
+        return f"Stripe refused calls: {'; '.join(f'{why} ({id})' for id, why in pressed.odd.items())}"
+    if pressed.refused:
         return "Stripe refused calls: lower STRIPE_RATE_LIMIT_BUFFER, or another program uses the same account"
     return "calls wait for their turn: much work is under way" if busiest >= allowed else "within the limit"

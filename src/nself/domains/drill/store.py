@@ -14,8 +14,11 @@ import msgspec
 import psutil
 
 from nself.core.project import Project
+from nself.db.connect import Tx
+from nself.db.queries import beside
 from nself.domains.drill.model import Planted, PlantFailed, Prop
 
+SQL = beside(__file__)
 READY = 30.0
 """Seconds until a prop has to stand."""
 
@@ -52,10 +55,13 @@ def read(project: Project, path: str) -> str | None:
 
 
 def write(project: Project, path: str, text: str | None) -> None:
-    """As an editor would, in place; None takes the file away."""
+    """As an editor would, in place; None takes the file away, with folders that nothing else is in."""
     place = project.root / path
     if text is None:
         place.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            for folder in list(place.relative_to(project.root).parents)[:-1]:
+                (project.root / folder).rmdir()
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(text, encoding="utf-8")
@@ -101,3 +107,10 @@ def shell(project: Project, line: str, seconds: float = 120) -> tuple[int, str]:
 
 def pause(seconds: float) -> None:
     time.sleep(seconds)
+
+
+def rule_mail(tx: Tx, *, rule: bool) -> None:
+    """Whether a constraint refuses users with a mail address at partner.example.com."""
+    tx.run(SQL["drop_mail_rule"])
+    if rule:
+        tx.run(SQL["add_mail_rule"])

@@ -1,8 +1,9 @@
 """Ways into seeds and test data: in test mode only."""
 
-from nself.core.entrypoint import Command, Row
+from nself.core.entrypoint import Causes, Command, Row
 
 ROWS: tuple[Row, ...] = (
+    Causes(use="seed.service.causes:CAUSES"),
     Command(
         path="billing seed run",
         use="seed.service.run:run",

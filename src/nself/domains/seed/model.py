@@ -136,7 +136,7 @@ class Cleared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeedsInTestModeOnly(Denied):
-    code, guide = "test_mode_only", "9.2"
+    code, guide = "test_mode_only", "9.2.2"
     text = "Test mode is not enabled: STRIPE_MODE is live here. Seeds and test data exist in test mode only"
     hints = ("nself env set STRIPE_MODE=test", "nself billing stripe show-mode")
 
@@ -148,13 +148,13 @@ class BadSeeds(Invalid):
 
 
 class DuplicateData(Conflict):
-    code, guide = "seed_duplicate", "9.2"
+    code, guide = "seed_duplicate", "9.2.4"
     text = "Duplicate data: {detail}. Nothing was made"
     hints = ("nself billing seed status", "nself billing seed clear --confirm")
 
 
 class ConstraintFails(Conflict):
-    code, guide = "seed_constraint", "9.2"
+    code, guide = "seed_constraint", "9.2.3"
     text = "Database constraints failing: {detail}. Nothing was made"
     hints = ('nself db query "SELECT conname, conrelid::regclass FROM pg_constraint"', "nself db status")
 

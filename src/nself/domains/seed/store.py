@@ -27,8 +27,15 @@ def files(folder: Path, defaults: dict[str, str]) -> dict[str, str]:
             for name, text in defaults.items():
                 with (folder / name).open("x", encoding="utf-8") as file:
                     file.write(text)
-            found = _found(folder)
-        return {path.name: path.read_text(encoding="utf-8") for path in found}
+    except OSError as error:
+        raise BadSeeds(detail=f"\n  {folder.name}: {error}") from error
+    return own_files(folder)
+
+
+def own_files(folder: Path) -> dict[str, str]:
+    """Those that are there. Raises BadSeeds."""
+    try:
+        return {path.name: path.read_text(encoding="utf-8") for path in _found(folder)}
     except (OSError, UnicodeDecodeError) as error:
         raise BadSeeds(detail=f"\n  {folder.name}: {error}") from error
 

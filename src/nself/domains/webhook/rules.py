@@ -120,10 +120,13 @@ def refusal_problems(refused: Iterable[Refusal], rivals: Sequence[str], delivere
     return found
 
 
+NOT_ESCAPED = "not properly escaped"
+
+
 def secret_note(secret: str) -> str:
     """What is odd about a webhook secret; empty where nothing is."""
     if re.search(r"[\s\"'`\\]", secret):
-        return "not properly escaped: it holds quotes, blanks or backslashes"
+        return f"{NOT_ESCAPED}: it holds quotes, blanks or backslashes"
     if not secret.startswith("whsec_"):
         return "Stripe's webhook secrets start with whsec_"
     return "a placeholder" if "PLACEHOLDER" in secret.upper() else ""

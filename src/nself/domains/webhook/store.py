@@ -197,6 +197,11 @@ def refusals(tx: Tx, since: datetime) -> list[Refusal]:
     return tx.all(SQL["refusals"], Refusal, since=since)
 
 
+def standing_refusals(tx: Tx, since: datetime) -> list[Refusal]:
+    """By reason, since Stripe's last accepted delivery, with the newest event and skew."""
+    return tx.all(SQL["standing_refusals"], Refusal, since=since)
+
+
 def failures(tx: Tx, last: int) -> list[Failure]:
     return tx.all(SQL["failures"], Failure, last=last)
 

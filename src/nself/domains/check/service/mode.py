@@ -8,6 +8,7 @@ from nself.domains.check import rules, store
 from nself.domains.check.inputs import ShowMode
 from nself.domains.check.model import ModeShown
 from nself.domains.sandbox import rules as sandbox
+from nself.domains.sandbox.service import load
 from nself.domains.stack import service as stack
 from nself.domains.stack.inputs import ShowStatus
 from nself.domains.webhook.service import endpoints
@@ -56,4 +57,13 @@ def _sandbox(app: App) -> str:
     settings = app.settings
     (service,) = stack.status(app, ShowStatus(services=["stripe-mock"]))
     used = sandbox.is_sandbox(settings.stripe_api_base, settings.integer("STRIPE_MOCK_PORT"))
-    return f"{'used' if used else 'not used'}, calls go to {settings.stripe_api_base}; stripe-mock is {service.state}"
+    told = f"{'used' if used else 'not used'}, calls go to {settings.stripe_api_base}; stripe-mock is {service.state}"
+    return f"{told}{_fixtures(app)}"
+
+
+def _fixtures(app: App) -> str:
+    """What keeps those of the project's folder from being loaded."""
+    try:
+        return "" if not app.project.fixtures.is_dir() or load.readable(app) else "; fixtures: the folder holds none"
+    except BillingError as error:
+        return f"; fixtures: {error.message}"

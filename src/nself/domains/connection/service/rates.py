@@ -9,7 +9,7 @@ from nself.app import App
 from nself.core.period import Period
 from nself.domains.connection import rules, store
 from nself.domains.connection.inputs import ShowRate, ShowRateLimits
-from nself.domains.connection.model import Rate, RateLimits, Second
+from nself.domains.connection.model import Pressure, Rate, RateLimits, Second
 from nself.domains.measurement import service as measurement
 from nself.gateway import budget
 
@@ -18,11 +18,10 @@ HOUR = timedelta(hours=1)
 
 def rate_limits(app: App, given: ShowRateLimits) -> RateLimits:
     """What Stripe allows, what nself allows itself, and how much of it was used."""
-    settings, now = app.settings, app.clock()
+    settings = app.settings
     with app.db.reading() as tx:
         seconds = store.granted(tx, settings.live, HOUR)
-        made = measurement.between(tx, Period(now - HOUR, now + HOUR), "stripe_request")
-    allowed, refused = budget.limit(settings), sum(one.count for one in made if one.labels[-1] == "rate_limit")
+    allowed, pressed = budget.limit(settings), pressure(app)
     minute = [one for one in seconds if one.age < 60]
     return RateLimits(
         mode=settings.text("STRIPE_MODE"),
@@ -31,10 +30,18 @@ def rate_limits(app: App, given: ShowRateLimits) -> RateLimits:
         nself_allows=allowed,
         last_minute=rules.per_second(sum(one.granted for one in minute), 60),
         busiest_second=max((one.granted for one in seconds), default=0),
-        refused_last_hour=refused,
+        refused_last_hour=pressed.refused,
         calls_last_hour=sum(one.granted for one in seconds),
-        note=rules.rate_note(refused, max((one.granted for one in minute), default=0), allowed),
+        note=rules.rate_note(pressed, max((one.granted for one in minute), default=0), allowed),
     )
+
+
+def pressure(app: App) -> Pressure:
+    """What Stripe refused within the hour, and what of our doing makes that likely. For `look.once`."""
+    now = app.clock()
+    with app.db.reading() as tx:
+        minutes = measurement.by_minute(tx, Period(now - HOUR, now + HOUR), "stripe_request")
+    return rules.pressure(app.settings, minutes, now)
 
 
 def show_rate(app: App, given: ShowRate) -> list[Rate]:

@@ -43,6 +43,7 @@ def test_connection(app: App, given: TestConnection) -> ConnectionTest:
         steps=steps.all(),
         cause=failure.cause if failure else None,
         help=failure.help if failure else None,
+        code=error.code if failure and isinstance(error := failure.__cause__, BillingError) else None,
     )
 
 

@@ -5,6 +5,7 @@ It says one line when it stands (a port where it listens) and stays until it is 
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import sys
@@ -16,23 +17,43 @@ LINGER = struct.pack("ii", 1, 0)
 """Closing sends a reset."""
 
 
-def listening(handle: Callable[[socket.socket], None], port: int = 0) -> None:
-    """Hands each connection to a port of its own, or to `port`, to `handle`."""
-    server = socket.create_server(("127.0.0.1", port))
+def listening(handle: Callable[[socket.socket], None], host: str = "127.0.0.1", port: str = "0") -> None:
+    """Hands each connection to a port, by default one of its own, to `handle`."""
+    server = socket.create_server((host, int(port)))
     print(server.getsockname()[1], flush=True)
     while True:
         link, _ = server.accept()
         Thread(target=handle, args=(link,), daemon=True).start()
 
 
-def reset() -> None:
-    """Takes connections and resets them: a network that breaks off."""
+def reset(*place: str) -> None:
+    """Takes connections and resets each as soon as something is said: a network that breaks off."""
 
     def handle(link: socket.socket) -> None:
+        link.recv(1)
         link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER)
         link.close()
 
-    listening(handle)
+    listening(handle, *place)
+
+
+def forward(host: str, port: str, to: str) -> None:
+    """Passes everything on to a port of this machine: the way to the sandbox under another address."""
+
+    def handle(link: socket.socket) -> None:
+        far = socket.create_connection(("127.0.0.1", int(to)))
+        Thread(target=_pass, args=(far, link), daemon=True).start()
+        _pass(link, far)
+
+    listening(handle, host, port)
+
+
+def _pass(source: socket.socket, target: socket.socket) -> None:
+    """Until `source` ends."""
+    with contextlib.suppress(OSError):
+        while piece := source.recv(65536):
+            target.sendall(piece)
+        target.shutdown(socket.SHUT_WR)
 
 
 def silent() -> None:
@@ -56,7 +77,7 @@ def smtp(port: str, answer: str, address: str = "", refusal: str = "") -> None:
         with link, link.makefile("rw", encoding="utf-8", newline="\r\n") as lines:
             _mail(lines, lambda line: refusal if address and address in line else answer)
 
-    listening(handle, int(port))
+    listening(handle, port=port)
 
 
 def _mail(lines: IO[str], judged: Callable[[str], str]) -> None:
@@ -78,7 +99,7 @@ def _mail(lines: IO[str], judged: Callable[[str], str]) -> None:
             say("221 bye" if verb == "QUIT" else "250 ok")
 
 
-KINDS: dict[str, Callable[..., None]] = {"reset": reset, "silent": silent, "smtp": smtp}
+KINDS: dict[str, Callable[..., None]] = {"reset": reset, "silent": silent, "forward": forward, "smtp": smtp}
 
 
 if __name__ == "__main__":

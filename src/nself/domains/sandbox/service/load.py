@@ -43,7 +43,13 @@ def load_at_start(app: App) -> str:
     return f"fixtures: {len(done.differing)} differ from what is there" if done.differing else ""
 
 
-def _load(app: App, files: list[Path]) -> FixturesLoaded:
+def readable(app: App) -> int:
+    """How many objects the folder's files hold. Raises BadFixture."""
+    return len(_read(app, sorted(app.project.fixtures.glob("*.json")))[0])
+
+
+def _read(app: App, files: list[Path]) -> tuple[list[object], list[str]]:
+    """Objects, and where each stands. Raises BadFixture."""
     objects, names = list[object](), list[str]()
     for path in files:
         name = path.name if path.parent == app.project.fixtures else str(path)
@@ -52,6 +58,11 @@ def _load(app: App, files: list[Path]) -> FixturesLoaded:
             raise BadFixture(detail=f'{name}: an array of objects, one object or {{"data": [...]}} is needed')
         objects += found
         names += [f"{name}[{at}]" for at in range(len(found))]
+    return objects, names
+
+
+def _load(app: App, files: list[Path]) -> FixturesLoaded:
+    objects, names = _read(app, files)
     try:
         done = ask(app, "POST", "fixtures", {"objects": objects, "names": names, "keep": True})
     except SandboxRefused as refused:

@@ -63,10 +63,10 @@ test_data.__test__ = False  # type: ignore[attr-defined]
 
 def _recorded(app: App, what: str, find: Callable[[], Wanted]) -> Rows[SeedRow]:
     """A run with its beginning, its end and its errors on record."""
-    look.require_test_mode(app)
     number = app.db.transact(lambda tx: store.begin(tx, what, app.clock()))
     log.info("seed", run=what, state="begun")
     try:
+        look.require_test_mode(app)
         rows = _run(app, find())
     except BillingError as error:
         told = error.message

@@ -12,13 +12,14 @@ from typing import Any
 
 from nself import log
 from nself.app import App
+from nself.core.errors import Unavailable
 from nself.core.settings import mask
 from nself.domains.setting import service as setting
 from nself.domains.webhook import rules
 from nself.domains.webhook.errors import NoEndpoint, ReceiverAway, SecretNotTaken
 from nself.domains.webhook.inputs import RotateSecret, ShowSecret
 from nself.domains.webhook.model import Rotated, ShownSecret
-from nself.domains.webhook.service import endpoints, place, recover
+from nself.domains.webhook.service import endpoints, place, recover, signing
 from nself.domains.webhook.service.endpoints import MARK, SETTING, UNDER_WAY
 from nself.gateway.api import Snapshot
 from nself.gateway.signature import NoWebhookSecret
@@ -135,12 +136,25 @@ def show_secret(app: App, given: ShowSecret) -> list[ShownSecret]:
         raise NoWebhookSecret
     if given.reveal:
         log.warning("webhook_secret_revealed", origin=value.origin, operator=app.operator())
+    refused = _refused(app)
     return [
         ShownSecret(
             secret=one if given.reveal else mask(one),
             origin=value.origin,
             length=len(one),
-            note="; ".join(note for note in (rules.secret_note(one), value.odd or "") if note),
+            note="; ".join(note for note in (rules.secret_note(one), value.odd or "", *refused) if note),
         )
         for one in secrets
+    ]
+
+
+def _refused(app: App) -> list[str]:
+    """What the newest deliveries say of our secrets, while the database answers."""
+    try:
+        found = signing.standing(app).values()
+    except Unavailable:
+        return []
+    told = (one for one in found if one.reason in signing.OF_THE_SECRET or one.skew is not None)
+    return [
+        f"{one.times} deliveries refused since the last good one: {rules.cause(one.reason, one.skew)}" for one in told
     ]

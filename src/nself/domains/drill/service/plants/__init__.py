@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from nself.domains.drill.service.bench import Drill
-from nself.domains.drill.service.plants import delivery, invoice, stripe
+from nself.domains.drill.service.plants import (
+    delivery,
+    invoice,
+    stripe,
+    testing,
+)
 
-DRILLS: dict[str, Drill] = {one.cause: one for one in (*stripe.DRILLS, *invoice.DRILLS, *delivery.DRILLS)}
+DRILLS: dict[str, Drill] = {
+    one.cause: one for chapter in (stripe, invoice, delivery, testing) for one in chapter.DRILLS
+}
