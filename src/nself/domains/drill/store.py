@@ -14,8 +14,11 @@ import msgspec
 import psutil
 
 from nself.core.project import Project
+from nself.db.connect import Tx
+from nself.db.queries import beside
 from nself.domains.drill.model import Planted, PlantFailed, Prop
 
+SQL = beside(__file__)
 READY = 30.0
 """Seconds until a prop has to stand."""
 
@@ -101,3 +104,24 @@ def shell(project: Project, line: str, seconds: float = 120) -> tuple[int, str]:
 
 def pause(seconds: float) -> None:
     time.sleep(seconds)
+
+
+def unmark_event(tx: Tx, event: str) -> None:
+    tx.run(SQL["unmark_event"], event=event)
+
+
+def race_event(tx: Tx, event: str) -> None:
+    tx.run(SQL["race_event"], event=event)
+
+
+def retry_event(tx: Tx, event: str) -> None:
+    tx.run(SQL["retry_event"], event=event)
+
+
+def slow_subscriptions(tx: Tx) -> None:
+    tx.run(SQL["slow_function"])
+    tx.run(SQL["slow_trigger"])
+
+
+def quick_again(tx: Tx) -> None:
+    tx.run(SQL["quick_again"])

@@ -1,8 +1,9 @@
 """Ways into webhooks. The route that Stripe calls is `nself.http.webhook`: it hands over raw bytes."""
 
-from nself.core.entrypoint import Command, Row, Scheduled
+from nself.core.entrypoint import Causes, Command, Row, Scheduled
 
 ROWS: tuple[Row, ...] = (
+    Causes(use="webhook.service.causes:CAUSES"),
     Command(
         path="billing webhook events",
         use="webhook.service.show:events",
@@ -78,7 +79,7 @@ ROWS: tuple[Row, ...] = (
         path="billing webhook deduplicate",
         use="webhook.service.replay:deduplicate",
         input="webhook.inputs:DeduplicateWebhooks",
-        help="Mark events that say the same as an earlier one under another id.",
+        help="Mark events that say the same as an earlier one under another id, and settle those whose mark and effects do not agree.",
         example="nself billing webhook deduplicate --dry-run",
         audited=True,
     ),

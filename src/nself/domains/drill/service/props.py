@@ -5,10 +5,15 @@ It says one line when it stands (a port where it listens) and stays until it is 
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import struct
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event, Thread
 
 LINGER = struct.pack("ii", 1, 0)
@@ -48,7 +53,23 @@ def silent() -> None:
     Event().wait()
 
 
-KINDS: dict[str, Callable[..., None]] = {"reset": reset, "silent": silent}
+def untrusted() -> None:
+    """Speaks TLS with a certificate that nobody but itself signed; made anew each time, by the openssl command."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = Path(folder, "key"), Path(folder, "certificate")
+        made = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=yourapp.com")
+        subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        context.load_cert_chain(certificate, key)
+
+    def handle(link: socket.socket) -> None:
+        with contextlib.suppress(OSError), context.wrap_socket(link, server_side=True) as secured:
+            secured.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    listening(handle)
+
+
+KINDS: dict[str, Callable[..., None]] = {"reset": reset, "silent": silent, "untrusted": untrusted}
 
 
 if __name__ == "__main__":
