@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from nself.domains.drill.service.bench import Drill
-from nself.domains.drill.service.plants import stripe, webhook
+from nself.domains.drill.service.plants import stripe, sync, webhook
 
-DRILLS: dict[str, Drill] = {one.cause: one for one in (*stripe.DRILLS, *webhook.DRILLS)}
+DRILLS: dict[str, Drill] = {one.cause: one for one in (*stripe.DRILLS, *webhook.DRILLS, *sync.DRILLS)}

@@ -149,7 +149,7 @@ def switch(cause: str, name: str, line: str) -> Drill:
     """A safety switch that is off."""
 
     def plant(bench: Bench) -> None:
-        bench.nself(f"env set {name}=false")
+        bench.append(".env", f"{name}=false")
         bench.nself("restart billing")
 
     return Drill(cause, plant, ((line, name),), (f"nself env set {name}=true", RESTART))

@@ -1,0 +1,62 @@
+"""The newest objects at Stripe against the mirror: a few calls, so that nothing waits for a whole comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from nself.app import App
+from nself.diagnosis import Evidence
+from nself.domains.mirror import service as mirror
+from nself.domains.mirror.model import Picture
+from nself.domains.sync import rules, store
+from nself.domains.sync.model import Finding
+from nself.domains.sync.service.page import findings
+from nself.gateway.api import STRIPE_VERSION
+
+KINDS = ("customer", "subscription", "invoice")
+SIZE = 100
+UNDER_WAY = timedelta(minutes=2)
+"""What happened at Stripe within that time may still be on its way to us."""
+
+
+def sampled(app: App) -> list[Finding]:
+    """What differs and is not about to be settled by itself. Raises the gateway's errors."""
+    moving = _moving(app)
+    found = [one for kind in KINDS for one in _of(app, kind)]
+    with app.db.reading() as tx:
+        stuck = store.stuck(tx, [one.id for one in found], app.clock() - UNDER_WAY)
+    return [one for one in found if rules.settled(one.cause, one.id in moving, one.id in stuck)]
+
+
+def _of(app: App, kind: str) -> list[Finding]:
+    number = mirror.draw(app)
+    page = app.stripe.page(kind, limit=SIZE)
+    pictures = [Picture({"livemode": app.stripe.live, **one}, number, "doctor", STRIPE_VERSION) for one in page.objects]
+    with app.db.reading() as tx:
+        return findings(tx, kind, pictures, store.ever_complete(tx, app.settings.live, [kind]))
+
+
+def _moving(app: App) -> set[str]:
+    """Objects of which something happened just now."""
+    since = app.clock() - UNDER_WAY
+    newest = islice(app.stripe.listed("events", limit=SIZE), SIZE)
+    return {
+        str(one["data"]["object"].get("id")) for one in newest if datetime.fromtimestamp(one["created"], UTC) >= since
+    }
+
+
+def told(found: Iterable[Finding]) -> Evidence | None:
+    """Names the first; the fields are those of the customer or subscription whose comparison mends it."""
+    known = list(found)
+    if not known:
+        return None
+    one = known[0]
+    kind, object = one.kind, one.id
+    if kind == "invoice" and one.picture:
+        kind, object = "customer", str(one.picture.snapshot.get("customer"))
+    fields = ", ".join(str(change["field"]) for change in one.changes[:3])
+    text = f"{one.kind} {one.id}{f' ({fields})' if fields else ''}: {one.detail}"
+    more = f"; {len(known)} of the newest objects" if len(known) > 1 else ""
+    return Evidence(f"{text}{more}", {"kind": kind, "object": object})
