@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 
 from nself.app import App
 from nself.diagnosis import Evidence
@@ -13,10 +13,12 @@ from nself.domains.mirror.model import Picture
 from nself.domains.sync import rules, store
 from nself.domains.sync.model import Finding
 from nself.domains.sync.service.page import findings
-from nself.gateway.api import STRIPE_VERSION
+from nself.gateway.api import STRIPE_VERSION, Snapshot
 
 KINDS = ("customer", "subscription", "invoice")
 SIZE = 100
+MOST_EVENTS = 1000
+PARTS = ("id", "customer", "subscription")
 UNDER_WAY = timedelta(minutes=2)
 """What happened at Stripe within that time may still be on its way to us."""
 
@@ -27,7 +29,7 @@ def sampled(app: App) -> list[Finding]:
     found = [one for kind in KINDS for one in _of(app, kind)]
     with app.db.reading() as tx:
         stuck = store.stuck(tx, [one.id for one in found], app.clock() - UNDER_WAY)
-    return [one for one in found if rules.settled(one.cause, one.id in moving, one.id in stuck)]
+    return [one for one in found if rules.settled(one.cause, moving is None or one.id in moving, one.id in stuck)]
 
 
 def _of(app: App, kind: str) -> list[Finding]:
@@ -38,13 +40,18 @@ def _of(app: App, kind: str) -> list[Finding]:
         return findings(tx, kind, pictures, store.ever_complete(tx, app.settings.live, [kind]))
 
 
-def _moving(app: App) -> set[str]:
-    """Objects of which something happened just now."""
+def _moving(app: App) -> set[str] | None:
+    """Objects of which, or of whose, something happened just now; None where too much did to tell."""
     since = app.clock() - UNDER_WAY
-    newest = islice(app.stripe.listed("events", limit=SIZE), SIZE)
-    return {
-        str(one["data"]["object"].get("id")) for one in newest if datetime.fromtimestamp(one["created"], UTC) >= since
-    }
+    newest = islice(app.stripe.listed("events", limit=SIZE), MOST_EVENTS)
+    young = [one["data"]["object"] for one in takewhile(lambda one: _created(one) >= since, newest)]
+    if len(young) == MOST_EVENTS:
+        return None
+    return {name for one in young for part in PARTS if isinstance(name := one.get(part), str)}
+
+
+def _created(event: Snapshot) -> datetime:
+    return datetime.fromtimestamp(event["created"], UTC)
 
 
 def told(found: Iterable[Finding]) -> Evidence | None:
