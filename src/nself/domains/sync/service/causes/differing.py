@@ -6,9 +6,7 @@ from collections.abc import Callable
 
 from nself.diagnosis import Cause, Evidence, Look
 from nself.domains.sync.service.causes import runs
-from nself.domains.sync.service.causes.sample import sampled, told
-
-MEND = ("nself billing sync {kind} {object}",)
+from nself.domains.sync.service.causes.sample import MEND, sampled, told
 
 
 def caused(*causes: str) -> Callable[[Look], Evidence | None]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nself.diagnosis import Cause, Evidence, Look
-from nself.domains.sync.service.causes.sample import sampled, told
-
-MEND = ("nself billing {kind} import {object}",)
+from nself.domains.sync.service.causes.sample import MEND, sampled, told
 
 
 def absent(cause: str) -> Callable[[Look], Evidence | None]:
@@ -41,7 +39,7 @@ CAUSES = (
             "Stripe has the object, and no synchronisation has read all objects of its kind to the end yet: those from before the "
             "webhooks began are not here. After a complete one a missing object is a lost webhook (7.2.1)."
         ),
-        mend=(*MEND, "nself billing sync all --execute"),
+        mend=MEND,
         itself=True,
         follows=("7.1.4", "7.3.1", "7.3.2", "7.3.3", "7.3.4"),
         needs=("database", "stripe"),

@@ -16,6 +16,7 @@ from nself.domains.sync.service.page import findings
 from nself.gateway.api import STRIPE_VERSION, Snapshot
 
 KINDS = ("customer", "subscription", "invoice")
+MEND = ("nself billing sync {kind} {object}",)
 SIZE = 100
 MOST_EVENTS = 1000
 PARTS = ("id", "customer", "subscription")
@@ -25,8 +26,8 @@ UNDER_WAY = timedelta(minutes=2)
 
 def sampled(app: App) -> list[Finding]:
     """What differs and is not about to be settled by itself. Raises the gateway's errors."""
-    moving = _moving(app)
     found = [one for kind in KINDS for one in _of(app, kind)]
+    moving = _moving(app)  # after it: what happens in between has its event in that list
     with app.db.reading() as tx:
         stuck = store.stuck(tx, [one.id for one in found], app.clock() - UNDER_WAY)
     return [one for one in found if rules.settled(one.cause, moving is None or one.id in moving, one.id in stuck)]
@@ -55,15 +56,18 @@ def _created(event: Snapshot) -> datetime:
 
 
 def told(found: Iterable[Finding]) -> Evidence | None:
-    """Names the first; the fields are those of the customer or subscription whose comparison mends it."""
+    """Names the first; the fields complete `MEND`: of one object its customer or subscription, of several everything."""
     known = list(found)
     if not known:
         return None
     one = known[0]
+    fields = ", ".join(str(change["field"]) for change in one.changes[:3])
+    text = f"{one.kind} {one.id}{f' ({fields})' if fields else ''}: {one.detail}"
+    if len(known) > 1:
+        return Evidence(
+            f"{text}; and {len(known) - 1} more of the newest objects", {"kind": "all", "object": "--execute"}
+        )
     kind, object = one.kind, one.id
     if kind == "invoice" and one.picture:
         kind, object = "customer", str(one.picture.snapshot.get("customer"))
-    fields = ", ".join(str(change["field"]) for change in one.changes[:3])
-    text = f"{one.kind} {one.id}{f' ({fields})' if fields else ''}: {one.detail}"
-    more = f"; {len(known)} of the newest objects" if len(known) > 1 else ""
-    return Evidence(f"{text}{more}", {"kind": kind, "object": object})
+    return Evidence(text, {"kind": kind, "object": object})
