@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -140,3 +141,20 @@ def test_an_answer_that_is_not_our_receivers(status: int, detail: str):
         found = way(f"http://{address}")
     assert (steps(found), wrong(found)[0]) == ("dns tcp http", "http")
     assert f"{status}: " in wrong(found)[1] and detail in wrong(found)[1]
+
+
+def test_what_is_dropped_is_told_apart_from_where_nothing_listens(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reach, "SECONDS", 0.5)
+    full = socket.socket()
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    held = [socket.socket() for _ in range(4)]
+    for one in held:  # its queue is full: whoever connects waits for ever
+        one.setblocking(False)
+        one.connect_ex(full.getsockname())
+    now = datetime.now(UTC)
+    dropped = reach.way(f"http://127.0.0.1:{full.getsockname()[1]}/webhooks/stripe", now)[-1]
+    refused = reach.way(f"http://127.0.0.1:{free_port()}/webhooks/stripe", now)[-1]
+    for one in (full, *held):
+        one.close()
+    assert [(one.step, one.ok) for one in (dropped, refused)] == [("firewall", False), ("tcp", False)]

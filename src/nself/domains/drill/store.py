@@ -114,3 +114,60 @@ def rule_mail(tx: Tx, *, rule: bool) -> None:
     tx.run(SQL["drop_mail_rule"])
     if rule:
         tx.run(SQL["add_mail_rule"])
+
+
+def unmark_event(tx: Tx, event: str) -> None:
+    tx.run(SQL["unmark_event"], event=event)
+
+
+def race_event(tx: Tx, event: str) -> None:
+    tx.run(SQL["race_event"], event=event)
+
+
+def retry_event(tx: Tx, event: str) -> None:
+    tx.run(SQL["retry_event"], event=event)
+
+
+def slow_subscriptions(tx: Tx) -> None:
+    tx.run(SQL["slow_function"])
+    tx.run(SQL["slow_trigger"])
+
+
+def quick_again(tx: Tx) -> None:
+    tx.run(SQL["quick_again"])
+
+
+def take_back(tx: Tx, object: str) -> None:
+    tx.run(SQL["take_back"], object=object)
+
+
+def delete_customer(tx: Tx, object: str) -> None:
+    tx.run(SQL["delete_customer"], object=object)
+
+
+def never_came(tx: Tx, object: str) -> None:
+    """As if nothing had ever been heard of the customer."""
+    delete_customer(tx, object)
+    tx.run(SQL["forget_changes"], object=object)
+    tx.run(SQL["forget_events"], object=object)
+
+
+def forget_runs(tx: Tx) -> None:
+    tx.run(SQL["forget_runs"])
+
+
+def refuse_event(tx: Tx, object: str) -> None:
+    tx.run(SQL["refuse_event"], object=object)
+
+
+def break_run(tx: Tx, purpose: str, state: str, error: str | None) -> None:
+    tx.run(SQL["break_run"], purpose=purpose, state=state, error=error)
+
+
+def refuse_subscriptions(tx: Tx) -> None:
+    tx.run(SQL["refusing_function"])
+    tx.run(SQL["refusing_trigger"])
+
+
+def refuse_no_more(tx: Tx) -> None:
+    tx.run(SQL["refuse_no_more"])

@@ -1,8 +1,9 @@
 """Ways into synchronisation: the mirror here and the objects at Stripe."""
 
-from nself.core.entrypoint import Command, Row, Scheduled
+from nself.core.entrypoint import Causes, Command, Row, Scheduled
 
 ROWS: tuple[Row, ...] = (
+    Causes(use="sync.service.causes:CAUSES"),
     Command(
         path="billing sync status",
         use="sync.service.look:status",

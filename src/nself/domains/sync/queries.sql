@@ -46,7 +46,8 @@ where purpose = %(purpose)s and livemode = %(livemode)s and state in ('running',
 update billing_sync_runs
 set
     kind_number = %(kind_number)s, page_after = %(page_after)s, page_bound = %(page_bound)s, pages = pages + %(pages)s,
-    checked = checked + %(checked)s, totals = %(totals)s, moved_at = %(now)s, lease_until = now() + %(lease)s::interval
+    checked = checked + %(checked)s, totals = %(totals)s, moved_at = %(now)s, lease_until = now() + %(lease)s::interval,
+    error = null
 where id = %(id)s and fence = %(fence)s and state = 'running';
 
 -- name: end_run

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from nself.domains.mirror.model import Change, FieldChange, Picture, Snapshot, Stored
-from nself.domains.sync.model import Action, Cause, Evidence, Finding
+from nself.domains.sync.model import Action, Cause, Evidence, Finding, Run
 
 MONEY = frozenset(
     {
@@ -22,6 +23,61 @@ FIXED = frozenset({"invoice", "payment_intent", "charge", "refund", "credit_note
 """Kinds whose amounts nobody can change by hand."""
 SUMMED = {"invoice": ("total", "amount_paid"), "payment_intent": ("amount_received",), "refund": ("amount",)}
 """Amounts whose sums here and at Stripe are compared at the end of a run."""
+
+STILL = timedelta(minutes=1)
+"""A run that has not moved for that long stands still."""
+TOO_LONG = timedelta(hours=1)
+"""What a run may still need at its rate."""
+REASONS: dict[Literal["network", "rate", "memory"], tuple[str, ...]] = {
+    "network": ("api_connection_error:", "circuit_open:"),
+    "rate": ("rate_limit:",),
+    "memory": ("MemoryError:",),
+}
+"""Beginnings of the error of a run."""
+NO_CONNECTION = ("get a connection", "too many clients", "connection slots")
+"""What the pool and the server say when no connection is left."""
+
+
+class Broken(NamedTuple):
+    """A run that did not come to its end, and why."""
+
+    why: Literal["network", "rate", "pool", "memory", "records"]
+    text: str
+    sure: bool
+
+
+def broken(run: Run, alive: bool, expected: int, now: datetime) -> Broken | None:
+    """None where it is done, moves on, or was ended by whoever began it. `alive`: somebody works at it; `expected`: objects in all."""
+    if run.state == "done":
+        return None
+    at = f"run {run.id} ({run.purpose}) came to {run.kind}, {run.checked} objects, at {run.moved_at:%Y-%m-%d %H:%M:%SZ}"
+    held = run.state == "stopped" or not alive or now - run.moved_at > STILL
+    if held and run.error and (why := _why(run.error)):
+        return Broken(why, f"{at}: {run.error}", True)
+    if run.purpose == "auto":  # it rests between its shares, and goes on by itself
+        return None
+    if run.state == "running" and not alive and not run.error:
+        return Broken("memory", f"{at}: its process was ended without a word", False)
+    left = max(0, expected - run.checked) * (run.moved_at - run.started_at) // max(1, run.checked)
+    if left > TOO_LONG:
+        return Broken("records", f"{at}: {expected - run.checked} more would take {left // timedelta(hours=1)} h", True)
+    return None
+
+
+def _why(error: str) -> Literal["network", "rate", "pool", "memory"] | None:
+    if error.startswith("database_unavailable:") and any(one in error for one in NO_CONNECTION):
+        return "pool"
+    for why, codes in REASONS.items():
+        if error.startswith(codes):
+            return why
+    return None
+
+
+def settled(cause: Cause, moving: bool, stuck: bool) -> bool:
+    """Whether a difference is there to stay: no event is on its way, and none is tried again that failed a moment ago."""
+    if cause in ("event waiting", "mode mixed"):
+        return False
+    return stuck if cause == "event failed" else cause == "local write lost" or not moving
 
 
 def finding(before: Stored | None, change: Change, evidence: Evidence, complete: bool) -> Finding:

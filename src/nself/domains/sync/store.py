@@ -105,6 +105,16 @@ def newest_complete(tx: Tx, livemode: bool, kinds: Sequence[str]) -> int | None:
     return tx.value(SQL["newest_complete"], livemode=livemode, kinds=list(kinds))
 
 
+def note_run(tx: Tx, run: Run, error: str) -> None:
+    """Why it stands still."""
+    tx.run(SQL["note_run"], id=run.id, fence=run.fence, error=error)
+
+
+def stuck(tx: Tx, ids: Sequence[str], before: datetime) -> set[str]:
+    """Those with a failed event that was tried again and again, or came before then."""
+    return set(tx.values(SQL["stuck"], ids=list(ids), before=before)) if ids else set()
+
+
 def rest_run(tx: Tx, run: Run) -> None:
     tx.run(SQL["rest_run"], id=run.id, fence=run.fence)
 

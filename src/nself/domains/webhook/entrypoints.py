@@ -79,7 +79,7 @@ ROWS: tuple[Row, ...] = (
         path="billing webhook deduplicate",
         use="webhook.service.replay:deduplicate",
         input="webhook.inputs:DeduplicateWebhooks",
-        help="Mark events that say the same as an earlier one under another id.",
+        help="Mark events that say the same as an earlier one under another id, and settle those whose mark and effects do not agree.",
         example="nself billing webhook deduplicate --dry-run",
         audited=True,
     ),

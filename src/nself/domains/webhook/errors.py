@@ -6,7 +6,7 @@ from nself.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
 
 
 class ReceiverAway(Unavailable):
-    code, guide = "receiver_away", "6.1"
+    code, guide = "receiver_away", "6.1.1"
     text = "{url} does not answer: {detail}"
     hints = ("nself status http", "nself restart billing")
 
@@ -18,7 +18,7 @@ class UnreadableWebhook(Invalid):
 
 
 class ProcessingTooLong(Unavailable):
-    code, guide = "webhook_timeout", "6.3"
+    code, guide = "webhook_timeout", "6.3.3"
     text = "Processing took longer than WEBHOOK_TIMEOUT ({limit:g} s): {detail}"
     hints = ("nself billing webhook show-timing", "nself env set WEBHOOK_TIMEOUT=30s")
 

@@ -173,6 +173,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     delivered_again: int
     never_delivered: int
     verdict: str
+    problems: list[str]
     arrivals: list[Arrival]
 
 
@@ -241,6 +242,7 @@ class Queue(Backlog, frozen=True, kw_only=True):
     lag_seconds: int
     worker: str
     verdict: str
+    problems: list[str]
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -282,11 +284,12 @@ class Duplicates(Repeats, frozen=True, kw_only=True):
 
 
 class Deduplicated(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of `webhook deduplicate`."""
+    """Result of `webhook deduplicate`. `again`: events whose mark and effects do not agree, processed once more."""
 
     executed: bool
     twins: int
     events: list[Twin]
+    again: list[str]
 
 
 class Idempotency(msgspec.Struct, frozen=True, kw_only=True):
@@ -303,6 +306,7 @@ class Idempotency(msgspec.Struct, frozen=True, kw_only=True):
     processed_at: datetime | None
     effects: list[str]
     protection: str
+    verdict: str
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -317,7 +321,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One step of the way to our endpoint: dns, tcp, tls, certificate, expiry, http."""
+    """One step of the way to our endpoint: dns, tcp (firewall where it is dropped), tls, certificate, expiry, http."""
 
     step: str
     ok: bool

@@ -24,6 +24,7 @@ from nself.domains.webhook.model import (
     Seen,
     SlowEvent,
     Stage,
+    Twin,
 )
 
 CLIENT_SECRET = re.compile(r'("client_secret"\s*:\s*)"[^"]*"')
@@ -51,6 +52,10 @@ SLOWEST = {
     "stripe": "stripe: calls to Stripe's API take the time: nself billing stripe test-connection",
     "storing": "storing: database queries take the time: nself db query",
 }
+SLOW_STORING_MS, SLOW_CALLS_MS = 3000, 5000
+"""Of one event: what no healthy system takes."""
+TIMED_OUT = "webhook_timeout:"
+"""Begins the error of an event that was given up at WEBHOOK_TIMEOUT."""
 LINES = 3
 """Fields of a change that are shown; the rest is counted."""
 
@@ -135,7 +140,7 @@ def secret_note(secret: str) -> str:
 # Order and time
 
 
-def order(object: str, seen: Sequence[Seen]) -> Order:
+def order(object: str, seen: Sequence[Seen], problems: list[str]) -> Order:
     """How events in order of arrival lie against the order in which they were made."""
     rows, newest = list[Arrival](), None
     overtaken = same = 0
@@ -165,6 +170,7 @@ def order(object: str, seen: Sequence[Seen]) -> Order:
         delivered_again=sum(1 for one in seen if one.deliveries > 1),
         never_delivered=sum(1 for one in seen if one.source == "poll" and not one.deliveries),
         verdict=_verdict(overtaken, same),
+        problems=problems,
         arrivals=rows,
     )
 
@@ -198,6 +204,47 @@ def slow_cause(one: SlowEvent) -> SlowEvent:
         parts = {"waited for the worker": one.waited_ms, "calls to Stripe": one.stripe_ms, "storing": one.stored_ms}
         text = max(parts, key=lambda name: parts[name])
     return msgspec.structs.replace(one, cause=text)
+
+
+def slow_storing(worked: Sequence[SlowEvent]) -> str:
+    """What shows that the database makes events slow now; empty where it does not. Newest first."""
+    done = [one for one in worked if one.cause == "processed"]
+    return _slow([(one.event, one.stored_ms) for one in done], SLOW_STORING_MS, "in the database")
+
+
+def slow_calls(worked: Sequence[SlowEvent]) -> str:
+    """The same of calls to Stripe, also of those that did not end in time."""
+    late = [one for one in worked if one.cause.startswith(TIMED_OUT)]
+    if late:
+        return f"{late[0].event} ({late[0].object}): {late[0].cause}; {len(late)} events wait for that"
+    done = [one for one in worked if one.cause == "processed"]
+    return _slow([(one.event, one.stripe_ms) for one in done], SLOW_CALLS_MS, "in calls to Stripe")
+
+
+def _slow(found: Sequence[tuple[str, int]], limit: int, where: str) -> str:
+    """The newest is slow, and so is every other one: a single slow event tells nothing."""
+    slow = [(event, took) for event, took in found if took >= limit]
+    if len(slow) < 2 or 2 * len(slow) < len(found) or slow[0] != found[0]:
+        return ""
+    event, took = slow[0]
+    return f"{len(slow)} of the newest {len(found)} events took long {where}, {event} {took / 1000:.1f} s"
+
+
+def oddity(unmarked: bool) -> str:
+    """What is wrong with an event that counts as odd."""
+    if unmarked:
+        return "what it changed is stored, but it is not marked as processed"
+    return "two workers processed it at the same time, and both changed the object"
+
+
+def once_verdict(twins: Sequence[Twin], unmarked: Sequence[bool]) -> str:
+    """Whether an event had its effects once. `unmarked`: of it, where it counts as odd."""
+    mend = "nself billing webhook deduplicate --execute"
+    if unmarked:
+        return f"{oddity(unmarked[0])}: {mend}"
+    if twins:
+        return f"{', '.join(one.event for one in twins)} says the same and was stored too: {mend}"
+    return "processed once, with its effects"
 
 
 def queue_verdict(found: Backlog, lag: int, working: bool) -> str:

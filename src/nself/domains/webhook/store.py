@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from nself.db.connect import Tx
 from nself.db.queries import beside
 from nself.domains.webhook.model import (
@@ -27,6 +29,23 @@ from nself.domains.webhook.model import (
 )
 
 SQL = beside(__file__)
+
+
+class Odd(msgspec.Struct, frozen=True):
+    """An event whose effect and mark do not agree: stored without the mark where `unmarked`, else by two at once."""
+
+    event: str
+    object: str
+    unmarked: bool
+
+
+class Interfered(msgspec.Struct, frozen=True):
+    """An event that was tried again and processed after a `younger` one of its object."""
+
+    event: str
+    object: str
+    attempts: int
+    younger: str
 
 
 def receive(
@@ -230,3 +249,16 @@ def repeats(tx: Tx, since: datetime) -> Repeats:
 def twins(tx: Tx, since: datetime) -> list[Twin]:
     """Later ones of each group, with the first."""
     return tx.all(SQL["twins"], Twin, since=since)
+
+
+def odd(tx: Tx, since: datetime) -> list[Odd]:
+    return tx.all(SQL["odd"], Odd, since=since)
+
+
+def worked(tx: Tx, since: datetime, limit: int) -> list[SlowEvent]:
+    """Newest first, slow or not, as they were last worked at; the cause is the error, else the status."""
+    return tx.all(SQL["worked"], SlowEvent, since=since, limit=limit)
+
+
+def interfered(tx: Tx, since: datetime, object: str | None) -> list[Interfered]:
+    return tx.all(SQL["interfered"], Interfered, since=since, object=object)

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event, Thread
 from typing import IO
 
@@ -99,7 +103,29 @@ def _mail(lines: IO[str], judged: Callable[[str], str]) -> None:
             say("221 bye" if verb == "QUIT" else "250 ok")
 
 
-KINDS: dict[str, Callable[..., None]] = {"reset": reset, "silent": silent, "forward": forward, "smtp": smtp}
+def untrusted() -> None:
+    """Speaks TLS with a certificate that nobody but itself signed; made anew each time, by the openssl command."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = Path(folder, "key"), Path(folder, "certificate")
+        made = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=yourapp.com")
+        subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        context.load_cert_chain(certificate, key)
+
+    def handle(link: socket.socket) -> None:
+        with contextlib.suppress(OSError), context.wrap_socket(link, server_side=True) as secured:
+            secured.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    listening(handle)
+
+
+KINDS: dict[str, Callable[..., None]] = {
+    "reset": reset,
+    "silent": silent,
+    "forward": forward,
+    "smtp": smtp,
+    "untrusted": untrusted,
+}
 
 
 if __name__ == "__main__":

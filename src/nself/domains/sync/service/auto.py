@@ -62,6 +62,7 @@ def _for_a_while(app: App, reader: Reader) -> str:
     except TakenOver:
         return f"run {id} was taken over"
     except Unavailable as error:
+        runs.note(app, reader.run, error)
         app.db.transact(lambda tx: store.rest_run(tx, reader.run))
         raise error
     app.db.transact(lambda tx: store.end_run(tx, reader.run, "done", None, app.clock()))

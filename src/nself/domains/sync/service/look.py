@@ -104,6 +104,9 @@ def find_inconsistencies(app: App, given: FindInconsistencies) -> list[Inconsist
             *_orphans(tx, live, limit),
             *_left_open(tx, live, limit),
         ]  # fmt: skip
+    broke = runs.newest_broken(app)
+    if broke:
+        found.insert(0, _of("run", "newest", runs.NAMES[broke.why], broke.text, "nself billing reconcile --resume"))
     return found[:limit]
 
 

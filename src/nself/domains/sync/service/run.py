@@ -6,12 +6,13 @@ Rate limits and outages slow a run down; what was not read is never counted as d
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import msgspec
@@ -46,6 +47,18 @@ LONGEST_PAUSE = 30.0
 T = TypeVar("T")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RESUMED: tuple[Purpose, ...] = ("reconcile", "sync")
+OWN: tuple[Purpose, ...] = ("auto",)
+"""What the worker begins by itself."""
+NAMES = {
+    "network": "network failure during sync",
+    "rate": "API rate limits hit",
+    "pool": "database connection pool exhausted",
+    "memory": "memory limits",
+    "records": "too many records to process",
+}
+"""Why a run did not come to its end."""
+UNFORGOTTEN = timedelta(days=1)
+"""A run that broke off longer ago tells nothing of today."""
 
 
 def command(app: App, given: Reconcile) -> RunResult | PutOff:
@@ -152,10 +165,33 @@ def take(app: App, tx: Tx, run: Run) -> Run:
 
 def _free(run: Run) -> None:
     """Raises RunUnderWay where somebody works at it; a process of this machine that is gone does not."""
-    host, _, pid = run.worker.rpartition(":")
-    if run.state != "running" or not run.leased or (host == socket.gethostname() and not _alive(int(pid))):
+    if run.state != "running" or not _worked_at(run):
         return
     raise RunUnderWay(run=run.id, purpose=run.purpose, since=f"{run.started_at:%Y-%m-%d %H:%M:%SZ}", worker=run.worker)
+
+
+def _worked_at(run: Run) -> bool:
+    host, _, pid = run.worker.rpartition(":")
+    return run.leased and not (host == socket.gethostname() and not _alive(int(pid)))
+
+
+def newest_broken(app: App) -> rules.Broken | None:
+    """What became of the newest run by hand, or of the newest of the worker's, where it did not come to its end."""
+    with app.db.reading() as tx:
+        for purposes in (RESUMED, OWN):
+            id = store.newest_run(tx, purposes, ["running", "stopped", "done"], app.settings.live)
+            found = _broken(app, tx, store.run(tx, id)) if id is not None else None
+            if found:
+                return found
+    return None
+
+
+def _broken(app: App, tx: Tx, run: Run) -> rules.Broken | None:
+    now = app.clock()
+    if run.state == "done" or now - run.moved_at > UNFORGOTTEN:
+        return None
+    expected = sum(store.mirrored(tx, run.livemode, run.created_from, run.created_to).values())
+    return rules.broken(run, _worked_at(run), expected, now)
 
 
 def _worker() -> str:
@@ -179,7 +215,7 @@ def drive(app: App, run: Run) -> RunResult:
     log.info("reconciliation", run=run.id, purpose=run.purpose, state="running", kinds=run.kinds, heal=run.heal)
     reader = Reader(app, run)
     try:
-        _patiently(run, lambda: recover.recover(app))
+        _patiently(app, run, lambda: recover.recover(app))
         _until_done(reader)
     except TakenOver:
         raise RunUnderWay(run=run.id, purpose=run.purpose, since=run.started_at, worker="another process") from None
@@ -205,11 +241,11 @@ def _until_done(reader: Reader) -> None:
     with reader.app.db.reading() as tx:
         run = reader.run
         expected = sum(store.mirrored(tx, run.livemode, run.created_from, run.created_to).values())
-    while _patiently(run, reader.step):
+    while _patiently(reader.app, run, reader.step):
         _progress(reader, expected)
 
 
-def _patiently(run: Run, work: Callable[[], T]) -> T:
+def _patiently(app: App, run: Run, work: Callable[[], T]) -> T:
     """What `work` gives, tried again while Stripe or the database is away. Raises Unavailable after PATIENCE."""
     pause, began = 0.0, monotonic()
     while True:
@@ -220,14 +256,25 @@ def _patiently(run: Run, work: Callable[[], T]) -> T:
                 raise
             pause = min(LONGEST_PAUSE, max(0.5, pause * 2, getattr(error, "retry_after", None) or 0))
             log.warning("reconciliation", run=run.id, state="waiting", code=error.code, error=error.message)
+            note(app, run, error)
             time.sleep(pause)
 
 
+def note(app: App, run: Run, error: BillingError) -> None:
+    """That it stands still, and why, for who looks at it meanwhile."""
+    with contextlib.suppress(BillingError):  # the database may be what is away
+        app.db.transact(lambda tx: store.note_run(tx, run, f"{error.code}: {error.message}"[:1000]))
+
+
 def _stopped(app: App, run: Run, error: BaseException) -> None:
-    text = error.message if isinstance(error, BillingError) else log.redact(f"{type(error).__name__}: {error}")
+    text = log.redact(f"{type(error).__name__}: {error}")
+    if isinstance(error, BillingError):
+        text = f"{error.code}: {error.message}"
     log.warning("reconciliation", run=run.id, purpose=run.purpose, state="stopped", error=text)
     try:
-        app.db.transact(lambda tx: store.end_run(tx, run, "stopped", text[:1000], app.clock()))
+        with app.db.transaction() as tx:
+            known = None if isinstance(error, Exception) else store.run(tx, run.id).error  # who gave up waiting
+            store.end_run(tx, run, "stopped", known or text[:1000], app.clock())
     except BillingError as unwritten:  # its lease ends by itself
         log.warning("reconciliation", run=run.id, state="stopped", error=unwritten.message)
 
@@ -240,6 +287,7 @@ def result(app: App, id: int) -> RunResult:
         here: dict[str, int] = {}
         for kind in rules.SUMMED.keys() & set(run.kinds):
             here |= store.sums_here(tx, run, kind, rules.SUMMED[kind])
+        broke = _broken(app, tx, run)
     by_cause: dict[str, int] = {}
     for one in counts:
         by_cause[one.cause] = by_cause.get(one.cause, 0) + one.count
@@ -249,7 +297,7 @@ def result(app: App, id: int) -> RunResult:
         run=run.id, purpose=run.purpose, state=run.state, healed=run.heal, checked=run.checked, pages=run.pages,
         differences=sum(by_cause.values()), by_cause=by_cause, open=by_state["open"], refused=by_state["refused"],
         totals=_totals(run, here), seconds=seconds, per_second=run.checked // seconds, started_at=run.started_at,
-        finished_at=run.finished_at, error=run.error, note=_note(run, by_state),
+        finished_at=run.finished_at, error=run.error, note=_note(run, by_state, broke),
     )  # fmt: skip
 
 
@@ -262,9 +310,10 @@ def _totals(run: Run, here: dict[str, int]) -> list[Total]:
     return found
 
 
-def _note(run: Run, by_state: dict[str, int]) -> str:
-    if run.state == "stopped" and run.purpose in RESUMED:
-        return "go on with `nself billing reconcile --resume`"
+def _note(run: Run, by_state: dict[str, int], broke: rules.Broken | None) -> str:
+    if (broke or run.state == "stopped") and run.purpose in RESUMED:
+        why = f"{NAMES[broke.why]}: {broke.text}; " if broke else ""
+        return f"{why}go on with `nself billing reconcile --resume`"
     if by_state["refused"]:
         return "some rows could not be stored: nself billing reconcile show-diff"
     if by_state["open"]:

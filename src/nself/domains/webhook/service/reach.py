@@ -61,7 +61,7 @@ def _tcp(host: str, port: int) -> Check:
     except ConnectionRefusedError:
         return Check("tcp", False, f"port {port} refuses: nothing listens there")
     except TimeoutError:
-        return Check("tcp", False, f"port {port} does not answer: a firewall drops it")
+        return Check("firewall", False, f"port {port} does not answer: a firewall drops it")
     except OSError as error:
         return Check("tcp", False, f"port {port}: {error.strerror or error}")
     return Check("tcp", True, f"port {port} is open")

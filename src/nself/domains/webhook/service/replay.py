@@ -77,14 +77,22 @@ def check_duplicates(app: App, given: CheckDuplicates) -> Duplicates:
 
 
 def deduplicate(app: App, given: DeduplicateWebhooks) -> Deduplicated:
-    """Mark events that say the same as an earlier one. Raises InvalidParameter."""
+    """Mark events that say the same as an earlier one, process those again whose mark and effects do not agree.
+
+    Raises InvalidParameter.
+    """
     if given.dry_run and given.execute:
         raise InvalidParameter("--dry-run and --execute exclude each other", "execute")
     since = period.since(given.since, app.clock(), app.timezone)
     with app.db.transaction() as tx:
-        twins = store.twins(tx, since)
+        twins, odd = store.twins(tx, since), store.odd(tx, since)
         if given.execute and twins:
             store.mark_duplicates(tx, twins)
-    if given.execute and twins:
-        log.info("webhook_deduplicated", events=[one.event for one in twins], operator=app.operator())
-    return Deduplicated(executed=given.execute, twins=len(twins), events=twins)
+        ids = [
+            id for one in odd if given.execute for id in store.replay(tx, one.event, [], since, app.settings.live, 1)
+        ]
+    if given.execute and (twins or odd):
+        _settled(app, ids)
+        names = [one.event for one in (*twins, *odd)]
+        log.info("webhook_deduplicated", events=names, operator=app.operator())
+    return Deduplicated(executed=given.execute, twins=len(twins), events=twins, again=[one.event for one in odd])

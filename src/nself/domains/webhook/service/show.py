@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from nself.app import App
 from nself.core import period
+from nself.db.connect import Tx
 from nself.domains.mirror import service as mirror
 from nself.domains.stack import service as stack
 from nself.domains.stack.inputs import ShowStatus
@@ -35,6 +38,9 @@ from nself.domains.webhook.model import (
 from nself.domains.webhook.service import switches
 
 EFFECTS = 1000
+NEWEST, OF_NOW = 10, timedelta(hours=1)
+"""Events by which it is told whether they are slow now."""
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def events(app: App, given: ListEvents) -> list[ListedEvent]:
@@ -59,9 +65,11 @@ def show_order(app: App, given: ShowOrder) -> Order:
     """How the events of an object arrived. Raises NoEventsOf."""
     with app.db.reading() as tx:
         seen = store.arrivals(tx, given.object, given.limit)
+        late = store.interfered(tx, EVER, given.object)
     if not seen:
         raise NoEventsOf(object=given.object)
-    return rules.order(given.object, seen)
+    problems = [f"{one.event} was tried again and processed after the younger {one.younger}" for one in late]
+    return rules.order(given.object, seen, [*problems, *switches.warnings(app)])
 
 
 def timeline(app: App, given: ShowTimeline) -> list[Moment]:
@@ -95,7 +103,7 @@ def queue_status(app: App, given: ShowQueue) -> Queue:
     """What waits, what is tried again, what was given up, and whether somebody works on it."""
     now = app.clock()
     with app.db.reading() as tx:
-        found = store.backlog(tx, now)
+        found, worked = store.backlog(tx, now), latest(tx, now)
     (worker,) = stack.status(app, ShowStatus(services=["worker"]))
     lag = int((now - found.oldest_waiting_at).total_seconds()) if found.oldest_waiting_at else 0
     return Queue(
@@ -103,7 +111,16 @@ def queue_status(app: App, given: ShowQueue) -> Queue:
         lag_seconds=max(0, lag),
         worker=worker.state,
         verdict=rules.queue_verdict(found, lag, worker.state == "running"),
+        problems=[
+            *(text for text in (rules.slow_storing(worked), rules.slow_calls(worked)) if text),
+            *switches.warnings(app),
+        ],
     )
+
+
+def latest(tx: Tx, now: datetime) -> list[SlowEvent]:
+    """Step: the newest events that were worked at, slow or not."""
+    return store.worked(tx, now - OF_NOW, NEWEST)
 
 
 def show_idempotency(app: App, given: ShowIdempotency) -> Idempotency:
@@ -113,6 +130,8 @@ def show_idempotency(app: App, given: ShowIdempotency) -> Idempotency:
         if found is None:
             raise NoSuchEvent(event=given.event)
         changes = mirror.changes(tx, found.object, EFFECTS)
+        twins = [one for one in store.twins(tx, found.received_at) if given.event in (one.event, one.twin_of)]
+        odd = [one.unmarked for one in store.odd(tx, found.received_at) if one.event == given.event]
     mine = [one for one in changes if given.event in one.source.split()]
     off = not switches.on(app, "WEBHOOK_IDEMPOTENCY_ENABLED")
     return Idempotency(
@@ -129,4 +148,5 @@ def show_idempotency(app: App, given: ShowIdempotency) -> Idempotency:
         protection="off: each delivery is processed again (WEBHOOK_IDEMPOTENCY_ENABLED)"
         if off
         else "one row an event id",
+        verdict=rules.once_verdict([one for one in twins if one.event != given.event], odd),
     )

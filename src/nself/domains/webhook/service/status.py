@@ -15,7 +15,8 @@ from nself.gateway.api import Snapshot
 OF_LATE = timedelta(hours=24)
 NAMES = {
     "dns": "endpoint unreachable: its name does not resolve",
-    "tcp": "endpoint unreachable: a firewall, or nothing listens",
+    "tcp": "endpoint unreachable: nothing listens",
+    "firewall": "firewall blocking Stripe IPs",
     "tls": "SSL certificate invalid or missing",
     "certificate": "SSL certificate invalid",
     "expiry": "SSL certificate expired or about to",

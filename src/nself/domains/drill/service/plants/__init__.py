@@ -7,9 +7,11 @@ from nself.domains.drill.service.plants import (
     delivery,
     invoice,
     stripe,
+    sync,
     testing,
+    webhook,
 )
 
 DRILLS: dict[str, Drill] = {
-    one.cause: one for chapter in (stripe, invoice, delivery, testing) for one in chapter.DRILLS
+    one.cause: one for chapter in (stripe, invoice, delivery, webhook, sync, testing) for one in chapter.DRILLS
 }

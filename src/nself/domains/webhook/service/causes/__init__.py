@@ -1,5 +1,7 @@
-"""Root causes that show in webhooks."""
+"""Root causes that show in webhooks: refused signatures, and those that do not come, come twice, take long or overtake each other."""
 
-from nself.domains.webhook.service.causes import signature
+from __future__ import annotations
 
-CAUSES = (*signature.CAUSES,)
+from nself.domains.webhook.service.causes import late, order, reach, signature, twice
+
+CAUSES = (*signature.CAUSES, *reach.CAUSES, *twice.CAUSES, *late.CAUSES, *order.CAUSES)
