@@ -14,7 +14,11 @@ import msgspec
 import psutil
 
 from nself.core.project import Project
+from nself.db.connect import Tx
+from nself.db.queries import beside
 from nself.domains.drill.model import Planted, PlantFailed, Prop
+
+SQL = beside(__file__)
 
 READY = 30.0
 """Seconds until a prop has to stand."""
@@ -101,3 +105,22 @@ def shell(project: Project, line: str, seconds: float = 120) -> tuple[int, str]:
 
 def pause(seconds: float) -> None:
     time.sleep(seconds)
+
+
+# ---- Hands in the database: quotas ----
+
+
+def restore_counters(tx: Tx, user: str, metric: str, used: int) -> int:
+    return tx.run(SQL["restore_counters"], user=user, metric=metric, used=used)
+
+
+def lose_job(tx: Tx, type: str) -> int:
+    return tx.run(SQL["lose_job"], type=type)
+
+
+def move_counters(tx: Tx, away: bool) -> None:
+    tx.run(SQL["move_counters_away"] if away else SQL["move_counters_back"])
+
+
+def lock_counters(tx: Tx) -> None:
+    tx.run(SQL["lock_counters"])

@@ -11,6 +11,9 @@ import sys
 from collections.abc import Callable
 from threading import Event, Thread
 
+from nself.app import App, Kind
+from nself.domains.drill import store
+
 LINGER = struct.pack("ii", 1, 0)
 """Closing sends a reset."""
 
@@ -48,7 +51,26 @@ def silent() -> None:
     Event().wait()
 
 
-KINDS: dict[str, Callable[..., None]] = {"reset": reset, "silent": silent}
+class NoTable:
+    """A prop calls no entry point."""
+
+    def rows(self, kind: type[Kind]) -> tuple[Kind, ...]:
+        return ()
+
+    def resolve(self, reference: str) -> object:
+        raise LookupError(reference)
+
+
+def locking() -> None:
+    """A session that was left open with a lock on the counters of quotas."""
+    app = App.find(None, NoTable())
+    with app.db.transaction() as tx:
+        store.lock_counters(tx)
+        print("locked", flush=True)
+        Event().wait()
+
+
+KINDS: dict[str, Callable[..., None]] = {"reset": reset, "silent": silent, "locking": locking}
 
 
 if __name__ == "__main__":
