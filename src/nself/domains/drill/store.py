@@ -124,3 +124,42 @@ def move_counters(tx: Tx, away: bool) -> None:
 
 def lock_counters(tx: Tx) -> None:
     tx.run(SQL["lock_counters"])
+
+
+# ---- Hands in the database: what makes it slow ----
+
+
+def drop_customer_index(tx: Tx) -> None:
+    tx.run(SQL["drop_customer_index"])
+
+
+def begin_index(tx: Tx) -> None:
+    tx.run(SQL["drop_begun_index"])
+    tx.run(SQL["begin_index"])
+
+
+def leave_usage_alone(tx: Tx, alone: bool) -> None:
+    """Whether autovacuum leaves raw usage alone."""
+    tx.run(SQL["leave_usage_alone"] if alone else SQL["look_after_usage"])
+
+
+def rewrite_usage(tx: Tx) -> int:
+    return tx.run(SQL["rewrite_usage"])
+
+
+def work_long(tx: Tx) -> None:
+    """Ends when the client does."""
+    tx.run(SQL["notice_end"])
+    tx.run(SQL["work_long"])
+
+
+def glance(tx: Tx) -> None:
+    tx.run(SQL["glance"])
+
+
+def slow_insert(tx: Tx, slow: bool) -> None:
+    """Whether a trigger sleeps with each insert of usage."""
+    tx.run(SQL["drop_slow_insert"])
+    if slow:
+        tx.run(SQL["slow_insert"])
+        tx.run(SQL["slow_insert_trigger"])

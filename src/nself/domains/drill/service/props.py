@@ -9,6 +9,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from threading import Event, Thread
 
 from nself.app import App, Kind
@@ -70,7 +71,26 @@ def locking() -> None:
         Event().wait()
 
 
-KINDS: dict[str, Callable[..., None]] = {"reset": reset, "silent": silent, "locking": locking}
+def working() -> None:
+    """A session whose statement computes without end."""
+    with App.find(None, NoTable()).db.transaction() as tx:
+        print("works", flush=True)
+        store.work_long(tx)
+
+
+def leaking(count: str) -> None:
+    """A program that opens transactions and never ends them."""
+    app = App.find(None, NoTable())
+    with ExitStack() as held:
+        for _ in range(int(count)):
+            store.glance(held.enter_context(app.db.transaction()))
+        print("leaks", flush=True)
+        Event().wait()
+
+
+KINDS: dict[str, Callable[..., None]] = {
+    "reset": reset, "silent": silent, "locking": locking, "working": working, "leaking": leaking,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

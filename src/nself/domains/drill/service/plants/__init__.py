@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from nself.domains.drill.service.bench import Drill
-from nself.domains.drill.service.plants import quota, stripe
+from nself.domains.drill.service.plants import performance, quota, stripe
 
-DRILLS: dict[str, Drill] = {one.cause: one for one in (*stripe.DRILLS, *quota.DRILLS)}
+DRILLS: dict[str, Drill] = {one.cause: one for one in (*stripe.DRILLS, *quota.DRILLS, *performance.DRILLS)}
