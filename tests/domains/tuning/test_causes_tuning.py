@@ -71,6 +71,7 @@ def test_who_computes_works_and_who_waits_does_not() -> None:
 
     assert rules.works(session(), causes.OWN)
     assert not rules.works(session(waits_for="Lock:relation"), causes.OWN)
+    assert not rules.works(session(waits_for="Timeout:PgSleep"), causes.OWN)
     assert not rules.works(session(state="idle in transaction"), causes.OWN)
     assert not rules.works(session(application="nself db"), causes.OWN)
 

@@ -311,8 +311,9 @@ def lost(shipped: Iterable[ShippedIndex], indexes: Sequence[Index]) -> list[Ship
 
 
 def works(one: Session, own: str) -> bool:
-    """Whether a session computes: it neither waits for a lock nor does upkeep."""
-    return one.state == "active" and not one.waits_for.startswith("Lock") and not one.application.startswith(own)
+    """Whether a session computes: it waits neither for a lock, nor for time to pass, nor for its client, and does no upkeep."""
+    waits = one.waits_for.startswith(("Lock", "Timeout", "Client"))
+    return one.state == "active" and not waits and not one.application.startswith(own)
 
 
 def of_neglected(found: Sequence[Neglected], lost: Sequence[ShippedIndex]) -> Iterator[IndexAdvice]:
