@@ -30,6 +30,29 @@ class Migration(NamedTuple):
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
+class ShippedIndex(NamedTuple):
+    """As the migrated schema has it; `columns` as it writes them, expressions too."""
+
+    name: str
+    table: str
+    columns: str
+    plain: bool
+
+
+INDEX = re.compile(
+    r"CREATE (UNIQUE )?INDEX (\w+) ON (?:ONLY )?billing\.(\w+) USING btree \((.*?)\)( WHERE .*)?;$", re.MULTILINE
+)
+
+
+def shipped_indexes() -> list[ShippedIndex]:
+    """Those that the product makes, but for those of constraints."""
+    text = FOLDER.with_name("schema.sql").read_text(encoding="utf-8")
+    return [
+        ShippedIndex(name, table, columns, not unique and not where and re.fullmatch(r"[\w, ]+", columns) is not None)
+        for unique, name, table, columns, where in INDEX.findall(text)
+    ]
+
+
 def available() -> list[Migration]:
     """All migration files in order; numbers run from 1 without a gap."""
     found: list[Migration] = []

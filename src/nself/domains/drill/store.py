@@ -19,6 +19,8 @@ from nself.db.queries import beside
 from nself.domains.drill.model import Planted, PlantFailed, Prop
 
 SQL = beside(__file__)
+
+
 READY = 30.0
 """Seconds until a prop has to stand."""
 
@@ -171,3 +173,61 @@ def refuse_subscriptions(tx: Tx) -> None:
 
 def refuse_no_more(tx: Tx) -> None:
     tx.run(SQL["refuse_no_more"])
+
+
+# ---- Hands in the database: quotas ----
+
+
+def restore_counters(tx: Tx, user: str, metric: str, used: int) -> int:
+    return tx.run(SQL["restore_counters"], user=user, metric=metric, used=used)
+
+
+def lose_job(tx: Tx, type: str) -> int:
+    return tx.run(SQL["lose_job"], type=type)
+
+
+def move_counters(tx: Tx, away: bool) -> None:
+    tx.run(SQL["move_counters_away"] if away else SQL["move_counters_back"])
+
+
+def lock_counters(tx: Tx) -> None:
+    tx.run(SQL["lock_counters"])
+
+
+# ---- Hands in the database: what makes it slow ----
+
+
+def drop_customer_index(tx: Tx) -> None:
+    tx.run(SQL["drop_customer_index"])
+
+
+def begin_index(tx: Tx) -> None:
+    tx.run(SQL["drop_begun_index"])
+    tx.run(SQL["begin_index"])
+
+
+def leave_usage_alone(tx: Tx, alone: bool) -> None:
+    """Whether autovacuum leaves raw usage alone."""
+    tx.run(SQL["leave_usage_alone"] if alone else SQL["look_after_usage"])
+
+
+def rewrite_usage(tx: Tx) -> int:
+    return tx.run(SQL["rewrite_usage"])
+
+
+def work_long(tx: Tx) -> None:
+    """Ends when the client does."""
+    tx.run(SQL["notice_end"])
+    tx.run(SQL["work_long"])
+
+
+def glance(tx: Tx) -> None:
+    tx.run(SQL["glance"])
+
+
+def slow_insert(tx: Tx, slow: bool) -> None:
+    """Whether a trigger sleeps with each insert of usage."""
+    tx.run(SQL["drop_slow_insert"])
+    if slow:
+        tx.run(SQL["slow_insert"])
+        tx.run(SQL["slow_insert_trigger"])

@@ -1,8 +1,9 @@
 """Ways to look at the whole system."""
 
-from nself.core.entrypoint import Command, Row
+from nself.core.entrypoint import Causes, Command, Row
 
 ROWS: tuple[Row, ...] = (
+    Causes(use="health.service.causes:CAUSES"),
     Command(
         path="billing status",
         use="health.service.overview:overview",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from nself.core.period import Period
+from nself.core.settings import Settings
 from nself.domains.health.model import Check, Metric, Performance, State
 from nself.domains.measurement.model import Total
 from nself.domains.measurement.rules import joined, percentile
@@ -163,3 +164,30 @@ def example(line: Mapping[str, object]) -> str:
     known = ("time", "level", "service", "message", "code", "traceback")
     detail = line.get("detail") or line.get("error")
     return str(detail or " ".join(f"{name}={value}" for name, value in line.items() if name not in known))[:EXAMPLE]
+
+
+# ---- Settings that make operations slow ----
+
+LEAST_POOL = 4
+"""Connections: a service has more threads that need one than that."""
+SHORTEST = {"API_TIMEOUT": 5.0, "DB_QUERY_TIMEOUT": 5.0, "BILLING_DB_POOL_TIMEOUT": 3.0}
+"""Seconds: work that is quite in order takes that long on a busy day."""
+LEAST_MEMORY = 128 * 2**20
+"""Bytes that a service may take without anything being wrong."""
+
+
+def slowing(settings: Settings) -> list[str]:
+    """What makes operations slower than they must be."""
+    notes = list[str]()
+    if not settings.flag("STRIPE_BATCH_REQUESTS"):
+        notes.append("STRIPE_BATCH_REQUESTS is false: each object that is looked up is a call to Stripe of its own")
+    if (size := settings.integer("BILLING_DB_POOL_SIZE")) < LEAST_POOL:
+        notes.append(f"BILLING_DB_POOL_SIZE is {size}: the threads of a service wait for each other's connection")
+    return notes
+
+
+def too_short(settings: Settings) -> list[str]:
+    """Limits of time that cut off what is in order, as NAME=value."""
+    return [
+        f"{name}={settings.value(name).text}" for name, least in SHORTEST.items() if 0 < settings.seconds(name) < least
+    ]

@@ -46,16 +46,16 @@ class Cleared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
-    """When a kind of work runs, `every_seconds` between two runs; `state` queued, running (by `worker`) or stuck.
+    """When a kind of work runs, `every_seconds` between two runs; `state` queued, running (by `worker`), stuck or "not scheduled".
 
-    `note` says where nobody does it.
+    `note` says where nobody does it, or when it does not come when it should.
     """
 
     type: str
     state: str
     worker: str | None
     every_seconds: int
-    next_at: datetime
+    next_at: datetime | None
     last_at: datetime | None
     last_result: str | None
     note: str

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -56,6 +56,14 @@ def ensure(app: App) -> None:
         store.hasten(tx, sorted(rows), [now + interval(app, rows[one]) for one in sorted(rows)])
 
     app.db.transact(work)
+
+
+def _begin(app: App) -> None:
+    """A project that never ran has no work yet: all of it is scheduled. What was lost later is shown as lost."""
+    with app.db.reading() as tx:
+        known = store.list_jobs(tx, None, None, 1, app.clock())
+    if not known:
+        ensure(app)
 
 
 def long_kinds(app: App) -> list[str]:
@@ -133,7 +141,7 @@ def _beating(app: App, job: Claimed) -> Generator[None]:
 def list_jobs(app: App, given: ListJobs) -> list[Job]:
     """What waits or runs first, then the newest. Raises NoSuchJob."""
     _require(app, given.type)
-    ensure(app)
+    _begin(app)
     with app.db.reading() as tx:
         return store.list_jobs(tx, given.type, given.status, given.limit, app.clock())
 
@@ -156,33 +164,53 @@ def clear(app: App, given: ClearJobs) -> Cleared:
     return Cleared(status=given.status, type=given.type or "all", cleared=cleared, requeued=requeued, note=note)
 
 
+UNSCHEDULED = "not scheduled"
+
+
+class Standing(NamedTuple):
+    """A kind of work: what waits or runs, the newest that is over, and whether any kind was ever scheduled."""
+
+    next: Job | None
+    last: Job | None
+    known: bool
+
+
+def standing(app: App, type: str) -> Standing:
+    """Changes nothing, so that what was lost is seen to be."""
+    with app.db.reading() as tx:
+        found = store.list_jobs(tx, type, None, 1000, app.clock())
+        known = bool(found or store.list_jobs(tx, None, None, 1, app.clock()))
+    over = [one for one in found if one.finished_at]
+    last = max(over, key=lambda one: one.finished_at or one.due_at) if over else None
+    return Standing(next((one for one in found if one.status in ("queued", "running", "stuck")), None), last, known)
+
+
 def schedule(app: App, type: str) -> Schedule:
     """When a kind of work runs next and ran last. Raises NoSuchJob."""
     _require(app, type)
-    ensure(app)
-    now = app.clock()
-    with app.db.reading() as tx:
-        found = store.list_jobs(tx, type, None, 1000, now)
-    over = [one for one in found if one.finished_at]
-    last = max(over, key=lambda one: one.finished_at or one.due_at) if over else None
-    next_one = next(one for one in found if one.status in ("queued", "running", "stuck"))
+    _begin(app)
+    found, every = standing(app, type), interval(app, kinds(app)[type])
+    waits, last = found.next, found.last
     return Schedule(
         type=type,
-        state=next_one.status,
-        worker=None if next_one.status == "queued" else next_one.worker,
-        every_seconds=int(interval(app, kinds(app)[type]).total_seconds()),
-        next_at=next_one.due_at,
+        state=waits.status if waits else UNSCHEDULED,
+        worker=None if waits is None or waits.status == "queued" else waits.worker,
+        every_seconds=int(every.total_seconds()),
+        next_at=waits.due_at if waits else None,
         last_at=last.finished_at if last else None,
         last_result=(last.last_error or last.result) if last else None,
-        note=_note(next_one, now - next_one.due_at),
+        note=_note(waits, app.clock(), every) if waits else "nobody does it: nself restart billing schedules it",
     )
 
 
-def _note(job: Job, late: timedelta) -> str:
+def _note(job: Job, now: datetime, every: timedelta) -> str:
+    late = now - job.due_at
     if job.status == "stuck":
         return f"{job.worker} began it and does not answer: nself billing jobs clear --status stuck"
     if job.status == "queued" and late > LATE:
         return f"due for {int(late.total_seconds())} s and nobody does it: nself restart billing"
+    if job.status == "queued" and -late > every + LATE:
+        return f"due in {int(-late.total_seconds())} s, though it is done every {int(every.total_seconds())} s"
     return ""
 
 

@@ -1,8 +1,9 @@
 """Ways into quotas."""
 
-from nself.core.entrypoint import Command, Reaction, Route, Row, Scheduled
+from nself.core.entrypoint import Causes, Command, Reaction, Route, Row, Scheduled
 
 ROWS: tuple[Row, ...] = (
+    Causes(use="quota.service.causes:CAUSES"),
     Command(
         path="billing quota set",
         use="quota.service.limits:set_quota",

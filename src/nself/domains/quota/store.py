@@ -9,6 +9,7 @@ from typing import NamedTuple
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
+from nself.domains.quota.facts import Contrary, Exceeded, Left, Limited, Locked
 from nself.domains.quota.model import (
     NEVER,
     Ask,
@@ -350,3 +351,25 @@ def expired_holders(tx: Tx, now: datetime, limit: int) -> list[str]:
 
 def forget_reservations(tx: Tx, before: datetime) -> int:
     return tx.run(SQL["forget_reservations"], before=before)
+
+
+def contrary_limits(tx: Tx, times: int, limit: int) -> list[Contrary]:
+    """Newest first."""
+    return tx.all(SQL["contrary_limits"], Contrary, times=times, limit=limit)
+
+
+def limited_metrics(tx: Tx) -> list[Limited]:
+    return tx.all(SQL["limited_metrics"], Limited)
+
+
+def exceeded(tx: Tx, now: datetime, limit: int) -> list[Exceeded]:
+    """Furthest above first."""
+    return tx.all(SQL["exceeded"], Exceeded, now=now, limit=limit)
+
+
+def left_counters(tx: Tx, now: datetime, unsubscribed: str, limit: int) -> list[Left]:
+    return tx.all(SQL["left_counters"], Left, now=now, unsubscribed=unsubscribed, limit=limit)
+
+
+def locked(tx: Tx, seconds: int) -> Locked | None:
+    return tx.maybe(SQL["locked"], Locked, seconds=seconds)

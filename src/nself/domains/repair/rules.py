@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -12,9 +11,7 @@ import msgspec
 
 from nself.core.period import Period
 from nself.domains.repair.model import StoredEvent
-
-DRAWN = re.compile(r"[0-9a-f]{32}(:\d+)?|rejected:\d+:0")
-"""Keys that were drawn here, for events that came without one."""
+from nself.domains.usage.rules import drawn as drawn
 
 
 def claimed(event: str) -> tuple[str | None, str | None, int | None]:
@@ -48,11 +45,6 @@ def has_key(event: str, key: str, user: str | None) -> bool:
     cloud = "specversion" in given
     owner = given.get("subject" if cloud else "user")
     return given.get("id" if cloud else "key") == key and user in (None, owner)
-
-
-def drawn(key: str) -> bool:
-    """Whether the sender did not say by a key of its own that this event is another."""
-    return DRAWN.fullmatch(key) is not None
 
 
 def duplicates(events: Iterable[StoredEvent], within: timedelta) -> Iterator[tuple[StoredEvent, StoredEvent]]:

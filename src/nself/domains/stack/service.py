@@ -103,6 +103,17 @@ def status(app: App, given: ShowStatus) -> list[ServiceStatus]:
     return _rows(app, DEFAULT.named(given.services) if given.services else possible, Outcome(), "")
 
 
+def memories(app: App) -> dict[str, int]:
+    """Bytes that each billing service takes now."""
+    found = supervisor.states(app.project)
+    pids = {
+        row.name: found[row.name].pid
+        for row in DEFAULT.existing(app.settings)
+        if row.group == BILLING and row.name in found
+    }
+    return {name: used for name, pid in pids.items() if pid and (used := store.memory(pid))}
+
+
 def _rows(app: App, rows: Iterable[Service], outcome: Outcome, superseded: str) -> list[ServiceStatus]:
     found, wishes = supervisor.states(app.project), supervisor.wishes(app.project)
     existing = DEFAULT.existing(app.settings)

@@ -1,8 +1,9 @@
 """Ways to find out why the database is slow, and what helps."""
 
-from nself.core.entrypoint import Command, Row
+from nself.core.entrypoint import Causes, Command, Row
 
 ROWS: tuple[Row, ...] = (
+    Causes(use="tuning.service.causes:CAUSES"),
     Command(
         path="db slow-queries",
         use="tuning.service.statements:slow_queries",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
@@ -49,6 +50,19 @@ class Table(NamedTuple):
     index_scans: int
     bytes: int
     parts: list[str]
+
+
+class Neglected(NamedTuple):
+    """A table, or a partition of `root`; `changes` since it was analyzed, `left_alone` where autovacuum is off for it."""
+
+    table: str
+    root: str
+    rows: int
+    dead: int
+    changes: int
+    left_alone: bool
+    analyzed_at: datetime | None
+    vacuumed_at: datetime | None
 
 
 class Relation(NamedTuple):
@@ -169,7 +183,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IndexAdvice(msgspec.Struct, frozen=True, kw_only=True):
-    """`finding` is missing, foreign key, broken, double, unused or full scans; `command` is ready to paste."""
+    """`finding` is missing, foreign key, broken, double, unused, full scans, lost, stale statistics or dead rows; `command` is ready to paste."""
 
     finding: str
     table: str

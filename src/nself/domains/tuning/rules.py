@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from nself.core.errors import InvalidParameter
 from nself.core.settings import seconds
-from nself.domains.tuning.model import Counted, ForeignKey, Index, IndexAdvice, Scan, Session, Table
+from nself.db.migrate import ShippedIndex
+from nself.domains.tuning.model import Counted, ForeignKey, Index, IndexAdvice, Neglected, Scan, Session, Table
 
 NAME = re.compile(r"/\* ([a-z_]+\.\w+) \*/")
 COMPARED = re.compile(r"\((?:\w+\.)?(\w+)\)?(?:::[\w ]+?)? (=|<=|>=|<|>)(?= )")
@@ -262,3 +264,75 @@ def of_tables(tables: Sequence[Table], told: set[str], least: int) -> Iterator[I
             evidence=f"read in full {one.full_scans} times ({one.rows_read} rows), by index {one.index_scans} times",
             command="nself db slow-queries",
         )
+
+
+# ---- Root causes ----
+
+LARGE = 10_000
+"""Rows: below that a table is read in no time, however."""
+FORGOTTEN = timedelta(minutes=30)
+"""Autovacuum comes every minute; a large table that changed much and was not looked after for so long, it does not reach."""
+
+
+QUICK = frozenset({
+    "usage.add_new", "quota.check_ready", "quota.reserve_ready", "job.claim", "webhook.claim_objects", "connection.claim",
+    "document.claim", "uptime.tell",
+})  # fmt: skip
+"""Statements of a millisecond, that each request or each look for work makes."""
+
+
+def many(one: Neglected) -> int:
+    """Changes or dead rows that matter."""
+    return max(LARGE, one.rows // 2)
+
+
+def left_alone(one: Neglected, now: datetime) -> bool:
+    """Whether nobody but an operator will look after the table."""
+    looked = max(filter(None, (one.analyzed_at, one.vacuumed_at)), default=None)
+    return one.left_alone or (looked is not None and looked < now - FORGOTTEN)
+
+
+def why_left(one: Neglected) -> str:
+    return "autovacuum is off for it" if one.left_alone else "autovacuum has not come for half an hour"
+
+
+def lost(shipped: Iterable[ShippedIndex], indexes: Sequence[Index]) -> list[ShippedIndex]:
+    """Indexes of the product that are not there, by name or by columns."""
+    names, plain = (
+        {one.name for one in indexes},
+        {(one.table_name, ", ".join(one.columns)) for one in indexes if one.plain},
+    )
+    tables = {one.table_name for one in indexes}
+    return [
+        one
+        for one in shipped
+        if one.name not in names and one.table in tables and not (one.plain and (one.table, one.columns) in plain)
+    ]
+
+
+def works(one: Session, own: str) -> bool:
+    """Whether a session computes: it waits neither for a lock, nor for time to pass, nor for its client, and does no upkeep."""
+    waits = one.waits_for.startswith(("Lock", "Timeout", "Client"))
+    return one.state == "active" and not waits and not one.application.startswith(own)
+
+
+def of_neglected(found: Sequence[Neglected], lost: Sequence[ShippedIndex]) -> Iterator[IndexAdvice]:
+    """What the planner does not know of, dead rows, and indexes of the product that are gone."""
+    for one in found:
+        if one.changes >= many(one):
+            yield IndexAdvice(
+                finding="stale statistics", table=one.root, index=None,
+                evidence=f"{one.changes} changes of {one.table} since it was analyzed; {why_left(one)}",
+                command=f"nself db analyze {one.root}",
+            )  # fmt: skip
+        if one.dead >= many(one):
+            yield IndexAdvice(
+                finding="dead rows", table=one.root, index=None,
+                evidence=f"{one.dead} dead rows in {one.table}; {why_left(one)}",
+                command=f"nself db vacuum {one.root}",
+            )  # fmt: skip
+    for gone in lost:
+        yield IndexAdvice(
+            finding="lost", table=gone.table, index=gone.name, evidence=f"the product has it on {gone.columns}; it was dropped",
+            command=add_command(gone.table, gone.columns.split(", "), gone.name) if gone.plain else "nself db query --write 'CREATE INDEX'",
+        )  # fmt: skip

@@ -13,7 +13,7 @@ from psycopg.rows import tuple_row
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.tuning.model import Counted, ForeignKey, Index, Part, Relation, Session, Table
+from nself.domains.tuning.model import Counted, ForeignKey, Index, Neglected, Part, Relation, Session, Table
 
 SQL = beside(__file__)
 
@@ -150,6 +150,16 @@ def columns(tx: Tx, table: int) -> list[str]:
 
 def indexes(tx: Tx, table: int | None = None) -> list[Index]:
     return tx.all(SQL["indexes"], Index, table=table)
+
+
+def slow_always(tx: Tx, calls: int, milliseconds: int) -> list[Counted]:
+    """Those that take most first."""
+    return tx.all(SQL["slow_always"], Counted, calls=calls, milliseconds=milliseconds)
+
+
+def neglected(tx: Tx, least: int) -> list[Neglected]:
+    """Largest first."""
+    return tx.all(SQL["neglected"], Neglected, least=least)
 
 
 def foreign_keys(tx: Tx) -> list[ForeignKey]:

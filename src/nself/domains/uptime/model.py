@@ -46,10 +46,11 @@ class Interruption(msgspec.Struct, kw_only=True):
 
 
 class Note(msgspec.Struct, kw_only=True):
-    """What a process keeps on disk of itself: its run, and the interruptions that the database was not told of."""
+    """What a process keeps on disk of itself: its run, the interruptions that the database was not told of, and its time zone."""
 
     run: Run
     interruptions: list[Interruption]
+    zone: str = ""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

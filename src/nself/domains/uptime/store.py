@@ -98,6 +98,20 @@ class Paper:
             self._descriptor = None
 
 
+def living(folder: Path) -> Iterator[Note]:
+    """Notes of processes that live."""
+    for path in sorted(folder.glob("*.json")):
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if note := _decoded(path.read_bytes()):
+                    yield note
+            finally:
+                os.close(descriptor)
+
+
 def left(folder: Path) -> Iterator[tuple[Path, Note | None]]:
     """Files of processes that are dead, with what can be read of them."""
     for path in sorted(folder.glob("*.json")):

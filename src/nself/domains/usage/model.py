@@ -302,7 +302,7 @@ class Aggregation(Unfolded, frozen=True, kw_only=True):
     workers: int
     state: str
     run_by: str | None
-    next_run_at: datetime
+    next_run_at: datetime | None
     last_result: str | None
     note: str
 

@@ -304,3 +304,12 @@ def aligned(start: datetime, end: datetime) -> tuple[datetime, datetime]:
     first = floor if floor == start else floor + timedelta(hours=1)
     last = max(first, end.replace(minute=0, second=0, microsecond=0))
     return first, last
+
+
+DRAWN = re.compile(r"[0-9a-f]{32}(:\d+)?|rejected:\d+:0")
+"""Keys that were drawn here, for events that came without one."""
+
+
+def drawn(key: str) -> bool:
+    """Whether the sender did not say by a key of its own that this event is another."""
+    return DRAWN.fullmatch(key) is not None

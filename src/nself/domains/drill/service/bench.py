@@ -62,6 +62,9 @@ class Bench:
         self._kept(path)
         store.write(self.project, path, text)
 
+    def read(self, path: str) -> str:
+        return store.read(self.project, path) or ""
+
     def append(self, path: str, line: str) -> None:
         """A line at a file's end."""
         old = store.read(self.project, path) or ""

@@ -13,9 +13,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 from typing import IO
+
+from nself.app import App, Kind
+from nself.domains.drill import store
 
 LINGER = struct.pack("ii", 1, 0)
 """Closing sends a reset."""
@@ -119,9 +123,48 @@ def untrusted() -> None:
     listening(handle)
 
 
+class NoTable:
+    """A prop calls no entry point."""
+
+    def rows(self, kind: type[Kind]) -> tuple[Kind, ...]:
+        return ()
+
+    def resolve(self, reference: str) -> object:
+        raise LookupError(reference)
+
+
+def locking() -> None:
+    """A session that was left open with a lock on the counters of quotas."""
+    app = App.find(None, NoTable())
+    with app.db.transaction() as tx:
+        store.lock_counters(tx)
+        print("locked", flush=True)
+        Event().wait()
+
+
+def working() -> None:
+    """A session whose statement computes without end."""
+    with App.find(None, NoTable()).db.transaction() as tx:
+        print("works", flush=True)
+        store.work_long(tx)
+
+
+def leaking(count: str) -> None:
+    """A program that opens transactions and never ends them."""
+    app = App.find(None, NoTable())
+    with ExitStack() as held:
+        for _ in range(int(count)):
+            store.glance(held.enter_context(app.db.transaction()))
+        print("leaks", flush=True)
+        Event().wait()
+
+
 KINDS: dict[str, Callable[..., None]] = {
     "reset": reset,
     "silent": silent,
+    "locking": locking,
+    "working": working,
+    "leaking": leaking,
     "forward": forward,
     "smtp": smtp,
     "untrusted": untrusted,

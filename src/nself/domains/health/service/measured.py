@@ -53,6 +53,7 @@ def performance(app: App, given: ShowPerformance) -> Rows[Performance]:
     if given.compare:
         compared = f"compared with the {given.last} before {asked:%Y-%m-%dT%H:%M:%SZ}" if asked else ""
         notes.append(compared or "this is the first look: the next one will be compared with it")
+    notes += rules.slowing(app.settings)
     return Rows(rules.performance(now, before), notes)
 
 
@@ -67,6 +68,7 @@ TIMEOUTS = {
     "ARCHIVE_S3_TIMEOUT": "one answer of the archive's store",
     "BILLING_DRAIN_TIMEOUT": "finishing a step when a service is stopped",
     "QUOTA_RESERVATION_TTL": "a reservation without a commit",
+    "BILLING_USE_QUEUE": "false: whoever asks for a long operation waits for its end",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -15,11 +16,15 @@ from nself.core.settings import seconds
 from nself.domains.health import figures
 from nself.domains.health.inputs import ProfileMemory, ProfileService, SnapshotHeap
 from nself.domains.health.model import Grown, Living, Spot
+from nself.domains.stack import service as stack
+from nself.domains.tuning.service import statements
 from nself.process import probe
 from nself.process.paths import write_private, writing
 from nself.process.probe import Asked, Heap, Memory, Profile
 
 SHOWN = 20
+LEFT_OPEN = timedelta(seconds=5)
+"""A transaction that does nothing for so long keeps what it holds."""
 ENDINGS = {"speedscope": "speedscope.json", "flamegraph": "svg", "table": "csv"}
 
 
@@ -60,7 +65,16 @@ def heap(app: App, given: SnapshotHeap) -> Rows[Living]:
         for one in found.kinds[:SHOWN]
     ]
     whole = f"{found.objects} objects with {found.bytes // 2**20} MB, of {found.rss // 2**20} MB that process {found.pid} has"
-    return Rows(rows, [whole, f"written: {place}"])
+    return Rows(rows, [whole, f"written: {place}", *kept_notes(app)])
+
+
+def kept_notes(app: App) -> list[str]:
+    """What services keep besides their heap: their memory under its limit, and transactions that stay open."""
+    used, limit = stack.memories(app), app.settings.value("BILLING_MEMORY_LIMIT").text
+    services = ", ".join(f"{name} {size // 2**20} MB" for name, size in sorted(used.items()))
+    left = statements.left_open(app, LEFT_OPEN)
+    notes = [f"memory: {services or 'no service runs'}; BILLING_MEMORY_LIMIT is {limit}"]
+    return notes + ([f"{len(left)} sessions are idle in a transaction: nself db slow-queries"] if left else [])
 
 
 def _duration(given: str) -> float:

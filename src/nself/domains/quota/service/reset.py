@@ -37,6 +37,7 @@ from nself.domains.quota.model import (
     WindowRow,
 )
 from nself.domains.quota.service.ask import states
+from nself.domains.uptime.service import show as uptime
 from nself.domains.usage.service import aggregate
 
 JOB = "quota_reset"
@@ -91,6 +92,7 @@ def reset_all(app: App, given: ResetAll) -> ResetAllResult:
 def show_resets(app: App, given: ShowResets) -> list[WindowRow]:
     """Each limit's window: where it began, from when it counts, when it begins anew. Raises NoSuchUser."""
     shown = states(app, given.user, given.metric, 0, "look")
+    strange = strange_zones(app)
     with app.db.reading() as tx:
         resets = store.resets(tx, given.user)
     rows: list[WindowRow] = []
@@ -106,10 +108,29 @@ def show_resets(app: App, given: ShowResets) -> list[WindowRow]:
                 counted_from=last.reset_at if last and inside else span.start,
                 resets_at=span.end,
                 last_reset=last.reset_at if last and inside else span.start,
-                why=f"{last.actor}: {last.reason}" if last and inside else f"a new {one.period} began",
+                why="; ".join(
+                    filter(
+                        None,
+                        [f"{last.actor}: {last.reason}" if last and inside else f"a new {one.period} began", strange],
+                    )
+                ),
             )
         )
     return rows
+
+
+COUNTING = ("http", "worker", "usage-collector")
+"""Services that count quotas."""
+
+
+def strange_zones(app: App) -> str:
+    """Which services count in another time zone than BILLING_TIMEZONE, since they were started before it was set; else empty."""
+    here = app.timezone.key
+    found = {name: zone for name, zone in sorted(uptime.zones(app).items()) if name in COUNTING and zone != here}
+    if not found:
+        return ""
+    zones = ", ".join(sorted(set(found.values())))
+    return f"{', '.join(found)} still count in {zones}, BILLING_TIMEZONE is {here}"
 
 
 def last_reset(app: App, given: LastReset) -> list[WindowRow]:

@@ -71,7 +71,23 @@ def status(app: App, given: StatusQuota) -> list[QuotaStatus]:
                 note=told.note,
             )
         )
-    return rows
+    return rows + _untracked(app, given, now)
+
+
+def _untracked(app: App, given: StatusQuota, now: datetime) -> list[QuotaStatus]:
+    """Limits on what usage-metrics.yml does not have: they are never reached."""
+    known = catalog.metric_file(app).metrics
+    with app.db.reading() as tx:
+        found = [one for one in counters.effective_limits(app, tx, [given.user]) if one.metric not in known]
+    return [
+        QuotaStatus(
+            metric=one.metric, state="not tracked", used=0, held=0, limit=one.limit, remaining=one.limit, percent="0.0", forecast=0, mode=one.mode,
+            period=one.period, resets_at=rules.window(now, one.period, app.timezone).end, may_go_on=False, blocked="",
+            exceeded_at=None, grace_until=None, note="usage-metrics.yml does not have this metric: nothing of it is counted",
+        )
+        for one in found
+        if given.metric is None
+    ]  # fmt: skip
 
 
 def _figure(found: Sequence[Figure]) -> int:
@@ -83,7 +99,8 @@ def compare(app: App, given: CompareQuota) -> list[Compared]:
     rows: list[Compared] = []
     now = app.clock()
     for _, counter in _counters(app, given.user, given.metric, now):
-        span = Period(counter.counted_from, counter.window_end)
+        since = _since(app, counter, now)
+        span = Period(since, counter.window_end)
         month = period.containing(now, "month", app.timezone)
         of_counter = {counter.metric: catalog.metrics_at(app, counter.window_start)[counter.metric]}
         with app.db.reading() as tx:
@@ -100,10 +117,19 @@ def compare(app: App, given: CompareQuota) -> list[Compared]:
                 difference=counter.used - raw,
                 invoice=billed,
                 invoice_from=month.start,
-                why=rules.explain(counter, raw, billed, month),
+                why=rules.explain(counter, raw, billed, month)
+                if since == counter.counted_from
+                else f"the counter was not cleared after the reset at {_at(since)}: nself cache clear billing:quota:{given.user}",
             )
         )
     return rows
+
+
+def _since(app: App, counter: Counter, now: datetime) -> datetime:
+    """From when a counter has to count: its window's start, or the last reset in it."""
+    with app.db.reading() as tx:
+        (around,) = store.circumstances(tx, [counter.key], [counter.window_end], now)
+    return max(counter.window_start, around.reset_at or counter.window_start)
 
 
 def show_calculation(app: App, given: ShowCalculation) -> list[Step]:

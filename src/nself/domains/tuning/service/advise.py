@@ -5,7 +5,7 @@ from __future__ import annotations
 from nself.app import App
 from nself.core.entrypoint import Rows
 from nself.db.connect import Tx
-from nself.db.migrate import available
+from nself.db.migrate import available, shipped_indexes
 from nself.domains.tuning import rules, store
 from nself.domains.tuning.inputs import FindMissingIndexes
 from nself.domains.tuning.model import Counted, Index, IndexAdvice, Table
@@ -26,6 +26,7 @@ def missing_indexes(app: App, given: FindMissingIndexes) -> Rows[IndexAdvice]:
     with app.db.transaction() as tx:
         tables, indexes, keys = store.tables(tx), store.indexes(tx), store.foreign_keys(tx)
         store.reading(tx)
+        neglected = [one for one in store.neglected(tx, rules.LARGE) if rules.left_alone(one, app.clock())]
         found = _of_statements(tx, counted, tables, indexes, given.min_rows)
     shipped = "\n".join(one.text for one in available())
     rows = {table.name: table.rows for table in tables}
@@ -33,6 +34,7 @@ def missing_indexes(app: App, given: FindMissingIndexes) -> Rows[IndexAdvice]:
         *found,
         *rules.of_keys(keys, indexes),
         *rules.of_indexes(indexes, rows, shipped, given.min_rows),
+        *rules.of_neglected(neglected, rules.lost(shipped_indexes(), indexes)),
         *rules.of_tables(tables, {one.table for one in found}, given.min_rows),
     ]
     if not advice:

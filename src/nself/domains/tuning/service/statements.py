@@ -42,6 +42,16 @@ def slow_queries(app: App, given: ListSlowStatements) -> SlowStatements:
     )
 
 
+def left_open(app: App, longer: timedelta) -> list[Session]:
+    """Sessions that do nothing with a transaction open, for longer than that."""
+    with app.db.reading() as tx:
+        return [
+            one
+            for one in store.running(tx, longer)
+            if one.state.startswith("idle in") and (one.seconds or 0) >= longer.total_seconds()
+        ]
+
+
 def ensure_statistics(app: App, tx: Tx) -> None:
     """Step: the embedded server's own database shows its statistics. Raises StatisticsAway."""
     if store.has_statistics(tx):

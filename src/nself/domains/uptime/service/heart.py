@@ -45,7 +45,7 @@ class Heart:
             started_at=now,
             last_seen_at=now,
         )
-        self.note = Note(run=self.run, interruptions=[])
+        self.note = Note(run=self.run, interruptions=[], zone=app.timezone.key)
         self.away: Interruption | None = None
         self.reached_at = now
         self.registered = False

@@ -37,6 +37,11 @@ def show(app: App, given: ShowUptime) -> Uptime:
     )
 
 
+def zones(app: App) -> dict[str, str]:
+    """The time zone with which each service of this machine runs, by service: that of when it was started."""
+    return {note.run.service: note.zone for note in store.living(app.project.beats) if note.zone}
+
+
 def _span(app: App, given: ShowUptime) -> Period:
     now, tz = app.clock(), app.timezone
     end = min(now, period.instant(given.end, tz, "end", end=True)) if given.end else now

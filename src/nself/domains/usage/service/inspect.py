@@ -177,6 +177,24 @@ def audit(app: App, given: AuditUsage) -> list[AuditedEvent]:
         return store.audit(tx, given.user, given.metric, asked, given.check_duplicates, given.limit)
 
 
+ALIKE = 1_000
+"""Events that are looked at."""
+
+
+def doubled(tx: Tx, user: str, metric: str, span: Period) -> int:
+    """Step: what events of `span` add that say the same as another at the same instant, and were given no key of their own."""
+    alike = store.audit(tx, user, metric, span, True, ALIKE)
+    first = set[tuple[datetime, int, str]]()
+    extra = 0
+    for one in sorted(alike, key=lambda one: (rules.drawn(one.key), one.recorded_at, one.key)):
+        said = (one.at, one.value, one.properties or "")
+        if one.counted is not None and said in first and rules.drawn(one.key):
+            extra += one.counted
+        if one.counted is not None:
+            first.add(said)
+    return extra
+
+
 def list_rejected(app: App, given: ListRejected) -> list[RejectedEvent]:
     """Newest first."""
     with app.db.reading() as tx:

@@ -6,6 +6,8 @@ from nself.domains.drill.service.bench import Drill
 from nself.domains.drill.service.plants import (
     delivery,
     invoice,
+    performance,
+    quota,
     stripe,
     sync,
     testing,
@@ -13,5 +15,7 @@ from nself.domains.drill.service.plants import (
 )
 
 DRILLS: dict[str, Drill] = {
-    one.cause: one for chapter in (stripe, invoice, delivery, webhook, sync, testing) for one in chapter.DRILLS
+    one.cause: one
+    for chapter in (stripe, invoice, delivery, quota, webhook, sync, performance, testing)
+    for one in chapter.DRILLS
 }

@@ -1,0 +1,201 @@
+"""Chapter 8: slow operations, a slow database, memory, timeouts."""
+
+from __future__ import annotations
+
+from nself.domains.drill import store
+from nself.domains.drill.service.bench import Bench, Drill
+
+RESTART = "nself restart billing"
+MISSING = "nself db missing-indexes"
+SLOW = "nself db slow-queries --min-time 1s"
+HEAP = "nself billing heap-snapshot"
+TIMEOUTS = "nself billing show-timeouts"
+ADD_INDEX = 'nself db add-index billing_usage \\\n  --columns "user_id,created_at" \\\n  --name idx_usage_user_date'
+EVENTS = 12_000
+
+
+def setting(bench: Bench, *lines: str) -> None:
+    """Set, and put back as they were when it is cleared."""
+    bench.write(".env", bench.read(".env"))
+    for line in lines:
+        bench.nself(f"env set {line}")
+    bench.nself("restart billing")
+
+
+def slow_insert(bench: Bench) -> None:
+    """A trigger that somebody added works along with each request that records usage."""
+    with bench.app() as app:
+        app.db.transact(lambda tx: store.slow_insert(tx, slow=True))
+    bench.nself("db slow-queries --reset")
+    for _ in range(5):
+        bench.nself("billing usage record --user user123 --metric functions --value 1")
+
+
+def without_trigger(bench: Bench) -> None:
+    with bench.app() as app:
+        app.db.transact(lambda tx: store.slow_insert(tx, slow=False))
+
+
+def lost_index(bench: Bench) -> None:
+    with bench.app() as app:
+        app.db.transact(store.drop_customer_index)
+
+
+def batches(bench: Bench) -> None:
+    setting(bench, "STRIPE_BATCH_REQUESTS=false")
+
+
+def pool(bench: Bench) -> None:
+    setting(bench, "BILLING_DB_POOL_SIZE=2")
+
+
+def broken_index(bench: Bench) -> None:
+    with bench.app() as app:
+        app.db.transact(store.begin_index)
+
+
+def events(bench: Bench) -> None:
+    """So many events that it matters how they are read, in a table that nobody looks after."""
+    with bench.app() as app:
+        at = app.clock().isoformat()
+        app.db.transact(lambda tx: store.leave_usage_alone(tx, alone=True))
+    lines = "".join(f"user123,functions,1,{at},drill-{one}\n" for one in range(EVENTS))
+    bench.write("events.csv", f"user,metric,value,at,key\n{lines}")
+    bench.nself("billing usage import events.csv")
+
+
+def stale(bench: Bench) -> None:
+    events(bench)
+    _shown(bench, "stale statistics")
+
+
+def dead(bench: Bench) -> None:
+    """Rows are written anew and anew, as a job does that touches them all."""
+    events(bench)
+    with bench.app() as app:
+        app.db.transact(store.rewrite_usage)
+    bench.nself("db analyze billing_usage")
+    _shown(bench, "dead rows")
+
+
+def _shown(bench: Bench, what: str) -> None:
+    """The server's statistics come a moment later."""
+    bench.wait(lambda: what in bench.nself("db missing-indexes"))
+
+
+def looked_after(bench: Bench) -> None:
+    with bench.app() as app:
+        app.db.transact(lambda tx: store.leave_usage_alone(tx, alone=False))
+
+
+def working(bench: Bench) -> None:
+    bench.prop("working")
+    bench.wait(lambda: "drill.work_long" in bench.nself("db slow-queries --min-time 6s").partition("running")[2])
+
+
+def gone(bench: Bench) -> None:
+    bench.end_props()
+
+
+def memory(bench: Bench) -> None:
+    setting(bench, "BILLING_MEMORY_LIMIT=120M")
+
+
+def leaking(bench: Bench) -> None:
+    bench.prop("leaking", "6")
+    bench.wait(lambda: "idle in a transaction" in bench.nself("billing heap-snapshot 2>&1"))
+
+
+def short(bench: Bench) -> None:
+    setting(bench, "API_TIMEOUT=1s", "DB_QUERY_TIMEOUT=2s")
+
+
+def far(bench: Bench) -> None:
+    bench.sandbox("POST", "faults", {"on": "request", "delay": 4.0, "times": 100_000})
+
+
+def near(bench: Bench) -> None:
+    bench.sandbox("POST", "faults/clear", {})
+
+
+def blocking(bench: Bench) -> None:
+    setting(bench, "BILLING_USE_QUEUE=false")
+
+
+DRILLS = (
+    Drill(
+        "8.1.1",
+        plant=slow_insert,
+        shows=(("nself db slow-queries --limit 10", r"usage\.add_new +\d+ +\d+ +[2-9]\d\d"),),
+        outside=without_trigger,
+        mend=("nself db slow-queries --limit 10 --reset", "nself billing performance --compare"),
+    ),
+    Drill(
+        "8.1.2",
+        plant=lost_index,
+        shows=((MISSING, "lost +billing_invoices"),),
+        mend=("nself db add-index billing_invoices --columns customer_id,created_at --name billing_invoices_customer",),
+    ),
+    Drill(
+        "8.1.3",
+        plant=batches,
+        shows=(("nself billing performance", "STRIPE_BATCH_REQUESTS is false"),),
+        mend=("nself env set STRIPE_BATCH_REQUESTS=true", RESTART, "nself billing performance --compare"),
+    ),
+    Drill(
+        "8.1.4",
+        plant=pool,
+        shows=(("nself billing performance", "BILLING_DB_POOL_SIZE is 2"),),
+        mend=("nself env set BILLING_DB_POOL_SIZE=10", "nself env set BILLING_DB_POOL_TIMEOUT=30s", RESTART),
+    ),
+    Drill("8.2.1", plant=broken_index, shows=((MISSING, "broken +billing_usage"),), mend=(ADD_INDEX,)),
+    Drill(
+        "8.2.2",
+        plant=stale,
+        shows=((MISSING, "stale statistics +billing_usage"),),
+        outside=looked_after,
+        mend=("nself db analyze billing_usage",),
+    ),
+    Drill(
+        "8.2.3",
+        plant=working,
+        shows=((SLOW, r"(?s)running:.*active.*drill\.work_long"),),
+        outside=gone,
+        mend=(SLOW,),
+    ),
+    Drill(
+        "8.2.4",
+        plant=dead,
+        shows=((MISSING, "dead rows +billing_usage"),),
+        outside=looked_after,
+        mend=("nself db vacuum billing_usage", "nself db analyze billing_usage"),
+    ),
+    Drill(
+        "8.3.3",
+        plant=memory,
+        shows=((HEAP, "BILLING_MEMORY_LIMIT is 120M"),),
+        mend=("nself env set BILLING_MEMORY_LIMIT=4G", RESTART),
+    ),
+    Drill(
+        "8.3.4", plant=leaking, shows=((HEAP, "6 sessions are idle in a transaction"),), outside=gone, mend=(RESTART,)
+    ),
+    Drill(
+        "8.4.1",
+        plant=short,
+        shows=((TIMEOUTS, "API_TIMEOUT +1s"),),
+        mend=("nself env set API_TIMEOUT=60s", "nself env set DB_QUERY_TIMEOUT=30s", RESTART),
+    ),
+    Drill(
+        "8.4.3",
+        plant=far,
+        shows=(("time nself billing invoice generate in_123", r"real\s+(0m([7-9]|\d\d)\.|[1-9]\d*m)"),),
+        outside=near,
+        mend=("nself billing stripe test-connection", "time nself billing invoice generate in_123"),
+    ),
+    Drill(
+        "8.4.4",
+        plant=blocking,
+        shows=((TIMEOUTS, "BILLING_USE_QUEUE +false"),),
+        mend=("nself env set BILLING_ASYNC_OPERATIONS=true", "nself env set BILLING_USE_QUEUE=true", RESTART),
+    ),
+)

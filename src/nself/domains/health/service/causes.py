@@ -1,0 +1,164 @@
+"""Root causes of slow operations, memory and timeouts: settings, what services take, how far away Stripe is."""
+
+from __future__ import annotations
+
+from nself.diagnosis import Cause, Evidence, Look
+from nself.domains.connection.service import walk
+from nself.domains.health import rules
+from nself.domains.health.service.profile import LEFT_OPEN
+from nself.domains.stack import service as stack
+from nself.domains.tuning.service import statements
+
+FAR = 3_000
+"""Milliseconds for the way to Stripe with three calls; from the other side of the world it is half of that."""
+LEAKED = 3
+"""Sessions: one that somebody left open at lunch is no leak."""
+BATCH, POOL, LIMIT, QUEUE = "STRIPE_BATCH_REQUESTS", "BILLING_DB_POOL_SIZE", "BILLING_MEMORY_LIMIT", "BILLING_USE_QUEUE"
+RESTART = "nself restart billing"
+
+
+def _slowing(look: Look, name: str) -> Evidence | None:
+    said = next((one for one in rules.slowing(look.app.settings) if one.startswith(name)), None)
+    return Evidence(said) if said else None
+
+
+def many_calls(look: Look) -> Evidence | None:
+    return _slowing(look, BATCH)
+
+
+def few_connections(look: Look) -> Evidence | None:
+    return _slowing(look, POOL)
+
+
+def little_memory(look: Look) -> Evidence | None:
+    limit = look.app.settings.bytes(LIMIT)
+    if not limit:
+        return None
+    used = max(stack.memories(look.app).items(), key=lambda one: one[1], default=("", 0))
+    if limit >= rules.LEAST_MEMORY and used[1] * 10 < limit * 9:
+        return None
+    now = f"; {used[0]} has {used[1] // 2**20} MB now" if used[0] else ""
+    return Evidence(f"{LIMIT} is {look.app.settings.value(LIMIT).text}: a service that takes more is started anew{now}")
+
+
+def left_open(look: Look) -> Evidence | None:
+    found = statements.left_open(look.app, LEFT_OPEN)
+    if len(found) < LEAKED:
+        return None
+    longest = max(one.seconds or 0 for one in found)
+    names = ", ".join(sorted({one.application or "unnamed" for one in found}))
+    return Evidence(
+        f"{len(found)} sessions ({names}) are idle in a transaction, one for {longest:.0f} s: they keep rows and memory"
+    )
+
+
+def short_timeouts(look: Look) -> Evidence | None:
+    found = rules.too_short(look.app.settings)
+    return Evidence(f"{', '.join(found)}: what takes longer is cut off, and asked for again") if found else None
+
+
+def far_away(look: Look) -> Evidence | None:
+    found = look.once(walk.walked)
+    if not found.ok or found.milliseconds < FAR:
+        return None
+    return Evidence(
+        f"the way to Stripe and three calls took {found.milliseconds} ms, and nothing failed", sure="likely"
+    )
+
+
+def blocking(look: Look) -> Evidence | None:
+    if look.app.settings.flag(QUEUE):
+        return None
+    return Evidence(
+        f"{QUEUE} is false ({look.app.settings.value(QUEUE).origin}): long operations keep whoever asks waiting"
+    )
+
+
+CAUSES = (
+    Cause(
+        id="8.1.3",
+        title="Too many API calls",
+        detect=many_calls,
+        explain=(
+            "Each price, product and tax rate that an operation needs is a call to Stripe of its own, where one call could read a "
+            "hundred. Told apart from a rate limit (1.3) by what is slow: nothing is refused, each operation takes many calls."
+        ),
+        mend=("nself env set STRIPE_BATCH_REQUESTS=true", RESTART),
+        itself=True,
+        needs=(),
+    ),
+    Cause(
+        id="8.1.4",
+        title="Insufficient resources",
+        detect=few_connections,
+        explain=(
+            "A service has fewer database connections than threads that need one: they wait for each other though the database is "
+            "idle, which looks like a slow database."
+        ),
+        mend=("nself env set BILLING_DB_POOL_SIZE=10", "nself env set BILLING_DB_POOL_TIMEOUT=30s", RESTART),
+        itself=True,
+        needs=(),
+    ),
+    Cause(
+        id="8.3.3",
+        title="Insufficient memory limits",
+        detect=little_memory,
+        explain=(
+            "The limit of memory is close to what a service needs for its work: it is ended and started anew again and again, though "
+            "it leaks nothing."
+        ),
+        mend=("nself env set BILLING_MEMORY_LIMIT=4G", RESTART),
+        needs=(),
+    ),
+    Cause(
+        id="8.3.4",
+        title="Not releasing resources",
+        detect=left_open,
+        explain=(
+            "Sessions began a transaction and never ended it. Each keeps a connection, its snapshot and its locks, and vacuum can "
+            "remove nothing that is younger. Told apart from one session that holds a lock by their number."
+        ),
+        mend=("nself db slow-queries", RESTART),
+        elsewhere="end the program that leaves its transactions open, or let it commit",
+    ),
+    Cause(
+        id="8.4.1",
+        title="Low timeout settings",
+        detect=short_timeouts,
+        explain=(
+            "A limit of time is shorter than work that is in order takes on a busy day: requests end with 504 and statements are "
+            "cancelled, and whoever asked asks again."
+        ),
+        mend=(
+            "nself env set API_TIMEOUT=60s",
+            "nself env set DB_QUERY_TIMEOUT=30s",
+            "nself env set BILLING_DB_POOL_TIMEOUT=30s",
+            RESTART,
+        ),
+        itself=True,
+        needs=(),
+    ),
+    Cause(
+        id="8.4.3",
+        title="Network latency",
+        detect=far_away,
+        explain=(
+            "Stripe answers, correctly and slowly: each operation waits for the way there and back, several times. Told apart from a "
+            "broken network (1.4) since nothing fails, and from slow operations (8.4.2) since a bare call is slow as well."
+        ),
+        mend=("nself billing stripe test-connection",),
+        elsewhere="look at the way to Stripe: proxy, VPN, provider; https://status.stripe.com tells of Stripe itself",
+        needs=("stripe",),
+    ),
+    Cause(
+        id="8.4.4",
+        title="Blocking operations",
+        detect=blocking,
+        explain=(
+            "Without the queue of long operations whoever asks for everybody's invoices or a reconciliation waits until all is done, "
+            "longer than a request may take."
+        ),
+        mend=("nself env set BILLING_ASYNC_OPERATIONS=true", "nself env set BILLING_USE_QUEUE=true", RESTART),
+        needs=(),
+    ),
+)
