@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from nself.core import period
-from nself.core.errors import InvalidInteger, InvalidParameter, MissingParameter, UnknownParameter
+from nself.core.errors import BillingError, InvalidInteger, InvalidParameter, MissingParameter, UnknownParameter
 from nself.domains.catalog import formulas
 from nself.domains.catalog.model import Metered, NoSuchMetric
 from nself.domains.customer.rules import bad_name, is_name
@@ -233,6 +233,26 @@ def _access_time(text: str) -> str | None:
     if not found or found[2] not in MONTHS:
         return None
     return f"{found[3]}-{MONTHS[found[2]]:02}-{found[1]}T{found[4]}{found[5]}:{found[6]}"
+
+
+def about(text: str) -> tuple[str, str, str | None] | None:
+    """User, metric and time (as it was written) of a rejected event; None where it cannot be read."""
+    event = _read_event(text.encode())
+    if event:
+        return event.user, event.metric, event.at
+    line = access_line(text)
+    return (line.host, "", line.at) if line else None
+
+
+def _read_event(body: bytes) -> UsageEvent | None:
+    try:
+        return decode(body)
+    except BillingError:
+        pass
+    try:
+        return cloud_event(body, {})
+    except BillingError:
+        return None
 
 
 def line_key(first: str, offset: int, line: str, metric: str) -> str:

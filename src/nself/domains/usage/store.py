@@ -23,6 +23,7 @@ from nself.domains.usage.model import (
     Progress,
     Reason,
     RejectedEvent,
+    RejectedLately,
     Row,
     Sum,
     Tally,
@@ -327,3 +328,10 @@ def rejected(tx: Tx, code: str | None, limit: int) -> list[RejectedEvent]:
 
 def last_recorded_at(tx: Tx) -> datetime | None:
     return tx.value(SQL["last_recorded_at"])
+
+
+def rejected_lately(tx: Tx, codes: Sequence[str] | None, since: datetime, most: int) -> list[RejectedLately]:
+    """Of the newest `most` that were rejected, newest first; `codes` None is every reason."""
+    return tx.all(
+        SQL["rejected_lately"], RejectedLately, codes=None if codes is None else list(codes), since=since, most=most
+    )

@@ -25,6 +25,7 @@ from nself.domains.uptime.model import DATABASE, Downtime, Refusal
 from nself.domains.uptime.rules import within
 from nself.domains.uptime.service import heart
 from nself.domains.uptime.service import show as uptime
+from nself.domains.usage import rules as usage
 from nself.domains.usage.service import collector, inspect
 
 HISTORY = timedelta(days=56)
@@ -105,7 +106,7 @@ def _rejected(app: App, given: FindGaps, found: Iterable[Rejected]) -> list[tupl
     """Those of this user, by metric (empty: it does not say), with when they happened, else came."""
     mine: list[tuple[str, Lost]] = []
     for one in found:
-        told = rules.about(one.event)
+        told = usage.about(one.event)
         if told and told[0] == given.user and given.metric in (None, told[1]):
             mine.append((told[1], (_happened(app, told[2]) or one.rejected_at, one)))
     return mine

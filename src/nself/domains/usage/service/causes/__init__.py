@@ -1,0 +1,5 @@
+"""Root causes of chapter 2 that metering sees, one module an issue."""
+
+from nself.domains.usage.service.causes import recording
+
+CAUSES = (*recording.CAUSES,)
