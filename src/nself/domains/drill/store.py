@@ -12,10 +12,14 @@ from pathlib import Path
 
 import msgspec
 import psutil
+import psycopg
 
 from nself.core.project import Project
+from nself.db.connect import Tx
+from nself.db.queries import beside
 from nself.domains.drill.model import Planted, PlantFailed, Prop
 
+SQL = beside(__file__)
 READY = 30.0
 """Seconds until a prop has to stand."""
 
@@ -101,3 +105,20 @@ def shell(project: Project, line: str, seconds: float = 120) -> tuple[int, str]:
 
 def pause(seconds: float) -> None:
     time.sleep(seconds)
+
+
+def keep_fold_locks(conninfo: str) -> psycopg.Connection[tuple[object, ...]]:
+    """A session that keeps the locks of all users' usage as long as it lives."""
+    link = psycopg.connect(conninfo, application_name="report")
+    Tx(link).run(SQL["keep_fold_locks"])
+    return link
+
+
+def slow_rollups(tx: Tx) -> None:
+    """A trigger of somebody else."""
+    tx.run(SQL["make_slow_function"])
+    tx.run(SQL["make_slow_trigger"])
+
+
+def quick_rollups(tx: Tx) -> None:
+    tx.run(SQL["drop_slow_function"])

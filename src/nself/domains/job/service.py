@@ -34,6 +34,7 @@ LATE = timedelta(seconds=60)
 BEATS = 3
 """In one lease."""
 KEPT = 20
+RUNS = 50
 OPERATIONS = "operations"
 SLOW_SECONDS = 1.0
 """From here on work is worth a line in the log."""
@@ -186,6 +187,13 @@ def _note(job: Job, late: timedelta) -> str:
     if job.status == "queued" and late > LATE:
         return f"due for {int(late.total_seconds())} s and nobody does it: nself restart billing"
     return ""
+
+
+def runs(app: App, type: str) -> list[Job]:
+    """The job of `type` that waits or runs, if there is one, and the last ones that are over. Only reads. Raises NoSuchJob."""
+    _require(app, type)
+    with app.db.reading() as tx:
+        return store.list_jobs(tx, type, None, RUNS, app.clock())
 
 
 def run_at(app: App, type: str, at: datetime) -> int:

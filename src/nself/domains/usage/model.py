@@ -379,3 +379,20 @@ class Unmet(msgspec.Struct, frozen=True, kw_only=True):
     last_at: datetime
     source: str
     mend: str
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """A session that keeps what folds need for `seconds`; `waits` sessions wait for it."""
+
+    pid: int
+    application: str
+    state: str
+    seconds: int
+    what: str
+    waits: int
+
+
+class LastFold(msgspec.Struct, frozen=True):
+    deltas: int
+    seconds: float
+    folded_at: datetime

@@ -324,3 +324,27 @@ def aligned(start: datetime, end: datetime) -> tuple[datetime, datetime]:
     first = floor if floor == start else floor + timedelta(hours=1)
     last = max(first, end.replace(minute=0, second=0, microsecond=0))
     return first, last
+
+
+SLOW_SECONDS = 3.0
+SLOW_RATE = 100
+"""Deltas a second; a fold makes more than ten thousand."""
+
+
+def slow(deltas: int, seconds: float) -> bool:
+    """Whether a fold took so long that its statements were slow, not its work much."""
+    return seconds >= SLOW_SECONDS and deltas < SLOW_RATE * seconds
+
+
+def folded(result: str) -> int:
+    """How many deltas the result of an aggregation names."""
+    found = re.match(r"(\d+) deltas", result)
+    return int(found[1]) if found else 0
+
+
+def told(span: timedelta) -> str:
+    """`30 days`, `5 min`, `2 s`: the whole units of the largest that there is."""
+    for name, unit in (("days", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1))):
+        if span >= unit:
+            return f"{span // unit} {name}"
+    return f"{span.total_seconds():g} s"

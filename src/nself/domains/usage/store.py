@@ -19,6 +19,8 @@ from nself.domains.usage.model import (
     CountedEvent,
     Counts,
     Delta,
+    Holding,
+    LastFold,
     Pending,
     Progress,
     Reason,
@@ -335,3 +337,17 @@ def rejected_lately(tx: Tx, codes: Sequence[str] | None, since: datetime, most: 
     return tx.all(
         SQL["rejected_lately"], RejectedLately, codes=None if codes is None else list(codes), since=since, most=most
     )
+
+
+def fold_holders(tx: Tx, seconds: int) -> list[Holding]:
+    """Sessions that keep folds waiting for longer than `seconds`, oldest first."""
+    return tx.all(SQL["fold_holders"], Holding, seconds=seconds)
+
+
+def last_fold(tx: Tx) -> LastFold | None:
+    return tx.maybe(SQL["last_fold"], LastFold)
+
+
+def long_fold(tx: Tx) -> float:
+    """Seconds for which the statement that folds has been at work; 0 where none is."""
+    return tx.value(SQL["long_fold"]) or 0.0

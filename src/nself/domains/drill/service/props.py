@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from threading import Event, Thread
 
+from nself.domains.drill import store
+
 LINGER = struct.pack("ii", 1, 0)
 """Closing sends a reset."""
 
@@ -48,7 +50,15 @@ def silent() -> None:
     Event().wait()
 
 
-KINDS: dict[str, Callable[..., None]] = {"reset": reset, "silent": silent}
+def fold_locks(conninfo: str) -> None:
+    """A session at the database that somebody left open inside a transaction."""
+    link = store.keep_fold_locks(conninfo)
+    print("held", flush=True)
+    Event().wait()
+    link.close()
+
+
+KINDS: dict[str, Callable[..., None]] = {"reset": reset, "silent": silent, "fold_locks": fold_locks}
 
 
 if __name__ == "__main__":

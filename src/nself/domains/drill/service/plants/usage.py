@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
+from nself.domains.drill import store
 from nself.domains.drill.service.bench import Bench, Drill
 
 METRICS = "services/billing/config/usage-metrics.yml"
 NOWHERE = "DATABASE_URL=postgresql://nself@127.0.0.1:1/nself"
 COLLECTOR = "nself billing usage collector-status"
+STATUS = "nself billing usage aggregation-status"
+FOLD = "nself billing usage aggregate --force"
+EVERY = "nself env set USAGE_AGGREGATION_INTERVAL=5m  # Every 5 minutes"
+START = datetime(2026, 2, 1, tzinfo=UTC)
 RECORD = "nself billing usage record --user user123 --metric api_calls --value 1"
 
 
@@ -26,10 +32,10 @@ def settings_back(bench: Bench) -> None:
     bench.write(".env", bench.files[".env"] or "")
 
 
-def arrives(bench: Bench, events: list[dict[str, object]], name: str = "app") -> None:
+def arrives(bench: Bench, events: list[dict[str, object]], *, create: bool = False) -> None:
     """What the app sent, from its outbox."""
-    bench.write(f"{name}.ndjson", "".join(f"{json.dumps(one)}\n" for one in events))
-    bench.nself(f"billing usage import {name}.ndjson")
+    bench.write("app.ndjson", "".join(f"{json.dumps(one)}\n" for one in events))
+    bench.nself(f"billing usage import app.ndjson{' --create-users' if create else ''}")
 
 
 def stranger(bench: Bench) -> None:
@@ -46,6 +52,57 @@ def unconfigured(bench: Bench) -> None:
 
 def configured(bench: Bench) -> None:
     bench.append(METRICS, "  exports: {unit: export, aggregation: sum}")
+
+
+def seldom(bench: Bench) -> None:
+    bench.append(".env", "USAGE_AGGREGATION_INTERVAL=720h")
+    bench.nself("restart billing")
+
+
+def load(users: int, hours: int) -> list[dict[str, object]]:
+    """Events of users that nobody else has, each in an hour of its own, so that each is a rollup."""
+    return [
+        {
+            "user": f"load{user}",
+            "metric": "compute",
+            "value": 1,
+            "at": f"{START + timedelta(hours=hour):%Y-%m-%dT%H:%M:%SZ}",
+            "key": f"{hour}",
+        }
+        for user in range(users)
+        for hour in range(hours)
+    ]
+
+
+def flood(bench: Bench) -> None:
+    bench.append(".env", "USAGE_AGGREGATION_INTERVAL=2s")
+    bench.nself("stop usage-collector")
+    arrives(bench, load(30, 4_000), create=True)
+    bench.nself("start usage-collector")
+    bench.wait(lambda: "more comes than is folded" in bench.nself("billing usage aggregation-status"))
+
+
+def slow_trigger(bench: Bench) -> None:
+    bench.damage(store.slow_rollups)
+    arrives(bench, load(1, 80), create=True)
+    bench.nself("billing usage aggregate --force")
+
+
+def quick_again(bench: Bench) -> None:
+    """Whoever installed the trigger takes it away."""
+    bench.damage(store.quick_rollups)
+
+
+def kept_locks(bench: Bench) -> None:
+    with bench.app() as app:
+        bench.prop("fold_locks", app.db.conninfo)
+    bench.nself(f"{RECORD.removeprefix('nself ')}")
+    bench.wait(lambda: "has kept locks" in bench.nself("billing usage aggregation-status"))
+
+
+def locks_free(bench: Bench) -> None:
+    """Whoever opened the session ends it."""
+    bench.end_props()
 
 
 DRILLS = (
@@ -82,5 +139,36 @@ DRILLS = (
         shows=((COLLECTOR, "no_such_metric"),),
         outside=configured,
         mend=("nself billing usage list-metrics", RECORD),
+    ),
+    Drill(
+        "2.2.1",
+        plant=seldom,
+        shows=((STATUS, "scheduled every 30 days"),),
+        mend=(EVERY, "nself restart billing"),
+    ),
+    Drill(
+        "2.2.2",
+        plant=flood,
+        shows=((STATUS, "more comes than is folded"),),
+        mend=(
+            EVERY,
+            "nself env set USAGE_AGGREGATION_PARALLEL=true",
+            "nself env set USAGE_AGGREGATION_WORKERS=4",
+            "nself restart billing",
+        ),
+    ),
+    Drill(
+        "2.2.3",
+        plant=slow_trigger,
+        shows=((STATUS, r"took \d.* to fold"),),
+        outside=quick_again,
+        mend=(FOLD,),
+    ),
+    Drill(
+        "2.2.4",
+        plant=kept_locks,
+        shows=((STATUS, "has kept locks"),),
+        outside=locks_free,
+        mend=("nself billing jobs list --status stuck", FOLD),
     ),
 )

@@ -1,5 +1,5 @@
 """Root causes of chapter 2 that metering sees, one module an issue."""
 
-from nself.domains.usage.service.causes import recording
+from nself.domains.usage.service.causes import aggregation, recording
 
-CAUSES = (*recording.CAUSES,)
+CAUSES = (*recording.CAUSES, *aggregation.CAUSES)

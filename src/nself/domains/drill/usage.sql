@@ -1,0 +1,22 @@
+-- Damage to usage, as hands in the database make it.
+
+-- name: keep_fold_locks
+select pg_advisory_xact_lock(hashtext('billing_usage_fold'), shard) from generate_series(0, 15) as shard;
+
+-- name: make_slow_function
+-- Of users of this rehearsal alone, so that a trigger which is left behind harms nobody.
+create or replace function billing.audit_rollup() returns trigger language plpgsql as $$
+begin
+    if new.user_id like 'load%%' then
+        perform pg_sleep(0.05);
+    end if;
+    return new;
+end
+$$;
+
+-- name: make_slow_trigger
+create or replace trigger audit_rollup before insert on billing.billing_usage_rollups
+for each row execute function billing.audit_rollup();
+
+-- name: drop_slow_function
+drop function if exists billing.audit_rollup() cascade;
