@@ -25,6 +25,7 @@ from nself.core.errors import BillingError, Invalid, InvalidInteger
 from nself.registry import GROUPS, Registry
 
 DIGITS = re.compile(r"\d{4,}")
+CONFIRM = "NSELF_CONFIRM"
 SLOW_SECONDS = 1.0
 """From here on a command is worth a line in the log."""
 FOREIGN = {"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -115,6 +116,8 @@ def leaf(row: Command, registry: Registry, name: str) -> click.Command:
         format = cast("render.Format", "table" if own_format else values.pop("format"))
         given = params.build(struct, values)
         app: App = context.obj
+        if row.tried and app.environ.get(CONFIRM) == "yes":
+            given = msgspec.structs.replace(given, execute=True)
         use = cast("Any", registry.resolve(row.use))
         with _slow(context.command_path), _acting(app, row, given):
             result = use(app, given)
@@ -190,7 +193,7 @@ def _confirm(app: App, row: Command) -> None:
     """Raises NotConfirmed."""
     from nself.domains.trail.model import NotConfirmed
 
-    if app.environ.get("NSELF_CONFIRM") == "yes":
+    if app.environ.get(CONFIRM) == "yes":
         return
     number = f"{secrets.randbelow(10_000):04}"
     asked = f"{row.path} moves money. Type {number} to go on"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import psycopg
 import pytest
 
@@ -37,7 +39,7 @@ def found(app: App) -> set[str]:
     ("deltas", "seconds", "slow"), [(100, 5.0, True), (100_000, 5.0, False), (10, 0.5, False), (0, 0.0, False)]
 )
 def test_few_deltas_in_much_time_are_slow(deltas: int, seconds: float, slow: bool) -> None:
-    assert rules.slow(deltas, seconds) is slow
+    assert rules.slow(deltas, timedelta(seconds=seconds)) is slow
 
 
 def test_much_time_is_volume_or_a_slow_statement_never_both(app: App) -> None:

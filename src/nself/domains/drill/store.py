@@ -122,3 +122,7 @@ def slow_rollups(tx: Tx) -> None:
 
 def quick_rollups(tx: Tx) -> None:
     tx.run(SQL["drop_slow_function"])
+
+
+def bend_rollup(tx: Tx) -> None:
+    tx.run(SQL["bend_rollup"])

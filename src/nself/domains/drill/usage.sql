@@ -20,3 +20,13 @@ for each row execute function billing.audit_rollup();
 
 -- name: drop_slow_function
 drop function if exists billing.audit_rollup() cascade;
+
+-- name: bend_rollup
+-- What a program leaves that reads a rollup, adds to it and writes it back beside a fold.
+update billing_usage_rollups set events = events + 7, total = total + 7
+where
+    user_id = 'user123' and metric_type = 'api_calls'
+    and hour = (
+        select min(hour) from billing_usage_rollups
+        where user_id = 'user123' and metric_type = 'api_calls' and hour >= '2026-01-15T00:00:00Z'
+    );

@@ -8,7 +8,9 @@ import msgspec
 from msgspec import Meta
 
 User = Annotated[str, Meta(description="The app's user.")]
-Execute = Annotated[bool, Meta(description="Do it; else only show what it would change.")]
+Execute = Annotated[
+    bool, Meta(description="Do it; else only show what it would change. NSELF_CONFIRM=yes says the same.")
+]
 Invoiced = Annotated[
     bool, Meta(description="Also where it is invoiced already: the next invoice bills or credits the difference.")
 ]

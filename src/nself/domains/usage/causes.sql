@@ -44,3 +44,12 @@ select deltas, extract(epoch from duration)::float as seconds, folded_at from bi
 select max(extract(epoch from clock_timestamp() - query_start))::float
 from pg_stat_activity
 where state = 'active' and wait_event_type is distinct from 'Lock' and query like '%%/* usage.fold */%%' and pid <> pg_backend_pid();
+
+-- name: note_terms
+-- The first of a month stays.
+insert into billing_usage_terms (month, zone, formulas, noted_at)
+values (%(month)s, %(zone)s, %(formulas)s, %(now)s)
+on conflict do nothing;
+
+-- name: terms
+select month, zone, formulas, noted_at from billing_usage_terms where month = %(month)s;

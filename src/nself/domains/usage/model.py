@@ -360,16 +360,6 @@ class RejectedEvent(msgspec.Struct, frozen=True, kw_only=True):
     rejected_at: datetime
 
 
-class RejectedLately(NamedTuple):
-    """An event that was rejected a short time ago."""
-
-    code: str
-    event: str
-    message: str
-    source: str
-    rejected_at: datetime
-
-
 class Unmet(msgspec.Struct, frozen=True, kw_only=True):
     """Usage that comes for somebody or something that is not there: it is rejected until that is."""
 
@@ -379,20 +369,3 @@ class Unmet(msgspec.Struct, frozen=True, kw_only=True):
     last_at: datetime
     source: str
     mend: str
-
-
-class Holding(msgspec.Struct, frozen=True):
-    """A session that keeps what folds need for `seconds`; `waits` sessions wait for it."""
-
-    pid: int
-    application: str
-    state: str
-    seconds: int
-    what: str
-    waits: int
-
-
-class LastFold(msgspec.Struct, frozen=True):
-    deltas: int
-    seconds: float
-    folded_at: datetime

@@ -326,14 +326,14 @@ def aligned(start: datetime, end: datetime) -> tuple[datetime, datetime]:
     return first, last
 
 
-SLOW_SECONDS = 3.0
+SLOW = timedelta(seconds=3)
 SLOW_RATE = 100
 """Deltas a second; a fold makes more than ten thousand."""
 
 
-def slow(deltas: int, seconds: float) -> bool:
+def slow(deltas: int, took: timedelta) -> bool:
     """Whether a fold took so long that its statements were slow, not its work much."""
-    return seconds >= SLOW_SECONDS and deltas < SLOW_RATE * seconds
+    return took >= SLOW and deltas * timedelta(seconds=1) < SLOW_RATE * took
 
 
 def folded(result: str) -> int:

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
+from nself.domains.usage.facts import Holding, LastFold, RejectedLately, Terms
 from nself.domains.usage.figures import Area, Holder
 from nself.domains.usage.inputs import ImportUsage
 from nself.domains.usage.model import (
@@ -19,13 +20,10 @@ from nself.domains.usage.model import (
     CountedEvent,
     Counts,
     Delta,
-    Holding,
-    LastFold,
     Pending,
     Progress,
     Reason,
     RejectedEvent,
-    RejectedLately,
     Row,
     Sum,
     Tally,
@@ -351,3 +349,12 @@ def last_fold(tx: Tx) -> LastFold | None:
 def long_fold(tx: Tx) -> float:
     """Seconds for which the statement that folds has been at work; 0 where none is."""
     return tx.value(SQL["long_fold"]) or 0.0
+
+
+def note_terms(tx: Tx, terms: Terms) -> None:
+    tx.run(SQL["note_terms"], month=terms.month, zone=terms.zone, formulas=terms.formulas, now=terms.noted_at)
+
+
+def terms(tx: Tx, month: date) -> Terms | None:
+    """By what figures of a month were counted when it began."""
+    return tx.maybe(SQL["terms"], Terms, month=month)

@@ -22,7 +22,7 @@ from nself.domains.usage import figures, rules, store
 from nself.domains.usage.figures import Figure, Formula, FormulaVersion
 from nself.domains.usage.inputs import AuditUsage, CompareUsage, ListRejected, ShowAggregation, ShowFormula
 from nself.domains.usage.model import Aggregation, AuditedEvent, Compared, Lag, RejectedEvent
-from nself.domains.usage.service import aggregate, collector, lag, measure, show
+from nself.domains.usage.service import aggregate, collector, lag, measure, show, terms
 
 BUFFERED = "usage on disk waits for the usage-collector: nself billing usage collector-status"
 
@@ -94,6 +94,7 @@ def show_formula(app: App, given: ShowFormula) -> Formula:
             for start, one in pinned
             if figures.brief(one) != figures.brief(catalog.metrics_at(app, start)[name])
         ],
+        changed=terms.told(app, name),
     )
 
 

@@ -8,7 +8,7 @@ from nself.app import App
 from nself.domains.job import service as job
 from nself.domains.job.model import Job
 from nself.domains.usage import rules, store
-from nself.domains.usage.model import Holding
+from nself.domains.usage.facts import Holding
 
 AGGREGATION = "aggregation"
 SELDOM = timedelta(hours=6)
@@ -38,7 +38,7 @@ def overwhelmed(app: App) -> str:
     every, now = timedelta(seconds=app.settings.seconds("USAGE_AGGREGATION_INTERVAL")), app.clock()
     longest = max(job.runs(app, AGGREGATION), key=lambda one: _took(one, now), default=None)
     took, deltas = (_took(longest, now), rules.folded(longest.result or "")) if longest else (timedelta(0), 0)
-    if took <= every or rules.slow(deltas, took.total_seconds()):
+    if took <= every or rules.slow(deltas, took):
         return ""
     return f"the aggregation took {rules.told(took)} for {deltas} deltas, longer than the {rules.told(every)} between two: more comes than is folded"
 
@@ -54,9 +54,9 @@ def slow(app: App) -> str:
     """The database took unusually long for what was folded, without waiting for anybody."""
     with app.db.reading() as tx:
         last, running = store.last_fold(tx), store.long_fold(tx)
-    if running >= rules.SLOW_SECONDS:
+    if timedelta(seconds=running) >= rules.SLOW:
         return f"the statement usage.fold has been at work for {running:.0f} s"
-    if last and rules.slow(last.deltas, last.seconds):
+    if last and rules.slow(last.deltas, timedelta(seconds=last.seconds)):
         return f"the database took {last.seconds:.1f} s to fold {last.deltas} deltas at {last.folded_at:%Y-%m-%dT%H:%M:%SZ}"
     return ""
 

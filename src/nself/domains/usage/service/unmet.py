@@ -13,7 +13,8 @@ from nself.domains.catalog.model import NoSuchMetric
 from nself.domains.customer import service as customer
 from nself.domains.customer.model import NoSuchUser
 from nself.domains.usage import rules, store
-from nself.domains.usage.model import RejectedLately, Unmet
+from nself.domains.usage.facts import RejectedLately
+from nself.domains.usage.model import Unmet
 
 LATELY = timedelta(hours=24)
 MOST = 2_000

@@ -105,6 +105,42 @@ def locks_free(bench: Bench) -> None:
     bench.end_props()
 
 
+def sent_twice(bench: Bench) -> None:
+    for _ in range(2):
+        for second in range(3):
+            bench.nself(
+                f"billing usage record --user user123 --metric api_calls --value 5 --at 2026-01-15T00:00:0{second}.125Z"
+            )
+
+
+def another_formula(bench: Bench) -> None:
+    bench.nself(FOLD.removeprefix("nself "))
+    text = store.read(bench.project, METRICS) or ""
+    bench.write(
+        METRICS,
+        text.replace("api_calls: {unit: request, aggregation: sum", "api_calls: {unit: request, aggregation: max"),
+    )
+
+
+def formula_back(bench: Bench) -> None:
+    bench.write(METRICS, bench.files[METRICS] or "")
+
+
+def another_zone(bench: Bench) -> None:
+    bench.nself(FOLD.removeprefix("nself "))
+    bench.append(".env", "BILLING_TIMEZONE=Pacific/Auckland")
+    bench.nself("restart billing")
+
+
+def zone_back(bench: Bench) -> None:
+    settings_back(bench)
+    bench.nself("restart billing")
+
+
+def bent(bench: Bench) -> None:
+    bench.damage(store.bend_rollup)
+
+
 DRILLS = (
     Drill(
         "2.1.1",
@@ -170,5 +206,37 @@ DRILLS = (
         shows=((STATUS, "has kept locks"),),
         outside=locks_free,
         mend=("nself billing jobs list --status stuck", FOLD),
+    ),
+    Drill(
+        "2.3.1",
+        plant=sent_twice,
+        shows=(("nself billing usage audit --user user123 --date 2026-01-15", r"(?m) 2\s*$"),),
+        mend=(
+            'nself billing usage deduplicate --user user123 --start "2026-01-01" --end "2026-01-31"',
+            "nself billing usage show --user user123 --month 2026-01",
+        ),
+    ),
+    Drill(
+        "2.3.2",
+        plant=another_formula,
+        shows=(("nself billing usage show-formula --metric api_calls", "began with sum"),),
+        outside=formula_back,
+        mend=(f"cat {METRICS}", "nself billing usage recalculate --user user123 --month 2026-01"),
+    ),
+    Drill(
+        "2.3.3",
+        plant=another_zone,
+        shows=(("nself billing usage show-formula --metric api_calls", "began in the zone UTC"),),
+        outside=zone_back,
+        mend=("echo $TZ", "nself env get BILLING_TIMEZONE"),
+    ),
+    Drill(
+        "2.3.4",
+        plant=bent,
+        shows=(('nself billing usage compare --user user123 --start "2026-01-01" --end "2026-01-31"', "differs"),),
+        mend=(
+            "nself billing usage recalculate --user user123 --month 2026-01",
+            "nself billing usage show --user user123 --month 2026-01",
+        ),
     ),
 )
