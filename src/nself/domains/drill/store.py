@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -126,3 +127,11 @@ def quick_rollups(tx: Tx) -> None:
 
 def bend_rollup(tx: Tx) -> None:
     tx.run(SQL["bend_rollup"])
+
+
+def was_down(tx: Tx, start: datetime, end: datetime, now: datetime) -> None:
+    """The service that takes usage was killed at `start` and came back at `end`."""
+    tx.run(SQL["forget_runs"], since=start)
+    tx.run(SQL["end_runs"], since=start)
+    for lived in ((start - timedelta(hours=2), start), (end, now)):
+        tx.run(SQL["add_run"], start=lived[0], end=lived[1])

@@ -30,3 +30,15 @@ where
         select min(hour) from billing_usage_rollups
         where user_id = 'user123' and metric_type = 'api_calls' and hour >= '2026-01-15T00:00:00Z'
     );
+
+-- name: forget_runs
+-- Of the service that takes usage, as if it had not run since.
+delete from billing_service_runs where service = 'http' and started_at >= %(since)s and ended is not null;
+
+-- name: end_runs
+update billing_service_runs set last_seen_at = least(last_seen_at, %(since)s), ended = 'killed'
+where service = 'http' and started_at < %(since)s and ended is not null;
+
+-- name: add_run
+insert into billing_service_runs (run, service, place, pid, boot, started_at, last_seen_at, ended)
+values (gen_random_uuid()::text, 'http', 'here', 1, 'before', %(start)s, %(end)s, 'killed');

@@ -1,6 +1,6 @@
 """Ways into gaps in usage: where they are, and what fills them."""
 
-from nself.core.entrypoint import Command, Row
+from nself.core.entrypoint import Causes, Command, Row
 
 ROWS: tuple[Row, ...] = (
     Command(
@@ -19,4 +19,5 @@ ROWS: tuple[Row, ...] = (
         audited=True,
         tried=True,
     ),
+    Causes(use="gap.service.causes:CAUSES"),
 )

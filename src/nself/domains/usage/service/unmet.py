@@ -8,6 +8,7 @@ from datetime import timedelta
 from shlex import quote
 
 from nself.app import App
+from nself.db.connect import Tx
 from nself.domains.catalog import service as catalog
 from nself.domains.catalog.model import NoSuchMetric
 from nself.domains.customer import service as customer
@@ -26,6 +27,12 @@ MENDS = {
     USER: "nself billing customer create --user {name}",
     METRIC: "nself billing usage list-metrics",
 }
+
+
+def rejected_lately(app: App, tx: Tx) -> list[RejectedLately]:
+    """Step: newest first, for other reasons than a missing user or metric, and not typed by a person."""
+    found = store.rejected_lately(tx, None, app.clock() - LATELY, MOST)
+    return [one for one in found if one.source != TYPED and one.code not in (USER, METRIC)]
 
 
 def unmet(app: App) -> list[Unmet]:

@@ -141,6 +141,54 @@ def bent(bench: Bench) -> None:
     bench.damage(store.bend_rollup)
 
 
+def was_down(bench: Bench) -> None:
+    """Down for half an hour; the web server before the app wrote its own log all the time."""
+    with bench.app() as app:
+        now = app.clock()
+    since = now.replace(second=0, microsecond=0) - timedelta(minutes=40)
+    bench.nself("restart http")
+    lines = [
+        f'user123 - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "GET / HTTP/1.1" 200 10'
+        for at in (since + timedelta(minutes=minute) for minute in range(1, 30))
+    ]
+    bench.write("access.log", "\n".join(lines) + "\n")
+    bench.append(".env", "BILLING_ACCESS_LOG=access.log")
+    minutes = [since - timedelta(minutes=minute) for minute in range(1, 48 * 60)]
+    arrives(
+        bench,
+        [{"user": "user123", "metric": "bandwidth", "value": 10, "at": f"{at:%Y-%m-%dT%H:%M:%SZ}"} for at in minutes],
+    )
+    bench.nself(RECORD.removeprefix("nself "))
+    bench.damage(lambda tx: store.was_down(tx, since, since + timedelta(minutes=30), now))
+
+
+def bad_batch(bench: Bench) -> None:
+    arrives(bench, [{"user": "user123", "metric": "api_calls", "value": -at, "key": f"bad-{at}"} for at in range(1, 6)])
+
+
+def refused(bench: Bench, setting: str) -> None:
+    """The database goes away for everybody, usage comes, the database is back."""
+    bench.nself("stop usage-collector")
+    bench.append(".env", f"{NOWHERE}\n{setting}")
+    for _ in range(3):
+        store.shell(bench.project, RECORD)
+    bench.write(".env", f"{(bench.files['.env'] or '').rstrip()}\n{setting}\n".lstrip())
+    bench.nself("start usage-collector")
+    bench.wait(lambda: "refused: none" not in bench.nself("billing uptime"))
+
+
+def no_buffer(bench: Bench) -> None:
+    refused(bench, "USAGE_ENABLE_BUFFER=false")
+
+
+def small_buffer(bench: Bench) -> None:
+    refused(bench, "USAGE_BUFFER_SIZE=1")
+
+
+GAPS = "nself billing usage find-gaps --user user123"
+REREAD = 'nself billing usage reconstruct --user user123 --from-logs --date "$(date -u +%F)"'
+BUFFER = ("nself env set USAGE_ENABLE_BUFFER=true", "nself env set USAGE_BUFFER_SIZE=10000", "nself restart billing")
+
 DRILLS = (
     Drill(
         "2.1.1",
@@ -239,4 +287,8 @@ DRILLS = (
             "nself billing usage show --user user123 --month 2026-01",
         ),
     ),
+    Drill("2.4.1", plant=was_down, shows=((GAPS, "service_downtime"),), mend=(REREAD,)),
+    Drill("2.4.2", plant=bad_batch, shows=((GAPS, "failed_recordings"),), mend=(REREAD,)),
+    Drill("2.4.3", plant=no_buffer, shows=((GAPS, "503 database_unavailable"),), mend=(REREAD, *BUFFER)),
+    Drill("2.4.4", plant=small_buffer, shows=((GAPS, "buffer_overflow"),), mend=(REREAD, *BUFFER)),
 )
