@@ -1,6 +1,6 @@
 """Ways into overage: what is above the quotas, what it costs, what was invoiced of it."""
 
-from nself.core.entrypoint import Command, Row
+from nself.core.entrypoint import Causes, Command, Row
 
 ROWS: tuple[Row, ...] = (
     Command(
@@ -41,4 +41,5 @@ ROWS: tuple[Row, ...] = (
         example="nself billing overage update --user user123 --usage 1500 --quota 1000 --rate 0.10",
         audited=True,
     ),
+    Causes(use="overage.service.causes:CAUSES"),
 )

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from nself.domains.drill.service.bench import Drill
-from nself.domains.drill.service.plants import stripe, usage
+from nself.domains.drill.service.plants import overage, stripe, usage
 
-DRILLS: dict[str, Drill] = {one.cause: one for one in (*stripe.DRILLS, *usage.DRILLS)}
+DRILLS: dict[str, Drill] = {one.cause: one for one in (*stripe.DRILLS, *usage.DRILLS, *overage.DRILLS)}
