@@ -10,7 +10,7 @@ DISTRIBUTED = [
     "billing_quota_counters", "billing_quota_reservations", "billing_quota_resets", "billing_quota_blocks", "billing_access",
     "billing_quota_overrides", "billing_quota_notices", "billing_usage_adjustments",
 ]  # fmt: skip
-REFERENCE = ["billing_plan_quotas"]
+REFERENCE = ["billing_plan_quotas", "billing_usage_terms"]
 
 CHECKS = {
     "has a user_id of type text that is never null": """

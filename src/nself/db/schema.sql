@@ -743,6 +743,13 @@ create table billing_usage_spools (
     drained_at timestamp with time zone
 );
 
+create table billing_usage_terms (
+    month date not null,
+    zone text not null,
+    formulas text not null,
+    noted_at timestamp with time zone not null
+);
+
 create table billing_webhook_events (
     id bigint not null generated always as identity,
     event_id text not null,
@@ -910,6 +917,7 @@ alter table billing_usage_refusals add constraint billing_usage_refusals_pkey PR
 alter table billing_usage_rejected add constraint billing_usage_rejected_pkey PRIMARY KEY (id);
 alter table billing_usage_rollups add constraint billing_usage_rollups_pkey PRIMARY KEY (user_id, metric_type, hour);
 alter table billing_usage_spools add constraint billing_usage_spools_pkey PRIMARY KEY (spool);
+alter table billing_usage_terms add constraint billing_usage_terms_pkey PRIMARY KEY (month);
 alter table billing_webhook_events add constraint billing_webhook_events_pkey PRIMARY KEY (id);
 alter table billing_webhook_events add constraint billing_webhook_events_source_check CHECK ((source = ANY (ARRAY['delivery'::text, 'poll'::text])));
 alter table billing_webhook_events add constraint billing_webhook_events_status_check CHECK ((status = ANY (ARRAY['received'::text, 'processed'::text, 'failed'::text, 'failed_permanent'::text, 'duplicate'::text, 'ignored'::text, 'parked'::text])));
@@ -975,6 +983,7 @@ CREATE INDEX billing_subscriptions_trials ON billing.billing_subscriptions USING
 CREATE INDEX billing_sync_differences_object ON billing.billing_sync_differences USING btree (object_id, run_id);
 CREATE INDEX billing_sync_runs_newest ON billing.billing_sync_runs USING btree (purpose, id);
 CREATE INDEX billing_tax_rates_customer_id_created_at_idx ON billing.billing_tax_rates USING btree (customer_id, created_at);
+CREATE INDEX billing_usage_recorded ON ONLY billing.billing_usage USING brin (recorded_at) WITH (pages_per_range='16');
 CREATE UNIQUE INDEX billing_usage_adjustments_standing ON billing.billing_usage_adjustments USING btree (user_id, idempotency_key) WHERE (superseded_at IS NULL);
 CREATE UNIQUE INDEX billing_usage_archives_one ON billing.billing_usage_archives USING btree (month) WHERE (state = ANY (ARRAY['writing'::text, 'verified'::text]));
 CREATE INDEX billing_webhook_events_copies ON billing.billing_webhook_events USING btree (event_id) WHERE (status = 'duplicate'::text);

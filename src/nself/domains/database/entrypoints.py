@@ -1,6 +1,6 @@
 """Ways into the database: `nself db …`."""
 
-from nself.core.entrypoint import Command, Row
+from nself.core.entrypoint import Causes, Command, Row
 
 ROWS: tuple[Row, ...] = (
     Command(
@@ -33,4 +33,5 @@ ROWS: tuple[Row, ...] = (
         example='nself db query "SELECT count(*) FROM billing_usage"',
         audited=True,
     ),
+    Causes(use="database.causes:CAUSES"),
 )

@@ -18,7 +18,7 @@ SAID = 300
 
 def run(app: App, line: str) -> Deed:
     """`line` is a command line of nself, without a shell's signs."""
-    environ = {**os.environ, "NSELF_PROJECT": str(app.project.root), "NSELF_CONFIRM": "yes"}
+    environ = {**os.environ, "NSELF_PROJECT": str(app.project.root)}
     words = shlex.split(line, comments=True)[1:]
     done = subprocess.run(
         [*NSELF, *words],

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import psutil
+import psycopg
 
 from nself.core.project import Project
 from nself.db.connect import Tx
@@ -231,3 +233,32 @@ def slow_insert(tx: Tx, slow: bool) -> None:
     if slow:
         tx.run(SQL["slow_insert"])
         tx.run(SQL["slow_insert_trigger"])
+
+
+def keep_fold_locks(conninfo: str) -> psycopg.Connection[tuple[object, ...]]:
+    """A session that keeps the locks of all users' usage as long as it lives."""
+    link = psycopg.connect(conninfo, application_name="report")
+    Tx(link).run(SQL["keep_fold_locks"])
+    return link
+
+
+def slow_rollups(tx: Tx) -> None:
+    """A trigger of somebody else."""
+    tx.run(SQL["make_slow_function"])
+    tx.run(SQL["make_slow_trigger"])
+
+
+def quick_rollups(tx: Tx) -> None:
+    tx.run(SQL["drop_slow_function"])
+
+
+def bend_rollup(tx: Tx) -> None:
+    tx.run(SQL["bend_rollup"])
+
+
+def was_down(tx: Tx, start: datetime, end: datetime, now: datetime) -> None:
+    """The service that takes usage was killed at `start` and came back at `end`."""
+    tx.run(SQL["forget_service_runs"], since=start)
+    tx.run(SQL["end_runs"], since=start)
+    for lived in ((start - timedelta(hours=2), start), (end, now)):
+        tx.run(SQL["add_run"], start=lived[0], end=lived[1])

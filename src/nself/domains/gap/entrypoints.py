@@ -1,6 +1,6 @@
 """Ways into gaps in usage: where they are, and what fills them."""
 
-from nself.core.entrypoint import Command, Row
+from nself.core.entrypoint import Causes, Command, Row
 
 ROWS: tuple[Row, ...] = (
     Command(
@@ -17,5 +17,7 @@ ROWS: tuple[Row, ...] = (
         help="Show, hour by hour, what logs know of a user's usage and the database does not; record it with --execute.",
         example="nself billing usage reconstruct --user user123 --from-logs --date 2026-01-15",
         audited=True,
+        tried=True,
     ),
+    Causes(use="gap.service.causes:CAUSES"),
 )

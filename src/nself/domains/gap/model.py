@@ -40,6 +40,8 @@ class Cause(NamedTuple):
     mend: str
     sure: bool
     """It says itself that usage was lost, however short it was."""
+    lost_by: int | None = None
+    """Events that were refused, resends included, where it is known."""
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -48,6 +50,19 @@ class Rejected(msgspec.Struct, frozen=True):
     code: str
     event: str
     rejected_at: datetime
+
+
+class Reread(msgspec.Struct, frozen=True):
+    """The logs were read for what is missing of a user in a period."""
+
+    user: str
+    period_start: datetime
+    period_end: datetime
+    reconstructed_at: datetime
+
+    def covers(self, at: datetime, known_at: datetime) -> bool:
+        """Whether it looked for what was or came at `at` and is known to be lost since `known_at`."""
+        return self.period_start <= at < self.period_end and self.reconstructed_at >= known_at
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,3 +39,10 @@ values (
     %(user)s, %(period_start)s, %(period_end)s, %(sources)s, %(in_log)s, %(missing)s, %(recorded)s, %(invoiced)s, %(actor)s,
     %(reason)s, %(reconstructed_at)s
 );
+
+-- name: reconstructed
+-- Of a user, or of all: what logs were read for since.
+select user_id as user, period_start, period_end, reconstructed_at
+from billing_usage_reconstructions
+where reconstructed_at >= %(since)s and (%(user)s::text is null or user_id = %(user)s)
+order by id;

@@ -7,12 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from nself.core.errors import BillingError
 from nself.core.period import Period
 from nself.domains.gap.model import Entry, Hour, Minute, Silence
 from nself.domains.uptime.rules import within
-from nself.domains.usage import rules as usage
-from nself.domains.usage.inputs import UsageEvent
 
 SCALES = (1, 5, 15, 60)
 """Minutes: the first at which a user, while active, is hardly ever silent is that user's beat."""
@@ -149,26 +146,6 @@ def length(span: Period) -> str:
     if days:
         return f"{days}d{hours:02}h"
     return f"{hours}h{minutes % 60:02}m" if hours else f"{minutes}m"
-
-
-def about(text: str) -> tuple[str, str, str | None] | None:
-    """User, metric and time (as it was written) of a rejected event; None where it cannot be read."""
-    event = _event(text.encode())
-    if event:
-        return event.user, event.metric, event.at
-    line = usage.access_line(text)
-    return (line.host, "", line.at) if line else None
-
-
-def _event(body: bytes) -> UsageEvent | None:
-    try:
-        return usage.decode(body)
-    except BillingError:
-        pass
-    try:
-        return usage.cloud_event(body, {})
-    except BillingError:
-        return None
 
 
 # From logs

@@ -10,7 +10,7 @@ import msgspec
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.gap.model import Entry, ImportedFile, Minute, Reconstruction, Rejected
+from nself.domains.gap.model import Entry, ImportedFile, Minute, Reconstruction, Rejected, Reread
 
 SQL = beside(__file__)
 MOST_REJECTED = 10_000
@@ -39,6 +39,16 @@ def imported(tx: Tx) -> list[ImportedFile]:
 
 def add_reconstruction(tx: Tx, one: Reconstruction) -> None:
     tx.run(SQL["add_reconstruction"], **msgspec.structs.asdict(one))
+
+
+def reconstructed(tx: Tx, user: str | None, since: datetime) -> list[Reread]:
+    """For what the logs were read since `since`, of `user` or of everybody."""
+    return tx.all(SQL["reconstructed"], Reread, user=user, since=since)
+
+
+def silent_users(tx: Tx, span: Period, most: int, least: int) -> list[str]:
+    """Users who sent at least `least` events in the hour before `span`, some after it and none in it, by the newest `most`."""
+    return tx.values(SQL["silent_users"], start=span.start, end=span.end, most=most, least=least)
 
 
 def rotated(path: Path, since: datetime) -> list[Path]:

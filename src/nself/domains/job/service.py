@@ -34,6 +34,7 @@ LATE = timedelta(seconds=60)
 BEATS = 3
 """In one lease."""
 KEPT = 20
+RUNS = 50
 OPERATIONS = "operations"
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -212,6 +213,13 @@ def _note(job: Job, now: datetime, every: timedelta) -> str:
     if job.status == "queued" and -late > every + LATE:
         return f"due in {int(-late.total_seconds())} s, though it is done every {int(every.total_seconds())} s"
     return ""
+
+
+def runs(app: App, type: str) -> list[Job]:
+    """The job of `type` that waits or runs, if there is one, and the last ones that are over. Only reads. Raises NoSuchJob."""
+    _require(app, type)
+    with app.db.reading() as tx:
+        return store.list_jobs(tx, type, None, RUNS, app.clock())
 
 
 def run_at(app: App, type: str, at: datetime) -> int:

@@ -1,6 +1,6 @@
 """Ways into overage: what is above the quotas, what it costs, what was invoiced of it."""
 
-from nself.core.entrypoint import Command, Row
+from nself.core.entrypoint import Causes, Command, Row
 
 ROWS: tuple[Row, ...] = (
     Command(
@@ -31,6 +31,7 @@ ROWS: tuple[Row, ...] = (
         help="Count a user's overage anew from the events and compare; what was invoiced is never changed.",
         example="nself billing overage recalculate --user user123",
         audited=True,
+        tried=True,
     ),
     Command(
         path="billing overage update",
@@ -40,4 +41,5 @@ ROWS: tuple[Row, ...] = (
         example="nself billing overage update --user user123 --usage 1500 --quota 1000 --rate 0.10",
         audited=True,
     ),
+    Causes(use="overage.service.causes:CAUSES"),
 )

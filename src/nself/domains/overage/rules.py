@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
+from nself.domains.catalog.model import Version
+from nself.domains.catalog.rating import price_text
 from nself.domains.invoice.model import Overage, Override
 from nself.domains.invoice.rules import is_credit
 
@@ -50,3 +53,31 @@ def _less(one: Overage) -> str:
     else:
         cause = one.why or "the invoice says more"
     return f"{cause}: nothing is credited before `overage update` says so"
+
+
+Mismatch = Literal["rate", "usage", "tiers", "share"]
+
+
+def mismatch(decided: Override, counted: Overage | None) -> tuple[Mismatch, str] | None:
+    """What of a decision is not what is counted, priced and included now, and in words; the first that differs."""
+    if counted is None:
+        return None
+    if decided.used != counted.used:
+        return "usage", f"usage {decided.used} where the events say {counted.used}"
+    if decided.limit != counted.limit:
+        return "share", f"quota {decided.limit} where the period's is {counted.limit}"
+    if counted.price is None or same_price(decided.price, counted.price):
+        return None
+    text = f"{price_text(decided.price)} where overage-tiers.yml says {price_text(counted.price)}"
+    tiered = counted.price.model != "flat" and decided.price.model == "flat"
+    return ("tiers", f"tiers not applied: {text}") if tiered else ("rate", f"rate {text}")
+
+
+def same_price(one: Version, other: Version) -> bool:
+    return (one.model, one.tiers, one.per, one.free, one.minimum) == (
+        other.model,
+        other.tiers,
+        other.per,
+        other.free,
+        other.minimum,
+    )

@@ -252,3 +252,26 @@ class PeriodInvoiced(Conflict):
     code, guide, param = "period_invoiced", "2.3", "invoiced"
     text = "{period} of {user} is invoiced already; nothing was changed. With --invoiced the next invoice bills or credits the difference"
     hints = ("nself billing overage audit --user {user}",)
+
+
+class Resent(msgspec.Struct, frozen=True):
+    """Events of a user that say what earlier ones say of the same instants; `recorded_at` is when the last came."""
+
+    user: str
+    events: int
+    first_at: datetime
+    last_at: datetime
+    recorded_at: datetime
+    metric: str
+
+
+class CrookedHour(msgspec.Struct, frozen=True):
+    """An hour of a user as its rollup has it, and as its events say."""
+
+    user: str
+    metric: str
+    hour: datetime
+    events: int
+    total: Decimal
+    events_after: int
+    total_after: Decimal

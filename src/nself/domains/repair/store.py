@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.repair.model import Adjusted, Adjustment, Hour, HourTotal, StoredEvent, WrongHour
+from nself.domains.repair.model import (
+    Adjusted,
+    Adjustment,
+    CrookedHour,
+    Hour,
+    HourTotal,
+    Resent,
+    StoredEvent,
+    WrongHour,
+)
 from nself.domains.usage.model import RejectedEvent
 
 SQL = beside(__file__)
@@ -89,3 +98,18 @@ def wrong_hours(tx: Tx, user: str, metric: str | None, span: tuple[datetime, dat
     """Hours of `[start, end)` where rollups and deltas are not what the events say."""
     start, end = span
     return tx.all(SQL["wrong_hours"], WrongHour, user=user, metric=metric, start=start, end=end)
+
+
+def latest(tx: Tx, since: datetime, most: int) -> datetime | None:
+    """Since when the newest `most` events, or those since `since`, were recorded; None where there are none."""
+    return tx.value(SQL["latest"], since=since, most=most)
+
+
+def resent(tx: Tx, since: datetime, most: int, least: int) -> list[Resent]:
+    """Users of whom at least `least` events recorded since then repeat earlier ones, most first."""
+    return tx.all(SQL["resent"], Resent, since=since, most=most, least=least)
+
+
+def crooked(tx: Tx, since: datetime, most: int, archived: Sequence[date]) -> list[CrookedHour]:
+    """Hours of events recorded since then whose rollups are not what the events say."""
+    return tx.all(SQL["crooked"], CrookedHour, since=since, most=most, archived=list(archived))

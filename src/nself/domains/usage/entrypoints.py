@@ -1,6 +1,6 @@
 """Ways into metering. `POST /api/v1/usage` is not here: its handler in `nself.http.ingest` commits in groups."""
 
-from nself.core.entrypoint import Command, Route, Row, Scheduled
+from nself.core.entrypoint import Causes, Command, Route, Row, Scheduled
 
 ROWS: tuple[Row, ...] = (
     Command(
@@ -116,4 +116,5 @@ ROWS: tuple[Row, ...] = (
         every="USAGE_AGGREGATION_INTERVAL",
         help="Folds new usage into the hourly rollups.",
     ),
+    Causes(use="usage.service.causes:CAUSES"),
 )

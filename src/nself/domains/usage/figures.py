@@ -80,7 +80,8 @@ class FormulaVersion(msgspec.Struct, frozen=True, kw_only=True):
 class Formula(msgspec.Struct, frozen=True, kw_only=True):
     """Result of `show-formula`: how events become a figure, and the figure money.
 
-    `kept` are the periods that were invoiced by another formula than the file has for them, and stay so.
+    `kept` are the periods that were invoiced by another formula than the file has for them, and stay so; `changed` says
+    what is different now from when the month began.
     """
 
     metric: str
@@ -100,6 +101,7 @@ class Formula(msgspec.Struct, frozen=True, kw_only=True):
     price_source: str
     versions: list[FormulaVersion]
     kept: list[str]
+    changed: list[str]
 
 
 def unit_of(metric: Metric) -> str:

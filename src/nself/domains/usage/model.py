@@ -260,6 +260,7 @@ class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_error_at: datetime | None
     last_error_mend: str | None
     problems: list[Problem]
+    unmet: list[Unmet]
 
 
 class Skipped(msgspec.Struct, frozen=True, kw_only=True):
@@ -357,3 +358,14 @@ class RejectedEvent(msgspec.Struct, frozen=True, kw_only=True):
     event: str
     source: str
     rejected_at: datetime
+
+
+class Unmet(msgspec.Struct, frozen=True, kw_only=True):
+    """Usage that comes for somebody or something that is not there: it is rejected until that is."""
+
+    code: str
+    name: str
+    events: int
+    last_at: datetime
+    source: str
+    mend: str

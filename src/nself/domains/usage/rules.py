@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from nself.core import period
-from nself.core.errors import InvalidInteger, InvalidParameter, MissingParameter, UnknownParameter
+from nself.core.errors import BillingError, InvalidInteger, InvalidParameter, MissingParameter, UnknownParameter
 from nself.domains.catalog import formulas
 from nself.domains.catalog.model import Metered, NoSuchMetric
 from nself.domains.customer.rules import bad_name, is_name
@@ -235,6 +235,26 @@ def _access_time(text: str) -> str | None:
     return f"{found[3]}-{MONTHS[found[2]]:02}-{found[1]}T{found[4]}{found[5]}:{found[6]}"
 
 
+def about(text: str) -> tuple[str, str, str | None] | None:
+    """User, metric and time (as it was written) of a rejected event; None where it cannot be read."""
+    event = _read_event(text.encode())
+    if event:
+        return event.user, event.metric, event.at
+    line = access_line(text)
+    return (line.host, "", line.at) if line else None
+
+
+def _read_event(body: bytes) -> UsageEvent | None:
+    try:
+        return decode(body)
+    except BillingError:
+        pass
+    try:
+        return cloud_event(body, {})
+    except BillingError:
+        return None
+
+
 def line_key(first: str, offset: int, line: str, metric: str) -> str:
     """The idempotency key of one metric of a line.
 
@@ -313,3 +333,27 @@ DRAWN = re.compile(r"[0-9a-f]{32}(:\d+)?|rejected:\d+:0")
 def drawn(key: str) -> bool:
     """Whether the sender did not say by a key of its own that this event is another."""
     return DRAWN.fullmatch(key) is not None
+
+
+SLOW = timedelta(seconds=3)
+SLOW_RATE = 100
+"""Deltas a second; a fold makes more than ten thousand."""
+
+
+def slow(deltas: int, took: timedelta) -> bool:
+    """Whether a fold took so long that its statements were slow, not its work much."""
+    return took >= SLOW and deltas * timedelta(seconds=1) < SLOW_RATE * took
+
+
+def folded(result: str) -> int:
+    """How many deltas the result of an aggregation names."""
+    found = re.match(r"(\d+) deltas", result)
+    return int(found[1]) if found else 0
+
+
+def told(span: timedelta) -> str:
+    """`30 days`, `5 min`, `2 s`: the whole units of the largest that there is."""
+    for name, unit in (("days", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1))):
+        if span >= unit:
+            return f"{span // unit} {name}"
+    return f"{span.total_seconds():g} s"

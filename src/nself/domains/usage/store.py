@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
+from nself.domains.usage.facts import Holding, LastFold, RejectedLately, Terms
 from nself.domains.usage.figures import Area, Holder
 from nself.domains.usage.inputs import ImportUsage
 from nself.domains.usage.model import (
@@ -327,3 +328,33 @@ def rejected(tx: Tx, code: str | None, limit: int) -> list[RejectedEvent]:
 
 def last_recorded_at(tx: Tx) -> datetime | None:
     return tx.value(SQL["last_recorded_at"])
+
+
+def rejected_lately(tx: Tx, codes: Sequence[str] | None, since: datetime, most: int) -> list[RejectedLately]:
+    """Of the newest `most` that were rejected, newest first; `codes` None is every reason."""
+    return tx.all(
+        SQL["rejected_lately"], RejectedLately, codes=None if codes is None else list(codes), since=since, most=most
+    )
+
+
+def fold_holders(tx: Tx, seconds: int) -> list[Holding]:
+    """Sessions that keep folds waiting for longer than `seconds`, oldest first."""
+    return tx.all(SQL["fold_holders"], Holding, seconds=seconds)
+
+
+def last_fold(tx: Tx) -> LastFold | None:
+    return tx.maybe(SQL["last_fold"], LastFold)
+
+
+def long_fold(tx: Tx) -> float:
+    """Seconds for which the statement that folds has been at work; 0 where none is."""
+    return tx.value(SQL["long_fold"]) or 0.0
+
+
+def note_terms(tx: Tx, terms: Terms) -> None:
+    tx.run(SQL["note_terms"], month=terms.month, zone=terms.zone, formulas=terms.formulas, now=terms.noted_at)
+
+
+def terms(tx: Tx, month: date) -> Terms | None:
+    """By what figures of a month were counted when it began."""
+    return tx.maybe(SQL["terms"], Terms, month=month)

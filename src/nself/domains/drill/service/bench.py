@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from nself.app import App
 from nself.core.project import Project
+from nself.db.connect import Tx
 from nself.domains.drill import store
 from nself.domains.drill.model import Planted, PlantFailed, Prop
 from nself.domains.sandbox.service import reach
@@ -44,6 +45,11 @@ class Bench:
     def json(self, line: str) -> Any:
         said = self.nself(f"{line} --format json 2>/dev/null")
         return json.loads(said)
+
+    def damage(self, work: Callable[[Tx], object]) -> None:
+        """A hand in the database: a function of the store, in one transaction."""
+        with self.app() as app:
+            app.db.transact(work)
 
     def sandbox(self, method: str, route: str, body: object = None) -> Any:
         """What the sandbox's admin route answers: hands in Stripe's Dashboard, faults, its clock."""

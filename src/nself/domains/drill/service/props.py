@@ -159,6 +159,14 @@ def leaking(count: str) -> None:
         Event().wait()
 
 
+def fold_locks(conninfo: str) -> None:
+    """A session at the database that somebody left open inside a transaction."""
+    link = store.keep_fold_locks(conninfo)
+    print("held", flush=True)
+    Event().wait()
+    link.close()
+
+
 KINDS: dict[str, Callable[..., None]] = {
     "reset": reset,
     "silent": silent,
@@ -168,6 +176,7 @@ KINDS: dict[str, Callable[..., None]] = {
     "forward": forward,
     "smtp": smtp,
     "untrusted": untrusted,
+    "fold_locks": fold_locks,
 }
 
 

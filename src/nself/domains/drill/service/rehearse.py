@@ -9,6 +9,7 @@ from collections.abc import Generator, Sequence
 from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
+from nself.core.entrypoint import Command
 from nself.domains.check import rules as check
 from nself.domains.doctor import rules as doctor
 from nself.domains.doctor.facts import ISSUES
@@ -137,10 +138,11 @@ def _rehearsed(app: App, group: Sequence[Drill]) -> Rehearsal:
         named = planted <= found.keys()
         alone = not (others := {id for id, because in found.items() if id not in planted and because not in planted})
         notes += [f"also found: {', '.join(sorted(others))}"] if others else []
-        mended = _mended(benches, notes)
+        mended = _mended(app, benches, notes)
         gone = not any(_visible(bench, line, words) for bench, drill in benches for line, words in drill.shows)
-    except PlantFailed as error:
-        notes.append(error.message)
+    except Exception as error:  # whatever one rehearsal runs into, the others go on
+        notes.append(error.message if isinstance(error, PlantFailed) else f"{type(error).__name__}: {error}")
+        log.failure("rehearsal_broke", cause=name)
     return Rehearsal(
         cause=name, title=" + ".join(_title(app, one.cause) for one in group), shown=shown, named=named, alone=alone,
         mended=mended, gone=gone, seconds=round(monotonic() - began), note="; ".join(notes),
@@ -168,12 +170,12 @@ def _visible(bench: Bench, line: str, words: str) -> bool:
     return bool(re.search(words, said))
 
 
-def _mended(benches: Sequence[tuple[Bench, Drill]], notes: list[str]) -> bool:
+def _mended(app: App, benches: Sequence[tuple[Bench, Drill]], notes: list[str]) -> bool:
     """By hands outside and the guide's lines; then the doctor is silent, within a while."""
     for bench, drill in benches:
         if drill.outside:
             drill.outside(bench)
-        for line in drill.mend:
+        for line in _lines(app, drill):
             code, said = store.shell(bench.project, line)
             if code:
                 notes.append(f"{line}: exit code {code}: {said.strip()[-200:]}")
@@ -185,6 +187,19 @@ def _mended(benches: Sequence[tuple[Bench, Drill]], notes: list[str]) -> bool:
         store.pause(1)
     notes.append(f"still found: {', '.join(sorted(found))}")
     return False
+
+
+def _lines(app: App, drill: Drill) -> list[str]:
+    """The guide's lines; those that only show what they would do are said again with --execute, as they ask for."""
+    tried = [f"nself {row.path} " for row in app.registry.rows(Command) if row.tried]
+    return [
+        one
+        for line in drill.mend
+        for one in (
+            line,
+            *([f"{line} --execute"] if f"{line} ".startswith(tuple(tried)) and "--execute" not in line else ()),
+        )
+    ]
 
 
 def _found(bench: Bench) -> dict[str, str]:

@@ -18,13 +18,14 @@ from nself.domains.catalog import service as catalog
 from nself.domains.customer import service as customer
 from nself.domains.gap import rules, store
 from nself.domains.gap.inputs import FindGaps
-from nself.domains.gap.model import Cause, Gap, Minute, Rejected, Silence
+from nself.domains.gap.model import Cause, Gap, Minute, Rejected, Reread, Silence
 from nself.domains.gap.service.events import require_events
 from nself.domains.invoice.service import assess
 from nself.domains.uptime.model import DATABASE, Downtime, Refusal
 from nself.domains.uptime.rules import within
 from nself.domains.uptime.service import heart
 from nself.domains.uptime.service import show as uptime
+from nself.domains.usage import rules as usage
 from nself.domains.usage.service import collector, inspect
 
 HISTORY = timedelta(days=56)
@@ -52,12 +53,15 @@ def find(app: App, given: FindGaps) -> list[Gap]:
         require_events(tx, given.user, span)
         minutes = store.minutes(tx, given.user, given.metric, before)
         causes = _causes(app, tx, before, now)
+        reread = store.reconstructed(tx, given.user, span.start)
         lost = _rejected(app, given, store.rejected(tx, given.user, span.start))
+        lost = [one for one in lost if not any(done.covers(one[1][0], one[1][1].rejected_at) for done in reread)]
         invoiced = assess.invoiced_periods(app, tx, given.user)
     found = _Found(app, given.user, span, causes, lost, invoiced)
     for metric, some in groupby(minutes, key=lambda one: one.metric):
         found.look(metric, list(some))
     found.add_rejected()
+    found.add_refused(reread)
     return sorted(found.gaps, key=lambda one: (one.start, one.metric))
 
 
@@ -81,7 +85,9 @@ def _refused(one: Refusal) -> Cause:
         if one.code == "buffer_full"
         else "nself env set USAGE_ENABLE_BUFFER=true"
     )
-    return Cause(Period(one.began_at, one.ended_at + timedelta(seconds=1)), text, mend, sure=True)
+    return Cause(
+        Period(one.began_at, one.ended_at + timedelta(seconds=1)), text, mend, sure=True, lost_by=one.events or None
+    )
 
 
 def _waiting(app: App, span: Period) -> list[Cause]:
@@ -105,7 +111,7 @@ def _rejected(app: App, given: FindGaps, found: Iterable[Rejected]) -> list[tupl
     """Those of this user, by metric (empty: it does not say), with when they happened, else came."""
     mine: list[tuple[str, Lost]] = []
     for one in found:
-        told = rules.about(one.event)
+        told = usage.about(one.event)
         if told and told[0] == given.user and given.metric in (None, told[1]):
             mine.append((told[1], (_happened(app, told[2]) or one.rejected_at, one)))
     return mine
@@ -169,6 +175,16 @@ class _Found:
             texts, mends = _of_rejected(lost)
             span = Period(min(when for when, _ in lost), max(when for when, _ in lost))
             self._gap(metric, span, len(lost), "events came and were not counted", texts, mends)
+
+    def add_refused(self, reread: Iterable[Reread]) -> None:
+        """Times at which usage of anybody was answered with 503, short ones too, until the logs were read for it."""
+        told = {text for gap in self.gaps for text in gap.causes}
+        for one in self.causes:
+            known = one.text in told or one.lost_by is None or not _in(one.span.start, self.span)
+            if not known and not any(done.covers(one.span.start, one.span.end) for done in reread):
+                mend = [one.mend, self._reconstruct(one.span)]
+                why = "usage came and was refused; whose is not known"
+                self._gap("unknown", one.span, one.lost_by or 0, why, [one.text], mend)
 
     def _gap(self, metric: str, span: Period, expected: int, why: str, causes: list[str], mend: list[str]) -> None:
         closed = any(one.start <= span.end and span.start < one.end for one in self.invoiced)

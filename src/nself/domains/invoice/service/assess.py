@@ -108,6 +108,13 @@ def decide(app: App, tx: Tx, decision: Decision) -> None:
     store.add_override(tx, decision, app.settings.live)
 
 
+def open_decisions(app: App, tx: Tx, most: int) -> list[Override]:
+    """Step: what was decided of anybody's overage, for no reason that was told, and is not billed yet; the newest `most`."""
+    users = store.users_with_overrides(tx, None, app.settings.live)
+    found = [one for one in store.overrides(tx, users, app.settings.live) if not one.lines and not one.reason]
+    return sorted(found, key=lambda one: one.id)[-most:]
+
+
 def invoiced_lines(app: App, tx: Tx, user: str) -> list[InvoicedLine]:
     """Step: what was decided to be billed to `user` for usage, oldest first."""
     return store.user_lines(tx, user, app.settings.live)

@@ -122,8 +122,18 @@ def audit(app: App, given: AuditOverage) -> list[AuditedOverage]:
         has_customer = bool(customer.customers_of(tx, [given.user], app.settings.live))
         for span in months(app, tx, given.user, given.period):
             overages = of_user(app, tx, given.user, span, given.metric)
-            found += [_audited(app, one, lines, has_customer) for one in overages if matters(one)]
+            counts = counted(app, tx, given.user, span) if any(one.override for one in overages) else {}
+            found += [
+                _audited(app, one, lines, has_customer, counts.get(one.metric)) for one in overages if matters(one)
+            ]
     return found
+
+
+def counted(app: App, tx: Tx, user: str, span: Period) -> dict[str, Overage]:
+    """Step: the overage of one user by metric as if nothing of it had been decided by hand."""
+    known = assess.catalog_at(app, tx, span)
+    figures = usage.figures_of(app, tx, [user], span, known.metrics)
+    return {one.metric: one for one in assess.of_figures(app, tx, [user], span, known, figures, {})[user].overages}
 
 
 def months(app: App, tx: Tx, user: str, only: str | None) -> list[Period]:
@@ -138,7 +148,10 @@ def matters(one: Overage) -> bool:
     return bool(one.units or one.billed or one.override)
 
 
-def _audited(app: App, one: Overage, lines: Iterable[InvoicedLine], has_customer: bool) -> AuditedOverage:
+def _audited(
+    app: App, one: Overage, lines: Iterable[InvoicedLine], has_customer: bool, count: Overage | None
+) -> AuditedOverage:
+    differs = rules.mismatch(one.override, count) if one.override else None
     place = (one.metric, one.period_start, one.period_end)
     return AuditedOverage(
         period=assess.month(app, one.period_start),
@@ -153,5 +166,5 @@ def _audited(app: App, one: Overage, lines: Iterable[InvoicedLine], has_customer
         currency=currency_of(app, one),
         parts=one.rated.parts if one.rated else [],
         invoiced=[line for line in lines if (line.metric, line.period_start, line.period_end) == place],
-        reason=rules.reason(one, app.clock(), has_customer),
+        reason="; ".join([rules.reason(one, app.clock(), has_customer), *([differs[1]] if differs else [])]),
     )

@@ -19,6 +19,7 @@ from nself.db.connect import Tx
 from nself.domains.usage import store
 from nself.domains.usage.inputs import AggregateUsage
 from nself.domains.usage.model import Folded, Pending
+from nself.domains.usage.service import terms
 
 BATCH = 5_000
 """Deltas in one transaction: a decision about a quota may have to wait for it."""
@@ -33,6 +34,7 @@ FIRST = Pending("", "", datetime(1, 1, 1, tzinfo=UTC), 0, 0)
 
 def aggregate(app: App, given: AggregateUsage | None = None) -> Folded:
     """Fold all that is there; a fold that runs elsewhere at the same moment is left its part."""
+    terms.note(app)
     return fold_all(app, workers(app))
 
 

@@ -15,8 +15,8 @@ from nself.db.connect import Tx
 from nself.domains.usage import store
 from nself.domains.usage.errors import NothingDamaged
 from nself.domains.usage.inputs import ShowCollector, SkipDamage
-from nself.domains.usage.model import CollectorStatus, Drained, Problem, Row, Skipped
-from nself.domains.usage.service import buffer, record, spooled
+from nself.domains.usage.model import CollectorStatus, Drained, Problem, Row, Skipped, Unmet
+from nself.domains.usage.service import buffer, record, spooled, unmet
 from nself.domains.usage.service.buffer import Kept, Reason
 from nself.domains.usage.service.record import Given
 from nself.domains.usage.service.spooled import Part
@@ -179,10 +179,11 @@ def waiting(app: App) -> Waiting:
 def status(app: App, given: ShowCollector) -> CollectorStatus:
     """How the collector and its buffer stand, also while the database is away."""
     problems = list[Problem]()
-    folded, left = None, Waiting()
+    folded, left, missing = None, Waiting(), list[Unmet]()
     try:
         with app.db.reading() as tx:
             folded = store.last_fold_at(tx)
+        missing = unmet.unmet(app)
         left, database = waiting(app), "answers"
     except BillingError as error:
         problems.append(_problem(error))
@@ -218,6 +219,7 @@ def status(app: App, given: ShowCollector) -> CollectorStatus:
         last_error_at=last.error_at if last else None,
         last_error_mend=last.error_hint if last else None,
         problems=problems,
+        unmet=missing,
     )
 
 

@@ -22,15 +22,14 @@ from nself.domains.usage import figures, rules, store
 from nself.domains.usage.figures import Figure, Formula, FormulaVersion
 from nself.domains.usage.inputs import AuditUsage, CompareUsage, ListRejected, ShowAggregation, ShowFormula
 from nself.domains.usage.model import Aggregation, AuditedEvent, Compared, Lag, RejectedEvent
-from nself.domains.usage.service import aggregate, collector, measure, show
+from nself.domains.usage.service import aggregate, collector, lag, measure, show, terms
 
-AGGREGATION = "aggregation"
 BUFFERED = "usage on disk waits for the usage-collector: nself billing usage collector-status"
 
 
 def aggregation_status(app: App, given: ShowAggregation) -> Aggregation:
     """The last fold, what waits for the next, and when that is."""
-    schedule = job.schedule(app, AGGREGATION)
+    schedule = job.schedule(app, lag.AGGREGATION)
     with app.db.reading() as tx:
         found = store.unfolded(tx)
     return Aggregation(
@@ -40,13 +39,13 @@ def aggregation_status(app: App, given: ShowAggregation) -> Aggregation:
         run_by=schedule.worker,
         next_run_at=schedule.next_at,
         last_result=schedule.last_result,
-        note=schedule.note,
+        note="; ".join(one for one in (schedule.note, *lag.troubles(app)) if one),
     )
 
 
 def show_lag(app: App, given: ShowAggregation) -> Lag:
     """How far rollups are behind; answers and invoices are not, they count what is pending."""
-    schedule = job.schedule(app, AGGREGATION)
+    schedule = job.schedule(app, lag.AGGREGATION)
     with app.db.reading() as tx:
         found = store.unfolded(tx)
     buffered = collector.waiting(app).events
@@ -62,7 +61,7 @@ def show_lag(app: App, given: ShowAggregation) -> Lag:
 
 def show_schedule(app: App, given: ShowAggregation) -> Schedule:
     """When aggregation runs: every USAGE_AGGREGATION_INTERVAL."""
-    return job.schedule(app, AGGREGATION)
+    return job.schedule(app, lag.AGGREGATION)
 
 
 def show_formula(app: App, given: ShowFormula) -> Formula:
@@ -95,6 +94,7 @@ def show_formula(app: App, given: ShowFormula) -> Formula:
             for start, one in pinned
             if figures.brief(one) != figures.brief(catalog.metrics_at(app, start)[name])
         ],
+        changed=terms.told(app, name),
     )
 
 

@@ -6,16 +6,18 @@ from nself.domains.drill.service.bench import Drill
 from nself.domains.drill.service.plants import (
     delivery,
     invoice,
+    overage,
     performance,
     quota,
     stripe,
     sync,
     testing,
+    usage,
     webhook,
 )
 
 DRILLS: dict[str, Drill] = {
     one.cause: one
-    for chapter in (stripe, invoice, delivery, quota, webhook, sync, performance, testing)
+    for chapter in (stripe, usage, invoice, delivery, quota, overage, webhook, sync, performance, testing)
     for one in chapter.DRILLS
 }
