@@ -270,3 +270,31 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
     drafts: int
     failed: list[str]
     note: str
+
+
+Failure = Literal["payment_method", "price", "customer", "permissions", "trial_used", "other"]
+
+
+class Requested(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for a subscription here. `asked`: of a creation its trial, of a cancellation when; empty otherwise."""
+
+    what: Literal["create", "update", "cancel"]
+    customer: str | None = None
+    subscription: str | None = None
+    price: str | None = None
+    asked: str = ""
+    trial_end: datetime | None = None
+    behavior: str | None = None
+    failure: Failure | None = None
+    error: str | None = None
+
+
+class FailedCreation(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest of `count` that failed so and were not made up for."""
+
+    customer: str
+    price: str
+    failure: Failure
+    error: str
+    made_at: datetime
+    count: int

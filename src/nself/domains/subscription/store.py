@@ -10,7 +10,7 @@ from nself.db.connect import Tx
 from nself.db.queries import beside
 from nself.domains.mirror.model import Snapshot
 from nself.domains.subscription.inputs import ListSubscriptions
-from nself.domains.subscription.model import Kept, KeptPreview, Payment
+from nself.domains.subscription.model import FailedCreation, Kept, KeptPreview, Payment, Requested
 
 SQL = beside(__file__)
 
@@ -81,3 +81,16 @@ def add_comp(
     tx.run(
         SQL["add_comp"], subscription=subscription, livemode=livemode, reason=reason, actor=actor, now=now, until=until
     )  # fmt: skip
+
+
+def add_request(tx: Tx, one: Requested, livemode: bool, zone: str, now: datetime) -> None:
+    tx.run(
+        SQL["add_request"], livemode=livemode, what=one.what, customer=one.customer, subscription=one.subscription,
+        price=one.price, asked=one.asked, trial_end=one.trial_end, behavior=one.behavior, zone=zone, failure=one.failure,
+        error=one.error, made_at=now,
+    )  # fmt: skip
+
+
+def open_creations(tx: Tx, failure: str, since: datetime, livemode: bool) -> FailedCreation | None:
+    """The newest, and how many there are."""
+    return tx.maybe(SQL["open_creations"], FailedCreation, failure=failure, since=since, livemode=livemode)
