@@ -937,6 +937,7 @@ CREATE INDEX billing_service_runs_service ON billing.billing_service_runs USING 
 CREATE INDEX billing_subscription_requests_failed ON billing.billing_subscription_requests USING btree (made_at) WHERE (failure IS NOT NULL);
 CREATE INDEX billing_subscription_requests_made ON billing.billing_subscription_requests USING btree (made_at);
 CREATE INDEX billing_subscription_requests_subscription ON billing.billing_subscription_requests USING btree (subscription_id, made_at);
+CREATE INDEX billing_subscription_requests_trials ON billing.billing_subscription_requests USING btree (trial_end) WHERE (trial_end IS NOT NULL);
 CREATE INDEX billing_subscriptions_customer_id_created_at_idx ON billing.billing_subscriptions USING btree (customer_id, created_at);
 CREATE INDEX billing_subscriptions_newest ON billing.billing_subscriptions USING btree (created_at);
 CREATE INDEX billing_subscriptions_trials ON billing.billing_subscriptions USING btree ((((snapshot ->> 'trial_end'::text))::bigint), object_id) WHERE ((status = 'trialing'::text) AND (NOT deleted));

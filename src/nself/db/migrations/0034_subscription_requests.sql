@@ -21,6 +21,7 @@ create index billing_subscription_requests_made on billing_subscription_requests
 
 -- Payments that wait for the customer.
 create index billing_payments_asked on billing_payments (created_at) where status = 'requires_action';
+create index billing_subscription_requests_trials on billing_subscription_requests (trial_end) where trial_end is not null;
 
 -- What is owed: few of all invoices.
 create index billing_invoices_open on billing_invoices (created_at) where status = 'open' and not deleted;

@@ -14,8 +14,11 @@ import msgspec
 import psutil
 
 from nself.core.project import Project
+from nself.db.connect import Tx
+from nself.db.queries import beside
 from nself.domains.drill.model import Planted, PlantFailed, Prop
 
+SQL = beside(__file__)
 READY = 30.0
 """Seconds until a prop has to stand."""
 
@@ -101,3 +104,7 @@ def shell(project: Project, line: str, seconds: float = 120) -> tuple[int, str]:
 
 def pause(seconds: float) -> None:
     time.sleep(seconds)
+
+
+def revive(tx: Tx, subscription: str) -> None:
+    tx.run(SQL["revive"], subscription=subscription)

@@ -1,8 +1,9 @@
 """Ways into webhooks. The route that Stripe calls is `nself.http.webhook`: it hands over raw bytes."""
 
-from nself.core.entrypoint import Command, Row, Scheduled
+from nself.core.entrypoint import Causes, Command, Row, Scheduled
 
 ROWS: tuple[Row, ...] = (
+    Causes(use="webhook.service.cancellation:CAUSES"),
     Command(
         path="billing webhook events",
         use="webhook.service.show:events",

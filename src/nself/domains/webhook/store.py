@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from nself.db.connect import Tx
 from nself.db.queries import beside
 from nself.domains.webhook.model import (
@@ -27,6 +29,17 @@ from nself.domains.webhook.model import (
 )
 
 SQL = beside(__file__)
+
+
+class Cancellation(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that tells of a subscription's end, of one whose row goes on; `status` is what is in the way of it."""
+
+    event: str
+    subscription: str
+    status: str
+    attempts: int
+    error: str
+    at: datetime
 
 
 def receive(
@@ -225,3 +238,13 @@ def repeats(tx: Tx, since: datetime) -> Repeats:
 def twins(tx: Tx, since: datetime) -> list[Twin]:
     """Later ones of each group, with the first."""
     return tx.all(SQL["twins"], Twin, since=since)
+
+
+def unprocessed_cancellations(tx: Tx, live: bool, late: datetime, limit: int) -> list[Cancellation]:
+    """Newest first; `late`: what came before should have been processed."""
+    return tx.all(SQL["unprocessed_cancellations"], Cancellation, livemode=live, late=late, limit=limit)
+
+
+def lost_cancellations(tx: Tx, live: bool, since: datetime, limit: int) -> list[Cancellation]:
+    """Newest first."""
+    return tx.all(SQL["lost_cancellations"], Cancellation, livemode=live, since=since, limit=limit)

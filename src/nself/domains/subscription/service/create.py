@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -34,6 +35,7 @@ from nself.gateway.errors import IdempotencyMismatch, StripeFailure
 UNABLE = "Unable to create subscription"
 """Words of Stripe's refusal, whose code says only that something is missing."""
 REQUEST = "nself_request"
+ZONED = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
 
 
 class Trial(NamedTuple):
@@ -185,7 +187,7 @@ def _trial(app: App, given: CreateSubscription, price: Snapshot, operator: bool)
         raise TrialUsed(customer=given.customer, price=given.price)
     note = "warning: the customer has had a trial already; this is another one" if asked and used else ""
     if given.trial_end is not None:
-        return Trial({"trial_end": trial_end(app, given.trial_end, given.price)}, note, "end")
+        return Trial({"trial_end": trial_end(app, given.trial_end, given.price)}, note, asked_by(given.trial_end))
     if given.trial_days is not None:
         return (
             Trial({"trial_period_days": given.trial_days}, note, "days")
@@ -207,3 +209,8 @@ def trial_end(app: App, text: str, price: str = "price_123") -> int:
     if not now < at <= now + timedelta(days=facts.LONGEST_TRIAL):
         raise BadTrialEnd(given=text[:40], what=what, zone=app.timezone.key, price=price)
     return int(at.timestamp())
+
+
+def asked_by(text: str) -> str:
+    """Of a trial's end: `instant` has its own zone, `end` is counted in BILLING_TIMEZONE."""
+    return "instant" if ZONED.search(text) else "end"

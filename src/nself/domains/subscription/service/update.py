@@ -26,7 +26,7 @@ from nself.domains.subscription.facts import state
 from nself.domains.subscription.inputs import UpdateSubscription
 from nself.domains.subscription.model import Done, KeptPreview, Requested
 from nself.domains.subscription.service import later, look, payment, requests
-from nself.domains.subscription.service.create import trial_end
+from nself.domains.subscription.service.create import asked_by, trial_end
 
 SOURCE = "subscription update"
 PRORATION = "STRIPE_PRORATION_BEHAVIOR"
@@ -65,7 +65,9 @@ def update(app: App, given: UpdateSubscription) -> Done:
         dropped = later.change_freed(app, operation, snapshot, params)
     after = look.stored(app, id)
     date = plan.date if plan else None
-    _keep(app, after, plan, behavior, ends)
+    _keep(app, given, after, plan, behavior, ends)
+    if isinstance(ends, int):
+        log.info("proration", subscription=id, behavior=behavior, trial_end=ends, zone=app.timezone.key)
     log.info("subscription_update", subscription=id, operation=operation, status=after["status"])
     if plan:
         log.info(
@@ -87,9 +89,11 @@ def update(app: App, given: UpdateSubscription) -> Done:
     )  # fmt: skip
 
 
-def _keep(app: App, after: Snapshot, plan: Plan | None, behavior: str, ends: str | int | None) -> None:
+def _keep(
+    app: App, given: UpdateSubscription, after: Snapshot, plan: Plan | None, behavior: str, ends: str | int | None
+) -> None:
     """What was asked: `now` ends a trial, so none is to be there."""
-    asked = "" if ends is None else "now" if ends == "now" else "end"
+    asked = "" if ends is None else "now" if ends == "now" else asked_by(given.trial_end or "")
     one = Requested(
         what="update", customer=after["customer"], subscription=after["id"], price=plan.price if plan else None, asked=asked,
         trial_end=rules.instant(ends) if isinstance(ends, int) else None, behavior=plan.behavior if plan else behavior,
