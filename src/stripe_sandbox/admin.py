@@ -16,6 +16,7 @@ from stripe_sandbox.admin_data import DataRoutes
 from stripe_sandbox.admin_input import Refused, read
 from stripe_sandbox.billing import policy
 from stripe_sandbox.call import Call
+from stripe_sandbox.cards import BY_NUMBER
 from stripe_sandbox.clock import Clock
 from stripe_sandbox.faults import Fault
 from stripe_sandbox.fixtures.shapes import Misfit, fit_object
@@ -42,6 +43,10 @@ class Resend(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Authenticate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outcome: Literal["succeed", "fail"] = "succeed"
+
+
+class Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    number: str
 
 
 class Edit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,6 +93,7 @@ class Admin:
             ("GET", re.compile(r"attempts"), self._attempts),
             ("POST", re.compile(r"events/([^/]+)/resend"), self._resend),
             ("POST", re.compile(r"(payment_intents|setup_intents)/([^/]+)/authenticate"), self._authenticate),
+            ("POST", re.compile(r"payment_methods/([^/]+)/issuer"), self._issuer),
             ("POST", re.compile(r"edit"), self._edit),
             ("GET", re.compile(r"clock"), self._show_clock),
             ("POST", re.compile(r"clock"), self._move_clock),
@@ -181,6 +187,17 @@ class Admin:
                 raise Refused(409, f"The {kind.replace('_', ' ')} is {intent['status']}, not requires_action.")
             authenticated(call, intent, succeeds=wanted.outcome == "succeed")
             return call.show(intent)
+
+    def _issuer(self, request: Request, identifier: str) -> Any:
+        """From now on the card's bank does what it does to this test card: a card that was good is declined."""
+        wanted = read(request.body, Issuer)
+        if wanted.number not in BY_NUMBER:
+            raise Refused(400, f"No such test card: {wanted.number}")
+        call = Call(self._store, self._clock)
+        with self._store.transaction():
+            method = self._object("payment_method", identifier)
+            call.record(method, {"_number": wanted.number})
+            return call.show(method)
 
     def _edit(self, request: Request) -> Any:
         wanted = read(request.body, Edit)

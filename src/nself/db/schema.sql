@@ -536,6 +536,22 @@ create table billing_service_runs (
     ended text
 );
 
+create table billing_subscription_requests (
+    id bigint not null generated always as identity,
+    livemode boolean not null,
+    what text not null,
+    customer_id text,
+    subscription_id text,
+    price_id text,
+    asked text not null,
+    trial_end timestamp with time zone,
+    behavior text,
+    zone text not null,
+    failure text,
+    error text,
+    made_at timestamp with time zone not null
+);
+
 create table billing_sync_differences (
     run_id bigint not null,
     kind text not null,
@@ -889,6 +905,7 @@ alter table billing_service_interruptions add constraint billing_service_interru
 alter table billing_service_interruptions add constraint billing_service_interruptions_pkey PRIMARY KEY (run, began_at, kind);
 alter table billing_service_runs add constraint billing_service_runs_ended_check CHECK ((ended = ANY (ARRAY['stopped'::text, 'restarted'::text, 'terminated'::text, 'killed'::text, 'machine'::text])));
 alter table billing_service_runs add constraint billing_service_runs_pkey PRIMARY KEY (run);
+alter table billing_subscription_requests add constraint billing_subscription_requests_pkey PRIMARY KEY (id);
 alter table billing_sync_differences add constraint billing_sync_differences_action_check CHECK ((action = ANY (ARRAY['import'::text, 'update'::text, 'mark deleted'::text, 'none'::text])));
 alter table billing_sync_differences add constraint billing_sync_differences_pkey PRIMARY KEY (run_id, kind, object_id);
 alter table billing_sync_differences add constraint billing_sync_differences_run_id_fkey FOREIGN KEY (run_id) REFERENCES billing_sync_runs(id);
@@ -951,6 +968,7 @@ CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree 
 CREATE INDEX billing_invoice_plans_invoice ON billing.billing_invoice_plans USING btree (invoice_id);
 CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (customer_id, created_at);
 CREATE INDEX billing_invoices_drafts ON billing.billing_invoices USING btree (created_at) WHERE ((status = 'draft'::text) AND (NOT deleted));
+CREATE INDEX billing_invoices_open ON billing.billing_invoices USING btree (created_at) WHERE ((status = 'open'::text) AND (NOT deleted));
 CREATE UNIQUE INDEX billing_jobs_one ON billing.billing_jobs USING btree (type) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_mail_events_attempts ON billing.billing_mail_events USING btree (at) WHERE (what = 'attempt'::text);
 CREATE INDEX billing_mail_events_message ON billing.billing_mail_events USING btree (message, id);
@@ -968,6 +986,7 @@ CREATE INDEX billing_overage_updates_newest ON billing.billing_overage_updates U
 CREATE INDEX billing_page_links_expires ON billing.billing_page_links USING btree (expires_at);
 CREATE INDEX billing_page_links_user ON billing.billing_page_links USING btree (user_id);
 CREATE INDEX billing_payment_methods_customer_id_created_at_idx ON billing.billing_payment_methods USING btree (customer_id, created_at);
+CREATE INDEX billing_payments_asked ON billing.billing_payments USING btree (created_at) WHERE (status = 'requires_action'::text);
 CREATE INDEX billing_payments_customer_id_created_at_idx ON billing.billing_payments USING btree (customer_id, created_at);
 CREATE INDEX billing_payments_failed ON billing.billing_payments USING btree (created_at) WHERE (((snapshot -> 'last_payment_error'::text) ->> 'code'::text) IS NOT NULL);
 CREATE INDEX billing_prices_customer_id_created_at_idx ON billing.billing_prices USING btree (customer_id, created_at);
@@ -977,6 +996,10 @@ CREATE INDEX billing_refunds_charge ON billing.billing_refunds USING btree (((sn
 CREATE INDEX billing_refunds_created ON billing.billing_refunds USING btree (created_at);
 CREATE INDEX billing_refunds_customer_id_created_at_idx ON billing.billing_refunds USING btree (customer_id, created_at);
 CREATE INDEX billing_service_runs_service ON billing.billing_service_runs USING btree (service, last_seen_at);
+CREATE INDEX billing_subscription_requests_failed ON billing.billing_subscription_requests USING btree (made_at) WHERE (failure IS NOT NULL);
+CREATE INDEX billing_subscription_requests_made ON billing.billing_subscription_requests USING btree (made_at);
+CREATE INDEX billing_subscription_requests_subscription ON billing.billing_subscription_requests USING btree (subscription_id, made_at);
+CREATE INDEX billing_subscription_requests_trials ON billing.billing_subscription_requests USING btree (trial_end) WHERE (trial_end IS NOT NULL);
 CREATE INDEX billing_subscriptions_customer_id_created_at_idx ON billing.billing_subscriptions USING btree (customer_id, created_at);
 CREATE INDEX billing_subscriptions_newest ON billing.billing_subscriptions USING btree (created_at);
 CREATE INDEX billing_subscriptions_trials ON billing.billing_subscriptions USING btree ((((snapshot ->> 'trial_end'::text))::bigint), object_id) WHERE ((status = 'trialing'::text) AND (NOT deleted));

@@ -68,6 +68,16 @@ class Eligibility(msgspec.Struct, frozen=True, kw_only=True):
     eligible: bool
     trial_used: bool
     reason: str
+    refused: str
+    """The trial that an app asked for of late and did not get; empty where there is none."""
+
+
+class RefusedTrial(msgspec.Struct, frozen=True):
+    """Asked for by an app and not given since."""
+
+    customer: str
+    price: str
+    at: datetime
 
 
 class Portal(msgspec.Struct, frozen=True, kw_only=True):

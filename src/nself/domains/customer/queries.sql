@@ -115,3 +115,17 @@ select array[email, min(customer_id)]
 from billing_customers
 where email = any(%(addresses)s::text[]) and livemode = %(livemode)s and not deleted
 group by email;
+
+-- name: refused_trials
+-- Newest first: trials that an app asked for and did not get, and that nobody has given since.
+select refused.customer_id as customer, coalesce(refused.price_id, '') as price, refused.made_at as at
+from billing_subscription_requests refused
+where refused.failure = 'trial_used' and refused.livemode = %(livemode)s and refused.made_at >= %(since)s
+    and (%(customer)s::text is null or refused.customer_id = %(customer)s)
+    and not exists (
+        select from billing_subscription_requests later
+        where later.customer_id = refused.customer_id and later.made_at > refused.made_at and later.failure is null
+            and later.trial_end is not null
+    )
+order by refused.made_at desc
+limit %(limit)s;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 import msgspec
 
@@ -41,6 +42,7 @@ from nself.domains.customer.model import (
     OtherCustomer,
     Owner,
     Portal,
+    RefusedTrial,
     ShownCustomer,
     TaxId,
     Updated,
@@ -57,6 +59,8 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 
 _known: dict[str, dict[str, float]] = {}
 """Until when a user of a database is known to exist."""
+REFUSED = timedelta(hours=24)
+"""For so long a trial that was refused is told."""
 
 
 def emails(tx: Tx, users: Sequence[str]) -> dict[str, str]:
@@ -295,9 +299,19 @@ def trial_eligibility(app: App, given: TrialEligibility) -> Eligibility:
     with app.db.reading() as tx:
         found = require_customer(tx, given.customer)
         used = store.had_trial(tx, given.customer)
+        refused = store.refused_trials(tx, given.customer, app.clock() - REFUSED, app.settings.live, 1)
     reason = "had a trial already" if used else "deleted at Stripe" if found.deleted else "no trial yet"
     eligible = not used and not found.deleted
-    return Eligibility(customer=found.id, user=found.user, eligible=eligible, trial_used=used, reason=reason)
+    told = "".join(f"{one.at:%Y-%m-%d %H:%M:%SZ}: a trial of {one.price}" for one in refused)
+    return Eligibility(
+        customer=found.id, user=found.user, eligible=eligible, trial_used=used, reason=reason, refused=told
+    )  # fmt: skip
+
+
+def refused_trials(app: App, limit: int) -> list[RefusedTrial]:
+    """Of the last hours, newest first: what an app asked for and was not given since."""
+    with app.db.reading() as tx:
+        return store.refused_trials(tx, None, app.clock() - REFUSED, app.settings.live, limit)
 
 
 def portal(app: App, given: OpenPortal) -> Portal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.customer.model import Customer, Owner
+from nself.domains.customer.model import Customer, Owner, RefusedTrial
 from nself.domains.mirror.model import Picture
 
 SQL = beside(__file__)
@@ -92,6 +93,13 @@ def set_email(tx: Tx, user: str, email: str) -> None:
 
 def had_trial(tx: Tx, customer: str) -> bool:
     return bool(tx.value(SQL["had_trial"], customer=customer))
+
+
+def refused_trials(tx: Tx, customer: str | None, since: datetime, livemode: bool, limit: int) -> list[RefusedTrial]:
+    """Newest first."""
+    return tx.all(
+        SQL["refused_trials"], RefusedTrial, customer=customer, since=since, livemode=livemode, limit=limit
+    )  # fmt: skip
 
 
 def upsert(tx: Tx, picture: Picture, user: str | None) -> bool:

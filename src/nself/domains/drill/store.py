@@ -262,3 +262,7 @@ def was_down(tx: Tx, start: datetime, end: datetime, now: datetime) -> None:
     tx.run(SQL["end_runs"], since=start)
     for lived in ((start - timedelta(hours=2), start), (end, now)):
         tx.run(SQL["add_run"], start=lived[0], end=lived[1])
+
+
+def revive(tx: Tx, subscription: str) -> None:
+    tx.run(SQL["revive"], subscription=subscription)

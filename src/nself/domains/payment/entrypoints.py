@@ -1,8 +1,9 @@
 """Ways into payments: methods, payments, what failed, refunds, and what came in and went out."""
 
-from nself.core.entrypoint import Command, Intent, Route, Row
+from nself.core.entrypoint import Causes, Command, Intent, Route, Row
 
 ROWS: tuple[Row, ...] = (
+    Causes(use="payment.service.causes:CAUSES"),
     Command(
         path="billing payment-method create",
         use="payment.service.methods:create",

@@ -135,6 +135,17 @@ class Failed(msgspec.Struct, frozen=True):
     at: datetime
 
 
+class Owed(msgspec.Struct, frozen=True):
+    """An open invoice and why it is not paid: `code` is the issuer's, else Stripe's; empty where the customer is waited for."""
+
+    invoice: str
+    customer: str | None
+    payment_intent: str
+    status: str
+    code: str
+    method: str
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `payments failures`. `payment_status` is what has become of the payment intent since."""
 

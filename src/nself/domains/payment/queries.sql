@@ -19,7 +19,8 @@ from billing_payment_methods method left join billing_customers customer using (
 where method.object_id = %(id)s and not method.deleted;
 
 -- name: failures
--- Newest first: failed charges, and payment intents that failed without one. An invoice is named by its payments.
+-- Newest first: failed charges, and payment intents that failed without one or wait for the customer. An invoice is named by
+-- its payments.
 with failed as (
     (
         select object_id, snapshot, snapshot ->> 'payment_intent' as payment_intent, customer_id, created_at
@@ -39,6 +40,17 @@ with failed as (
             and snapshot -> 'last_payment_error' ->> 'charge' is null
             and (%(customer)s::text is null or customer_id = %(customer)s)
             and (%(method)s::text is null or snapshot #>> '{last_payment_error,payment_method,id}' = %(method)s)
+            and (%(since)s::timestamptz is null or created_at >= %(since)s)
+        order by created_at desc, object_id
+        limit %(limit)s
+    )
+    union all
+    (
+        select object_id, snapshot, object_id, customer_id, created_at
+        from billing_payments
+        where status = 'requires_action' and snapshot -> 'last_payment_error' ->> 'code' is null and livemode = %(livemode)s
+            and (%(customer)s::text is null or customer_id = %(customer)s)
+            and (%(method)s::text is null or snapshot ->> 'payment_method' = %(method)s)
             and (%(since)s::timestamptz is null or created_at >= %(since)s)
         order by created_at desc, object_id
         limit %(limit)s

@@ -189,6 +189,8 @@ def told(failed: Snapshot) -> tuple[str | None, str | None, str | None]:
         code, reason = failed.get("failure_code"), part(failed, "outcome").get("reason")
         return code, reason if reason != code else None, failed.get("failure_message")
     error = part(failed, "last_payment_error")
+    if not error and failed.get("status") == "requires_action":
+        return "authentication_required", None, "The customer has to confirm this payment."
     return error.get("code"), error.get("decline_code"), error.get("message")
 
 
@@ -216,7 +218,7 @@ def method_of(failed: Snapshot) -> str | None:
     """The payment method with which a charge or payment intent failed."""
     if failed["object"] == "charge":
         return failed.get("payment_method")
-    method = part(failed, "last_payment_error").get("payment_method")
+    method = part(failed, "last_payment_error").get("payment_method") or failed.get("payment_method")
     return cast("dict[str, Any]", method).get("id") if isinstance(method, dict) else method
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.payment.model import Failed, Kept, ListedRefund, Transaction
+from nself.domains.payment.model import Failed, Kept, ListedRefund, Owed, Transaction
 
 SQL = beside(__file__)
 
@@ -67,3 +67,8 @@ def refunds(
 
 def test_customer(tx: Tx) -> TestCustomer:
     return tx.one(SQL["test_customer"], TestCustomer)
+
+
+def owed(tx: Tx, livemode: bool, early: datetime, limit: int) -> list[Owed]:
+    """Newest first; `early`: first payments that began before."""
+    return tx.all(SQL["owed"], Owed, livemode=livemode, early=early, limit=limit)

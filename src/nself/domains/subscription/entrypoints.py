@@ -1,8 +1,9 @@
 """Ways into subscriptions, and what follows from objects that changed. What compares them with Stripe is in `sync`."""
 
-from nself.core.entrypoint import Command, Intent, Reaction, Route, Row, Scheduled
+from nself.core.entrypoint import Causes, Command, Intent, Reaction, Route, Row, Scheduled
 
 ROWS: tuple[Row, ...] = (
+    Causes(use="subscription.service.causes:CAUSES"),
     Command(
         path="billing subscription list",
         use="subscription.service.show:list_subscriptions",

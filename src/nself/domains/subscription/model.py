@@ -79,6 +79,8 @@ class ShownSubscription(msgspec.Struct, frozen=True, kw_only=True):
     trial: Literal["none", "running", "over"]
     trial_start: datetime | None
     trial_end: datetime | None
+    trial_note: str
+    """Where the trial is not what was asked, or not what the price grants; else empty."""
     cancel: Literal["no", "at the end of the period", "at a time", "done"]
     cancel_at: datetime | None
     cancel_at_period_end: bool
@@ -270,3 +272,78 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
     drafts: int
     failed: list[str]
     note: str
+
+
+Failure = Literal["payment_method", "price", "customer", "permissions", "trial_used", "other"]
+
+
+class Requested(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for a subscription here. `asked`: of a creation its trial, of a cancellation when; empty otherwise."""
+
+    what: Literal["create", "update", "cancel"]
+    customer: str | None = None
+    subscription: str | None = None
+    price: str | None = None
+    asked: str = ""
+    trial_end: datetime | None = None
+    behavior: str | None = None
+    failure: Failure | None = None
+    error: str | None = None
+
+
+class FailedCreation(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest of `count` that failed so and were not made up for."""
+
+    customer: str
+    price: str
+    failure: Failure
+    error: str
+    made_at: datetime
+    count: int
+
+
+class AskedTrial(msgspec.Struct, frozen=True, kw_only=True):
+    """What was last asked of a trial, counted in `zone`. `wanted` is None where none was to be there."""
+
+    asked: str
+    wanted: datetime | None
+    zone: str
+    at: datetime
+
+
+class WantedTrial(AskedTrial, frozen=True, kw_only=True):
+    """Beside it what Stripe `has`."""
+
+    subscription: str
+    customer: str
+    has: datetime | None
+
+
+class Young(msgspec.Struct, frozen=True, kw_only=True):
+    """A subscription that may be in its trial. `asked`: what was last asked of it here, None where nothing was."""
+
+    subscription: str
+    customer: str
+    price: str | None
+    created_at: datetime
+    trial_start: datetime | None
+    trial_end: datetime | None
+    status: str
+    trial_used: bool
+    asked: str | None
+
+
+class CanceledTwice(msgspec.Struct, frozen=True, kw_only=True):
+    subscription: str
+    customer: str
+    count: int
+    ends_at: datetime | None
+
+
+class ChangedBy(msgspec.Struct, frozen=True, kw_only=True):
+    """A change and the behavior it was prorated by."""
+
+    subscription: str
+    price: str
+    behavior: str
+    at: datetime

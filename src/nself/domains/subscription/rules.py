@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nself.domains.connection.rules import items, part
 from nself.domains.mirror.model import Snapshot
-from nself.domains.subscription import formulas
-from nself.domains.subscription.model import Done, Effect, Item, Kept, Payment, ShownSubscription, Subscription
+from nself.domains.subscription import facts, formulas
+from nself.domains.subscription.model import (
+    AskedTrial,
+    Done,
+    Effect,
+    Item,
+    Kept,
+    Payment,
+    ShownSubscription,
+    Subscription,
+)
 
 TOLD = ("active", "past_due", "unpaid", "paused", "canceled")
 """Statuses whose beginning is told. `trialing` and `incomplete` are beginnings of the subscription itself."""
 MAILED = {"canceled": "subscription_canceled", "unpaid": "subscription_unpaid", "paused": "subscription_paused"}
 """By these templates; `payment_failed` tells the others."""
+
+NEAR = timedelta(hours=1)
+DATED = ("end", "instant", "now")
+"""Asked for by a date, whatever the price grants."""
 
 # ---- Showing ----
 
@@ -38,7 +51,7 @@ def listed(kept: Kept) -> Subscription:
     )
 
 
-def shown(kept: Kept, payment: Payment) -> ShownSubscription:
+def shown(kept: Kept, payment: Payment, trial_note: str = "") -> ShownSubscription:
     snapshot = kept.snapshot
     pending = formulas.pending(snapshot)
     return ShownSubscription(
@@ -50,6 +63,7 @@ def shown(kept: Kept, payment: Payment) -> ShownSubscription:
         trial=_trial(snapshot),
         trial_start=instant(snapshot.get("trial_start")),
         trial_end=instant(snapshot.get("trial_end")),
+        trial_note=trial_note,
         cancel=_cancel(snapshot),
         cancel_at=instant(snapshot.get("cancel_at")),
         cancel_at_period_end=bool(snapshot.get("cancel_at_period_end")),
@@ -92,6 +106,30 @@ def _trial(snapshot: Snapshot) -> Any:
     if snapshot.get("status") == "trialing":
         return "running"
     return "over" if snapshot.get("trial_start") else "none"
+
+
+def trial_note(snapshot: Snapshot, asked: AskedTrial | None, now: datetime) -> str:
+    """Where a trial is not what was asked, or not what the price grants."""
+    has, began = instant(snapshot.get("trial_end")), instant(snapshot.get("trial_start"))
+    if snapshot.get("status") in ENDED:
+        return ""
+    if asked and asked.wanted and asked.wanted > now and differs(asked.wanted, has):
+        there = f"until {has:%Y-%m-%dT%H:%M:%SZ}" if has else "none"
+        return f"until {asked.wanted:%Y-%m-%dT%H:%M:%SZ} was asked, Stripe has {there}"
+    every = items(snapshot, "items")
+    price = part(every[0], "price") if every else None
+    days = facts.trial_days(price) if price else 0
+    if not price or not days or (asked and asked.asked in DATED):
+        return ""
+    if has and began and snapshot.get("status") == "trialing":
+        given = (has - began).days
+        return "" if abs(given - days) <= 1 else f"{given} days, {price['id']} grants {days}"
+    return "" if began or (asked and asked.asked == "none") else f"none was given, {price['id']} grants {days}"
+
+
+def differs(wanted: datetime, has: datetime | None) -> bool:
+    """Stripe counts a trial's days from when it is asked."""
+    return has is None or abs(wanted - has) > NEAR
 
 
 def _cancel(snapshot: Snapshot) -> Any:

@@ -10,7 +10,18 @@ from nself.db.connect import Tx
 from nself.db.queries import beside
 from nself.domains.mirror.model import Snapshot
 from nself.domains.subscription.inputs import ListSubscriptions
-from nself.domains.subscription.model import Kept, KeptPreview, Payment
+from nself.domains.subscription.model import (
+    AskedTrial,
+    CanceledTwice,
+    ChangedBy,
+    FailedCreation,
+    Kept,
+    KeptPreview,
+    Payment,
+    Requested,
+    WantedTrial,
+    Young,
+)
 
 SQL = beside(__file__)
 
@@ -81,3 +92,39 @@ def add_comp(
     tx.run(
         SQL["add_comp"], subscription=subscription, livemode=livemode, reason=reason, actor=actor, now=now, until=until
     )  # fmt: skip
+
+
+def add_request(tx: Tx, one: Requested, livemode: bool, zone: str, now: datetime) -> None:
+    tx.run(
+        SQL["add_request"], livemode=livemode, what=one.what, customer=one.customer, subscription=one.subscription,
+        price=one.price, asked=one.asked, trial_end=one.trial_end, behavior=one.behavior, zone=zone, failure=one.failure,
+        error=one.error, made_at=now,
+    )  # fmt: skip
+
+
+def open_creations(tx: Tx, failure: str, since: datetime, livemode: bool) -> FailedCreation | None:
+    """The newest, and how many there are."""
+    return tx.maybe(SQL["open_creations"], FailedCreation, failure=failure, since=since, livemode=livemode)
+
+
+def trial_asked(tx: Tx, subscription: str) -> AskedTrial | None:
+    return tx.maybe(SQL["trial_asked"], AskedTrial, subscription=subscription)
+
+
+def wanted_trials(tx: Tx, now: datetime, livemode: bool, limit: int) -> list[WantedTrial]:
+    """Newest first."""
+    return tx.all(SQL["wanted_trials"], WantedTrial, now=now, livemode=livemode, limit=limit)
+
+
+def young(tx: Tx, since: datetime, livemode: bool, limit: int) -> list[Young]:
+    """Newest first."""
+    return tx.all(SQL["young"], Young, since=since, livemode=livemode, limit=limit)
+
+
+def canceled_twice(tx: Tx, since: datetime, livemode: bool, limit: int) -> list[CanceledTwice]:
+    """Newest first."""
+    return tx.all(SQL["canceled_twice"], CanceledTwice, since=since, livemode=livemode, limit=limit)
+
+
+def changed_by(tx: Tx, behavior: str, since: datetime, livemode: bool) -> ChangedBy | None:
+    return tx.maybe(SQL["changed_by"], ChangedBy, behavior=behavior, since=since, livemode=livemode)

@@ -48,6 +48,17 @@ class Interfered(msgspec.Struct, frozen=True):
     younger: str
 
 
+class Cancellation(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that tells of a subscription's end, of one whose row goes on; `status` is what is in the way of it."""
+
+    event: str
+    subscription: str
+    status: str
+    attempts: int
+    error: str
+    at: datetime
+
+
 def receive(
     tx: Tx, events: Sequence[Delivery], copies: Mapping[str, int], live: bool, again: bool, now: datetime
 ) -> list[Kept]:
@@ -262,3 +273,13 @@ def worked(tx: Tx, since: datetime, limit: int) -> list[SlowEvent]:
 
 def interfered(tx: Tx, since: datetime, object: str | None) -> list[Interfered]:
     return tx.all(SQL["interfered"], Interfered, since=since, object=object)
+
+
+def unprocessed_cancellations(tx: Tx, live: bool, late: datetime, limit: int) -> list[Cancellation]:
+    """Newest first; `late`: what came before should have been processed."""
+    return tx.all(SQL["unprocessed_cancellations"], Cancellation, livemode=live, late=late, limit=limit)
+
+
+def lost_cancellations(tx: Tx, live: bool, since: datetime, limit: int) -> list[Cancellation]:
+    """Newest first."""
+    return tx.all(SQL["lost_cancellations"], Cancellation, livemode=live, since=since, limit=limit)

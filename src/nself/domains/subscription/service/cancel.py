@@ -11,8 +11,8 @@ from nself.domains.mirror.model import Snapshot
 from nself.domains.subscription import rules
 from nself.domains.subscription.errors import NothingToCharge
 from nself.domains.subscription.inputs import CancelSubscription, ReactivateSubscription
-from nself.domains.subscription.model import Done
-from nself.domains.subscription.service import later, look, payment
+from nself.domains.subscription.model import Done, Requested
+from nself.domains.subscription.service import later, look, payment, requests
 from nself.gateway.errors import StripeFailure
 
 SOURCE = "subscription cancel"
@@ -25,10 +25,12 @@ def cancel(app: App, given: CancelSubscription) -> Done:
     mode = app.settings.text("BILLING_CANCELLATION_MODE")
     now = given.immediate or (mode == "immediate" and not given.at_period_end)
     done = _now(app, given) if now else _at_period_end(app, given)
+    asked = "immediate" if now else "at_period_end"
+    requests.keep(app, Requested(what="cancel", customer=done.customer, subscription=done.id, asked=asked))
     log.info(
         "subscription_cancel",
         subscription=given.subscription,
-        mode="immediate" if now else "at_period_end",
+        mode=asked,
         status=done.status,
         changed=done.changed,
         reason=given.reason,

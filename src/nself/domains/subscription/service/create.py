@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -26,14 +27,15 @@ from nself.domains.mirror.model import Picture, Snapshot
 from nself.domains.subscription import facts, rules
 from nself.domains.subscription.errors import BadTrialEnd, NoPaymentMethod, TrialUsed
 from nself.domains.subscription.inputs import CreateSubscription
-from nself.domains.subscription.model import Done
-from nself.domains.subscription.service import look, payment
+from nself.domains.subscription.model import Done, Requested
+from nself.domains.subscription.service import look, payment, requests
 from nself.gateway.api import STRIPE_VERSION
 from nself.gateway.errors import IdempotencyMismatch, StripeFailure
 
 UNABLE = "Unable to create subscription"
 """Words of Stripe's refusal, whose code says only that something is missing."""
 REQUEST = "nself_request"
+ZONED = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
 
 
 class Trial(NamedTuple):
@@ -41,6 +43,7 @@ class Trial(NamedTuple):
 
     params: Snapshot
     note: str = ""
+    asked: str = ""
 
 
 def create(app: App, given: CreateSubscription) -> Done:
@@ -57,7 +60,7 @@ def _create(app: App, given: CreateSubscription, operator: bool) -> Done:
     if given.trial_days is not None and given.trial_end is not None:
         raise ExclusiveParameters("trial_days", "trial_end")
     source = "subscription create"
-    with _unable(given):
+    with _unable(app, given):
         operation = _operation(app, given)  # before looking: see change.turn
         begun = change.wished(app, operation)
         if begun is None:
@@ -65,9 +68,10 @@ def _create(app: App, given: CreateSubscription, operator: bool) -> Done:
             _customer(app, given.customer, source)
             standing = None if given.idempotency_key else _standing(app, given, source)
             if standing:
-                return _stands(app, standing)
+                return _stands(app, given, standing)
             trial = _trial(app, given, price, operator)
             id = change.change(app, operation, "subscriptions", params=_params(app, given, price, trial))
+            requests.keep(app, _requested(app, given, id, trial))
         else:
             if given.idempotency_key and part(part(begun, "params"), "metadata").get(REQUEST) != _digest(given):
                 raise IdempotencyMismatch
@@ -77,8 +81,17 @@ def _create(app: App, given: CreateSubscription, operator: bool) -> Done:
     return look.done(app, id, begun is None, trial.note or ("" if begun is None else "stands already, nothing changed"))
 
 
+def _requested(app: App, given: CreateSubscription, id: str, trial: Trial) -> Requested:
+    """What was asked of Stripe."""
+    ends, days = trial.params.get("trial_end"), trial.params.get("trial_period_days")
+    until = rules.instant(ends) or (app.clock() + timedelta(days=days) if days else None)
+    return Requested(
+        what="create", customer=given.customer, subscription=id, price=given.price, asked=trial.asked, trial_end=until
+    )  # fmt: skip
+
+
 @contextmanager
-def _unable(given: CreateSubscription) -> Generator[None]:
+def _unable(app: App, given: CreateSubscription) -> Generator[None]:
     """A refusal keeps its code and family and says what could not be done."""
     try:
         yield
@@ -86,15 +99,20 @@ def _unable(given: CreateSubscription) -> Generator[None]:
         raise
     except StripeFailure as error:
         if payment.NOTHING_TO_CHARGE in error.message:
-            raise NoPaymentMethod(customer=given.customer, price=given.price) from error
-        raise _told(error) from error
-    except (StillPending, NoSuchCustomer) as error:
-        raise _told(error) from error
+            error = NoPaymentMethod(customer=given.customer, price=given.price)
+        raise _told(app, given, error) from error
+    except (StillPending, NoSuchCustomer, TrialUsed) as error:
+        raise _told(app, given, error) from error
 
 
-def _told(error: BillingError) -> BillingError:
-    log.warning("subscription_create", failed=True, code=error.code, error=error.message)
-    return because(error, UNABLE)
+def _told(app: App, given: CreateSubscription, error: BillingError) -> BillingError:
+    reason = requests.failure(error)
+    log.warning("subscription_create", failed=True, reason=reason, code=error.code, error=error.message)
+    asked = Requested(
+        what="create", customer=given.customer, price=given.price, failure=reason, error=error.message[:500]
+    )  # fmt: skip
+    requests.keep(app, asked)
+    return error if isinstance(error, TrialUsed) else because(error, UNABLE)
 
 
 def _operation(app: App, given: CreateSubscription) -> str:
@@ -134,7 +152,10 @@ def _standing(app: App, given: CreateSubscription, source: str) -> str | None:
     )
 
 
-def _stands(app: App, id: str) -> Done:
+def _stands(app: App, given: CreateSubscription, id: str) -> Done:
+    requests.keep(
+        app, Requested(what="create", customer=given.customer, subscription=id, price=given.price, asked="stands")
+    )
     payment.check(app, id, UNABLE)
     return look.done(app, id, False, "stands already, nothing changed")
 
@@ -166,15 +187,19 @@ def _trial(app: App, given: CreateSubscription, price: Snapshot, operator: bool)
         raise TrialUsed(customer=given.customer, price=given.price)
     note = "warning: the customer has had a trial already; this is another one" if asked and used else ""
     if given.trial_end is not None:
-        return Trial({"trial_end": trial_end(app, given.trial_end, given.price)}, note)
+        return Trial({"trial_end": trial_end(app, given.trial_end, given.price)}, note, asked_by(given.trial_end))
     if given.trial_days is not None:
-        return Trial({"trial_period_days": given.trial_days} if given.trial_days else {}, note)
+        return (
+            Trial({"trial_period_days": given.trial_days}, note, "days")
+            if given.trial_days
+            else Trial({}, note, "none")
+        )
     days = facts.trial_days(price)
     if not days:
         return Trial({})
     if used:
-        return Trial({}, f"the price's trial of {days} days is not given: the customer has had a trial already")
-    return Trial({"trial_period_days": days}, f"a trial of {days} days, as the price grants it")
+        return Trial({}, f"the price's trial of {days} days is not given: the customer has had a trial already", "used")
+    return Trial({"trial_period_days": days}, f"a trial of {days} days, as the price grants it", "price")
 
 
 def trial_end(app: App, text: str, price: str = "price_123") -> int:
@@ -184,3 +209,8 @@ def trial_end(app: App, text: str, price: str = "price_123") -> int:
     if not now < at <= now + timedelta(days=facts.LONGEST_TRIAL):
         raise BadTrialEnd(given=text[:40], what=what, zone=app.timezone.key, price=price)
     return int(at.timestamp())
+
+
+def asked_by(text: str) -> str:
+    """Of a trial's end: `instant` has its own zone, `end` is counted in BILLING_TIMEZONE."""
+    return "instant" if ZONED.search(text) else "end"

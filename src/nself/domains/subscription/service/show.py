@@ -17,7 +17,8 @@ def show(app: App, given: ShowSubscription) -> ShownSubscription:
             raise NoSuchSubscription(subscription=given.subscription[:100])
         invoice = found.snapshot.get("latest_invoice")
         payment = store.payment(tx, invoice) if invoice else None
-    return rules.shown(found, payment or Payment())
+        asked = store.trial_asked(tx, found.id)
+    return rules.shown(found, payment or Payment(), rules.trial_note(found.snapshot, asked, app.clock()))
 
 
 def list_subscriptions(app: App, given: ListSubscriptions) -> list[Subscription]:

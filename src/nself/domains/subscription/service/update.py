@@ -24,9 +24,9 @@ from nself.domains.subscription.errors import (
 )
 from nself.domains.subscription.facts import state
 from nself.domains.subscription.inputs import UpdateSubscription
-from nself.domains.subscription.model import Done, KeptPreview
-from nself.domains.subscription.service import later, look, payment
-from nself.domains.subscription.service.create import trial_end
+from nself.domains.subscription.model import Done, KeptPreview, Requested
+from nself.domains.subscription.service import later, look, payment, requests
+from nself.domains.subscription.service.create import asked_by, trial_end
 
 SOURCE = "subscription update"
 PRORATION = "STRIPE_PRORATION_BEHAVIOR"
@@ -65,6 +65,9 @@ def update(app: App, given: UpdateSubscription) -> Done:
         dropped = later.change_freed(app, operation, snapshot, params)
     after = look.stored(app, id)
     date = plan.date if plan else None
+    _keep(app, given, after, plan, behavior, ends)
+    if isinstance(ends, int):
+        log.info("proration", subscription=id, behavior=behavior, trial_end=ends, zone=app.timezone.key)
     log.info("subscription_update", subscription=id, operation=operation, status=after["status"])
     if plan:
         log.info(
@@ -74,6 +77,7 @@ def update(app: App, given: UpdateSubscription) -> Done:
             quantity=plan.quantity,
             behavior=plan.behavior,
             proration_date=date,
+            zone=app.timezone.key,
         )
     if after.get("latest_invoice") != snapshot.get("latest_invoice"):
         payment.check(app, id, "The change is made, its invoice is not paid")
@@ -83,6 +87,18 @@ def update(app: App, given: UpdateSubscription) -> Done:
         proration_behavior=plan.behavior if plan else None,
         proration_date=rules.instant(date) if prorated else None,
     )  # fmt: skip
+
+
+def _keep(
+    app: App, given: UpdateSubscription, after: Snapshot, plan: Plan | None, behavior: str, ends: str | int | None
+) -> None:
+    """What was asked: `now` ends a trial, so none is to be there."""
+    asked = "" if ends is None else "now" if ends == "now" else asked_by(given.trial_end or "")
+    one = Requested(
+        what="update", customer=after["customer"], subscription=after["id"], price=plan.price if plan else None, asked=asked,
+        trial_end=rules.instant(ends) if isinstance(ends, int) else None, behavior=plan.behavior if plan else behavior,
+    )  # fmt: skip
+    requests.keep(app, one)
 
 
 def _digest(given: UpdateSubscription, behavior: str) -> str:

@@ -7,9 +7,11 @@ from nself.domains.drill.service.plants import (
     delivery,
     invoice,
     overage,
+    payment,
     performance,
     quota,
     stripe,
+    subscription,
     sync,
     testing,
     usage,
@@ -18,6 +20,19 @@ from nself.domains.drill.service.plants import (
 
 DRILLS: dict[str, Drill] = {
     one.cause: one
-    for chapter in (stripe, usage, invoice, delivery, quota, overage, webhook, sync, performance, testing)
+    for chapter in (
+        stripe,
+        usage,
+        subscription,
+        payment,
+        invoice,
+        delivery,
+        quota,
+        overage,
+        webhook,
+        sync,
+        performance,
+        testing,
+    )
     for one in chapter.DRILLS
 }

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from nself.domains.webhook.service.causes import late, order, reach, signature, twice
+from nself.domains.webhook.service.causes import cancellation, late, order, reach, signature, twice
 
-CAUSES = (*signature.CAUSES, *reach.CAUSES, *twice.CAUSES, *late.CAUSES, *order.CAUSES)
+CAUSES = (*signature.CAUSES, *reach.CAUSES, *twice.CAUSES, *late.CAUSES, *order.CAUSES, *cancellation.CAUSES)
