@@ -83,12 +83,42 @@ def test_what_follows_from_what_is_known_and_runs_in_no_circle() -> None:
     list(TopologicalSorter(graph).static_order())
 
 
+DATE, DRAFT = "its date is over or in another month", "Stripe draws the id"
+VARIED = {
+    "nself billing usage find-gaps --user user123": DATE,
+    'nself billing usage reconstruct --user user123 --from-logs --date "$(date -u +%F)"': DATE,
+    **{
+        f"nself billing subscription update sub_123 --trial-end \"$(date -u -d '+{days} days' +%F)\"": DATE
+        for days in (4, 14, 20)
+    },
+    "nself billing subscription create --customer cus_123 --price price_123": "the payment method is the customer's by then",
+    "nself billing subscription simulate-change --subscription sub_123 --new-price price_123": "to the price that is there",
+    "nself billing payment-method default pm_new --customer cus_123": "what is charged next is the default",
+    "nself billing invoice remove-item in_123 --line-item $(nself billing invoice show-lines in_123 | grep price_456 | cut -d' ' -f1)": DRAFT,
+    **{
+        f"nself billing invoice {word} $(nself billing invoice list --status draft --limit 1 | grep -o 'in_[A-Za-z0-9]*' | head -1)": DRAFT
+        for word in ("audit", "update")
+    },
+    "nself db slow-queries --limit 10 --reset": "statistics begin anew",
+    "nself db add-index billing_invoices --columns customer_id,created_at --name billing_invoices_customer": "the index that is missing",
+    "nself env set BILLING_MEMORY_LIMIT=4G": "the guide sets it by docker",
+}  # fmt: skip
+"""Lines that the guide does not print like this, and why."""
+
+
 @pytest.mark.parametrize("id", sorted(DRILLS))
 def test_a_rehearsal_goes_by_the_lines_of_the_guide(id: str) -> None:
     drill = DRILLS[id]
     assert drill.shows and (drill.mend or drill.outside)
     lines = [line for line, _ in drill.shows] + list(drill.mend)
-    assert [line for line in lines if plain(line) not in PRINTED and line.startswith("nself ")] == []
+    assert [
+        line for line in lines if plain(line) not in PRINTED and line.startswith("nself ") and line not in VARIED
+    ] == []
+
+
+def test_no_line_is_excused_that_is_not_used() -> None:
+    used = {line for one in DRILLS.values() for line in (*one.mend, *(line for line, _ in one.shows))}
+    assert VARIED.keys() <= used
 
 
 @pytest.mark.skipif(not GUIDE.exists(), reason="the guide is not here")

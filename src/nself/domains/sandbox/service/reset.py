@@ -37,12 +37,15 @@ from nself.gateway import signature
 
 KEPT_TABLES = (
     "billing_api_keys",
-    "billing_measured",
-    "billing_measurements",
+    "billing_operators",
+    "billing_operator_links",
+    "billing_operator_sessions",
     "billing_service_runs",
     "billing_service_interruptions",
 )
-"""An app that was given a key goes on with it; since when services run has nothing to do with the sandbox."""
+"""Who was given a key or an account goes on with it; since when services run has nothing to do with the sandbox."""
+MEASURED = ("billing_measured", "billing_measurements")
+"""What was measured is kept too, but not where everything begins anew with the guide's fixtures."""
 
 
 def reset(app: App, given: ResetSandbox) -> ResetDone:
@@ -79,7 +82,7 @@ def _reset(app: App, given: ResetSandbox) -> ResetDone:
     _sandbox_runs(app)
     collector.forget(app)
     journal.forget(app)
-    emptied = database.empty(app, KEPT_TABLES)
+    emptied = database.empty(app, KEPT_TABLES if guide else (*KEPT_TABLES, *MEASURED))
     store.admin(app.settings.integer("STRIPE_MOCK_PORT"), "POST", "reset", {})
     loaded = _load_guide(app) if guide else {}
     started = stack.start(app, StartServices(services=[] if guide else sorted(before)))

@@ -152,7 +152,7 @@ DRILLS = (
         shows=(("nself billing usage audit --user user123 --check-duplicates", "api_calls"),),
         mend=(
             "nself billing usage deduplicate --user user123",
-            "nself billing usage deduplicate --user user123 --execute",
+            "nself billing usage deduplicate --user user123",
             "nself billing usage recalculate --user user123",
         ),
     ),
