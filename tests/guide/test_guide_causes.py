@@ -15,10 +15,12 @@ import pytest
 
 from cli_parsing import parser
 from nself.cli import main
+from nself.cli.reference import all_errors
 from nself.core.entrypoint import Causes
 from nself.diagnosis import Cause
 from nself.domains.doctor.facts import ISSUES
 from nself.domains.drill.service.plants import DRILLS
+from nself.domains.health import rules as health
 from nself.registry import Registry
 
 HERE = Path(__file__).parent
@@ -75,6 +77,12 @@ EXAMPLES = {
 def _example(field: str) -> str:
     """A value that a field of this name may have."""
     return EXAMPLES.get(field, f"{field}_123")
+
+
+def test_health_and_errors_point_to_causes_that_there_are() -> None:
+    known = TITLES.keys() | ISSUES.keys()
+    assert {*health.CAUSES.values(), *health.ISSUES.values()} <= known
+    assert {one.guide for one in all_errors() if re.fullmatch(r"\d\.\d\.\d", one.guide or "")} <= TITLES.keys()
 
 
 def test_what_follows_from_what_is_known_and_runs_in_no_circle() -> None:

@@ -186,3 +186,19 @@ def test_what_is_not_there_is_not_mended(app: App, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(examine, "all_causes", lambda app: (cause("9.1.1", text=None)._replace(itself=True),))
     done = fix.fix(app, FixCause(cause="9.1.1"))
     assert (done.mended, done.deeds) == (True, [])
+
+
+@pytest.mark.parametrize(
+    "issues, wanted",
+    [
+        ([], True),
+        (["2"], True),
+        (["2.1"], True),
+        (["2.1.1"], True),
+        (["2.1.2"], False),
+        (["1"], False),
+        (["3", "2.1"], True),
+    ],
+)
+def test_a_cause_belongs_to_its_issue_and_chapter(issues: list[str], wanted: bool) -> None:
+    assert rules.belongs("2.1.1", issues) is wanted

@@ -57,8 +57,8 @@ def issue(cause: str) -> str:
 
 
 def belongs(cause: str, issues: Sequence[str]) -> bool:
-    """To one of them, or to their chapter; to anything where none is named."""
-    return not issues or any(cause.startswith(f"{one}.") for one in issues)
+    """To one of them, or to their chapter, or it is one of them; to anything where none is named."""
+    return not issues or any(f"{cause}.".startswith(f"{one}.") for one in issues)
 
 
 def commands(cause: Cause, evidence: Evidence | None) -> list[str]:

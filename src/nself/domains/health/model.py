@@ -19,13 +19,14 @@ class Sample(NamedTuple):
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """`help` is a command, empty where all is well."""
+    """`help` is a command, `cause` a root cause or an issue (`nself billing doctor --issue 6.1`); empty where all is well."""
 
     component: str
     check: str
     state: State
     detail: str
     help: str = ""
+    cause: str = ""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,8 +39,37 @@ GOOD = ("ok", "resource_missing", "card_declined", "suppressed", "hit", "miss")
 P50, P95, P99 = Decimal("0.5"), Decimal("0.95"), Decimal("0.99")
 
 
+CAUSES = {
+    ("services", "http"): "6.1.1", ("services", "usage-collector"): "2.1.1", ("services", "pdf-generator"): "4.4.1", ("services", "mail"): "4.5",
+    ("services", "worker"): "6.3", ("services", "postgres"): "2.1.2", ("database", "answers"): "2.1.2", ("database", "connections"): "8.1.4",
+    ("stripe", "key"): "1.1", ("stripe", "resolve"): "1.4.2", ("stripe", "connect"): "1.4", ("stripe", "proxy"): "1.4.3", ("stripe", "tls"): "1.4",
+    ("stripe", "answer"): "1.1", ("stripe", "clock"): "1.2.3", ("stripe", "permissions"): "1.1.3", ("stripe", "calls"): "1.3", ("stripe", "changes"): "7.1",
+    ("usage", "aggregation"): "2.2", ("usage", "conservation"): "2.3", ("quotas", "enforcement"): "5.1.1", ("quotas", "resets"): "5.3",
+    ("webhooks", "processing"): "6.3", ("jobs", "stuck"): "2.2", ("documents", "pdfs"): "4.4", ("machine", "disk"): "8.2.4", ("machine", "memory"): "8.3",
+}  # fmt: skip
+"""Component and check -> the root cause that it shows, or the issue where it may be any of four."""
+ISSUES = {
+    "database": "8.2",
+    "stripe": "1.1",
+    "usage": "2.1",
+    "webhooks": "6.1",
+    "quotas": "5.1",
+    "mail": "4.5",
+    "documents": "4.4",
+}
+
+
 def check(component: str, name: str, state: State, detail: str, help: str = "") -> Check:
-    return Check(component=component, check=name, state=state, detail=detail, help=help if state != "ok" else "")
+    wrong = state != "ok"
+    cause = CAUSES.get((component, name)) or ISSUES.get(component, "")
+    return Check(
+        component=component,
+        check=name,
+        state=state,
+        detail=detail,
+        help=help if wrong else "",
+        cause=cause if wrong else "",
+    )
 
 
 def free(component: str, name: str, percent: int, low: int, full: int, detail: str, help: str) -> Check:
