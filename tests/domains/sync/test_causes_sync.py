@@ -11,9 +11,10 @@ from money_bench import NOW, Bench, email
 
 from nself.app import App
 from nself.diagnosis import Look
+from nself.domains.mirror.model import Picture
 from nself.domains.sync import rules
 from nself.domains.sync.inputs import Reconcile
-from nself.domains.sync.model import Run, RunStopped
+from nself.domains.sync.model import Finding, Run, RunStopped
 from nself.domains.sync.service import run
 from nself.domains.sync.service.causes import CAUSES
 
@@ -133,3 +134,20 @@ NO_CONNECTION = "database_unavailable: Database connection failed: couldn't get 
 def test_why_a_run_does_not_end(changes: dict[str, Any], alive: bool, expected: int, why: str | None):
     broken = rules.broken(msgspec.structs.replace(STOPPED, **changes), alive, expected, NOW)
     assert (broken.why if broken else None) == why
+
+
+@pytest.mark.parametrize(
+    "status, fields, follows",
+    [
+        ("draft", ["amount_due", "starting_balance"], True),
+        ("draft", ["amount_due", "total"], False),
+        ("open", ["amount_due"], False),
+    ],
+)
+def test_what_a_draft_shows_of_the_customer_s_balance_is_nobody_s_change(status: str, fields: list[str], follows: bool):
+    picture = Picture({"id": "in_1", "object": "invoice", "status": status}, 1, "test", "v")
+    one = Finding(
+        kind="invoice", id="in_1", cause="money total differs", detail="", action="update", money=True,
+        changes=[{"field": field} for field in fields], picture=picture,
+    )  # fmt: skip
+    assert rules.follows_balance(one) is follows

@@ -80,6 +80,18 @@ def settled(cause: Cause, moving: bool, stuck: bool) -> bool:
     return stuck if cause == "event failed" else cause == "local write lost" or not moving
 
 
+OF_BALANCE = frozenset({"amount_due", "amount_remaining", "starting_balance"})
+
+
+def follows_balance(one: Finding) -> bool:
+    """Of a draft Stripe tells what the customer's balance makes of it at the moment, and no event when that changes."""
+    if one.kind != "invoice" or one.action != "update" or one.picture is None:
+        return False
+    return (
+        one.picture.snapshot.get("status") == "draft" and {str(found["field"]) for found in one.changes} <= OF_BALANCE
+    )
+
+
 def finding(before: Stored | None, change: Change, evidence: Evidence, complete: bool) -> Finding:
     """Why `change` was needed. `complete`: everything of Stripe's was read at least once."""
     money = any(_is_money(one) for one in change.fields)

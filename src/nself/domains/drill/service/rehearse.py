@@ -133,8 +133,8 @@ def _rehearsed(app: App, group: Sequence[Drill]) -> Rehearsal:
     try:
         benches = _begin(app, group)
         shown = all(_shows(bench, drill, notes) for bench, drill in benches)
-        found = _found(benches[0][0])
         planted = {drill.cause for drill in group}
+        found = _named(benches[0][0], planted)
         named = planted <= found.keys()
         alone = not (others := {id for id, because in found.items() if id not in planted and because not in planted})
         notes += [f"also found: {', '.join(sorted(others))}"] if others else []
@@ -147,6 +147,14 @@ def _rehearsed(app: App, group: Sequence[Drill]) -> Rehearsal:
         cause=name, title=" + ".join(_title(app, one.cause) for one in group), shown=shown, named=named, alone=alone,
         mended=mended, gone=gone, seconds=round(monotonic() - began), note="; ".join(notes),
     )  # fmt: skip
+
+
+def _named(bench: Bench, planted: set[str]) -> dict[str, str]:
+    """What is found once all that was planted is, or a while has passed: what is late or held shows only after some seconds."""
+    limit = monotonic() + SETTLE
+    while not planted <= (found := _found(bench)).keys() and monotonic() < limit:
+        store.pause(1)
+    return found
 
 
 def _begin(app: App, group: Sequence[Drill]) -> list[tuple[Bench, Drill]]:

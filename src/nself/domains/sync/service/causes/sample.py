@@ -30,7 +30,12 @@ def sampled(app: App) -> list[Finding]:
     moving = _moving(app)  # after it: what happens in between has its event in that list
     with app.db.reading() as tx:
         stuck = store.stuck(tx, [one.id for one in found], app.clock() - UNDER_WAY)
-    return [one for one in found if rules.settled(one.cause, moving is None or one.id in moving, one.id in stuck)]
+    return [
+        one
+        for one in found
+        if rules.settled(one.cause, moving is None or one.id in moving, one.id in stuck)
+        and not rules.follows_balance(one)
+    ]
 
 
 def _of(app: App, kind: str) -> list[Finding]:
