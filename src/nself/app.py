@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from zoneinfo import ZoneInfo
@@ -61,6 +62,8 @@ class App:
         self.registry = registry
         self.environ = os.environ if environ is None else environ
         self._clock = clock
+        self.patience: float | None = None
+        """Most seconds that a statement may take here, where that is less than DB_QUERY_TIMEOUT; read when `db` is opened."""
 
     @classmethod
     def find(cls, given: str | None, registry: Registry) -> App:
@@ -144,7 +147,7 @@ class App:
             conninfo,
             size=self.settings.integer("BILLING_DB_POOL_SIZE"),
             wait=self.settings.seconds("BILLING_DB_POOL_TIMEOUT"),
-            statement_timeout=self.settings.seconds("DB_QUERY_TIMEOUT"),
+            statement_timeout=min(self.settings.seconds("DB_QUERY_TIMEOUT"), self.patience or inf),
             revive=None if server.inside_service() else lambda: server.ensure(self.project, self.settings),
             absence=self._absence,
         )

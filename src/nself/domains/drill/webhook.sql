@@ -1,7 +1,8 @@
 -- Damage to webhooks that only a hand in the database can do.
 
 -- name: unmark_event
-update billing_webhook_events set status = 'received', processed_at = null where event_id = %(event)s;
+-- It was given up after its effect had been stored.
+update billing_webhook_events set status = 'failed_permanent', processed_at = null where event_id = %(event)s;
 
 -- name: race_event
 -- As a second worker would have left it that had begun before the first one was done.

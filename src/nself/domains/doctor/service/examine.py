@@ -22,6 +22,8 @@ from nself.domains.doctor.model import CauseRow, Explained, Finding, NoSuchCause
 
 AT_ONCE = 6
 """Fewer than the pool has connections: each look may hold one."""
+PATIENCE = 5.0
+"""Seconds of a statement: who holds a lock for long is a finding, and nobody waits for them."""
 Seen = tuple[Cause, Evidence | None, str]
 
 
@@ -66,6 +68,7 @@ def _watch(app: App, causes: list[Cause], issues: list[str], interval: float) ->
 
 def examine(app: App, causes: list[Cause], issues: list[str] | None = None) -> Report:
     """Looks for `causes`. Never raises for what is wrong with the system."""
+    app.patience = PATIENCE
     began, look = monotonic(), Look(app)
     blind = _blind(look, {need for one in causes for need in one.needs})
     with ThreadPoolExecutor(AT_ONCE, "doctor") as threads:

@@ -77,7 +77,7 @@ def load(users: int, hours: int) -> list[dict[str, object]]:
 def flood(bench: Bench) -> None:
     bench.append(".env", "USAGE_AGGREGATION_INTERVAL=1s")
     bench.nself("stop usage-collector")
-    arrives(bench, load(30, 8_000), create=True)
+    arrives(bench, load(60, 4_000), create=True)
     bench.nself("start usage-collector")
     bench.wait(lambda: "more comes than is folded" in bench.nself("billing usage aggregation-status"))
 
