@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from nself.domains.webhook.service.causes.cancellation import CAUSES
-
 from nself.app import App
 from nself.diagnosis import Look
+from nself.domains.webhook.service.causes.cancellation import CAUSES
 from subscribing import Shop
 
 
