@@ -525,6 +525,15 @@ create table billing_service_interruptions (
     buffered bigint not null
 );
 
+create table billing_service_memory (
+    run text not null,
+    at timestamp with time zone not null,
+    low bigint not null,
+    high bigint not null,
+    doing text not null,
+    seconds double precision not null
+);
+
 create table billing_service_runs (
     run text not null,
     service text not null,
@@ -903,6 +912,7 @@ alter table billing_quotas add constraint billing_quotas_pkey PRIMARY KEY (user_
 alter table billing_seed_runs add constraint billing_seed_runs_pkey PRIMARY KEY (id);
 alter table billing_service_interruptions add constraint billing_service_interruptions_kind_check CHECK ((kind = ANY (ARRAY['database'::text, 'frozen'::text])));
 alter table billing_service_interruptions add constraint billing_service_interruptions_pkey PRIMARY KEY (run, began_at, kind);
+alter table billing_service_memory add constraint billing_service_memory_pkey PRIMARY KEY (run, at);
 alter table billing_service_runs add constraint billing_service_runs_ended_check CHECK ((ended = ANY (ARRAY['stopped'::text, 'restarted'::text, 'terminated'::text, 'killed'::text, 'machine'::text])));
 alter table billing_service_runs add constraint billing_service_runs_pkey PRIMARY KEY (run);
 alter table billing_subscription_requests add constraint billing_subscription_requests_pkey PRIMARY KEY (id);
@@ -995,6 +1005,7 @@ CREATE INDEX billing_quota_reservations_held ON billing.billing_quota_reservatio
 CREATE INDEX billing_refunds_charge ON billing.billing_refunds USING btree (((snapshot ->> 'charge'::text)));
 CREATE INDEX billing_refunds_created ON billing.billing_refunds USING btree (created_at);
 CREATE INDEX billing_refunds_customer_id_created_at_idx ON billing.billing_refunds USING btree (customer_id, created_at);
+CREATE INDEX billing_service_memory_at ON billing.billing_service_memory USING btree (at);
 CREATE INDEX billing_service_runs_service ON billing.billing_service_runs USING btree (service, last_seen_at);
 CREATE INDEX billing_subscription_requests_failed ON billing.billing_subscription_requests USING btree (made_at) WHERE (failure IS NOT NULL);
 CREATE INDEX billing_subscription_requests_made ON billing.billing_subscription_requests USING btree (made_at);

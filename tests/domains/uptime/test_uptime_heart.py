@@ -18,13 +18,15 @@ from metering_bench import Postgres, cluster, postgres
 from metering import METRICS, app_on, people
 from nself.app import App
 from nself.core import clock as clocks
+from nself.domains.uptime import store
 from nself.domains.uptime.inputs import ShowUptime
-from nself.domains.uptime.model import BEAT, NoSuchRecord, Uptime
+from nself.domains.uptime.model import BEAT, MEMORY_KEPT, NoSuchRecord, Uptime
 from nself.domains.uptime.service import heart as hearts
 from nself.domains.uptime.service import show
 from nself.domains.uptime.service.heart import Heart
 from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.service import record
+from nself.measure import measures
 from nself.spool import refused
 from nself.spool.errors import BufferFull
 from serving import until
@@ -295,3 +297,30 @@ def test_a_process_that_outgrows_its_memory_is_asked_to_end(
         heart._watch_memory()  # pyright: ignore[reportPrivateUsage]
         assert len(sent) == wanted
     assert sent == [(os.getpid(), signal.SIGTERM)]
+
+
+def test_each_minute_of_a_living_process_s_memory_is_kept_until_it_ends(app: App, beats: Beats, clock: Any) -> None:
+    """The least and the most of each, also a peak between two beats; the next process begins anew."""
+    clock.now = clock.now.replace(second=0, microsecond=0)
+    measures.take()
+    heart = beats.begin()
+    bytearray(os.urandom(2**20)) * 200  # over before the next beat
+    heart.most = min(heart.most, 2**20)  # whatever tests before this one took
+    measures.observe("job", ("large", "ok"), 2.0)
+    clock.now += BEAT
+    heart.beat()
+    clock.now += timedelta(minutes=1)
+    heart.beat()
+    ((first, second),) = show.memory(app)
+    assert (first.service, first.pid, first.doing) == (heart.run.service, os.getpid(), "job large")
+    assert first.low + 100 * 2**20 < first.high == store.most_memory()
+    assert second.at - first.at == timedelta(minutes=1) and second.doing == ""
+    clock.now += MEMORY_KEPT
+    heart.beat()
+    ((only,),) = show.memory(app)
+    assert only.at == clock.now.replace(second=0)
+    with app.db.reading() as tx:
+        assert show.started_at(tx, heart.run.service, clock.now) == heart.run.started_at
+        assert show.started_at(tx, "unheard", clock.now) is None
+    heart.stop()
+    assert show.memory(app) == []

@@ -49,3 +49,37 @@ create trigger slowly before insert on billing_usage_intake for each row execute
 
 -- name: drop_slow_insert
 drop function if exists billing.slowly() cascade;
+
+-- name: grow_memory
+-- What the largest service would have left behind if it had begun small and come to hold what it has now.
+insert into billing_service_memory (run, at, low, high, doing, seconds)
+select largest.run, largest.at - ago * interval '1 minute', held.size, held.size, '', 0
+from (
+    select memory.run, memory.at, memory.low
+    from billing_service_memory memory
+    join billing_service_runs run using (run)
+    where run.ended is null and run.last_seen_at > now() - interval '30 seconds'
+    order by memory.low desc
+    limit 1
+) largest
+cross join generate_series(1, 100) as past (ago)
+cross join lateral (select (largest.low * (1 - 0.0085 * ago))::bigint size) held
+on conflict (run, at) do update set low = excluded.low, high = excluded.high;
+
+-- name: swell_customer
+-- Somebody kept a whole export in one field.
+update billing_customers set snapshot = jsonb_set(snapshot, '{description}', to_jsonb(repeat('x', 100000000)))
+where customer_id = 'cus_123';
+
+-- name: customer_snapshot
+select snapshot from billing_customers where customer_id = 'cus_123';
+
+-- name: put_customer_snapshot
+update billing_customers set snapshot = %(snapshot)s::jsonb where customer_id = 'cus_123';
+
+-- name: keep_prices
+-- A report that lets nobody else read for some seconds.
+lock table billing_prices in access exclusive mode;
+
+-- name: think
+select pg_sleep(4);

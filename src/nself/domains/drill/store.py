@@ -266,3 +266,29 @@ def was_down(tx: Tx, start: datetime, end: datetime, now: datetime) -> None:
 
 def revive(tx: Tx, subscription: str) -> None:
     tx.run(SQL["revive"], subscription=subscription)
+
+
+def memories_kept(tx: Tx) -> int:
+    return tx.run(SQL["grow_memory"])
+
+
+def customer_snapshot(tx: Tx) -> object:
+    return tx.value(SQL["customer_snapshot"])
+
+
+def swell_customer(tx: Tx) -> None:
+    tx.run(SQL["swell_customer"])
+
+
+def put_customer_snapshot(tx: Tx, snapshot: object) -> None:
+    tx.run(SQL["put_customer_snapshot"], snapshot=msgspec.json.encode(snapshot).decode())
+
+
+def keep_prices(tx: Tx) -> None:
+    """Nobody reads prices as long as the transaction lasts."""
+    tx.run(SQL["keep_prices"])
+
+
+def think(tx: Tx) -> None:
+    """Four seconds."""
+    tx.run(SQL["think"])

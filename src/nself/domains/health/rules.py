@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 from nself.core.period import Period
 from nself.core.settings import Settings
 from nself.domains.health.model import Check, Metric, Performance, State
 from nself.domains.measurement.model import Total
 from nself.domains.measurement.rules import joined, percentile
+from nself.domains.uptime.model import Sample
 
 DISK_LOW, DISK_FULL = 10, 3
 MEMORY_LOW = 5
@@ -220,3 +222,72 @@ def too_short(settings: Settings) -> list[str]:
     return [
         f"{name}={settings.value(name).text}" for name, least in SHORTEST.items() if 0 < settings.seconds(name) < least
     ]
+
+
+LONG, OFTEN = 2.0, 5
+"""Seconds that no request takes by our own work, and of how many requests of a route."""
+STRIPE_SLOW = 0.5
+"""Seconds: from here on a call to Stripe is what requests wait for."""
+
+
+def slow_routes(totals: Sequence[Total]) -> list[str]:
+    """Of which most requests take long, the slowest first; none where it is Stripe that is slow."""
+    stripe = joined(one for one in totals if one.name == STRIPE)
+    if (percentile(stripe.counts, P50) or 0) >= STRIPE_SLOW:
+        return []
+    answered = [one for one in totals if one.name == HTTP and one.labels[-1] != "504"]
+    found = [(joined(parts), label) for (_, label), parts in by_what(answered).items()]
+    slow = [
+        (half, whole, label)
+        for whole, label in found
+        if whole.count >= OFTEN and (half := percentile(whole.counts, P50) or 0) >= LONG
+        and whole.seconds / whole.count >= LONG
+    ]  # fmt: skip
+    return [
+        f"{label}: half of {whole.count} requests took {half:.1f} s or longer"
+        for half, whole, label in sorted(slow, key=lambda one: -one[0])
+    ]
+
+
+# ---- How the memory of one process went on ----
+
+WARM, ENOUGH = 5, 60
+"""Minutes: a process fills its caches at first; what rises for so long after that rises on."""
+PARTS = 4
+GROWN, JUMPED = 16 * 2**20, 128 * 2**20
+"""Bytes."""
+
+
+def grown(samples: Sequence[Sample]) -> tuple[int, int, int] | None:
+    """Bytes at first, bytes at last and the minutes between, where it grows steadily: each part of the time bears its share.
+
+    What was loaded once and kept makes one step, and is none.
+    """
+    later = samples[WARM:]
+    if len(later) < ENOUGH:
+        return None
+    size = len(later) // PARTS
+    lows = [min(one.low for one in later[part * size : (part + 1) * size]) for part in range(PARTS)]
+    whole = lows[-1] - lows[0]
+    if whole < GROWN or whole * 2 < lows[0]:
+        return None
+    if any((after - before) * 8 < whole for before, after in pairwise(lows)):
+        return None
+    return lows[0], lows[-1], round((later[-1].at - later[0].at).total_seconds() / 60)
+
+
+def jumped(samples: Sequence[Sample]) -> tuple[int, Sample] | None:
+    """What it had just before, and the minute in which it had much more: the worst one."""
+    found = [
+        (least, one)
+        for before, one in pairwise([samples[0], *samples])
+        if one.high - (least := min(before.low, one.low)) >= JUMPED and one.high >= 2 * least
+    ] if samples else []  # fmt: skip
+    return max(found, key=lambda one: one[1].high - one[0], default=None)
+
+
+def doing(samples: Sequence[Sample], peak: Sample) -> str:
+    """What took longest about the minute of `peak`: what was under way then may have ended in the next one."""
+    about = [one for one in samples if 0 <= (one.at - peak.at).total_seconds() <= 60 and one.doing]
+    longest = max(about, key=lambda one: one.seconds, default=None)
+    return f"{longest.doing} ({longest.seconds:.1f} s)" if longest else "nothing that is measured"

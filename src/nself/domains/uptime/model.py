@@ -13,6 +13,7 @@ BEAT = timedelta(seconds=10)
 """How often a service tells that it lives."""
 STALE = 3 * BEAT
 """A service that told nothing for so long is taken for dead."""
+MEMORY_KEPT = timedelta(hours=2)
 DATABASE = "database"
 Ended = Literal["stopped", "restarted", "terminated", "killed", "machine"]
 Kind = Literal["database", "frozen"]
@@ -51,6 +52,22 @@ class Note(msgspec.Struct, kw_only=True):
     run: Run
     interruptions: list[Interruption]
     zone: str = ""
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """The least and the most bytes that a living process had in the minute of `at`.
+
+    `doing` is the longest of what ended in it, with how many `seconds` it took, to the next bound of measurements.
+    """
+
+    run: str
+    service: str
+    pid: int
+    at: datetime
+    low: int
+    high: int
+    doing: str
+    seconds: float
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

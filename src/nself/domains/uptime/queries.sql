@@ -48,3 +48,23 @@ select * from billing_service_interruptions where began_at < %(end)s and ended_a
 select code, began_at, ended_at, requests, events from billing_usage_refusals
 where began_at <= %(end)s and ended_at >= %(start)s
 order by began_at;
+
+-- name: tell_memory
+-- A minute has the least and the most of its beats, and the longest of what ended in it.
+insert into billing_service_memory as known (run, at, low, high, doing, seconds)
+values (%(run)s, %(at)s, %(low)s, %(high)s, %(doing)s, %(seconds)s)
+on conflict (run, at) do update set
+    low = least(known.low, excluded.low), high = greatest(known.high, excluded.high),
+    doing = case when excluded.seconds > known.seconds then excluded.doing else known.doing end,
+    seconds = greatest(known.seconds, excluded.seconds);
+
+-- name: forget_memory
+delete from billing_service_memory where at < %(before)s;
+
+-- name: memory
+-- Of processes that live, in the order of time.
+select run.run, run.service, run.pid, memory.at, memory.low, memory.high, memory.doing, memory.seconds
+from billing_service_runs run
+join billing_service_memory memory using (run)
+where run.ended is null and run.last_seen_at >= %(alive)s
+order by run.service, run.run, memory.at;

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from nself.core.period import Period
 from nself.domains.uptime.model import DATABASE, STALE, Downtime, Interruption, Run
+from nself.measure import BOUNDS, Measured
 
 CAUSES = {
     "stopped": "stopped by nself stop",
@@ -140,3 +141,15 @@ def percent(part: timedelta, whole: timedelta) -> str:
     """`99.98%`, never rounded up to what it is not."""
     hundredths = part * 10_000 // whole if whole else 10_000
     return f"{hundredths // 100}.{hundredths % 100:02}%"
+
+
+def longest(counted: Iterable[Measured]) -> tuple[str, float]:
+    """What took longest of all that was counted, without its outcome, and its seconds, to the next bound."""
+    found = [(_most_seconds(one), " ".join((one.name, *one.labels[:-1]))) for one in counted if one.count]
+    seconds, name = max(found, default=(0.0, ""))
+    return name, seconds
+
+
+def _most_seconds(one: Measured) -> float:
+    bounds = (*BOUNDS, BOUNDS[-1])
+    return max((bound for bound, count in zip(bounds, one.counts, strict=True) if count), default=0.0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -15,7 +17,7 @@ import psutil
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.uptime.model import Interruption, Note, Refusal, Run
+from nself.domains.uptime.model import Interruption, Note, Refusal, Run, Sample
 from nself.spool.refused import Span
 
 SQL = beside(__file__)
@@ -25,6 +27,25 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 def memory() -> int:
     """Bytes that this process has in memory."""
     return psutil.Process().memory_info().rss
+
+
+def most_memory() -> int:
+    """Bytes that this process had at most, ever."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def tell_memory(tx: Tx, run: str, at: datetime, used: tuple[int, int], longest: tuple[str, float]) -> None:
+    """`used`: least and most bytes; `longest`: what took how many seconds."""
+    tx.run(SQL["tell_memory"], run=run, at=at, low=used[0], high=used[1], doing=longest[0], seconds=longest[1])
+
+
+def forget_memory(tx: Tx, before: datetime) -> None:
+    tx.run(SQL["forget_memory"], before=before)
+
+
+def memory_of_living(tx: Tx, alive: datetime) -> list[Sample]:
+    """By process, then time, of those seen since `alive`."""
+    return tx.all(SQL["memory"], Sample, alive=alive)
 
 
 def tell(tx: Tx, note: Note) -> None:

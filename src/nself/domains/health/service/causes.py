@@ -5,6 +5,8 @@ from __future__ import annotations
 from nself.diagnosis import Cause, Evidence, Look
 from nself.domains.connection.service import walk
 from nself.domains.health import rules
+from nself.domains.health.service.measured import slow_routes
+from nself.domains.health.service.memory import jumps, leaks
 from nself.domains.health.service.profile import LEFT_OPEN
 from nself.domains.stack import service as stack
 from nself.domains.tuning.service import statements
@@ -28,6 +30,21 @@ def many_calls(look: Look) -> Evidence | None:
 
 def few_connections(look: Look) -> Evidence | None:
     return _slowing(look, POOL)
+
+
+def leak(look: Look) -> Evidence | None:
+    found = leaks(look.app)
+    return Evidence("; ".join(found), sure="likely") if found else None
+
+
+def much_at_once(look: Look) -> Evidence | None:
+    found = jumps(look.app)
+    return Evidence("; ".join(found), sure="likely") if found else None
+
+
+def slow_operations(look: Look) -> Evidence | None:
+    found = slow_routes(look.app)
+    return Evidence("; ".join(found)) if found else None
 
 
 def little_memory(look: Look) -> Evidence | None:
@@ -100,6 +117,32 @@ CAUSES = (
         needs=(),
     ),
     Cause(
+        id="8.3.1",
+        title="Memory leaks",
+        detect=leak,
+        explain=(
+            "A service comes to hold more and more: in an hour and longer each quarter of the time bears its share, also after "
+            "its caches are filled. Told apart from a large set of data (8.3.2), which is one step and falls again, and from a limit "
+            "that is too low (8.3.3), under which nothing grows. A restart gives it back; memory-profile names the lines."
+        ),
+        mend=(
+            "nself billing memory-profile --duration 300s",
+            "nself cache clear billing:* --ttl-expired",
+            RESTART,
+        ),
+    ),
+    Cause(
+        id="8.3.2",
+        title="Large data sets in memory",
+        detect=much_at_once,
+        explain=(
+            "Within a minute a service had more than twice as much in memory as just before: it read something large in one piece. "
+            "What took longest then is named. Told apart from a leak (8.3.1), which grows in small steps and never at once."
+        ),
+        mend=("nself billing heap-snapshot", "nself cache clear billing:* --ttl-expired", RESTART),
+        elsewhere="ask for less at once: page with limit, import in smaller files",
+    ),
+    Cause(
         id="8.3.3",
         title="Insufficient memory limits",
         detect=little_memory,
@@ -137,6 +180,22 @@ CAUSES = (
         ),
         itself=True,
         needs=(),
+    ),
+    Cause(
+        id="8.4.2",
+        title="Slow operations",
+        detect=slow_operations,
+        explain=(
+            "Since the last start most requests of a route take seconds, in our own work: calls to Stripe do not account for it "
+            "(8.4.3), and no limit cut them off (8.4.1). Where a cause of a slow database is found as well, it is what makes them slow."
+        ),
+        mend=(
+            "nself billing show-timeouts",
+            "nself db slow-queries",
+            "nself env set BILLING_ASYNC_OPERATIONS=true",
+            RESTART,
+        ),
+        follows=("8.1.1", "8.1.2", "8.1.4", "8.2.1", "8.2.2", "8.2.3", "8.2.4", "8.4.4"),
     ),
     Cause(
         id="8.4.3",

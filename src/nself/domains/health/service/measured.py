@@ -7,13 +7,16 @@ from datetime import datetime, timedelta
 from nself.app import App
 from nself.core.entrypoint import Rows
 from nself.core.period import Period, since
+from nself.db.server import DatabaseUnavailable
 from nself.domains.health import rules, store
 from nself.domains.health.inputs import ShowMetrics, ShowPerformance, ShowRequests, ShowTimeouts
 from nself.domains.health.model import Metric, Performance, Timeout
 from nself.domains.measurement import service as measurement
+from nself.domains.uptime.service import show as uptime
 
 SOON = timedelta(minutes=1)
 """The minute that is under way belongs to the last hour."""
+RECENT = timedelta(hours=1)
 
 
 def span(app: App, last: str, until: datetime | None = None) -> Period:
@@ -72,10 +75,30 @@ TIMEOUTS = {
 }
 
 
-def timeouts(app: App, given: ShowTimeouts) -> list[Timeout]:
-    """Each limit of time, where its value comes from, and what it limits."""
-    return [
+def timeouts(app: App, given: ShowTimeouts) -> Rows[Timeout]:
+    """Each limit of time, where its value comes from, and what it limits; and what takes long below them."""
+    try:
+        notes = slow_routes(app)
+    except DatabaseUnavailable as error:
+        notes = [f"what takes long is not known: {error.message}"]
+    rows = [
         Timeout(name=name, value=value.text, origin=value.origin, limits=limits)
         for name, limits in TIMEOUTS.items()
         for value in (app.settings.value(name),)
     ]
+    return Rows(rows, notes)
+
+
+def slow_routes(app: App) -> list[str]:
+    """One sentence a route whose requests take long by our own work, since http was started, within the last hour.
+
+    The minute of the start does not count: measurements are kept by minute.
+    """
+    now = app.clock()
+    with app.db.reading() as tx:
+        started = uptime.started_at(tx, "http", now)
+        if started is None:
+            return []
+        first = max(started.replace(second=0, microsecond=0) + SOON, now - RECENT)
+        found = measurement.between(tx, Period(first, now + SOON))
+    return [f"{one} since {first:%H:%M} UTC" for one in rules.slow_routes(found)]

@@ -13,9 +13,11 @@ from nself.app import App
 from nself.core.entrypoint import Rows
 from nself.core.errors import InvalidParameter
 from nself.core.settings import seconds
+from nself.db.server import DatabaseUnavailable
 from nself.domains.health import figures
 from nself.domains.health.inputs import ProfileMemory, ProfileService, SnapshotHeap
 from nself.domains.health.model import Grown, Living, Spot
+from nself.domains.health.service.memory import jumps, leaks
 from nself.domains.stack import service as stack
 from nself.domains.tuning.service import statements
 from nself.process import probe
@@ -52,7 +54,7 @@ def memory(app: App, given: ProfileMemory) -> Rows[Grown]:
     rows = [Grown(place=one.place, grown_kb=one.bytes // 1024, pieces=one.pieces) for one in found.growth[:SHOWN]]
     before, after = (size // 2**20 for size in (found.rss_before, found.rss_after))
     note = f"process {found.pid} had {before} MB before and {after} MB after {found.seconds:.0f} s (tracing takes some itself)"
-    return Rows(rows, [note, f"written: {place}"])
+    return Rows(rows, [note, f"written: {place}", *_trend(app)])
 
 
 def heap(app: App, given: SnapshotHeap) -> Rows[Living]:
@@ -74,7 +76,16 @@ def kept_notes(app: App) -> list[str]:
     services = ", ".join(f"{name} {size // 2**20} MB" for name, size in sorted(used.items()))
     left = statements.left_open(app, LEFT_OPEN)
     notes = [f"memory: {services or 'no service runs'}; BILLING_MEMORY_LIMIT is {limit}"]
-    return notes + ([f"{len(left)} sessions are idle in a transaction: nself db slow-queries"] if left else [])
+    notes += [f"{len(left)} sessions are idle in a transaction: nself db slow-queries"] if left else []
+    return notes + _trend(app)
+
+
+def _trend(app: App) -> list[str]:
+    """Of all services since they were started, at most two hours."""
+    try:
+        return leaks(app) + jumps(app)
+    except DatabaseUnavailable as error:
+        return [f"how memory went on is not known: {error.message}"]
 
 
 def _duration(given: str) -> float:

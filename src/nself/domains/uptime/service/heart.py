@@ -14,10 +14,10 @@ from nself import log
 from nself.app import App
 from nself.core import clock
 from nself.core.errors import BillingError
-from nself.db.connect import unavailable
+from nself.db.connect import Tx, unavailable
 from nself.domains.measurement import service as measurement
-from nself.domains.uptime import store
-from nself.domains.uptime.model import BEAT, STALE, Ended, Interruption, Note, Run
+from nself.domains.uptime import rules, store
+from nself.domains.uptime.model import BEAT, MEMORY_KEPT, STALE, Ended, Interruption, Note, Run
 from nself.process import wanted
 from nself.process.paths import run_folder
 from nself.process.table import GENERATION
@@ -52,6 +52,7 @@ class Heart:
         self.server: datetime | None = None
         self.looked = clock.since_boot()
         self.outgrown = False
+        self.most = store.most_memory()
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._beat_on, name="heart", daemon=True)
 
@@ -152,7 +153,9 @@ class Heart:
             before = None if self.registered else store.previous(tx, self.run)
             if book:
                 store.tell_refusals(tx, book.origin, book.spans)
+            most = self._tell_memory(tx, rules.longest(counted), now)
             measurement.write(tx, counted, now)
+        self.most = most
         self.reached_at, self.server = self.app.clock(), server
         self.note.interruptions.clear()
         if self.away:
@@ -165,6 +168,14 @@ class Heart:
         if not self.registered:
             self.registered = True
             _tell_restart(self.run, before)
+
+    def _tell_memory(self, tx: Tx, longest: tuple[str, float], now: datetime) -> int:
+        """Also of a peak since the last beat that is over; the most that this process had, ever."""
+        used, most = store.memory(), store.most_memory()
+        high = max(used, most) if most > self.most else used
+        store.tell_memory(tx, self.run.run, now.replace(second=0, microsecond=0), (used, high), longest)
+        store.forget_memory(tx, now - MEMORY_KEPT)
+        return most
 
     def _notice_return(self, now: datetime, server: datetime) -> None:
         """The database answers: it may have been away since it did so last, unnoticed even."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import groupby
 
 from nself.app import App
 from nself.core import period
@@ -11,7 +12,17 @@ from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.domains.uptime import rules, store
 from nself.domains.uptime.inputs import ShowUptime
-from nself.domains.uptime.model import DATABASE, Downtime, NoSuchRecord, Refusal, Run, ServiceUptime, Uptime
+from nself.domains.uptime.model import (
+    DATABASE,
+    STALE,
+    Downtime,
+    NoSuchRecord,
+    Refusal,
+    Run,
+    Sample,
+    ServiceUptime,
+    Uptime,
+)
 from nself.domains.uptime.service import heart
 
 USUAL = timedelta(days=30)
@@ -40,6 +51,19 @@ def show(app: App, given: ShowUptime) -> Uptime:
 def zones(app: App) -> dict[str, str]:
     """The time zone with which each service of this machine runs, by service: that of when it was started."""
     return {note.run.service: note.zone for note in store.living(app.project.beats) if note.zone}
+
+
+def memory(app: App) -> list[list[Sample]]:
+    """What each living process had in memory, by minute, oldest first."""
+    with app.db.reading() as tx:
+        found = store.memory_of_living(tx, app.clock() - STALE)
+    return [list(group) for _, group in groupby(found, key=lambda one: one.run)]
+
+
+def started_at(tx: Tx, service: str, now: datetime) -> datetime | None:
+    """Step: when the process of `service` that lives was started, the last one where several live."""
+    runs = store.runs(tx, Period(now - STALE, now + STALE))
+    return max((one.started_at for one in runs if one.service == service and rules.alive(one, now)), default=None)
 
 
 def _span(app: App, given: ShowUptime) -> Period:

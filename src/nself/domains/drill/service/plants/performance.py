@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import urllib.request
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+
 from nself.domains.drill import store
 from nself.domains.drill.service.bench import Bench, Drill
 
@@ -12,6 +18,9 @@ HEAP = "nself billing heap-snapshot"
 TIMEOUTS = "nself billing show-timeouts"
 ADD_INDEX = 'nself db add-index billing_usage \\\n  --columns "user_id,created_at" \\\n  --name idx_usage_user_date'
 EVENTS = 12_000
+ASKING = 6
+"""Requests at once."""
+SOON = timedelta(minutes=1)
 
 
 def setting(bench: Bench, *lines: str) -> None:
@@ -106,6 +115,62 @@ def leaking(bench: Bench) -> None:
     bench.wait(lambda: "idle in a transaction" in bench.nself("billing heap-snapshot 2>&1"))
 
 
+def grown(bench: Bench) -> None:
+    """An hour and a half cannot be rehearsed: what the services write of their memory is written for them."""
+
+    def rows() -> int:
+        with bench.app() as app:
+            return app.db.transact(store.memories_kept)
+
+    bench.wait(rows)
+
+
+@contextmanager
+def asking(bench: Bench) -> Generator[Callable[[str], None]]:
+    """An app with a key of its own, which asks for paths."""
+    made = bench.json("billing api-key create --name drill --scopes admin")
+    with bench.app() as app:
+        base = f"http://127.0.0.1:{app.settings.integer('BILLING_PORT')}"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def get(path: str) -> None:
+        request = urllib.request.Request(f"{base}{path}", headers={"Authorization": f"Bearer {made['key']}"})
+        opener.open(request, timeout=60).close()
+
+    try:
+        yield get
+    finally:
+        bench.nself(f"billing api-key revoke {made['id']}")
+
+
+def large(bench: Bench) -> None:
+    """One customer has a hundred megabytes, for as long as an app asks for it."""
+    with bench.app() as app:
+        before = app.db.transact(store.customer_snapshot)
+    bench.damage(store.swell_customer)
+    try:
+        with asking(bench) as get:
+            get("/api/v1/customers/cus_123")
+    finally:
+        bench.damage(lambda tx: store.put_customer_snapshot(tx, before))
+    bench.wait(lambda: "jumped from" in bench.nself("billing heap-snapshot 2>&1"))
+
+
+def waiting(bench: Bench) -> None:
+    """A report keeps prices to itself, again and again, while an app asks for them."""
+    with bench.app() as app:
+        minute = app.clock().replace(second=0, microsecond=0)
+        bench.wait(lambda: app.clock() - minute >= SOON, 70)  # that of the services' start does not count
+        with asking(bench) as get, ThreadPoolExecutor(ASKING) as pool:
+            with app.db.transaction() as tx:
+                store.keep_prices(tx)
+                asked = [pool.submit(get, "/api/v1/prices") for _ in range(ASKING)]
+                store.think(tx)
+            for one in asked:
+                one.result()
+    bench.wait(lambda: "/api/v1/prices" in bench.nself("billing show-timeouts 2>&1"))
+
+
 def short(bench: Bench) -> None:
     setting(bench, "API_TIMEOUT=1s", "DB_QUERY_TIMEOUT=2s")
 
@@ -171,6 +236,13 @@ DRILLS = (
         mend=("nself db vacuum billing_usage", "nself db analyze billing_usage"),
     ),
     Drill(
+        "8.3.1",
+        plant=grown,
+        shows=((HEAP, "grew steadily from"),),
+        mend=("nself cache clear billing:* --ttl-expired", RESTART),
+    ),
+    Drill("8.3.2", plant=large, shows=((HEAP, "jumped from"),), mend=(RESTART,)),
+    Drill(
         "8.3.3",
         plant=memory,
         shows=((HEAP, "BILLING_MEMORY_LIMIT is 120M"),),
@@ -184,6 +256,12 @@ DRILLS = (
         plant=short,
         shows=((TIMEOUTS, "API_TIMEOUT +1s"),),
         mend=("nself env set API_TIMEOUT=60s", "nself env set DB_QUERY_TIMEOUT=30s", RESTART),
+    ),
+    Drill(
+        "8.4.2",
+        plant=waiting,
+        shows=((TIMEOUTS, r"/api/v1/prices: half of \d+ requests"),),
+        mend=("nself env set BILLING_ASYNC_OPERATIONS=true", "nself env set BILLING_USE_QUEUE=true", RESTART),
     ),
     Drill(
         "8.4.3",
