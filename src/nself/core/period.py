@@ -28,6 +28,14 @@ class Period(NamedTuple):
     end: datetime
 
 
+def duration(text: str, param: str) -> float:
+    """`30d`, `12h`, `90m` in seconds, as somebody gave it. Raises InvalidParameter."""
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise InvalidParameter(f"Invalid {param}: {text[:40]} ({error})", param) from None
+
+
 def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)

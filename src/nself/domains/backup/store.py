@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ SQL = beside(__file__)
 MAINTENANCE = "postgres"
 """The database from which another one can be renamed."""
 BLOCK = 1024 * 1024
+PAUSE = 0.1
 
 
 class InUse(Exception):
@@ -96,6 +98,11 @@ def at(conninfo: str, database: str) -> str:
 
 def alone(tx: Tx, database: str) -> bool:
     return bool(tx.value(SQL["alone"], database=database))
+
+
+def pause() -> None:
+    """Between two looks at who is still there."""
+    time.sleep(PAUSE)
 
 
 def sessions(tx: Tx, database: str) -> list[Session]:

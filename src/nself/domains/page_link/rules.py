@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
+from nself.core import period
 from nself.core.errors import InvalidParameter
-from nself.core.settings import seconds
 
 BYTES = 32
 LONGEST = timedelta(days=90)
@@ -19,7 +19,7 @@ def digest(token: str) -> bytes:
 
 def lifetime(text: str) -> timedelta:
     """Raises InvalidParameter."""
-    found = timedelta(seconds=seconds(text))
+    found = timedelta(seconds=min(period.duration(text, "lives"), 2 * LONGEST.total_seconds()))
     if not timedelta(0) < found <= LONGEST:
         raise InvalidParameter(f"A link lives for more than nothing and {LONGEST.days} days at most", "lives")
     return found

@@ -129,14 +129,6 @@ def endpoint(url: str, secret: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def duration(text: str, param: str) -> float:
-    """`30d`, `12h`, `90m` in seconds."""
-    try:
-        return seconds(text)
-    except ValueError as error:
-        raise InvalidParameter(f"Invalid {param}: {text[:40]} ({error})", param) from None
-
-
 def clock_target(text: str, tz: ZoneInfo) -> int:
     """The instant in whole seconds, as Stripe has them."""
     return int(period.instant(text, tz, "instant").timestamp())
@@ -171,13 +163,13 @@ def _request(given: AddFault, now: int, tz: ZoneInfo) -> dict[str, Any]:
     if given.fail:
         wanted["status"] = int(given.fail)
     if given.delay:
-        wanted["delay"] = duration(given.delay, "delay")
+        wanted["delay"] = period.duration(given.delay, "delay")
     return wanted
 
 
 def _delivery(given: AddFault, now: int, tz: ZoneInfo) -> dict[str, Any]:
     action = (given.webhooks or "").replace("-", "_")
-    return {"action": action, **({"seconds": duration(given.seconds, "seconds")} if given.seconds else {})}
+    return {"action": action, **({"seconds": period.duration(given.seconds, "seconds")} if given.seconds else {})}
 
 
 def _outage(given: AddFault, now: int, tz: ZoneInfo) -> dict[str, Any]:

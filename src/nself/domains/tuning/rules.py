@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from nself.core.errors import InvalidParameter
-from nself.core.settings import seconds
 from nself.db.migrate import ShippedIndex
 from nself.domains.tuning.model import Counted, ForeignKey, Index, IndexAdvice, Neglected, Scan, Session, Table
 
@@ -20,14 +19,6 @@ LONGEST_NAME, LONGEST_TEXT = 63, 120
 SELECTIVE = 0.1
 """An index helps where at most this share of the rows is wanted; for more, reading all is faster."""
 Node = dict[str, Any]
-
-
-def duration(text: str, param: str) -> float:
-    """Seconds. Raises InvalidParameter."""
-    try:
-        return seconds(text)
-    except ValueError as error:
-        raise InvalidParameter(str(error), param) from error
 
 
 def statement(query: str) -> str:

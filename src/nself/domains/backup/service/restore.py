@@ -54,6 +54,10 @@ class Prepared(NamedTuple):
     known: int
 
 
+LEAVING = 30
+"""Looks, a tenth of a second apart: a session that is being closed is there for a moment more."""
+
+
 def restore(app: App, given: RestoreDatabase) -> RestoreDone:
     """Without `yes` it only checks.
 
@@ -116,6 +120,11 @@ def _require_quiet(app: App) -> None:
 
 
 def _require_alone(tx: Tx, name: str) -> None:
+    """Who is just leaving is waited for."""
+    for _ in range(LEAVING):
+        if not store.sessions(tx, name):
+            return
+        store.pause()
     if store.sessions(tx, name):
         raise DatabaseInUse(database=name, who=_who(tx, name))
 

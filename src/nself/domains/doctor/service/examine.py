@@ -8,10 +8,10 @@ from functools import partial
 from typing import cast
 
 from nself.app import App
+from nself.core import period
 from nself.core.clock import monotonic
 from nself.core.entrypoint import Causes
 from nself.core.errors import BillingError
-from nself.core.settings import seconds
 from nself.db.connect import unavailable
 from nself.diagnosis import Cause, Evidence, Look, Need
 from nself.domains.connection.service import walk
@@ -49,7 +49,11 @@ def doctor(app: App, given: Examine) -> Report | Generator[Report]:
         if not issues:
             raise NoSuchSymptom(symptom=given.symptom)
     wanted = [one for one in causes if rules.belongs(one.id, issues)]
-    return _watch(app, wanted, issues, seconds(given.interval)) if given.watch else examine(app, wanted, issues)
+    return (
+        _watch(app, wanted, issues, period.duration(given.interval, "interval"))
+        if given.watch
+        else examine(app, wanted, issues)
+    )
 
 
 def _watch(app: App, causes: list[Cause], issues: list[str], interval: float) -> Generator[Report]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nself import log
 from nself.app import App
+from nself.core import period
 from nself.domains.sandbox import rules
 from nself.domains.sandbox.inputs import AdvanceClock, SetClock, ShowClock
 from nself.domains.sandbox.model import ClockMoved, ClockShown, EventCount
@@ -18,7 +19,7 @@ def show(app: App, given: ShowClock) -> ClockShown:
 
 def advance(app: App, given: AdvanceClock) -> ClockMoved:
     """Forward by a duration. Raises TestModeOnly, SandboxAway, InvalidParameter."""
-    return _move(app, {"advance": rules.duration(given.duration, "duration")})
+    return _move(app, {"advance": period.duration(given.duration, "duration")})
 
 
 def set_to(app: App, given: SetClock) -> ClockMoved:

@@ -6,6 +6,7 @@ from datetime import UTC, timedelta
 
 from nself import log
 from nself.app import App
+from nself.core import period
 from nself.db.connect import Tx
 from nself.domains.tuning import rules, store
 from nself.domains.tuning.inputs import ListSlowStatements
@@ -22,7 +23,7 @@ FOREIGN = (
 
 def slow_queries(app: App, given: ListSlowStatements) -> SlowStatements:
     """Raises InvalidParameter, DatabaseUnavailable."""
-    least = rules.duration(given.min_time, "min_time") if given.min_time else None
+    least = period.duration(given.min_time, "min_time") if given.min_time else None
     missing, counted, since = None, list[Counted](), None
     with app.db.reading() as tx:
         running = store.running(tx, timedelta(seconds=LONG if least is None else least))
