@@ -233,7 +233,7 @@ def test_an_error_has_all_that_helps(client: Client) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/"),
+        ("GET", "/nothing"),
         ("GET", "/api/v1/nothing"),
         ("PUT", USAGE),
         ("DELETE", USAGE),
