@@ -100,6 +100,11 @@ def _run(app: App, groups: Sequence[Sequence[Drill]]) -> Generator[Rehearsal | S
     try:
         for group in groups:
             row = _rehearsed(app, group)
+            if (
+                not row.passed and len(groups) > 1
+            ):  # a busy machine lets something come too late: once more, and both are told
+                yield row
+                row = _rehearsed(app, group)
             if not row.passed:
                 failed.append(group[0].cause)
             log.info("rehearsed", cause=row.cause, passed=row.passed, seconds=row.seconds, note=row.note)
