@@ -98,7 +98,7 @@ def test_a_stopped_collector_is_found_mended_and_found_no_more(project: Commands
     project.nself("billing", "doctor", "--issue", "2.1", code=3)
     project.nself("billing", "doctor", "fix", "2.1.1")
     project.nself("billing", "doctor")
-    assert "doctor fix 2.1.1" in project.nself("billing", "audit", "log")
+    assert "doctor fix --cause=2.1.1" in project.nself("billing", "audit", "log")
 
 
 def test_somebody_is_let_find_what_was_planted(project: Commands) -> None:
