@@ -57,13 +57,14 @@ class App:
         *,
         environ: Mapping[str, str] | None = None,
         clock: Clock = system_clock,
+        patience: float = inf,
     ) -> None:
+        """`patience`: most seconds that a statement may take, where that is less than DB_QUERY_TIMEOUT."""
         self.project = project
         self.registry = registry
         self.environ = os.environ if environ is None else environ
         self._clock = clock
-        self.patience: float | None = None
-        """Most seconds that a statement may take here, where that is less than DB_QUERY_TIMEOUT; read when `db` is opened."""
+        self._patience = patience
 
     @classmethod
     def find(cls, given: str | None, registry: Registry) -> App:
@@ -147,7 +148,7 @@ class App:
             conninfo,
             size=self.settings.integer("BILLING_DB_POOL_SIZE"),
             wait=self.settings.seconds("BILLING_DB_POOL_TIMEOUT"),
-            statement_timeout=min(self.settings.seconds("DB_QUERY_TIMEOUT"), self.patience or inf),
+            statement_timeout=min(self.settings.seconds("DB_QUERY_TIMEOUT"), self._patience),
             revive=None if server.inside_service() else lambda: server.ensure(self.project, self.settings),
             absence=self._absence,
         )

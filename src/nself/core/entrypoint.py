@@ -24,8 +24,6 @@ class Command(NamedTuple):
     """Privileged: who did it is written into the audit log, before and after."""
     money: bool = False
     """It is audited and moves money: STRIPE_REQUIRE_2FA has the operator confirm it."""
-    tried: bool = False
-    """Without `execute`, a field of its input, it only shows what it would do."""
     exits: str | None = None
     """Name of an integer field of the result, which is not printed: the exit code."""
 

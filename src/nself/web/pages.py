@@ -237,10 +237,16 @@ SUPPORT = frozenset(
         "billing incident note", "billing invoice send", "billing invoice explain", "billing usage explain", "billing invoice regenerate-pdf",
     }
 )  # fmt: skip
-OWNER = "billing operator"
-DEEDS = {deed.command: needed for page in PAGES for deed in page.deeds for needed in [
-    "owner" if deed.command.startswith(OWNER) else "support" if deed.command in SUPPORT else "operator"
-]}  # fmt: skip
+
+
+def _needed(command: str) -> str:
+    """The role that a command takes which changes something."""
+    if command.startswith("billing operator "):
+        return "owner"
+    return "support" if command in SUPPORT else "operator"
+
+
+DEEDS = {deed.command: _needed(deed.command) for page in PAGES for deed in page.deeds}
 """Command -> the role that it takes. What is not here cannot be done from the dashboard."""
 LINKS = {
     "cus": "/customers/{id}",

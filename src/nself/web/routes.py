@@ -59,7 +59,7 @@ async def _guarded(
         return refused(error, None)
     try:
         return await handler(app, request, session)
-    except Exception as error:
+    except Exception as error:  # the boundary: what is refused is a page too
         return refused(error, session)
 
 

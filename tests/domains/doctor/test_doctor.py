@@ -117,6 +117,8 @@ def test_one_that_cannot_be_looked_at_hides_no_other(app: App) -> None:
     report = examine.examine(app, [cause("9.1.1")._replace(detect=broken), cause("9.1.2")])
     assert [one.cause for one in report.findings] == ["9.1.2"]
     assert [(one.causes, one.reason) for one in report.unseen] == [(["9.1.1"], "ZeroDivisionError: oh")]
+    assert not examine.examine(app, [cause("9.1.1")._replace(detect=broken)]).healthy
+    assert examine.examine(app, [cause("9.1.1", text=None)]).healthy
 
 
 def test_one_whose_evidence_lacks_what_its_commands_need_hides_no_other(app: App) -> None:
@@ -202,3 +204,26 @@ def test_what_is_not_there_is_not_mended(app: App, monkeypatch: pytest.MonkeyPat
 )
 def test_a_cause_belongs_to_its_issue_and_chapter(issues: list[str], wanted: bool) -> None:
     assert rules.belongs("2.1.1", issues) is wanted
+
+
+def test_an_issue_without_causes_is_an_error(app: App) -> None:
+    for issue in ("9.9", "2.1.9"):
+        with pytest.raises(NoSuchCause):
+            examine.doctor(app, Examine(issue=issue))
+    with pytest.raises(NoSuchCause):
+        examine.list_causes(app, ListCauses(issue="9.9"))
+
+
+def test_nobody_waits_for_a_lock(app: App) -> None:
+    """Statements of an examination are given up after some seconds; those of the app are not."""
+    with app.db.transaction() as tx:
+        ours = tx.value(b"show statement_timeout")
+    seen = list[object]()
+
+    def ask(look: Look) -> Evidence | None:
+        with look.app.db.reading() as tx:
+            seen.append(tx.value(b"show statement_timeout"))
+        return None
+
+    examine.examine(app, [cause("9.1.1")._replace(detect=ask)])
+    assert (ours, seen) == ("30s", ["5s"])

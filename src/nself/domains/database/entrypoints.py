@@ -33,5 +33,5 @@ ROWS: tuple[Row, ...] = (
         example='nself db query "SELECT count(*) FROM billing_usage"',
         audited=True,
     ),
-    Causes(use="database.causes:CAUSES"),
+    Causes(use="database.service.causes:CAUSES"),
 )

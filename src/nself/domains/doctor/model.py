@@ -45,7 +45,7 @@ class Unseen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of `billing doctor`: causes before their consequences. `healthy`: nothing was found."""
+    """Result of `billing doctor`: causes before their consequences. `healthy`: nothing was found, and all could be looked at."""
 
     healthy: bool
     mode: str

@@ -83,3 +83,19 @@ lock table billing_prices in access exclusive mode;
 
 -- name: think
 select pg_sleep(4);
+
+-- name: undo
+-- All of it may be there or not, whatever the rehearsal was that was broken off.
+do $$
+begin
+    drop function if exists billing.slowly() cascade;
+    drop function if exists billing.audit_rollup() cascade;
+    drop function if exists billing.drill_refuse() cascade;
+    drop function if exists billing.drill_slow() cascade;
+    alter table if exists auth.users drop constraint if exists company_mail;
+    alter table if exists billing.billing_quota_counters_away rename to billing_quota_counters;
+    if exists (select from pg_index where indexrelid = to_regclass('billing.idx_usage_user_date') and not indisvalid) then
+        drop index billing.idx_usage_user_date;
+    end if;
+    create index if not exists billing_invoices_customer on billing.billing_invoices (customer_id, created_at);
+end $$;

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import msgspec
 import psutil
-import psycopg
 
 from nself.core.project import Project
 from nself.db.connect import Tx
@@ -23,6 +22,8 @@ from nself.domains.drill.model import Planted, PlantFailed, Prop
 SQL = beside(__file__)
 
 
+_started: list[subprocess.Popen[str]] = []
+"""Held, so that nobody is warned of those that outlive this process: that is what they are for."""
 READY = 30.0
 """Seconds until a prop has to stand."""
 
@@ -78,8 +79,10 @@ def start_prop(project: Project, kind: str, *arguments: str) -> tuple[Prop, str]
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         cwd=project.root, env={**os.environ, "NSELF_PROJECT": str(project.root)}, start_new_session=True, text=True,
     )  # fmt: skip
+    _started.append(process)
     assert process.stdout
-    said = process.stdout.readline().strip()
+    with process.stdout:
+        said = process.stdout.readline().strip()
     if not said:
         raise PlantFailed(cause=kind, detail=f"the prop {kind} ended with {process.wait(READY)}")
     return Prop(pid=process.pid, born=psutil.Process(process.pid).create_time()), said
@@ -98,7 +101,7 @@ def end_prop(prop: Prop) -> None:
 def shell(project: Project, line: str, seconds: float = 120) -> tuple[int, str]:
     """Exit code and everything that a line of the guide says; `nself` in it is this one."""
     binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    environ = {**os.environ, "NSELF_PROJECT": str(project.root), "NSELF_CONFIRM": "yes", "PATH": binaries}
+    environ = {**os.environ, "NSELF_PROJECT": str(project.root), "PATH": binaries}
     try:
         done = subprocess.run(
             ["bash", "-c", line], cwd=project.root, env=environ, capture_output=True, text=True, errors="replace",
@@ -111,6 +114,12 @@ def shell(project: Project, line: str, seconds: float = 120) -> tuple[int, str]:
 
 def pause(seconds: float) -> None:
     time.sleep(seconds)
+
+
+def undo(tx: Tx) -> None:
+    """What hands changed about tables and left: triggers, constraints, indexes, names. Rows go with the fixtures."""
+    tx.run(SQL["undo"])
+    tx.run(SQL["look_after_usage"])
 
 
 def rule_mail(tx: Tx, *, rule: bool) -> None:
@@ -235,11 +244,9 @@ def slow_insert(tx: Tx, slow: bool) -> None:
         tx.run(SQL["slow_insert_trigger"])
 
 
-def keep_fold_locks(conninfo: str) -> psycopg.Connection[tuple[object, ...]]:
-    """A session that keeps the locks of all users' usage as long as it lives."""
-    link = psycopg.connect(conninfo, application_name="report")
-    Tx(link).run(SQL["keep_fold_locks"])
-    return link
+def keep_fold_locks(tx: Tx) -> None:
+    """The locks of all users' usage, as long as the transaction lasts."""
+    tx.run(SQL["keep_fold_locks"])
 
 
 def slow_rollups(tx: Tx) -> None:

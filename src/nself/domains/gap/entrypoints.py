@@ -17,7 +17,6 @@ ROWS: tuple[Row, ...] = (
         help="Show, hour by hour, what logs know of a user's usage and the database does not; record it with --execute.",
         example="nself billing usage reconstruct --user user123 --from-logs --date 2026-01-15",
         audited=True,
-        tried=True,
     ),
     Causes(use="gap.service.causes:CAUSES"),
 )

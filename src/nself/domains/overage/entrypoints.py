@@ -31,7 +31,6 @@ ROWS: tuple[Row, ...] = (
         help="Count a user's overage anew from the events and compare; what was invoiced is never changed.",
         example="nself billing overage recalculate --user user123",
         audited=True,
-        tried=True,
     ),
     Command(
         path="billing overage update",

@@ -17,7 +17,6 @@ ROWS: tuple[Row, ...] = (
         help="Find events that repeat another one, and count them no longer.",
         example="nself billing usage deduplicate --user user123 --start 2026-01-01 --end 2026-01-31",
         audited=True,
-        tried=True,
     ),
     Command(
         path="billing usage recalculate",
@@ -26,7 +25,6 @@ ROWS: tuple[Row, ...] = (
         help="Compare each rollup with its events, and make it anew where it differs; quota counters too.",
         example="nself billing usage recalculate --user user123 --month 2026-01",
         audited=True,
-        tried=True,
     ),
     Command(
         path="billing usage void",
@@ -51,7 +49,6 @@ ROWS: tuple[Row, ...] = (
         help="Count events that were rejected, once the cause is mended; what is still refused stays.",
         example="nself billing usage rejected replay --code no_such_user --execute",
         audited=True,
-        tried=True,
     ),
     Causes(use="repair.service.causes:CAUSES"),
 )

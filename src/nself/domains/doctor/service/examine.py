@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from typing import cast
 
@@ -15,6 +16,7 @@ from nself.core.errors import BillingError
 from nself.db.connect import unavailable
 from nself.diagnosis import Cause, Evidence, Look, Need
 from nself.domains.connection.service import walk
+from nself.domains.database.service.causes import away
 from nself.domains.doctor import rules, store
 from nself.domains.doctor.facts import ISSUES
 from nself.domains.doctor.inputs import Examine, ExplainCause, ListCauses
@@ -24,6 +26,8 @@ AT_ONCE = 6
 """Fewer than the pool has connections: each look may hold one."""
 PATIENCE = 5.0
 """Seconds of a statement: who holds a lock for long is a finding, and nobody waits for them."""
+LEAST = 1.0
+"""Seconds between two looks."""
 Seen = tuple[Cause, Evidence | None, str]
 
 
@@ -42,18 +46,24 @@ def named(app: App, id: str) -> Cause:
 
 
 def doctor(app: App, given: Examine) -> Report | Generator[Report]:
-    """What is there, causes before consequences; with --watch a report each time that something changed. Raises NoSuchSymptom."""
+    """What is there, causes before consequences; with --watch a report each time that something changed. Raises NoSuchSymptom, NoSuchCause."""
     causes, issues = all_causes(app), [given.issue] if given.issue else []
     if given.symptom:
         issues += rules.issues_like(given.symptom, causes)
         if not issues:
             raise NoSuchSymptom(symptom=given.symptom)
-    wanted = [one for one in causes if rules.belongs(one.id, issues)]
-    return (
-        _watch(app, wanted, issues, period.duration(given.interval, "interval"))
-        if given.watch
-        else examine(app, wanted, issues)
-    )
+    wanted = _wanted(causes, issues)
+    if given.watch:
+        return _watch(app, wanted, issues, max(LEAST, period.duration(given.interval, "interval")))
+    return examine(app, wanted, issues)
+
+
+def _wanted(causes: Iterable[Cause], issues: Sequence[str]) -> list[Cause]:
+    """Raises NoSuchCause where none is of these issues."""
+    found = [one for one in causes if rules.belongs(one.id, issues)]
+    if not found:
+        raise NoSuchCause(cause=", ".join(issues))
+    return found
 
 
 def _watch(app: App, causes: list[Cause], issues: list[str], interval: float) -> Generator[Report]:
@@ -71,21 +81,23 @@ def _watch(app: App, causes: list[Cause], issues: list[str], interval: float) ->
 
 
 def examine(app: App, causes: list[Cause], issues: list[str] | None = None) -> Report:
-    """Looks for `causes`. Never raises for what is wrong with the system."""
-    app.patience = PATIENCE
-    began, look = monotonic(), Look(app)
-    blind = _blind(look, {need for one in causes for need in one.needs})
-    with ThreadPoolExecutor(AT_ONCE, "doctor") as threads:
-        seen = list(threads.map(partial(_seen, look, blind), causes))
+    """Looks for `causes`, with the settings of now. Never raises for what is wrong with the system."""
+    began = monotonic()
+    with closing(App(app.project, app.registry, environ=app.environ, clock=app.clock, patience=PATIENCE)) as own:
+        look = Look(own)
+        blind = _blind(look, {need for one in causes for need in one.needs})
+        with ThreadPoolExecutor(AT_ONCE, "doctor") as threads:
+            seen = list(threads.map(partial(_seen, look, blind), causes))
     found = {cause.id: (cause, evidence) for cause, evidence, _ in seen if evidence}
     findings: list[Finding] = rules.ranked(found)
+    unseen = _unseen(seen)
     return Report(
-        healthy=not findings,
+        healthy=not findings and not unseen,
         mode=app.settings.text("STRIPE_MODE"),
         issues=issues or [],
         examined=sum(not reason for _, _, reason in seen),
         findings=findings,
-        unseen=_unseen(seen),
+        unseen=unseen,
         milliseconds=round((monotonic() - began) * 1000),
     )
 
@@ -93,23 +105,22 @@ def examine(app: App, causes: list[Cause], issues: list[str] | None = None) -> R
 def _blind(look: Look, needs: set[Need]) -> dict[Need, str]:
     """What does not answer, and why; what needs it is not looked at."""
     found: dict[Need, str] = {}
-    if "database" in needs and (away := look.once(database_away)):
+    if "database" in needs and (away := _database_away(look)):
         found["database"] = f"the database does not answer: {away}"
-    if "stripe" in needs and (broken := stripe_away(look)):
+    if "stripe" in needs and (broken := _stripe_away(look)):
         found["stripe"] = f"Stripe does not answer: {broken}"
     return found
 
 
-def database_away(app: App) -> str:
+def _database_away(look: Look) -> str:
     """Why the database does not answer; empty where it does."""
     try:
-        with app.db.reading():
-            return ""
+        return look.once(away)
     except Exception as error:  # whatever it is, nothing that needs the database can be looked at
         return _reason(error)
 
 
-def stripe_away(look: Look) -> str:
+def _stripe_away(look: Look) -> str:
     """Why Stripe does not answer; empty where it does."""
     found = look.once(walk.walked)
     return "" if found.account else found.cause or "it did not tell its account"
@@ -142,11 +153,10 @@ def _unseen(seen: Iterable[Seen]) -> list[Unseen]:
 
 
 def list_causes(app: App, given: ListCauses) -> list[CauseRow]:
-    """What the doctor knows."""
+    """What the doctor knows. Raises NoSuchCause."""
     return [
         CauseRow(cause=one.id, title=one.title, issue=ISSUES[rules.issue(one.id)].title, mended_by=_mender(one))
-        for one in all_causes(app)
-        if rules.belongs(one.id, [given.issue] if given.issue else [])
+        for one in _wanted(all_causes(app), [given.issue] if given.issue else [])
     ]
 
 

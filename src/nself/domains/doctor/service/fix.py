@@ -45,11 +45,7 @@ def _done(app: App, commands: list[str]) -> list[Deed]:
 
 def _present(app: App, cause: Cause) -> Finding | str:
     """The finding; else why it could not be looked at, empty where it is not there."""
-    fresh = App(app.project, app.registry, environ=app.environ)
-    try:
-        report = examine.examine(fresh, [cause])
-    finally:
-        fresh.close()
+    report = examine.examine(app, [cause])
     return report.findings[0] if report.findings else "".join(one.reason for one in report.unseen)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
 from nself.app import App
+from nself.core.clock import monotonic
 from nself.core.project import Project
 from nself.db.connect import Tx
 from nself.domains.drill import store
@@ -100,7 +101,8 @@ class Bench:
 
     def wait(self, until: Callable[[], object], seconds: float = 30) -> None:
         """Raises PlantFailed where it does not come true."""
-        for _ in range(int(seconds * 5)):
+        limit = monotonic() + seconds
+        while monotonic() < limit:
             if until():
                 return
             store.pause(0.2)

@@ -6,6 +6,7 @@ It says one line when it stands (a port where it listens) and stays until it is 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 import struct
@@ -19,8 +20,11 @@ from threading import Event, Thread
 from typing import IO
 
 from nself.app import App, Kind
+from nself.config import find_project
 from nself.domains.drill import store
 
+NOTED = 5.0
+"""Seconds in which a prop has to be noted."""
 LINGER = struct.pack("ii", 1, 0)
 """Closing sends a reset."""
 
@@ -159,12 +163,12 @@ def leaking(count: str) -> None:
         Event().wait()
 
 
-def fold_locks(conninfo: str) -> None:
+def fold_locks() -> None:
     """A session at the database that somebody left open inside a transaction."""
-    link = store.keep_fold_locks(conninfo)
-    print("held", flush=True)
-    Event().wait()
-    link.close()
+    with App.find(None, NoTable()).db.transaction() as tx:
+        store.keep_fold_locks(tx)
+        print("held", flush=True)
+        Event().wait()
 
 
 KINDS: dict[str, Callable[..., None]] = {
@@ -180,5 +184,16 @@ KINDS: dict[str, Callable[..., None]] = {
 }
 
 
+def watched(pid: int) -> None:
+    """Ends this process when nobody knows of it any more: the rehearsal was cleared, or killed before it was noted."""
+    project = find_project(None, os.environ, Path.cwd())
+    while True:
+        store.pause(NOTED)
+        known = store.planted(project)
+        if known is None or pid not in {one.pid for one in known.props}:
+            os._exit(0)
+
+
 if __name__ == "__main__":
+    Thread(target=watched, args=(os.getpid(),), daemon=True).start()
     KINDS[sys.argv[1]](*sys.argv[2:])

@@ -9,7 +9,7 @@ from collections.abc import Generator, Sequence
 from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
-from nself.core.entrypoint import Command
+from nself.core.errors import InvalidParameter, MissingParameter
 from nself.domains.check import rules as check
 from nself.domains.doctor import rules as doctor
 from nself.domains.doctor.facts import ISSUES
@@ -36,6 +36,13 @@ from nself.domains.drill.service.plants import DRILLS
 from nself.domains.sandbox.service import reach
 
 RESET = "billing sandbox reset --fixtures guide --yes"
+TRIES = (
+    "billing usage deduplicate",
+    "billing usage recalculate",
+    "billing usage reconstruct",
+    "billing overage recalculate",
+)
+"""They alter what is billed, so that without --execute they only show what they would do."""
 SETTLE = 30.0
 """Seconds in which what was mended has to show."""
 
@@ -100,10 +107,8 @@ def _run(app: App, groups: Sequence[Sequence[Drill]]) -> Generator[Rehearsal | S
     try:
         for group in groups:
             row = _rehearsed(app, group)
-            if (
-                not row.passed and len(groups) > 1
-            ):  # a busy machine lets something come too late: once more, and both are told
-                yield row
+            if not row.passed and len(groups) > 1:
+                yield row  # a busy machine lets something come too late: once more, and both are told
                 row = _rehearsed(app, group)
             if not row.passed:
                 failed.append(group[0].cause)
@@ -121,13 +126,17 @@ def _groups(given: RunDrills) -> list[tuple[Drill, ...]]:
     if given.cause:
         return [(_drill(given.cause),)]
     if not (given.all or given.issue or given.pairs):
-        raise NoSuchDrill(cause="nothing: name a cause, --issue, --pairs or --all")
+        raise MissingParameter("a cause, --issue, --pairs or --all")
+    if not ids:
+        raise NoSuchDrill(cause=given.issue)
     if given.pairs:
         draw, open = random.Random(given.seed), [id for id in ids if not DRILLS[id].blinds]
         groups = [tuple(DRILLS[id] for id in sorted(draw.sample(open, 2))) for _ in range(given.pairs)]
     else:
         groups = [(DRILLS[id],) for id in ids]
     at, of = map(int, given.part.split("/")) if given.part else (1, 1)
+    if at > of:
+        raise InvalidParameter(f"Invalid part: {given.part} (the first of twelve is 1/12)", "part")
     return groups[at - 1 :: of]
 
 
@@ -143,7 +152,7 @@ def _rehearsed(app: App, group: Sequence[Drill]) -> Rehearsal:
         named = planted <= found.keys()
         alone = not (others := {id for id, because in found.items() if id not in planted and because not in planted})
         notes += [f"also found: {', '.join(sorted(others))}"] if others else []
-        mended = _mended(app, benches, notes)
+        mended = _mended(benches, notes)
         gone = not any(_visible(bench, line, words) for bench, drill in benches for line, words in drill.shows)
     except Exception as error:  # whatever one rehearsal runs into, the others go on
         notes.append(error.message if isinstance(error, PlantFailed) else f"{type(error).__name__}: {error}")
@@ -183,36 +192,35 @@ def _visible(bench: Bench, line: str, words: str) -> bool:
     return bool(re.search(words, said))
 
 
-def _mended(app: App, benches: Sequence[tuple[Bench, Drill]], notes: list[str]) -> bool:
-    """By hands outside and the guide's lines; then the doctor is silent, within a while."""
+def _mended(benches: Sequence[tuple[Bench, Drill]], notes: list[str]) -> bool:
+    """By hands outside and the guide's lines, all of which go well; then the doctor is silent, within a while."""
+    went_well = True
     for bench, drill in benches:
         if drill.outside:
             drill.outside(bench)
-        for line in _lines(app, drill):
+        for line in _lines(drill):
             code, said = store.shell(bench.project, line)
             if code:
+                went_well = False
                 notes.append(f"{line}: exit code {code}: {said.strip()[-200:]}")
     limit, found = monotonic() + SETTLE, dict[str, str]()
     while monotonic() < limit:
         found = _found(benches[0][0])
         if not found:
-            return True
+            return went_well
         store.pause(1)
     notes.append(f"still found: {', '.join(sorted(found))}")
     return False
 
 
-def _lines(app: App, drill: Drill) -> list[str]:
-    """The guide's lines; those that only show what they would do are said again with --execute, as they ask for."""
-    tried = [f"nself {row.path} " for row in app.registry.rows(Command) if row.tried]
-    return [
-        one
-        for line in drill.mend
-        for one in (
-            line,
-            *([f"{line} --execute"] if f"{line} ".startswith(tuple(tried)) and "--execute" not in line else ()),
-        )
-    ]
+def _lines(drill: Drill) -> list[str]:
+    """The guide's lines; where a command only shows what it would do, it is said again with --execute, as it asks for."""
+    lines = list[str]()
+    for line in drill.mend:
+        lines.append(line)
+        if f"{line} ".startswith(tuple(f"nself {path} " for path in TRIES)):
+            lines.append(f"{line} --execute")
+    return lines
 
 
 def _found(bench: Bench) -> dict[str, str]:
@@ -234,12 +242,14 @@ def _planted(app: App, drill: Drill, before: Planted | None = None) -> Bench:
 
 
 def _clear(app: App) -> None:
-    """Ends the props, puts files back, and the guide's fixtures."""
+    """Ends the props, puts back files, what was changed about tables, and the guide's fixtures."""
     known = store.planted(app.project)
     for prop in known.props if known else ():
         store.end_prop(prop)
     for path, text in known.files.items() if known else ():
         store.write(app.project, path, text)
+    if known:
+        Bench(app, known.cause).damage(store.undo)
     code, said = store.shell(app.project, f"nself {RESET}")
     if code:
         raise PlantFailed(cause="the guide's fixtures", detail=said[-300:])

@@ -94,8 +94,7 @@ def quick_again(bench: Bench) -> None:
 
 
 def kept_locks(bench: Bench) -> None:
-    with bench.app() as app:
-        bench.prop("fold_locks", app.db.conninfo)
+    bench.prop("fold_locks")
     bench.nself(f"{RECORD.removeprefix('nself ')}")
     bench.wait(lambda: "has kept locks" in bench.nself("billing usage aggregation-status"))
 
