@@ -207,7 +207,7 @@ def test_a_cause_belongs_to_its_issue_and_chapter(issues: list[str], wanted: boo
 
 
 def test_an_issue_without_causes_is_an_error(app: App) -> None:
-    for issue in ("9.9", "2.1.9"):
+    for issue in ("9.9", "2.1.9", "x"):
         with pytest.raises(NoSuchCause):
             examine.doctor(app, Examine(issue=issue))
     with pytest.raises(NoSuchCause):

@@ -18,7 +18,6 @@ Issues = (
     Annotated[
         str,
         Meta(
-            pattern=r"^[1-9](\.[1-9]){0,2}$",
             description="Only the causes of this issue of the guide: 6.3, or 6 for all of its chapter, 6.3.1 for one.",
         ),
     ]
