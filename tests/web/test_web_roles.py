@@ -93,6 +93,8 @@ def test_every_panel_and_every_deed_is_a_command_whose_fields_exist(app: App) ->
 def test_a_deed_is_done_once_said_in_its_line_and_written_down(app: App, owner: Browser) -> None:
     customer.create_users(app, {"user123": "user@example.com"})
     page = owner.get("/do/billing/quota/set?user=user123")
+    assert '<select id="f-mode"' in page.text and 'id="f-limit" name="limit" value="" required' in page.text
+    assert '<input type="checkbox" id="f-immediate"' in owner.get("/do/billing/subscription/cancel").text
     form = {
         "csrf": hidden(page.text, "csrf"),
         "user": "user123",

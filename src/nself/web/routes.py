@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Literal, get_args, get_origin
 from urllib.parse import quote
 
 from anyio import create_task_group, to_thread
@@ -142,6 +143,7 @@ async def _deed(app: App, request: Request, session: Session) -> Response:
             asked=None,
             shown=None,
             options=_options,
+            switch=_switch,
         )
     form = await read_form(request)
     authentic(session, form)
@@ -158,12 +160,17 @@ async def _deed(app: App, request: Request, session: Session) -> Response:
         asked=asked,
         shown=showing.show(asked.result),
         options=_options,
+        switch=_switch,
     )
 
 
 def _options(field: Field) -> list[str]:
     """The words that a field takes; empty where it takes any."""
-    return [str(one) for one in getattr(field.kind, "__args__", ())] if "Literal" in str(field.kind) else []
+    return [str(one) for one in get_args(field.kind)] if get_origin(field.kind) is Literal else []
+
+
+def _switch(field: Field) -> bool:
+    return field.kind is bool
 
 
 async def _find(app: App, request: Request, session: Session) -> Response:
