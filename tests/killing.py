@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+
+STUCK = 300
+"""Seconds."""
 
 
 def lines(files: set[str], stop_at: int) -> Callable[[FrameType, str, Any], Any]:
@@ -27,18 +31,28 @@ def lines(files: set[str], stop_at: int) -> Callable[[FrameType, str, Any], Any]
     return trace
 
 
-def run_and_kill(files: set[str], line: int, work: Callable[[], object]) -> bool:
-    """Whether `work` was killed before its `line`-th line in `files`; else it ended."""
+def forked(work: Callable[[], object]) -> int:
+    """Process id of a child that does `work` and ends with 0. One that hangs ends by itself and says where it stood."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            sys.settrace(lines(files, line))
+            faulthandler.dump_traceback_later(STUCK, exit=True)
             work()
             code = 0
         finally:
             sys.settrace(None)
             os._exit(code)
-    _, how = os.waitpid(child, 0)
+    return child
+
+
+def run_and_kill(files: set[str], line: int, work: Callable[[], object]) -> bool:
+    """Whether `work` was killed before its `line`-th line in `files`; else it ended."""
+
+    def traced() -> None:
+        sys.settrace(lines(files, line))
+        work()
+
+    _, how = os.waitpid(forked(traced), 0)
     assert how in (0, signal.SIGKILL), how
     return how != 0

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from killing import forked
 from metering import METRICS, app_on, fresh
 from nself.app import App
 from nself.domains.customer import service as customer
@@ -196,15 +197,13 @@ def test_who_is_killed_after_sending_sends_again_under_the_same_id(
 ) -> None:
     use(told, limited(told, 100), 50)
     root, conninfo, environ = told.project.root, told.db.conninfo, dict(told.environ)
-    child = os.fork()
-    if child == 0:
-        try:
-            with app_on(root, conninfo, clock, **environ) as mine:
-                outbox.store.finish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
-                outbox.send_due(mine, "mail")
-        finally:
-            os._exit(1)
-    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+
+    def work() -> None:
+        with app_on(root, conninfo, clock, **environ) as mine:
+            outbox.store.finish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+            outbox.send_due(mine, "mail")
+
+    assert os.waitpid(forked(work), 0)[1] == signal.SIGKILL
     assert len(mailbox.mails) == 1 and {one.state for one in listed(told)} == {"queued"}
     assert outbox.send_due(told, "mail") == 0  # the dead one's lease
     clock.now += outbox.LEASE

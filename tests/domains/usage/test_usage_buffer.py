@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from killing import run_and_kill
+from killing import forked, run_and_kill
 from metering import METRICS, app_on, fresh, law, people
 from nself.app import App
 from nself.core.errors import MissingParameter
@@ -260,18 +260,13 @@ def test_two_collectors_side_by_side_count_once(
     (user,) = people(app)
     for at in range(120):
         record.ingest(away, [event(user, 1, key=str(at)), event(user, 1)], "http")
-    root, conninfo, children = app.project.root, app.db.conninfo, list[int]()
-    for _ in range(3):
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                with app_on(root, conninfo, clock) as mine:
-                    collector.drain(mine)
-                code = 0
-            finally:
-                os._exit(code)
-        children.append(child)
+    root, conninfo = app.project.root, app.db.conninfo
+
+    def work() -> None:
+        with app_on(root, conninfo, clock) as mine:
+            collector.drain(mine)
+
+    children = [forked(work) for _ in range(3)]
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
     assert app.spool.idle() and total(app, user) == (240, 240)
     found = law(app)
