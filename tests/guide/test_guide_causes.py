@@ -30,7 +30,7 @@ CAUSES = {one.id: one for row in REGISTRY.rows(Causes) for one in cast("tuple[Ca
 TITLES = {
     one["cause"]: one["title"] for one in map(json.loads, (HERE / "causes.jsonl").read_text("utf-8").splitlines())
 }
-UNBUILT = {"3.3.3", "3.3.4", "3.5.3"}
+UNBUILT = {"3.3.3", "3.3.4"}
 """Root causes that nothing looks for yet."""
 GUIDE = HERE.parents[2] / "shared" / "guide" / "billing-troubleshooting-guide.md"
 

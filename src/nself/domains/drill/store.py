@@ -193,6 +193,10 @@ def restore_counters(tx: Tx, user: str, metric: str, used: int) -> int:
     return tx.run(SQL["restore_counters"], user=user, metric=metric, used=used)
 
 
+def restore_plan(tx: Tx, user: str, metric: str, plan: str, limit: int) -> int:
+    return tx.run(SQL["restore_plan"], user=user, metric=metric, plan=plan, limit=limit)
+
+
 def lose_job(tx: Tx, type: str) -> int:
     return tx.run(SQL["lose_job"], type=type)
 

@@ -86,6 +86,8 @@ class ShownSubscription(msgspec.Struct, frozen=True, kw_only=True):
     cancel_at_period_end: bool
     canceled_at: datetime | None
     cancel_reason: str | None
+    cancel_note: str
+    """Where it is over and still grants its plan; else empty."""
     ended_at: datetime | None
     pending_price: str | None
     pending_quantity: int | None

@@ -150,6 +150,20 @@ def lost_write(bench: Bench) -> None:
         app.db.transact(lambda tx: store.revive(tx, "sub_123"))
 
 
+def plan_restored(bench: Bench) -> None:
+    """Counters of before the end are back, as from a dump."""
+    for plan, most in (("free", 500), ("pro", 50_000)):
+        bench.nself(f"billing quota set --plan {plan} --metric functions --limit {most} --period month")
+    edit(bench, "product", "prod_123", metadata={"plan": "pro"})
+
+    def subscribed() -> bool:
+        return "plan pro" in bench.nself("billing quota show --user user123")
+
+    bench.wait(subscribed)
+    ended(bench)
+    bench.damage(lambda tx: store.restore_plan(tx, "user123", "functions", "pro", 50_000))
+
+
 DRILLS = (
     Drill(
         "3.1.1",
@@ -253,6 +267,12 @@ DRILLS = (
         ),
         outside=allowed,
         mend=("nself billing webhook replay evt_123", "nself billing subscription show sub_123"),
+    ),
+    Drill(
+        "3.5.3",
+        plant=plan_restored,
+        shows=(("nself billing subscription show sub_123 | grep cancel", "cancel_note: user123 still has its plan"),),
+        mend=("nself cache clear billing:subscription:sub_123", "nself billing subscription show sub_123"),
     ),
     Drill(
         "3.5.4",
