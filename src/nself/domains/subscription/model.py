@@ -349,3 +349,19 @@ class ChangedBy(msgspec.Struct, frozen=True, kw_only=True):
     price: str
     behavior: str
     at: datetime
+
+
+class Withdrawn(msgspec.Struct, frozen=True, kw_only=True):
+    """A change to a price that `asks` for so many minor units and is no longer sold; `sold` asks for what is `right`.
+
+    `since`: when the change was made, or the period began, in Unix seconds.
+    """
+
+    subscription: str
+    at: datetime
+    price: str
+    asks: str
+    sold: str
+    right: str
+    currency: str
+    since: int

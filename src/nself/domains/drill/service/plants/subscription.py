@@ -67,6 +67,20 @@ def other_zone(bench: Bench) -> None:
         raise PlantFailed(cause=bench.cause, detail=said[-300:])
 
 
+def wrong_amount_sold(bench: Bench) -> None:
+    """A price is made with an amount that is wrong, somebody is changed to it, and it is withdrawn in the Dashboard."""
+    made = bench.json(
+        'billing price create --product prod_123 --amount 990 --interval month --nickname "Enterprise, monthly"'
+    )
+    bench.nself(f"billing subscription update sub_123 --price {made['id']}")
+    edit(bench, "price", made["id"], active=False)
+
+    def withdrawn() -> bool:
+        return made["id"] not in bench.nself("billing price list --product prod_123")
+
+    bench.wait(withdrawn)
+
+
 def grants(bench: Bench, price: str, days: int) -> None:
     edit(bench, "price", price, metadata={"trial_period_days": str(days)})
 
@@ -95,18 +109,21 @@ def asked_again(bench: Bench) -> None:
         raise PlantFailed(cause=bench.cause, detail=said[-300:])
 
 
-def trial_by_hand(bench: Bench, days: int) -> None:
+def trial_by_hand(bench: Bench, days: int, behavior: str = "create_prorations") -> None:
     """In the Dashboard."""
     with bench.app() as app:
         end = int(app.clock().timestamp()) + days * 86_400
-        params = {"trial_end": end, "proration_behavior": "none"}
-        app.stripe.change("subscriptions", "sub_123", params=params, key=f"dashboard-{end}")
+    bench.api("POST", "subscriptions", "sub_123", trial_end=end, proration_behavior=behavior)
     bench.nself("billing sync subscription sub_123")
 
 
 def short_trial(bench: Bench) -> None:
     grants(bench, "price_123", 14)
     trial_by_hand(bench, 7)
+
+
+def free_days_paid(bench: Bench) -> None:
+    trial_by_hand(bench, 7, "none")
 
 
 def overridden(bench: Bench) -> None:
@@ -222,6 +239,26 @@ DRILLS = (
         plant=other_zone,
         shows=(('nself logs billing | grep "proration"', f"Pacific/Auckland{AT_END}"),),
         mend=("nself env get BILLING_TIMEZONE", TRIAL_OF_20_DAYS),
+    ),
+    Drill(
+        "3.3.3",
+        plant=wrong_amount_sold,
+        shows=(
+            (
+                "nself billing subscription simulate-change --subscription sub_123 --new-price price_456",
+                "is no longer sold",
+            ),
+        ),
+        mend=(
+            "nself billing subscription preview-change --subscription sub_123 --new-price price_456 --proration-date $(date +%s)",
+            "nself billing subscription update sub_123 --price price_456 --proration-date $(date +%s)",
+        ),
+    ),
+    Drill(
+        "3.3.4",
+        plant=free_days_paid,
+        shows=(("nself billing subscription prorations sub_123", r"-\d+ .*missing il_122"),),
+        mend=("nself billing subscription recalculate sub_123",),
     ),
     Drill(
         "3.4.1",
