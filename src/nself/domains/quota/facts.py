@@ -41,6 +41,11 @@ class Limited(NamedTuple):
     user: str
 
 
+class Subscriber(NamedTuple):
+    subscription: str
+    user: str
+
+
 class Left(NamedTuple):
     """A counter that contradicts what it was made from, and in what."""
 

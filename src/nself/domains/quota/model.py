@@ -159,11 +159,6 @@ class Subscribed(msgspec.Struct, frozen=True):
     plan: str | None
 
 
-class Subscriber(NamedTuple):
-    subscription: str
-    user: str
-
-
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """A threshold, in percent, that was passed for the first time in a window."""
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.quota.facts import Contrary, CountedAfterEnd, Exceeded, Left, Limited, Locked
+from nself.domains.quota.facts import Contrary, CountedAfterEnd, Exceeded, Left, Limited, Locked, Subscriber
 from nself.domains.quota.model import (
     NEVER,
     Ask,
@@ -24,7 +24,6 @@ from nself.domains.quota.model import (
     Reset,
     Row,
     Subscribed,
-    Subscriber,
     Window,
 )
 
