@@ -119,7 +119,7 @@ def pause(seconds: float) -> None:
 def undo(tx: Tx) -> None:
     """What hands changed about tables and left: triggers, constraints, indexes, names. Rows go with the fixtures."""
     tx.run(SQL["undo"])
-    tx.run(SQL["look_after_usage"])
+    leave_usage_alone(tx, alone=False)
 
 
 def rule_mail(tx: Tx, *, rule: bool) -> None:
