@@ -10,9 +10,10 @@ import pytest
 from nself.app import App
 from nself.core.errors import BillingError
 from nself.diagnosis import Evidence, Look
-from nself.domains.subscription.inputs import CancelSubscription, CreateSubscription, UpdateSubscription
+from nself.domains.subscription.inputs import CancelSubscription, CreateSubscription, Recalculate, UpdateSubscription
 from nself.domains.subscription.service import cancel as canceling
 from nself.domains.subscription.service import create as creating
+from nself.domains.subscription.service import prorate
 from nself.domains.subscription.service import update as updating
 from nself.domains.subscription.service.causes import CAUSES
 from subscribing import Shop
@@ -139,4 +140,78 @@ def test_a_second_trial_that_an_app_asks_for_is_told_until_an_operator_gives_it(
         creating.subscribe(app, CreateSubscription(customer=customer, price=price, trial_days=7))
     assert list(found(app)) == ["3.4.2"]
     create(app, customer, price, trial_days=7)
+    assert found(app) == {}
+
+
+def in_a_week(app: App) -> int:
+    return int((app.clock() + timedelta(days=7)).timestamp())
+
+
+def test_a_trial_within_a_paid_period_is_told_until_what_was_paid_is_credited_once(shop: Shop) -> None:
+    app, price = shop.app(), shop.price(2000)
+    healthy, id = (create(app, shop.customer(app, user), price) for user in ("other", "user"))
+    shop.pass_days(1)
+    by_hand(app, healthy, trial_end=in_a_week(app))
+    shop.hear(app)
+    assert found(app) == {}
+    by_hand(app, id, trial_end=in_a_week(app), proration_behavior="none")
+    assert list(found(app)) == ["3.3.4"]
+    assert id in found(app)["3.3.4"].text
+    shown = prorate.recalculate(app, Recalculate(subscription=id))
+    assert (shown.pending_minor, -1940 < shown.expected_minor < -1925, shown.executed) == (0, True, False)
+    assert list(found(app)) == ["3.3.4"]
+    for executed in (True, False):
+        assert prorate.recalculate(app, Recalculate(subscription=id, execute=True)).executed == executed
+        assert found(app) == {}
+    waiting = shop.sandbox.get("/v1/invoiceitems", customer=shop.get(id)["customer"], pending=True)
+    assert [one["amount"] for one in waiting] == [shown.expected_minor]
+
+
+def test_a_paid_period_that_was_given_back_by_a_credit_note_overlaps_no_trial(shop: Shop) -> None:
+    app = shop.app()
+    id = create(app, shop.customer(app, "user"), shop.price(2000))
+    invoice = shop.newest_invoice(id)["id"]
+    shop.pass_days(1)
+    by_hand(app, id, trial_end=in_a_week(app), proration_behavior="none")
+    shop.hear(app)
+    assert list(found(app)) == ["3.3.4"]
+    shop.sandbox.post("/v1/credit_notes", invoice=invoice, amount=2000, refund_amount=2000)
+    shop.hear(app)
+    assert found(app) == {}
+
+
+def test_a_price_that_was_withdrawn_for_its_amount_is_told_of_whoever_was_changed_to_it(shop: Shop) -> None:
+    app, product = shop.app(), shop.sandbox.post("/v1/products", name="Pro")["id"]
+    basic, wrong, right = (
+        shop.price(amount, product=product, nickname=name)
+        for amount, name in ((1000, "Basic"), (99, "Pro"), (9900, "Pro"))
+    )
+    id = create(app, shop.customer(app, "user"), basic)
+    create(app, shop.customer(app, "other"), wrong)  # from the begin on: nothing was prorated
+    updating.update(app, UpdateSubscription(subscription=id, price=wrong))
+    shop.hear(app)
+    assert found(app) == {}
+    shop.sandbox.post(f"/v1/prices/{wrong}", active=False)
+    shop.hear(app)
+    assert list(found(app)) == ["3.3.3"]
+    evidence = found(app)["3.3.3"]
+    assert (evidence.fields["subscription"], evidence.fields["price"]) == (id, right)
+    assert "asks 0.99 usd" in evidence.text and "asks 99.00" in evidence.text and "more like it" not in evidence.text
+    updating.update(app, UpdateSubscription(subscription=id, price=right))
+    assert found(app) == {}
+
+
+def test_a_price_that_was_sold_for_long_or_has_a_name_of_its_own_is_healthy(shop: Shop) -> None:
+    app, product = shop.app(), shop.sandbox.post("/v1/products", name="Pro")["id"]
+    basic, old, new, promotion = (
+        shop.price(amount, product=product, nickname=name)
+        for amount, name in ((1000, "Basic"), (2900, "Pro"), (4900, "Pro"), (900, "Pro, in November"))
+    )
+    for user, price in (("user", old), ("other", promotion)):
+        updating.update(app, UpdateSubscription(subscription=create(app, shop.customer(app, user), basic), price=price))
+        shop.sandbox.post(f"/v1/prices/{price}", active=False)
+    shop.hear(app)
+    assert list(found(app)) == ["3.3.3"]
+    assert new in found(app)["3.3.3"].text
+    shop.bench.sql("update billing_subscription_requests set made_at = made_at + interval '8 days'")
     assert found(app) == {}

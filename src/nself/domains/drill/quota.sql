@@ -18,3 +18,8 @@ alter table billing_quota_counters_away rename to billing_quota_counters;
 
 -- name: lock_counters
 lock table billing_quota_counters in access exclusive mode;
+
+-- name: restore_plan
+-- As a dump that was read back would: counters of the plan that is over.
+update billing_quota_counters set stale = false, limit_value = %(limit)s, source = 'plan ' || %(plan)s::text
+where user_id = %(user)s and metric_type = %(metric)s and window_start <= now() and now() < window_end;

@@ -119,7 +119,7 @@ def pause(seconds: float) -> None:
 def undo(tx: Tx) -> None:
     """What hands changed about tables and left: triggers, constraints, indexes, names. Rows go with the fixtures."""
     tx.run(SQL["undo"])
-    tx.run(SQL["look_after_usage"])
+    leave_usage_alone(tx, alone=False)
 
 
 def rule_mail(tx: Tx, *, rule: bool) -> None:
@@ -191,6 +191,10 @@ def refuse_no_more(tx: Tx) -> None:
 
 def restore_counters(tx: Tx, user: str, metric: str, used: int) -> int:
     return tx.run(SQL["restore_counters"], user=user, metric=metric, used=used)
+
+
+def restore_plan(tx: Tx, user: str, metric: str, plan: str, limit: int) -> int:
+    return tx.run(SQL["restore_plan"], user=user, metric=metric, plan=plan, limit=limit)
 
 
 def lose_job(tx: Tx, type: str) -> int:

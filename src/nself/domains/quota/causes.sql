@@ -80,3 +80,27 @@ where
     and activity.xact_start < clock_timestamp() - make_interval(secs => %(seconds)s)
 order by activity.xact_start
 limit 1;
+
+-- name: counted_after_end
+-- Counters in use of users of whom a subscription ended, but for limits of their own; newest end first.
+select counter.user_id as user, counter.metric_type as metric, counter.source, counter.block_reason = %(unsubscribed)s as shut
+from (
+    select customer.user_id, max((subscription.snapshot ->> 'ended_at')::bigint) as at
+    from billing_subscriptions subscription
+    join billing_customers customer using (customer_id)
+    where subscription.status = 'canceled' and subscription.livemode = %(livemode)s and not subscription.deleted
+        and (subscription.snapshot ->> 'ended_at')::bigint > extract(epoch from %(since)s::timestamptz)
+        and (%(user)s::text is null or customer.user_id = %(user)s)
+    group by customer.user_id
+) ended
+join billing_quota_counters counter using (user_id)
+where not counter.stale and counter.source <> 'user' and counter.window_start <= %(now)s and %(now)s < counter.window_end
+order by ended.at desc, counter.user_id, counter.metric_type
+limit %(limit)s;
+
+-- name: subscribers
+-- Users of subscriptions, also of those that are over; of one, or of all.
+select distinct subscription.object_id as subscription, customer.user_id as user
+from billing_subscriptions subscription
+join billing_customers customer using (customer_id)
+where customer.user_id is not null and (%(subscription)s::text is null or subscription.object_id = %(subscription)s);

@@ -41,6 +41,11 @@ class Limited(NamedTuple):
     user: str
 
 
+class Subscriber(NamedTuple):
+    subscription: str
+    user: str
+
+
 class Left(NamedTuple):
     """A counter that contradicts what it was made from, and in what."""
 
@@ -58,3 +63,21 @@ class Locked(NamedTuple):
     seconds: int
     table: str
     mode: str
+
+
+class CountedAfterEnd(NamedTuple):
+    """A counter in use of a user of whom a subscription ended; `shut`: it refuses for want of one."""
+
+    user: str
+    metric: str
+    source: str
+    shut: bool
+
+
+class KeptPlan(NamedTuple):
+    """A counter that still grants what the plan of a subscription granted that is over."""
+
+    user: str
+    metric: str
+    plan: str
+    subscription: str

@@ -173,7 +173,7 @@ class ClearCache(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     pattern: Annotated[
         str | None,
         Meta(
-            description="billing:quota:USER, billing:stripe:*, or another with * at its end.",
+            description="billing:quota:USER, billing:subscription:ID, billing:stripe:*, or another with * at its end.",
             extra={"positional": True, "metavar": "PATTERN"},
         ),
     ] = None

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.quota.facts import Contrary, Exceeded, Left, Limited, Locked
+from nself.domains.quota.facts import Contrary, CountedAfterEnd, Exceeded, Left, Limited, Locked, Subscriber
 from nself.domains.quota.model import (
     NEVER,
     Ask,
@@ -373,3 +373,17 @@ def left_counters(tx: Tx, now: datetime, unsubscribed: str, limit: int) -> list[
 
 def locked(tx: Tx, seconds: int) -> Locked | None:
     return tx.maybe(SQL["locked"], Locked, seconds=seconds)
+
+
+def counted_after_end(
+    tx: Tx, user: str | None, since: datetime, now: datetime, unsubscribed: str, livemode: bool, limit: int
+) -> list[CountedAfterEnd]:
+    """Of subscriptions that ended after `since`; of one user, or of all."""
+    return tx.all(
+        SQL["counted_after_end"], CountedAfterEnd, user=user, since=since, now=now, unsubscribed=unsubscribed,
+        livemode=livemode, limit=limit,
+    )  # fmt: skip
+
+
+def subscribers(tx: Tx, subscription: str | None) -> list[Subscriber]:
+    return tx.all(SQL["subscribers"], Subscriber, subscription=subscription)

@@ -101,3 +101,35 @@ where made_at >= %(since)s and what = 'update' and price_id is not null and beha
     and failure is null
 order by made_at desc
 limit 1;
+
+-- name: late_trials
+-- Subscriptions whose trial began after they did; the newest trial first.
+select snapshot from billing_subscriptions
+where status in ('active', 'trialing', 'past_due') and livemode = %(livemode)s and not deleted
+    and (snapshot ->> 'trial_start')::bigint > extract(epoch from %(since)s::timestamptz)
+    and (snapshot ->> 'trial_start')::bigint > (snapshot ->> 'start_date')::bigint
+order by (snapshot ->> 'trial_start')::bigint desc
+limit %(limit)s;
+
+-- name: withdrawn
+-- Subscriptions on a price to which they were changed while it was new, and which is no longer sold; under its name another amount is.
+select distinct on (request.made_at, standing.object_id)
+    standing.object_id as subscription, request.made_at as at, wrong.object_id as price, wrong.snapshot ->> 'unit_amount_decimal' as asks,
+    sold.object_id as sold, sold.snapshot ->> 'unit_amount_decimal' as right, wrong.snapshot ->> 'currency' as currency,
+    greatest(extract(epoch from request.made_at)::bigint, (item ->> 'current_period_start')::bigint) as since
+from billing_subscription_requests request
+join billing_subscriptions standing on standing.object_id = request.subscription_id
+cross join lateral jsonb_array_elements(standing.snapshot #> '{items,data}') each (item)
+join billing_prices wrong on wrong.object_id = request.price_id and wrong.object_id = item #>> '{price,id}'
+join billing_prices sold on
+    (sold.snapshot -> 'product', sold.snapshot -> 'currency', sold.snapshot -> 'recurring')
+    = (wrong.snapshot -> 'product', wrong.snapshot -> 'currency', wrong.snapshot -> 'recurring')
+    and (sold.snapshot -> 'nickname', sold.snapshot #> '{metadata,plan}')
+    is not distinct from (wrong.snapshot -> 'nickname', wrong.snapshot #> '{metadata,plan}')
+    and sold.snapshot ->> 'unit_amount_decimal' <> wrong.snapshot ->> 'unit_amount_decimal'
+where request.what = 'update' and request.failure is null and request.made_at >= %(since)s and request.livemode = %(livemode)s
+    and standing.status in ('active', 'trialing', 'past_due') and not standing.deleted
+    and not (wrong.snapshot -> 'active')::boolean and request.made_at < wrong.created_at + %(new)s::interval
+    and (sold.snapshot -> 'active')::boolean and not sold.deleted and sold.livemode = %(livemode)s
+order by request.made_at desc, standing.object_id, sold.created_at desc
+limit %(limit)s;

@@ -152,6 +152,14 @@ def explained(line: Snapshot, around: Sequence[Snapshot], known: Facts, price: P
     return _explained(-amount if line["amount"] < 0 else amount, whole, span, words)
 
 
+def missing(line: Snapshot, began: int) -> tuple[tuple[int, int], Explained]:
+    """What a line of which the time is free since a trial `began` should be credited, and for when."""
+    whole = (line["period"]["start"], line["period"]["end"])
+    span = (max(whole[0], began), whole[1])
+    source = line.get("invoice") or line["id"]
+    return span, _explained(-facts.net(line), whole, span, f"; debited by {source}, free since a trial began")
+
+
 def _explained(amount: int | Fraction, whole: tuple[int, int], span: tuple[int, int], words: str) -> Explained:
     exact = prorations.share(Fraction(amount), whole, span)
     return Explained(prorations.rounded(exact), prorations.formula(Fraction(amount), whole, span) + words)

@@ -19,14 +19,6 @@ ROWS: tuple[Row, ...] = (
         scope="subscription:read",
         help="Subscriptions, newest first.",
     ),
-    Route(
-        method="GET",
-        path="/api/v1/subscriptions/{subscription}",
-        use="subscription.service.show:show",
-        input="subscription.inputs:ShowSubscription",
-        scope="subscription:read",
-        help="A subscription with its items.",
-    ),
     Command(
         path="billing subscription create",
         use="subscription.service.create:create",

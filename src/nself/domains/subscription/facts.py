@@ -78,6 +78,27 @@ def _lines(credited: Snapshot) -> list[str]:
 
 def debits(item: str, lines: Sequence[Snapshot], pending: Sequence[Snapshot]) -> tuple[Debit, ...]:
     """What an item was charged in advance and not credited since; in any order."""
+    return tuple(
+        Debit(net(one), one["period"]["start"], one["period"]["end"], str(one.get("invoice") or one["id"]))
+        for one in _open(item, lines, pending)
+    )
+
+
+def uncredited(snapshot: Snapshot, lines: Sequence[Snapshot], pending: Sequence[Snapshot]) -> list[Snapshot]:
+    """What was charged in advance for time that is free since: a trial began in it, and nothing was credited."""
+    began, ends = snapshot.get("trial_start"), snapshot.get("trial_end")
+    if not began or not ends or began <= snapshot["start_date"]:
+        return []
+    return [
+        one
+        for item in items(snapshot, "items")
+        for one in _open(item["id"], lines, pending)
+        if net(one) > 0 and one["period"]["start"] < ends and began < one["period"]["end"]
+    ]
+
+
+def _open(item: str, lines: Sequence[Snapshot], pending: Sequence[Snapshot]) -> list[Snapshot]:
+    """The lines that charged an item and were not credited."""
     every = [
         (one, details) for one in (*lines, *pending) if (details := line_details(one)).get("subscription_item") == item
     ]
@@ -86,10 +107,7 @@ def debits(item: str, lines: Sequence[Snapshot], pending: Sequence[Snapshot]) ->
     for one, details in every:
         if one["amount"] < 0 and details["proration"] and not details["credited"]:
             found.pop(_credited(one, found), None)
-    return tuple(
-        Debit(net(one), one["period"]["start"], one["period"]["end"], str(one.get("invoice") or one["id"]))
-        for one in found.values()
-    )
+    return list(found.values())
 
 
 def _credited(credit: Snapshot, debits: Mapping[str, Snapshot]) -> str:

@@ -86,6 +86,8 @@ class ShownSubscription(msgspec.Struct, frozen=True, kw_only=True):
     cancel_at_period_end: bool
     canceled_at: datetime | None
     cancel_reason: str | None
+    cancel_note: str
+    """Where it is over and still grants its plan; else empty."""
     ended_at: datetime | None
     pending_price: str | None
     pending_quantity: int | None
@@ -347,3 +349,19 @@ class ChangedBy(msgspec.Struct, frozen=True, kw_only=True):
     price: str
     behavior: str
     at: datetime
+
+
+class Withdrawn(msgspec.Struct, frozen=True, kw_only=True):
+    """A change to a price that `asks` for so many minor units and is no longer sold; `sold` asks for what is `right`.
+
+    `since`: when the change was made, or the period began, in Unix seconds.
+    """
+
+    subscription: str
+    at: datetime
+    price: str
+    asks: str
+    sold: str
+    right: str
+    currency: str
+    since: int

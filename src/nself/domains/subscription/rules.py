@@ -69,6 +69,7 @@ def shown(kept: Kept, payment: Payment, trial_note: str = "") -> ShownSubscripti
         cancel_at_period_end=bool(snapshot.get("cancel_at_period_end")),
         canceled_at=instant(snapshot.get("canceled_at")),
         cancel_reason=part(snapshot, "cancellation_details").get("reason"),
+        cancel_note="",
         ended_at=instant(snapshot.get("ended_at")),
         pending_price=pending.price if pending else None,
         pending_quantity=pending.quantity if pending else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from psycopg.types.json import Jsonb
 
@@ -20,6 +20,7 @@ from nself.domains.subscription.model import (
     Payment,
     Requested,
     WantedTrial,
+    Withdrawn,
     Young,
 )
 
@@ -128,3 +129,13 @@ def canceled_twice(tx: Tx, since: datetime, livemode: bool, limit: int) -> list[
 
 def changed_by(tx: Tx, behavior: str, since: datetime, livemode: bool) -> ChangedBy | None:
     return tx.maybe(SQL["changed_by"], ChangedBy, behavior=behavior, since=since, livemode=livemode)
+
+
+def late_trials(tx: Tx, since: datetime, livemode: bool, limit: int) -> list[Snapshot]:
+    """Newest first."""
+    return tx.values(SQL["late_trials"], since=since, livemode=livemode, limit=limit)
+
+
+def withdrawn(tx: Tx, since: datetime, new: timedelta, livemode: bool, limit: int) -> list[Withdrawn]:
+    """Newest change first; of prices that were younger than `new` then."""
+    return tx.all(SQL["withdrawn"], Withdrawn, since=since, new=new, livemode=livemode, limit=limit)

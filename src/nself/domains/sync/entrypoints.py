@@ -1,6 +1,6 @@
 """Ways into synchronisation: the mirror here and the objects at Stripe."""
 
-from nself.core.entrypoint import Causes, Command, Row, Scheduled
+from nself.core.entrypoint import Causes, Command, Route, Row, Scheduled
 
 ROWS: tuple[Row, ...] = (
     Causes(use="sync.service.causes:CAUSES"),
@@ -60,6 +60,14 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:ShowSubscription",
         help="Show a subscription with its items, trial, cancellation and payment; with --compare-stripe against Stripe.",
         example="nself billing subscription show sub_123 --compare-stripe",
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/subscriptions/{subscription}",
+        use="sync.service.one:shown_subscription",
+        input="subscription.inputs:ShowSubscription",
+        scope="subscription:read",
+        help="A subscription with its items.",
     ),
     Command(
         path="billing subscription compare",

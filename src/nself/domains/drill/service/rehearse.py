@@ -41,6 +41,7 @@ TRIES = (
     "billing usage recalculate",
     "billing usage reconstruct",
     "billing overage recalculate",
+    "billing subscription recalculate",
 )
 """They alter what is billed, so that without --execute they only show what they would do."""
 SETTLE = 30.0

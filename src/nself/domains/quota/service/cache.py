@@ -14,7 +14,7 @@ from nself.domains.quota.inputs import ClearCache
 from nself.domains.quota.model import ClearedCache
 from nself.domains.usage.service import aggregate
 
-QUOTA, IDEMPOTENCY = "billing:quota:", "billing:idempotency:"
+QUOTA, SUBSCRIPTION, IDEMPOTENCY = "billing:quota:", "billing:subscription:", "billing:idempotency:"
 BATCH = 1_000
 
 
@@ -40,13 +40,29 @@ def clear(app: App, given: ClearCache) -> ClearedCache:
 
 
 def _clear(app: App, pattern: str) -> int:
-    """Counters are named billing:quota:USER; a pattern that ends in * takes all that begin so."""
-    user = pattern.removeprefix(QUOTA) if pattern.startswith(QUOTA) else None
-    if user and "*" not in user and "?" not in user:
-        return _forget(app, [user])
-    with app.db.reading() as tx:
-        users = [one for one in store.counted_users(tx) if fnmatchcase(f"{QUOTA}{one}", pattern)]
+    """Counters are named billing:quota:USER, and billing:subscription:ID after what their user is or was subscribed to.
+
+    A pattern that ends in * takes all that begin so.
+    """
+    users = _subscribers(app, pattern) if pattern.startswith(SUBSCRIPTION) else _users(app, pattern)
     return sum(_forget(app, users[start : start + BATCH]) for start in range(0, len(users), BATCH))
+
+
+def _users(app: App, pattern: str) -> list[str]:
+    if pattern.startswith(QUOTA) and not _many(pattern):
+        return [pattern.removeprefix(QUOTA)]
+    with app.db.reading() as tx:
+        return [one for one in store.counted_users(tx) if fnmatchcase(f"{QUOTA}{one}", pattern)]
+
+
+def _subscribers(app: App, pattern: str) -> list[str]:
+    with app.db.reading() as tx:
+        found = store.subscribers(tx, None if _many(pattern) else pattern.removeprefix(SUBSCRIPTION))
+    return sorted({one.user for one in found if fnmatchcase(f"{SUBSCRIPTION}{one.subscription}", pattern)})
+
+
+def _many(pattern: str) -> bool:
+    return "*" in pattern or "?" in pattern
 
 
 def _forget(app: App, users: list[str]) -> int:

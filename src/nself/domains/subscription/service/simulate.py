@@ -44,7 +44,7 @@ def simulate(app: App, given: SimulateChange) -> Simulation:
         current_period_end=_at(outcome.end),
         next_invoice_minor=sum(one.amount for one in outcome.following)
         + (0 if _billed(outcome, wish.behavior) == "now" else outcome.total),
-        note=_note(known, outcome, wish),
+        note=_note(snapshot, known, outcome, wish),
         lines=[
             ChangeLine(
                 kind=one.kind, price=one.price, quantity=one.quantity, start=_at(one.start), end=_at(one.end),
@@ -148,8 +148,10 @@ def _billed(outcome: Outcome, behavior: str) -> str:
     return "with the next invoice"
 
 
-def _note(known: Facts, outcome: Outcome, wish: Wish) -> str:
+def _note(snapshot: Snapshot, known: Facts, outcome: Outcome, wish: Wish) -> str:
+    is_on = look.item_of(snapshot, wish.item)["price"]
     said: Sequence[str] = [
+        "" if is_on["active"] else f"{is_on['id']} is no longer sold",
         QUIET.format(status=known.status) if known.status in prorations.QUIET else "",
         "a new period begins with the change" if outcome.restarts else "",
         "what is negative becomes credit for later invoices" if outcome.total < 0 else "",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
+import msgspec
+
 from nself import log
 from nself.app import App
 from nself.db.connect import Tx
@@ -13,6 +15,7 @@ from nself.domains.customer.model import Customer, NoSuchCustomer
 from nself.domains.mirror import rules as mirror_rules
 from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture, Stored
+from nself.domains.quota.service import kept
 from nself.domains.subscription.inputs import ShowSubscription
 from nself.domains.subscription.model import NoSuchSubscription, ShownSubscription
 from nself.domains.subscription.service import show as subscription
@@ -34,7 +37,14 @@ def show_subscription(app: App, given: ShowSubscription) -> ShownSubscription | 
     """Raises NoSuchSubscription; with `compare_stripe` only where it is neither here nor at Stripe."""
     if given.compare_stripe:
         return compare_one(app, "subscription", given.subscription)
-    return subscription.show(app, given)
+    return shown_subscription(app, given)
+
+
+def shown_subscription(app: App, given: ShowSubscription) -> ShownSubscription:
+    """As it is here, with what it still grants where it is over. Raises NoSuchSubscription."""
+    shown = subscription.show(app, given)
+    note = kept.note(app, shown.user, shown.id) if shown.user and shown.status == "canceled" else ""
+    return msgspec.structs.replace(shown, cancel_note=note)
 
 
 def compare(app: App, given: CompareSubscription) -> Comparison:

@@ -67,6 +67,20 @@ def other_zone(bench: Bench) -> None:
         raise PlantFailed(cause=bench.cause, detail=said[-300:])
 
 
+def wrong_amount_sold(bench: Bench) -> None:
+    """A price is made with an amount that is wrong, somebody is changed to it, and it is withdrawn in the Dashboard."""
+    made = bench.json(
+        'billing price create --product prod_123 --amount 990 --interval month --nickname "Enterprise, monthly"'
+    )
+    bench.nself(f"billing subscription update sub_123 --price {made['id']}")
+    edit(bench, "price", made["id"], active=False)
+
+    def withdrawn() -> bool:
+        return made["id"] not in bench.nself("billing price list --product prod_123")
+
+    bench.wait(withdrawn)
+
+
 def grants(bench: Bench, price: str, days: int) -> None:
     edit(bench, "price", price, metadata={"trial_period_days": str(days)})
 
@@ -95,18 +109,21 @@ def asked_again(bench: Bench) -> None:
         raise PlantFailed(cause=bench.cause, detail=said[-300:])
 
 
-def trial_by_hand(bench: Bench, days: int) -> None:
+def trial_by_hand(bench: Bench, days: int, behavior: str = "create_prorations") -> None:
     """In the Dashboard."""
     with bench.app() as app:
         end = int(app.clock().timestamp()) + days * 86_400
-        params = {"trial_end": end, "proration_behavior": "none"}
-        app.stripe.change("subscriptions", "sub_123", params=params, key=f"dashboard-{end}")
+    bench.api("POST", "subscriptions", "sub_123", trial_end=end, proration_behavior=behavior)
     bench.nself("billing sync subscription sub_123")
 
 
 def short_trial(bench: Bench) -> None:
     grants(bench, "price_123", 14)
     trial_by_hand(bench, 7)
+
+
+def free_days_paid(bench: Bench) -> None:
+    trial_by_hand(bench, 7, "none")
 
 
 def overridden(bench: Bench) -> None:
@@ -148,6 +165,20 @@ def lost_write(bench: Bench) -> None:
     bench.wait(processed)
     with bench.app() as app:
         app.db.transact(lambda tx: store.revive(tx, "sub_123"))
+
+
+def plan_restored(bench: Bench) -> None:
+    """Counters of before the end are back, as from a dump."""
+    for plan, most in (("free", 500), ("pro", 50_000)):
+        bench.nself(f"billing quota set --plan {plan} --metric functions --limit {most} --period month")
+    edit(bench, "product", "prod_123", metadata={"plan": "pro"})
+
+    def subscribed() -> bool:
+        return "plan pro" in bench.nself("billing quota show --user user123")
+
+    bench.wait(subscribed)
+    ended(bench)
+    bench.damage(lambda tx: store.restore_plan(tx, "user123", "functions", "pro", 50_000))
 
 
 DRILLS = (
@@ -210,6 +241,26 @@ DRILLS = (
         mend=("nself env get BILLING_TIMEZONE", TRIAL_OF_20_DAYS),
     ),
     Drill(
+        "3.3.3",
+        plant=wrong_amount_sold,
+        shows=(
+            (
+                "nself billing subscription simulate-change --subscription sub_123 --new-price price_456",
+                "is no longer sold",
+            ),
+        ),
+        mend=(
+            "nself billing subscription preview-change --subscription sub_123 --new-price price_456 --proration-date $(date +%s)",
+            "nself billing subscription update sub_123 --price price_456 --proration-date $(date +%s)",
+        ),
+    ),
+    Drill(
+        "3.3.4",
+        plant=free_days_paid,
+        shows=(("nself billing subscription prorations sub_123", r"-\d+ .*missing il_122"),),
+        mend=("nself billing subscription recalculate sub_123",),
+    ),
+    Drill(
         "3.4.1",
         plant=price_learns_late,
         shows=(("nself billing subscription show sub_123 | grep trial", "none was given, price_123 grants 14"),),
@@ -253,6 +304,12 @@ DRILLS = (
         ),
         outside=allowed,
         mend=("nself billing webhook replay evt_123", "nself billing subscription show sub_123"),
+    ),
+    Drill(
+        "3.5.3",
+        plant=plan_restored,
+        shows=(("nself billing subscription show sub_123 | grep cancel", "cancel_note: user123 still has its plan"),),
+        mend=("nself cache clear billing:subscription:sub_123", "nself billing subscription show sub_123"),
     ),
     Drill(
         "3.5.4",

@@ -1,5 +1,5 @@
-"""Root causes of quotas that are not enforced, that refuse wrongly, or that do not begin anew."""
+"""Root causes of quotas that are not enforced, that refuse wrongly, that do not begin anew, or that outlive their plan."""
 
-from nself.domains.quota.service.causes import enforcing, resets, violations
+from nself.domains.quota.service.causes import ending, enforcing, resets, violations
 
-CAUSES = (*enforcing.CAUSES, *violations.CAUSES, *resets.CAUSES)
+CAUSES = (*ending.CAUSES, *enforcing.CAUSES, *violations.CAUSES, *resets.CAUSES)
