@@ -126,8 +126,8 @@ def accept_all(app: App, tx: Tx, pictures: Sequence[Picture]) -> None:
     store.lock_objects(tx, named | {(kind, one.snapshot["id"]) for kind, found in by_kind.items() for one in found})
     for kind, found in by_kind.items():
         before = store.stored(tx, kind, [one.snapshot["id"] for one in found]) if found else {}
-        for picture in found:
-            _record(app, tx, before.get(picture.snapshot["id"]), picture, _apply(app, tx, picture))
+        taken = [(before.get(one.snapshot["id"]), one, _apply(app, tx, one)) for one in found]
+        _record(app, tx, taken)
 
 
 def _apply(app: App, tx: Tx, picture: Picture) -> bool:
@@ -139,17 +139,18 @@ def witness(app: App, tx: Tx, picture: Picture, act: Callable[[], bool]) -> Chan
     kind, id = cast("str", picture.snapshot["object"]), cast("str", picture.snapshot["id"])
     store.lock_objects(tx, [(kind, id)])
     before = store.stored(tx, kind, [id]).get(id)
-    return _record(app, tx, before, picture, act())
+    return next(iter(_record(app, tx, [(before, picture, act())])), None)
 
 
-def _record(app: App, tx: Tx, before: Stored | None, picture: Picture, applied: bool) -> Change | None:
-    if not applied:
+def _record(app: App, tx: Tx, taken: Sequence[tuple[Stored | None, Picture, bool]]) -> list[Change]:
+    """What each picture changed, where it changed something; the last of a triple: whether it was stored."""
+    if not all(applied for _, _, applied in taken):
         raise Overtaken
-    change = compare(before, picture)
-    if change:
-        store.record_change(tx, change, app.clock())
+    changes = [change for before, picture, _ in taken if (change := compare(before, picture))]
+    store.record_changes(tx, changes, app.clock())
+    for change in changes:
         _react(app, tx, change)
-    return change
+    return changes
 
 
 def compare(before: Stored | None, picture: Picture) -> Change | None:

@@ -53,19 +53,16 @@ def keep(tx: Tx, picture: Picture) -> bool:
     )
 
 
-def record_change(tx: Tx, change: Change, now: datetime) -> None:
-    tx.run(
-        SQL["record_change"],
-        kind=change.kind,
-        id=change.id,
-        livemode=change.livemode,
-        what=change.what,
-        source=change.picture.source,
-        cause=change.picture.cause,
-        number=change.picture.number,
-        changes=Jsonb(msgspec.to_builtins(change.fields)),
-        now=now,
-    )
+def record_changes(tx: Tx, changes: Sequence[Change], now: datetime) -> None:
+    rows = [
+        {
+            "kind": one.kind, "id": one.id, "livemode": one.livemode, "what": one.what, "source": one.picture.source,
+            "cause": one.picture.cause, "number": one.picture.number, "changes": Jsonb(msgspec.to_builtins(one.fields)),
+            "now": now,
+        }
+        for one in changes
+    ]  # fmt: skip
+    tx.run_many(SQL["record_change"], rows)
 
 
 def watched_since(tx: Tx, livemode: bool) -> datetime | None:

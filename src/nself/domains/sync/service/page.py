@@ -175,22 +175,38 @@ def findings(tx: Tx, kind: str, pictures: Sequence[Picture], complete: bool) -> 
 
 
 def heal(app: App, tx: Tx, run: int, found: Sequence[Finding], overtaken: Callable[[Finding], None]) -> None:
-    """Step: store what was found; what the database refuses is told and holds nothing up."""
-    healed, now = list[Finding](), app.clock()
-    for one in found:
-        assert one.picture
-        try:
-            with tx.savepoint():
-                mirror.accept(app, tx, one.picture._replace(cause=one.cause))
-            healed.append(one)
-        except mirror.Overtaken:
-            overtaken(one)
-        except Exception as error:
-            if unavailable(error):
-                raise
-            log.failure("sync_refused", kind=one.kind, object=one.id)
-            store.add_differences(tx, run, [one], "refused", now, log.redact(f"{type(error).__name__}: {error}"[:500]))
-    store.add_differences(tx, run, healed, "healed", now)
+    """Step: store what was found, at once where all of it can be; what the database refuses is told and holds nothing up."""
+    healed = list(found)
+    try:
+        with tx.savepoint():
+            mirror.accept_all(app, tx, [_picture(one) for one in found])
+    except Exception as error:
+        if unavailable(error):
+            raise
+        healed = [one for one in found if _heal_one(app, tx, run, one, overtaken)]
+    store.add_differences(tx, run, healed, "healed", app.clock())
+
+
+def _heal_one(app: App, tx: Tx, run: int, one: Finding, overtaken: Callable[[Finding], None]) -> bool:
+    try:
+        with tx.savepoint():
+            mirror.accept(app, tx, _picture(one))
+    except mirror.Overtaken:
+        overtaken(one)
+        return False
+    except Exception as error:
+        if unavailable(error):
+            raise
+        log.failure("sync_refused", kind=one.kind, object=one.id)
+        reason = log.redact(f"{type(error).__name__}: {error}"[:500])
+        store.add_differences(tx, run, [one], "refused", app.clock(), reason)
+        return False
+    return True
+
+
+def _picture(one: Finding) -> Picture:
+    assert one.picture
+    return one.picture._replace(cause=one.cause)
 
 
 def _seconds(at: datetime | None) -> int | None:
