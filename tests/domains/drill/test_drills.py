@@ -65,8 +65,8 @@ def test_what_hands_changed_about_tables_is_undone_however_often(app: App) -> No
     with app.db.transaction() as tx:
         before = tx.value(triggers), tx.value(indexes)
     damages = (
-        lambda tx: store.slow_insert(tx, slow=True), store.slow_rollups, store.slow_subscriptions, store.refuse_subscriptions,
-        lambda tx: store.rule_mail(tx, rule=True), lambda tx: store.move_counters(tx, away=True), store.drop_customer_index,
+        lambda tx: store.slow_insert(tx, slow=True), store.slow_rollups, store.slow_subscriptions,
+        lambda tx: store.refuse(tx, "subscription"), lambda tx: store.refuse(tx, "customer"), lambda tx: store.rule_mail(tx, rule=True), lambda tx: store.move_counters(tx, away=True), store.drop_customer_index,
         store.begin_index, lambda tx: store.leave_usage_alone(tx, alone=True),
     )  # fmt: skip
     for damage in damages:

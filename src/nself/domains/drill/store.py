@@ -88,6 +88,16 @@ def start_prop(project: Project, kind: str, *arguments: str) -> tuple[Prop, str]
     return Prop(pid=process.pid, born=psutil.Process(process.pid).create_time()), said
 
 
+def start_command(project: Project, words: str) -> Prop:
+    """A command of nself that goes on by itself."""
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("nself"), "--project", project.root, *words.split()],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, text=True,
+    )  # fmt: skip
+    _started.append(process)
+    return Prop(pid=process.pid, born=psutil.Process(process.pid).create_time())
+
+
 def end_prop(prop: Prop) -> None:
     """Nobody else's process: its moment of birth has to fit."""
     with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
@@ -169,17 +179,14 @@ def forget_runs(tx: Tx) -> None:
     tx.run(SQL["forget_runs"])
 
 
-def refuse_event(tx: Tx, object: str) -> None:
-    tx.run(SQL["refuse_event"], object=object)
+def break_run(tx: Tx, error: str) -> None:
+    tx.run(SQL["break_run"], error=error)
 
 
-def break_run(tx: Tx, purpose: str, state: str, error: str | None) -> None:
-    tx.run(SQL["break_run"], purpose=purpose, state=state, error=error)
-
-
-def refuse_subscriptions(tx: Tx) -> None:
+def refuse(tx: Tx, kind: str) -> None:
+    """Customers or subscriptions."""
     tx.run(SQL["refusing_function"])
-    tx.run(SQL["refusing_trigger"])
+    tx.run(SQL["refusing_trigger_of_customers"] if kind == "customer" else SQL["refusing_trigger"])
 
 
 def refuse_no_more(tx: Tx) -> None:

@@ -20,27 +20,17 @@ delete from billing_webhook_events where object_id = %(object)s;
 -- name: forget_runs
 with gone as (delete from billing_sync_differences) delete from billing_sync_runs;
 
--- name: refuse_event
--- An event of a customer that the database did not take.
-insert into billing_webhook_events (
-    event_id, type, object_id, object_kind, livemode, event_created_at, payload, status, attempts, error, received_at
-)
-values (
-    'evt_refused', 'customer.created', %(object)s, 'customer', false, now(), '{}', 'failed_permanent', 12,
-    'internal_error: DiskFull: could not extend file: No space left on device', now()
-);
-
 -- name: break_run
 insert into billing_sync_runs (
     purpose, livemode, heal, kinds, batch_size, state, kind_number, checked, actor, worker, lease_until, started_at, moved_at, error
 )
 values (
-    %(purpose)s, false, true,
+    'reconcile', false, true,
     array[
         'product', 'price', 'tax_rate', 'customer', 'payment_method', 'subscription', 'invoice', 'payment_intent', 'charge', 'refund',
         'dispute', 'credit_note'
     ],
-    100, %(state)s, 4, 1, 'drill', 'elsewhere:1', now() - interval '1 hour', now() - interval '2 hours', now() - interval '1 hour',
+    100, 'stopped', 4, 1, 'drill', 'elsewhere:1', now() - interval '1 hour', now() - interval '2 hours', now() - interval '1 hour',
     %(error)s
 );
 
@@ -51,6 +41,10 @@ as 'begin raise exception ''value out of range''; end';
 
 -- name: refusing_trigger
 create or replace trigger drill_refuse before insert or update on billing_subscriptions
+for each row execute function billing.drill_refuse();
+
+-- name: refusing_trigger_of_customers
+create or replace trigger drill_refuse before insert or update on billing_customers
 for each row execute function billing.drill_refuse();
 
 -- name: refuse_no_more

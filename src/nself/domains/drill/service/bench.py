@@ -89,6 +89,11 @@ class Bench:
         self.keep()
         return said
 
+    def begin(self, line: str) -> None:
+        """A command line (without `nself`) that goes on by itself, until `end_props` kills it."""
+        self.props.append(store.start_command(self.project, line))
+        self.keep()
+
     def keep(self) -> None:
         store.keep(self.project, Planted(cause=self.cause, at=self._clock(), props=self.props, files=self.files))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from nself.db.connect import Tx
 from nself.domains.drill import store
 from nself.domains.drill.service.bench import Bench, Drill
-from nself.domains.drill.service.plants.webhook import RESTART, change
+from nself.domains.drill.service.plants.webhook import RESTART
 
 SUBSCRIPTION = "nself billing subscription compare sub_123"
 CUSTOMER = "nself billing customer show cus_123 --compare"
@@ -39,15 +39,19 @@ def damage(*acts: Callable[[Tx], None]) -> Callable[[Bench], None]:
     return plant
 
 
-def refused(bench: Bench) -> None:
-    """What an event of sub_123 says is refused by the database, again and again."""
-    damage(store.refuse_subscriptions)(bench)
-    change(bench, "refused")
+def refused(kind: str, id: str, *acts: Callable[[Tx], None]) -> Callable[[Bench], None]:
+    """What an event of this object says is refused by the database, again and again."""
 
-    def tried() -> bool:
-        return any(one["attempts"] > 2 for one in bench.json("billing webhook events --status failed"))
+    def plant(bench: Bench) -> None:
+        damage(*acts, lambda tx: store.refuse(tx, kind))(bench)
+        bench.sandbox("POST", "edit", {"kind": kind, "id": id, "changes": {"metadata": {"drill": "refused"}}})
 
-    bench.wait(tried, 60)
+        def tried() -> bool:
+            return any(one["attempts"] > 2 for one in bench.json("billing webhook events --status failed"))
+
+        bench.wait(tried, 60)
+
+    return plant
 
 
 def taken(bench: Bench) -> None:
@@ -62,8 +66,32 @@ def by_hand(bench: Bench) -> None:
     bench.sandbox("POST", "edit", {"kind": "subscription", "id": "sub_123", "changes": changed, "webhook": False})
 
 
-def broken_off(purpose: str, state: str, error: str | None) -> Callable[[Bench], None]:
-    plant = damage(lambda tx: store.break_run(tx, purpose, state, error))
+def killed(line: str, error: str, **fault: object) -> Callable[[Bench], None]:
+    """A run that this fault at Stripe holds up is killed, as the system or somebody who waits no longer does; then Stripe is well.
+
+    `error`: what the run has met until then.
+    """
+
+    def plant(bench: Bench) -> None:
+        bench.append(".env", "")  # what the mend sets is taken back
+        compared(bench)
+        bench.sandbox("POST", "faults", {"on": "request", "method": "GET", "path": "^/v1/", "times": 1000, **fault})
+        bench.begin(line)
+
+        def in_its_middle() -> bool:
+            run = bench.json("billing reconcile status")
+            return run["state"] == "running" and (run["error"] or "").startswith(error)
+
+        bench.wait(in_its_middle, 60)
+        bench.end_props()
+        bench.sandbox("POST", "faults/clear", {})
+
+    return plant
+
+
+def broken_off(error: str) -> Callable[[Bench], None]:
+    """As a run leaves it that took hours; a sandbox has no objects for so long."""
+    plant = damage(lambda tx: store.break_run(tx, error))
 
     def begin(bench: Bench) -> None:
         bench.append(".env", "")  # what the mend sets is taken back
@@ -80,41 +108,40 @@ def unheard(tx: Tx) -> None:
     store.never_came(tx, "cus_123")
 
 
-def not_stored(tx: Tx) -> None:
-    store.refuse_event(tx, "cus_123")
-
-
 def more(name: str) -> tuple[str, ...]:
     return (f"nself env set {name}", RESTART, RESUME)
 
 
-NETWORK = "api_connection_error: Connection timeout: no answer within 15 s"
-RATE = "rate_limit: Rate limit exceeded"
+RECONCILE = "billing reconcile"
 POOL = "database_unavailable: Database connection failed: couldn't get a connection after 30.00 sec"
 
 DRILLS = (
-    Drill("7.1.1", refused, ((SUBSCRIPTION, "event failed"),), (SYNC,), outside=taken),
+    Drill("7.1.1", refused("subscription", "sub_123"), ((SUBSCRIPTION, "event failed"),), (SYNC,), outside=taken),
     Drill("7.1.2", by_hand, ((SUBSCRIPTION, "changed by hand"),), (SYNC,)),
     Drill("7.1.3", damage(lambda tx: store.take_back(tx, "sub_123")), ((SUBSCRIPTION, "local write lost"),), (SYNC,)),
     Drill(
-        "7.1.4", broken_off("sync", "stopped", NETWORK),
+        "7.1.4", killed("billing sync all --execute", "api_connection_error", drop=True),
         (("nself billing sync find-inconsistencies", "network failure during sync"),),
         ("nself billing sync status", "nself billing sync all --execute"),
     ),
     Drill("7.2.1", damage(unheard), ((CUSTOMER, "event missing"),), (IMPORT, LINK)),
     Drill("7.2.2", damage(unheard, store.forget_runs), ((CUSTOMER, "not imported yet"),), (IMPORT, LINK)),
-    Drill("7.2.3", damage(unheard, not_stored), ((CUSTOMER, "event failed"),), (IMPORT, LINK)),
+    Drill(
+        "7.2.3", refused("customer", "cus_123", unheard), ((CUSTOMER, "event failed"),), (IMPORT, LINK), outside=taken
+    ),
     Drill("7.2.4", damage(gone), ((CUSTOMER, "deleted locally"),), (IMPORT, LINK)),
     Drill(
-        "7.3.1", broken_off("reconcile", "stopped", "KeyboardInterrupt: "), ((RUN, "too many records"),),
+        "7.3.1", broken_off("KeyboardInterrupt: "), ((RUN, "too many records"),),
         ("nself billing reconcile --batch-size 100",),
     ),
     Drill(
-        "7.3.2", broken_off("reconcile", "stopped", RATE), ((RUN, "API rate limits hit"),),
+        "7.3.2", killed(RECONCILE, "rate_limit", status=429), ((RUN, "API rate limits hit"),),
         more("BILLING_CACHE_ENABLED=true"),
     ),
     Drill(
-        "7.3.3", broken_off("reconcile", "stopped", POOL), ((RUN, "pool exhausted"),), more("BILLING_DB_POOL_SIZE=20")
+        "7.3.3", broken_off(POOL), ((RUN, "pool exhausted"),), more("BILLING_DB_POOL_SIZE=20")
     ),
-    Drill("7.3.4", broken_off("reconcile", "running", None), ((RUN, "memory limits"),), more("BILLING_MEMORY_LIMIT=2G")),
+    Drill(
+        "7.3.4", killed(RECONCILE, "", delay=1), ((RUN, "memory limits"),), more("BILLING_MEMORY_LIMIT=2G")
+    ),
 )  # fmt: skip

@@ -27,7 +27,7 @@ def endpoint(bench: Bench, **changes: object) -> None:
 
 
 def damage(act: Callable[[Tx, str], None]) -> Callable[[Bench], None]:
-    """To what is stored of evt_123."""
+    """To what is stored of evt_123. An effect and the mark that it was made are one transaction here: only a hand parts them."""
 
     def plant(bench: Bench) -> None:
         with bench.app() as app, app.db.transaction() as tx:
