@@ -25,9 +25,11 @@ def queue(app: App, tx: Tx, change: Change) -> None:
     """
     if change.what == "deleted" or not rules.asks_for_pdf(change.before, change.after):
         return
-    since = (mirror.watched_since(tx, change.livemode) or app.clock()) - RECENT
-    if change.before is not None or rules.finalized_at(change.after) >= since.timestamp():
-        store.request(tx, change.id, app.clock())
+    if change.before is None:
+        since = (mirror.watched_since(tx, change.livemode) or app.clock()) - RECENT
+        if rules.finalized_at(change.after) < since.timestamp():
+            return
+    store.request(tx, change.id, app.clock())
 
 
 def counts(tx: Tx) -> DocumentCounts:

@@ -67,8 +67,9 @@ def _news(app: App, tx: Tx, change: Change, found: list[Effect]) -> list[Effect]
     if not found:
         return []
     since = (mirror.watched_since(tx, change.livemode) or app.clock()) - RECENT
-    stored_before = len(mirror.changes(tx, change.id, 2)) > 1
-    return [one for one in found if one.at >= since.timestamp() and (one.final or not stored_before)]
+    young = [one for one in found if one.at >= since.timestamp()]
+    stored_before = bool(young) and len(mirror.changes(tx, change.id, 2)) > 1
+    return [one for one in young if one.final or not stored_before]
 
 
 def _owner(tx: Tx, kind: str, after: Snapshot) -> Owner:
