@@ -69,10 +69,10 @@ migrations: install ## Lint the migrations
 	@$(BIN)/squawk --config .squawk.toml src/nself/db/migrations/*.sql
 
 docs: install ## Generate docs/reference
-	@$(BIN)/python -m nself.cli.reference docs/reference
+	@$(BIN)/python -m nself.reference docs/reference
 
 docs-check: install ## Fail where docs/reference is stale
-	@$(BIN)/python -m nself.cli.reference --check docs/reference
+	@$(BIN)/python -m nself.reference --check docs/reference
 
 audit: install ## Look for secrets in the repository and for dependencies that do not fit or are not pinned; needs no network
 	@.ci/scan-secrets $(BIN)/python

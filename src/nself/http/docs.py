@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any, cast, get_type_hints
 
@@ -76,9 +76,10 @@ def openapi(rows: tuple[Route, ...], registry: Registry) -> Document:
     inputs = {row: cast("type[msgspec.Struct]", registry.resolve(row.input)) for row in rows}
     results = {row: get_type_hints(cast("Callable[..., object]", registry.resolve(row.use)))["return"] for row in rows}
     inputs[INGEST], results[INGEST] = UsageEvent, Intake
-    types = list(dict.fromkeys([*inputs.values(), *(one for one in results.values() if one is not Attached)]))
-    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    schema = dict(zip(types, schemas, strict=True))
+    schema, components = _schemas(inputs.values())
+    answers, answered = _schemas(one for one in results.values() if one is not Attached)
+    for one in answered.values():
+        one.setdefault("required", []).extend(name for name, field in one["properties"].items() if "default" in field)
     paths: dict[str, Document] = {}
     for row in (INGEST, *rows):
         struct = inputs[row]
@@ -87,17 +88,24 @@ def openapi(rows: tuple[Route, ...], registry: Registry) -> Document:
             "operationId": row.use.replace(".service", "").replace(":", "."),
             "security": [{"key": [row.scope]}],
             **_given(row, struct, schema[struct], components),
-            "responses": _responses(row, schema.get(results[row])),
+            "responses": _responses(row, answers.get(results[row])),
         }
     return {
         "openapi": "3.1.0",
         "info": {"title": "nself billing", "version": "1", "description": "Metering, quotas and invoices."},
         "paths": paths,
         "components": {
-            "schemas": {**components, "Error": ERROR},
+            "schemas": {**components, **answered, "Error": ERROR},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _schemas(types: Iterable[Any]) -> tuple[dict[Any, Document], dict[str, Document]]:
+    """Of each type, and of what they are made of."""
+    once = list(dict.fromkeys(types))
+    schemas, components = msgspec.json.schema_components(once, ref_template="#/components/schemas/{name}")
+    return dict(zip(once, schemas, strict=True)), components
 
 
 def _given(row: Route, struct: type[msgspec.Struct], schema: Document, components: Document) -> Document:
