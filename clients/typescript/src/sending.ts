@@ -35,9 +35,10 @@ export function sender({ timeout = 10_000, tries = 4, fetch = globalThis.fetch }
 
 /** One try with its whole body. A refusal of a quota is an answer like an allowance, with `retry_after` in it. */
 async function once(request: Request, left: number, fetch: Send): Promise<Response | ServiceUnreachable> {
+  const signal = AbortSignal.any([request.signal, AbortSignal.timeout(Math.max(Math.ceil(left), 1))]);
+  const copy = new Request(request.clone(), { signal });
   try {
-    const signal = AbortSignal.any([request.signal, AbortSignal.timeout(Math.max(left, 1))]);
-    const answer = await fetch(new Request(request.clone(), { signal }));
+    const answer = await fetch(copy);
     const body = await answer.arrayBuffer();
     const refused = answer.status === 429 ? asJson(new TextDecoder().decode(body)) : undefined;
     if (refused?.allowed === false) return Response.json({ ...refused, retry_after: seconds(answer) });
