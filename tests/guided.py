@@ -34,11 +34,11 @@ class Guided(NamedTuple):
 
 
 @contextmanager
-def guided(server: str, template: str, folder: Path) -> Iterator[Guided]:
+def guided(server: str, template: str, folder: Path, **settings: str) -> Iterator[Guided]:
     """What it sends to the sandbox is judged by Stripe's own document in the end."""
     with shared_bench(server, template, folder) as bench:
         app, keys = _prepare(bench)
-        with serving(bench.folder, bench.database, **bench.environ(), API_RATE_LIMIT="0") as service:
+        with serving(bench.folder, bench.database, **bench.environ(), API_RATE_LIMIT="0", **settings) as service:
             yield Guided(f"http://127.0.0.1:{service.port}", app, keys)
         assert "Traceback" not in service.log.read_text(), service.log
 
@@ -49,5 +49,7 @@ def _prepare(bench: Bench) -> tuple[App, dict[str, str]]:
     customer.create_users(app, {"user123": "user123@example.com"})
     for one in (one for kind in MIRRORED for one in app.stripe.listed(kind)):
         mirror.refresh(app, one["object"], one["id"], "fixtures")
+    for id in ("pm_123", "pm_new"):  # Stripe lists them by their customers alone
+        mirror.refresh(app, "payment_method", id, "fixtures")
     limits.set_quota(app, SetQuota(user="user123", metric="api_calls", limit=10**6, period="month"))
     return app, {scopes: new_key(app, scopes) for scopes in ("admin", "quota", "usage:read")}

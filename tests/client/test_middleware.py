@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -25,6 +27,7 @@ from django.test import override_settings
 
 from metering import METRICS, PAGES, app_on, database_on, people
 from nself.app import App
+from nself.client.middleware.django import NAMES
 from nself.client.middleware.django import QuotaMiddleware as DjangoMiddleware
 from nself.client.middleware.gate import Gate
 from nself.client.middleware.rule import Rule
@@ -417,3 +420,27 @@ def test_options_that_make_no_sense_are_told_at_the_start() -> None:
     for wrong in ({}, {"URL": "http://x", "KEY": "k"}, {"URL": "u", "KEY": "k", "METRIC": "m", "COLOUR": "red"}):
         with override_settings(NSELF_QUOTA=wrong), pytest.raises(ImproperlyConfigured, match="NSELF_QUOTA"):
             WSGIHandler()
+
+
+PAGE = Path(__file__).parents[2] / "docs/clients.md"
+
+
+def test_the_examples_of_the_page_run(app: App, service: Service, key: str) -> None:
+    user = limited(app, 5, "api_calls")
+    starlette, django = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    site = FastAPI()
+    site.get("/ok")(lambda: {"ok": True})
+    exec(starlette, {"app": site, "url": url(service), "key": key, "user_of": lambda scope: user})
+    assert asgi(site)("/ok").status_code == 200
+    made: dict[str, Any] = {"url": url(service), "key": key}
+    exec(django, made)
+    settings = {**made["NSELF_QUOTA"], "USER": lambda request: user}  # nobody is logged in here
+    with override_settings(NSELF_QUOTA=settings, MIDDLEWARE=made["MIDDLEWARE"][1:]):
+        assert wsgi(WSGIHandler())("/ok").status_code == 200
+    assert figures(app, user, "api_calls") == (2, 0)
+
+
+def test_the_page_names_the_options() -> None:
+    taken = inspect.signature(QuotaMiddleware).parameters.keys() - {"app", "url", "key"}
+    assert set(re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)) == taken
+    assert {one.lower() for one in NAMES} | {"timeout", "buffer"} == taken

@@ -1719,7 +1719,10 @@ export interface operations {
     "usage.show.show": {
         parameters: {
             query: {
-                /** @description The app's user. */
+                /**
+                 * @description The app's user.
+                 * @example user123
+                 */
                 user: string;
                 /** @description Only this metric. */
                 metric?: string | null;
@@ -1727,7 +1730,10 @@ export interface operations {
                 period?: string | null;
                 /** @description The same as --period. */
                 month?: string | null;
-                /** @description One row an hour or a day. */
+                /**
+                 * @description One row an hour or a day.
+                 * @example day
+                 */
                 by?: ("day" | "hour") | null;
                 /** @description One row a value of this property, which the metric's group_by names. */
                 group_by?: string | null;
@@ -1848,6 +1854,14 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "user": "user123",
+                 *       "metric": "api_calls",
+                 *       "value": 1,
+                 *       "key": "request-4711"
+                 *     }
+                 */
                 "application/json": components["schemas"]["UsageEvent"] | components["schemas"]["UsageEvent"][];
                 "application/x-ndjson": string;
                 "application/cloudevents+json": {
@@ -1949,7 +1963,10 @@ export interface operations {
                 user?: string | null;
                 /** @description Only those of test mode, whatever STRIPE_MODE says. */
                 test_mode?: boolean;
-                /** @description Most rows. */
+                /**
+                 * @description Most rows.
+                 * @example 10
+                 */
                 limit?: number;
                 /** @description Rows to skip. */
                 offset?: number;
@@ -2069,7 +2086,10 @@ export interface operations {
             };
             header?: never;
             path: {
-                /** @description Stripe's id. */
+                /**
+                 * @description Stripe's id.
+                 * @example cus_123
+                 */
                 customer: string;
             };
             cookie?: never;
@@ -2184,7 +2204,10 @@ export interface operations {
                 product?: string | null;
                 /** @description Also those that are no longer active. */
                 all?: boolean;
-                /** @description Most rows. */
+                /**
+                 * @description Most rows.
+                 * @example 10
+                 */
                 limit?: number;
             };
             header?: never;
@@ -2303,6 +2326,14 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "product": "prod_123",
+                 *       "amount": 2900,
+                 *       "currency": "usd",
+                 *       "interval": "month"
+                 *     }
+                 */
                 "application/json": components["schemas"]["CreatePrice"];
             };
         };
@@ -2416,7 +2447,10 @@ export interface operations {
             };
             header?: never;
             path: {
-                /** @description Stripe's id. */
+                /**
+                 * @description Stripe's id.
+                 * @example price_123
+                 */
                 price: string | null;
             };
             cookie?: never;
@@ -2536,6 +2570,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "amount": 1000,
+                 *       "customer": "cus_123",
+                 *       "idempotency_key": "order-4711"
+                 *     }
+                 */
                 "application/json": components["schemas"]["CreatePayment"];
             };
         };
@@ -2644,7 +2685,10 @@ export interface operations {
     "payment.methods.list_methods": {
         parameters: {
             query?: {
-                /** @description Stripe's id of the customer (cus_…). */
+                /**
+                 * @description Stripe's id of the customer (cus_…).
+                 * @example cus_123
+                 */
                 customer?: string | null;
                 /** @description Instead of a customer: the app's user. */
                 user?: string | null;
@@ -2767,6 +2811,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "payment_method": "pm_card_visa",
+                 *       "customer": "cus_123"
+                 *     }
+                 */
                 "application/json": components["schemas"]["AttachPaymentMethod"];
             };
         };
@@ -2877,13 +2927,21 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the payment_method. */
+                /**
+                 * @description Id of the payment_method.
+                 * @example pm_123
+                 */
                 payment_method: string;
             };
             cookie?: never;
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "customer": "cus_123"
+                 *     }
+                 */
                 "application/json": {
                     /** @description Stripe's id of the customer (cus_…). */
                     customer: string;
@@ -2997,13 +3055,17 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the payment_method. */
+                /**
+                 * @description Id of the payment_method.
+                 * @example pm_new
+                 */
                 payment_method: string;
             };
             cookie?: never;
         };
         requestBody?: {
             content: {
+                /** @example {} */
                 "application/json": {
                     /**
                      * @description Also the only one of a customer with a live subscription.
@@ -3123,7 +3185,10 @@ export interface operations {
             };
             header?: never;
             path: {
-                /** @description Stripe's id. */
+                /**
+                 * @description Stripe's id.
+                 * @example pi_123
+                 */
                 payment_intent: string;
             };
             cookie?: never;
@@ -3243,6 +3308,14 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "charge": "ch_123",
+                 *       "amount": 500,
+                 *       "reason": "requested_by_customer",
+                 *       "idempotency_key": "refund-4711"
+                 *     }
+                 */
                 "application/json": components["schemas"]["CreateRefund"];
             };
         };
@@ -3355,7 +3428,10 @@ export interface operations {
                 user?: string | null;
                 /** @description Only this customer's (cus_…). */
                 customer?: string | null;
-                /** @description Only these. */
+                /**
+                 * @description Only these.
+                 * @example active
+                 */
                 status?: ("active" | "canceled" | "incomplete" | "incomplete_expired" | "past_due" | "paused" | "trialing" | "unpaid") | null;
                 /** @description Only those of test mode, whatever STRIPE_MODE says. */
                 test_mode?: boolean;
@@ -3483,6 +3559,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "customer": "cus_123",
+                 *       "price": "price_123",
+                 *       "idempotency_key": "signup-4711"
+                 *     }
+                 */
                 "application/json": components["schemas"]["CreateSubscription"];
             };
         };
@@ -3596,7 +3679,10 @@ export interface operations {
             };
             header?: never;
             path: {
-                /** @description Stripe's id. */
+                /**
+                 * @description Stripe's id.
+                 * @example sub_123
+                 */
                 subscription: string;
             };
             cookie?: never;
@@ -3709,13 +3795,21 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the subscription. */
+                /**
+                 * @description Id of the subscription.
+                 * @example sub_123
+                 */
                 subscription: string;
             };
             cookie?: never;
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "price": "price_456"
+                 *     }
+                 */
                 "application/json": {
                     /** @default null */
                     price?: string | null;
@@ -3851,13 +3945,21 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the subscription. */
+                /**
+                 * @description Id of the subscription.
+                 * @example sub_123
+                 */
                 subscription: string;
             };
             cookie?: never;
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "at_period_end": true
+                 *     }
+                 */
                 "application/json": {
                     /**
                      * @description Now; access ends at once, and nothing brings it back.
@@ -3981,13 +4083,21 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the subscription. */
+                /**
+                 * @description Id of the subscription.
+                 * @example sub_123
+                 */
                 subscription: string;
             };
             cookie?: never;
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "new_price": "price_456"
+                 *     }
+                 */
                 "application/json": {
                     /** @default null */
                     new_price?: string | null;
@@ -4107,13 +4217,21 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the customer. */
+                /**
+                 * @description Id of the customer.
+                 * @example cus_123
+                 */
                 customer: string;
             };
             cookie?: never;
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "template": "receipt"
+                 *     }
+                 */
                 "application/json": {
                     /** @description payment_failed, invoice, receipt, billing_error_apology or payment_processing_delayed. */
                     template: string;
@@ -4231,6 +4349,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "user": "user123",
+                 *       "metric": "api_calls",
+                 *       "value": 10
+                 *     }
+                 */
                 "application/json": components["schemas"]["CheckQuota"];
             };
         };
@@ -4348,6 +4473,14 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "user": "user123",
+                 *       "metric": "api_calls",
+                 *       "value": 10,
+                 *       "key": "request-4711"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ReserveQuota"];
             };
         };
@@ -4462,6 +4595,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "reservation": "rsv_123",
+                 *       "value": 7
+                 *     }
+                 */
                 "application/json": components["schemas"]["CommitQuota"];
             };
         };
@@ -4576,6 +4715,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "reservation": "rsv_123"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ReleaseQuota"];
             };
         };
@@ -4684,7 +4828,10 @@ export interface operations {
     "access.show": {
         parameters: {
             query: {
-                /** @description The app's user. */
+                /**
+                 * @description The app's user.
+                 * @example user123
+                 */
                 user: string;
             };
             header?: never;
@@ -4803,6 +4950,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "user": "user123",
+                 *       "lives": "1h"
+                 *     }
+                 */
                 "application/json": components["schemas"]["CreatePageLink"];
             };
         };
@@ -4913,11 +5066,17 @@ export interface operations {
             query?: {
                 /** @description Only these; past_due is open after its due date or a failed payment. */
                 status?: ("draft" | "open" | "paid" | "past_due" | "uncollectible" | "void") | null;
-                /** @description Only this user's. */
+                /**
+                 * @description Only this user's.
+                 * @example user123
+                 */
                 user?: string | null;
                 /** @description Only this customer's. */
                 customer?: string | null;
-                /** @description Most rows. */
+                /**
+                 * @description Most rows.
+                 * @example 10
+                 */
                 limit?: number;
                 /** @description Rows to skip. */
                 offset?: number;
@@ -5041,6 +5200,14 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "customer": "cus_123",
+                 *       "amount": 1000,
+                 *       "description": "Setup",
+                 *       "idempotency_key": "setup-4711"
+                 *     }
+                 */
                 "application/json": components["schemas"]["CreateInvoice"];
             };
         };
@@ -5162,7 +5329,10 @@ export interface operations {
             };
             header?: never;
             path: {
-                /** @description Stripe's id. */
+                /**
+                 * @description Stripe's id.
+                 * @example in_123
+                 */
                 invoice: string | null;
             };
             cookie?: never;
@@ -5278,13 +5448,23 @@ export interface operations {
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @description Id of the invoice. */
+                /**
+                 * @description Id of the invoice.
+                 * @example in_123
+                 */
                 invoice: string;
             };
             cookie?: never;
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "amount": 500,
+                 *       "description": "Support",
+                 *       "idempotency_key": "support-4711"
+                 *     }
+                 */
                 "application/json": {
                     /**
                      * @description Instead of a price: whole minor units; negative is a credit.
@@ -5421,13 +5601,21 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the invoice. */
+                /**
+                 * @description Id of the invoice.
+                 * @example in_123
+                 */
                 invoice: string;
             };
             cookie?: never;
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "tax_rate": "txr_123"
+                 *     }
+                 */
                 "application/json": {
                     /** @description A tax rate at Stripe, for all lines without rates of their own. */
                     tax_rate: string;
@@ -5541,13 +5729,17 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the invoice. */
+                /**
+                 * @description Id of the invoice.
+                 * @example in_123
+                 */
                 invoice: string;
             };
             cookie?: never;
         };
         requestBody?: {
             content: {
+                /** @example {} */
                 "application/json": {
                     /**
                      * @description Also where the customer has no email address.
@@ -5664,13 +5856,17 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the invoice. */
+                /**
+                 * @description Id of the invoice.
+                 * @example in_123
+                 */
                 invoice: string;
             };
             cookie?: never;
         };
         requestBody?: {
             content: {
+                /** @example {} */
                 "application/json": {
                     /**
                      * @description Also after an attempt that failed.
@@ -5792,13 +5988,21 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the invoice. */
+                /**
+                 * @description Id of the invoice.
+                 * @example in_123
+                 */
                 invoice: string;
             };
             cookie?: never;
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "reason": "Made twice"
+                 *     }
+                 */
                 "application/json": {
                     /** @description Why; kept with the invoice. */
                     reason: string;
@@ -5912,7 +6116,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Stripe's id of the invoice. */
+                /**
+                 * @description Stripe's id of the invoice.
+                 * @example in_123
+                 */
                 invoice: string;
             };
             cookie?: never;

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any, cast, get_type_hints
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -19,6 +21,7 @@ INGEST = Route(
     method="POST", path="/api/v1/usage", use="usage.service.record:ingest", input="usage.inputs:UsageEvent", scope="usage:write",
     help="Record one usage event, an array of them, NDJSON, or CloudEvents 1.0 (id is the key, subject the user, type the "
     "metric, data.value the value). Answered after the commit with 200, also where single events are refused: `rejected` names them.",
+    example='{"user": "user123", "metric": "api_calls", "value": 1, "key": "request-4711"}',
 )  # fmt: skip
 
 
@@ -109,19 +112,21 @@ def _schemas(types: Iterable[Any]) -> tuple[dict[Any, Document], dict[str, Docum
 
 
 def _given(row: Route, struct: type[msgspec.Struct], schema: Document, components: Document) -> Document:
+    example: Document = msgspec.json.decode(row.example)
     if row.method != "GET":
         path = re.findall(r"{(\w+)}", row.path)
-        content: Document = {"application/json": {"schema": _without(path, struct, schema, components)}}
+        body: Document = {"schema": _without(path, struct, schema, components), "example": _rest(row, example)}
+        content: Document = {"application/json": body}
         if row is INGEST:
-            content["application/json"] = {"schema": {"oneOf": [schema, {"type": "array", "items": schema}]}}
+            body["schema"] = {"oneOf": [schema, {"type": "array", "items": schema}]}
             content["application/x-ndjson"] = {"schema": {"type": "string", "description": "One event a line."}}
             content["application/cloudevents+json"] = {"schema": CLOUD_EVENT}
             content["application/cloudevents-batch+json"] = {"schema": {"type": "array", "items": CLOUD_EVENT}}
-        body = {"requestBody": {"required": not path, "content": content}}
-        parameters = [_in_path(name) for name in path] + [KEY] * (
+        parameters = [_in_path(name, example[name]) for name in path] + [KEY] * (
             row.path in KEYED or "idempotency_key" in struct.__struct_fields__
         )
-        return body | ({"parameters": parameters} if parameters else {})
+        given: Document = {"requestBody": {"required": not path, "content": content}}
+        return given | ({"parameters": parameters} if parameters else {})
     properties: Document = components[struct.__name__]["properties"]
     required: list[str] = components[struct.__name__].get("required", [])
     return {
@@ -132,14 +137,28 @@ def _given(row: Route, struct: type[msgspec.Struct], schema: Document, component
                 "required": name in required,
                 "schema": one,
                 "description": one.get("description", ""),
+                **({"example": example[name]} if name in example else {}),
             }
             for name, one in properties.items()
         ]
     }
 
 
-def _in_path(name: str) -> Document:
-    return {"name": name, "in": "path", "required": True, "schema": TEXT, "description": f"Id of the {name}."}
+def _in_path(name: str, example: str) -> Document:
+    description = f"Id of the {name}."
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "schema": TEXT,
+        "description": description,
+        "example": example,
+    }
+
+
+def _rest(row: Route, example: Document) -> Document:
+    """What of an example is not in the path."""
+    return {name: value for name, value in example.items() if f"{{{name}}}" not in row.path}
 
 
 def _without(path: list[str], struct: type[msgspec.Struct], schema: Document, components: Document) -> Document:
@@ -168,13 +187,14 @@ def _responses(row: Route, schema: Document | None) -> Document:
     return found
 
 
-STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}
+STYLE = """pre{overflow-x:auto}body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}
 code,pre{font-family:ui-monospace,monospace}h2{border-top:1px solid #8884;padding-top:1rem}td{padding:.1rem 1rem .1rem 0;vertical-align:top}"""
 
 
 def page(document: Document) -> str:
     """The document as a plain page: no script, no request to anywhere else."""
     parts = [f"<h2 id='{escape(path)}'><code>{method.upper()} {escape(path)}</code></h2>{_operation(one, document)}"
+             f"<pre>{escape(_example(method, path, one))}</pre>"
              for path, methods in document["paths"].items() for method, one in methods.items()]  # fmt: skip
     return (
         f"<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
@@ -183,6 +203,18 @@ def page(document: Document) -> str:
         "The machine-readable document is <a href='/openapi.json'>/openapi.json</a>.</p>"
         f"{''.join(parts)}</html>"
     )
+
+
+def _example(method: str, path: str, one: Document) -> str:
+    """The command line that asks an operation's example."""
+    given = {row["name"]: row["example"] for row in one.get("parameters", []) if "example" in row}
+    query = urlencode({name: value for name, value in given.items() if f"{{{name}}}" not in path})
+    where = f"http://127.0.0.1:8080{path.format_map(given)}{query and f'?{query}'}"
+    line = f'curl -H "Authorization: Bearer $KEY" {shlex.quote(where)}'
+    if method == "get":
+        return line
+    body: object = one["requestBody"]["content"]["application/json"]["example"]
+    return f"{line} -d {shlex.quote(msgspec.json.encode(body).decode())}"
 
 
 def _operation(one: Document, document: Document) -> str:
