@@ -54,6 +54,7 @@ ERROR: Document = {
         }
     },
 }  # fmt: skip
+TOLD: Document = {"$ref": "#/components/schemas/Error"}
 KEY: Document = {
     "name": "Idempotency-Key", "in": "header", "required": False, "schema": TEXT,
     "description": "As at Stripe, and the same as the field idempotency_key (key): the same key and body again give the same object "
@@ -99,6 +100,10 @@ def openapi(rows: tuple[Route, ...], registry: Registry) -> Document:
         "paths": paths,
         "components": {
             "schemas": {**components, **answered, "Error": ERROR},
+            "responses": {
+                str(status): {"description": what, "content": {"application/json": {"schema": TOLD}}}
+                for status, what in FAILURES.items()
+            },
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -177,12 +182,11 @@ def _responses(row: Route, schema: Document | None) -> Document:
     """Without a schema the answer is a PDF."""
     content: Document = {"application/json": {"schema": schema}} if schema else {"application/pdf": {}}
     found: Document = {"200": {"description": "Done", "content": content}}
-    told: Document = {"$ref": "#/components/schemas/Error"}
-    for status, what in FAILURES.items():
+    for status in FAILURES:
         if not (row is INGEST and status in NEVER_OF_USAGE):
-            found[str(status)] = {"description": what, "content": {"application/json": {"schema": told}}}
+            found[str(status)] = {"$ref": f"#/components/responses/{status}"}
     if row.refusal:
-        both = {"application/json": {"schema": {"anyOf": [schema, told]}}}
+        both = {"application/json": {"schema": {"anyOf": [schema, TOLD]}}}
         found["429"] = {"description": "Refused, the body is the same; or too often", "content": both}
     return found
 
