@@ -14,7 +14,7 @@ GUIDE ?= ../shared/guide/run_guide.py
 OLDEST_SDK := 15.2.1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-sdk stripe-live soak check static lint types contracts migrations docs docs-check audit guide drills bench assets lock clean
+.PHONY: help install demo test test-long test-sdk stripe-live soak check static lint types contracts migrations docs docs-check audit guide drills bench assets client lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,10 +69,10 @@ migrations: install ## Lint the migrations
 	@$(BIN)/squawk --config .squawk.toml src/nself/db/migrations/*.sql
 
 docs: install ## Generate docs/reference
-	@$(BIN)/python -m nself.cli.reference docs/reference
+	@$(BIN)/python -m nself.reference docs/reference
 
 docs-check: install ## Fail where docs/reference is stale
-	@$(BIN)/python -m nself.cli.reference --check docs/reference
+	@$(BIN)/python -m nself.reference --check docs/reference
 
 audit: install ## Look for secrets in the repository and for dependencies that do not fit or are not pinned; needs no network
 	@.ci/scan-secrets $(BIN)/python
@@ -99,6 +99,9 @@ soak: install ## Let days pass in minutes, a fault in each (MINUTES=30), and cou
 
 assets: ## Copy what the dashboard ships of others out of npm's packages (assets/package-lock.json)
 	@cd assets && npm ci --silent --no-audit --no-fund && cp node_modules/htmx.org/dist/htmx.min.js ../src/nself/web/static/htmx.js
+
+client: install docs ## Generate the types of the TypeScript client (clients/typescript)
+	@cd clients/typescript && npm ci --silent --no-audit --no-fund --ignore-scripts && npm run --silent generate
 
 lock: ## Write requirements.lock anew from pyproject.toml
 	@$(UV) lock --quiet && $(UV) export --quiet --all-groups --all-extras --no-emit-project --no-header --no-annotate --format requirements-txt -o requirements.lock; rm -f uv.lock

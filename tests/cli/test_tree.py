@@ -16,7 +16,7 @@ import click
 import msgspec
 import pytest
 
-from nself.cli import reference
+from nself import reference
 from nself.cli.tree import Group
 from nself.core.entrypoint import Command
 from nself.core.errors import BillingError

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,12 +22,15 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "django_site")
 import django
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 
 from metering import METRICS, PAGES, app_on, database_on, people
 from nself.app import App
-from nself.client.middleware import gate as gates
+from nself.client.middleware.django import NAMES
+from nself.client.middleware.django import QuotaMiddleware as DjangoMiddleware
 from nself.client.middleware.gate import Gate
+from nself.client.middleware.rule import Rule
 from nself.client.middleware.starlette import QuotaMiddleware
 from nself.domains.quota.inputs import SetQuota
 from nself.domains.quota.service import limits
@@ -242,20 +249,153 @@ def test_an_answer_that_is_broken_off_is_given_back(app: App, service: Service, 
     assert figures(app, user) == (0, 0)
 
 
-def test_an_end_is_told_again_until_it_is_heard(
-    app: App, service: Service, key: str, monkeypatch: pytest.MonkeyPatch
+def test_what_was_used_is_counted_once_the_service_is_back(
+    app: App, service: Service, key: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(gates, "PAUSE", 0.05)
     user = limited(app, 10)
-    gate = Gate(url(service), key, 2.0)
-    made = [gate.decide("reserve", user, "calls", 1) for _ in range(3)]
+    gate = Gate(Rule[Any](of_header, "calls"), url(service), key, 2.0, str(tmp_path / "buffer"))
+    held = [gate.held(gate.decide(user, "calls", 2), 2) for _ in range(3)]
     service.kill()
-    for one, what in zip(made, ("commit", "commit", "release"), strict=True):
-        assert one and one.reservation
-        gate.end(what, one.reservation)
-    assert figures(app, user) == (0, 3)
+    for one, status in zip(held, (200, 404, 500), strict=True):
+        assert one
+        gate.end(one, None, status)
+    assert figures(app, user) == (0, 6)
     service.start()
-    until(lambda: figures(app, user) == (2, 0))
+    until(lambda: figures(app, user) == (4, 2))  # what nobody could give back ends with its hold
+    assert gate.client.status().pending == 0
+
+
+class Between:
+    """A way to the service in the app's own event loop; answers wait there until `open` is set."""
+
+    def __init__(self, service: Service) -> None:
+        self.service, self.open, self.asked = service, asyncio.Event(), asyncio.Event()
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Between:
+        self.server = await asyncio.start_server(self.carry, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.server.close()
+        for one in self.tasks:
+            one.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self.service.port)
+        self.tasks += [asyncio.create_task(self.copy(reader, back)), asyncio.create_task(self.answers(there, writer))]
+
+    async def copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while part := await reader.read(65536):
+                writer.write(part)
+        finally:
+            writer.close()
+
+    async def answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while part := await reader.read(65536):
+                self.asked.set()
+                await self.open.wait()
+                writer.write(part)
+        finally:
+            writer.close()
+
+
+async def ask(site: Any, path: str, user: str) -> httpx.Response:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url="http://site") as client:
+        return await client.get(path, headers={"X-User": user})
+
+
+async def until_told(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(60):
+        while not await asyncio.to_thread(true):
+            await asyncio.sleep(0.02)
+
+
+async def ask_django(middleware: Any, user: str) -> HttpResponse:
+    request = HttpRequest()
+    request.META["HTTP_X_USER"] = user
+    return await middleware(request)
+
+
+Asked = Callable[[str], Awaitable[Any]]
+
+
+@pytest.fixture(params=["fastapi", "django"])
+def before(request: pytest.FixtureRequest) -> Iterator[Callable[..., Asked]]:
+    """Each middleware before an app of one answer: `before(answer, url=, key=, …)` asks it as a user."""
+    overrides: list[Any] = []
+
+    def make(answer: Callable[[], Awaitable[None]], **options: Any) -> Asked:
+        if request.param == "fastapi":
+            site = fastapi_site(**options)
+            site.get("/answer")(answer)
+            return partial(ask, site, "/answer")
+
+        async def view(_: HttpRequest) -> HttpResponse:
+            await answer()
+            return HttpResponse()
+
+        names = {name.upper(): value for name, value in options.items()}
+        settings = {"USER": "django_site.of_header", "METRIC": "calls", **names}
+        overrides.append(override_settings(NSELF_QUOTA=settings))
+        overrides[-1].enable()
+        return partial(ask_django, DjangoMiddleware(view))
+
+    yield make
+    for override in overrides:
+        override.disable()
+
+
+def test_the_loop_goes_on_while_the_service_decides_and_who_is_cancelled_then_holds_nothing(
+    app: App, service: Service, key: str, before: Callable[..., Asked]
+) -> None:
+    user = limited(app, 10)
+
+    async def answer() -> None:
+        pass
+
+    async def run() -> None:
+        async with Between(service) as between:
+            asking = before(answer, url=between.url, key=key, timeout=30.0, fail="closed")
+            asked = asyncio.ensure_future(asking(user))
+            await between.asked.wait()  # the loop itself carries what the middleware asks
+            assert await asyncio.to_thread(figures, app, user) == (0, 1)
+            asked.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+            between.open.set()
+            await until_told(lambda: figures(app, user) == (0, 0))
+            assert (await asking(user)).status_code == 200
+            await until_told(lambda: figures(app, user) == (1, 0))
+
+    asyncio.run(run())
+
+
+def test_a_request_that_is_cancelled_gives_back_what_it_holds(
+    app: App, service: Service, key: str, before: Callable[..., Asked]
+) -> None:
+    user = limited(app, 10)
+
+    async def run() -> None:
+        began = asyncio.Event()
+
+        async def answer() -> None:
+            began.set()
+            await asyncio.Event().wait()
+
+        asked = asyncio.ensure_future(before(answer, url=url(service), key=key)(user))
+        await began.wait()
+        assert await asyncio.to_thread(figures, app, user) == (0, 1)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        await until_told(lambda: figures(app, user) == (0, 0))
+
+    asyncio.run(run())
 
 
 def test_many_at_once_never_pass_the_limit(app: App, service: Service, key: str) -> None:
@@ -280,3 +420,28 @@ def test_options_that_make_no_sense_are_told_at_the_start() -> None:
     for wrong in ({}, {"URL": "http://x", "KEY": "k"}, {"URL": "u", "KEY": "k", "METRIC": "m", "COLOUR": "red"}):
         with override_settings(NSELF_QUOTA=wrong), pytest.raises(ImproperlyConfigured, match="NSELF_QUOTA"):
             WSGIHandler()
+
+
+PAGE = Path(__file__).parents[2] / "docs/clients.md"
+
+
+def test_the_examples_of_the_page_run(app: App, service: Service, key: str) -> None:
+    user = limited(app, 5)
+    text = PAGE.read_text().replace("api_calls", "calls")
+    starlette, django = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    site = FastAPI()
+    site.get("/ok")(lambda: {"ok": True})
+    exec(starlette, {"app": site, "url": url(service), "key": key, "user_of": lambda scope: user})
+    assert asgi(site)("/ok").status_code == 200
+    made: dict[str, Any] = {"url": url(service), "key": key}
+    exec(django, made)
+    settings = {**made["NSELF_QUOTA"], "USER": lambda request: user}  # nobody is logged in here
+    with override_settings(NSELF_QUOTA=settings, MIDDLEWARE=made["MIDDLEWARE"][1:]):
+        assert wsgi(WSGIHandler())("/ok").status_code == 200
+    assert figures(app, user) == (2, 0)
+
+
+def test_the_page_names_the_options() -> None:
+    taken = inspect.signature(QuotaMiddleware).parameters.keys() - {"app", "url", "key"}
+    assert set(re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)) == taken
+    assert {one.lower() for one in NAMES} | {"timeout", "buffer"} == taken

@@ -15,12 +15,12 @@ import pytest
 
 from cli_parsing import parser
 from nself.cli import main
-from nself.cli.reference import all_errors
 from nself.core.entrypoint import Causes
 from nself.diagnosis import Cause
 from nself.domains.doctor.facts import ISSUES
 from nself.domains.drill.service.plants import DRILLS
 from nself.domains.health import rules as health
+from nself.reference import all_errors
 from nself.registry import Registry
 
 HERE = Path(__file__).parent

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import pytest
 import requests
@@ -18,22 +16,13 @@ from hypothesis import strategies as st
 from schemathesis import checks
 from schemathesis.config import SchemathesisConfig
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
-pytest.register_assert_rewrite("money_bench")
-
-from money_bench import Bench  # noqa: E402
-from money_fixtures import shared_bench  # noqa: E402
-
-from metering import people, short, steady  # noqa: E402
-from nself.app import App  # noqa: E402
-from nself.core.entrypoint import Route  # noqa: E402
-from nself.domains.customer import service as customer  # noqa: E402
-from nself.domains.mirror import service as mirror  # noqa: E402
-from nself.domains.quota.inputs import SetQuota  # noqa: E402
-from nself.domains.quota.service import limits  # noqa: E402
-from nself.http import docs  # noqa: E402
-from nself.registry import Registry  # noqa: E402
-from serving import Answer, Client, Service, new_key, serving  # noqa: E402
+from guided import Guided, guided
+from metering import people, short, steady
+from nself.app import App
+from nself.core.entrypoint import Route
+from nself.http import docs
+from nself.registry import Registry
+from serving import Answer, Client, Service
 
 USAGE, CHECK = "/api/v1/usage", "/api/v1/quota/check"
 
@@ -173,7 +162,6 @@ IDS: dict[str, Any] = {
     "user": "user123",
 }
 """What there is: a text by chance names nothing."""
-MIRRORED = ("products", "prices", "customers", "invoices", "subscriptions", "payment_intents", "charges")
 CONFIG = SchemathesisConfig.from_dict({"generation": {"with-security-parameters": False, "allow-x00": True}})
 REGISTRY = Registry()
 DOCUMENT = docs.openapi(REGISTRY.rows(Route), REGISTRY)
@@ -193,44 +181,24 @@ EXPECTED: list[Any] = [
 ]
 
 
-class Target(NamedTuple):
-    """A service whose Stripe is the sandbox with the guide's objects, and somebody who may do everything there."""
-
-    base: str
-    session: requests.Session
-    keys: dict[str, str]
-    """By scopes."""
+@pytest.fixture(scope="module")
+def target(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guided]:
+    with guided(server, template, tmp_path_factory.mktemp("fuzz")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def target(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """What it sends to the sandbox is judged by Stripe's own document in the end."""
-    with shared_bench(server, template, tmp_path_factory.mktemp("fuzz")) as bench:
-        keys = prepare(bench)
-        with (
-            serving(bench.folder, bench.database, **bench.environ(), API_RATE_LIMIT="0") as service,
-            requests.Session() as session,
-        ):
-            session.headers["Authorization"] = f"Bearer {keys['admin']}"
-            yield Target(f"http://127.0.0.1:{service.port}", session, keys)
-        assert "Traceback" not in service.log.read_text(), service.log
-
-
-def prepare(bench: Bench) -> dict[str, str]:
-    bench.sandbox.admin("fixtures", set="guide")
-    app = bench.app()
-    customer.create_users(app, {"user123": "user123@example.com"})
-    for one in (one for kind in MIRRORED for one in app.stripe.listed(kind)):
-        mirror.refresh(app, one["object"], one["id"], "fixtures")
-    limits.set_quota(app, SetQuota(user="user123", metric="api_calls", limit=10**6, period="month"))
-    return {scopes: new_key(app, scopes) for scopes in ("admin", "quota", "usage:read")}
+def session(target: Guided) -> Iterator[requests.Session]:
+    with requests.Session() as made:
+        made.headers["Authorization"] = f"Bearer {target.keys['admin']}"
+        yield made
 
 
 @pytest.mark.xdist_group("fuzz")
 @pytest.mark.parametrize("mode", schemathesis.GenerationMode, ids=lambda mode: mode.value)
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_every_route_answers_as_its_description_says(
-    target: Target, label: str, mode: schemathesis.GenerationMode
+    target: Guided, session: requests.Session, label: str, mode: schemathesis.GenerationMode
 ) -> None:
     """By chance, and with what there is: half of the routes would else never succeed."""
     right, operation = mode is schemathesis.GenerationMode.POSITIVE, OPERATIONS[label]
@@ -248,16 +216,16 @@ def test_every_route_answers_as_its_description_says(
             if isinstance(place, dict):
                 given = cast("dict[str, Any]", place)
                 given.update({name: IDS[name] for name in names & given.keys()})
-        case.validate_response(case.call(base_url=target.base, session=target.session), checks=expected)
+        case.validate_response(case.call(base_url=target.url, session=session), checks=expected)
 
     run()
 
 
 @pytest.mark.xdist_group("fuzz")
-def test_every_route_wants_a_key_that_may_do_it(target: Target) -> None:
+def test_every_route_wants_a_key_that_may_do_it(target: Guided) -> None:
     for label in OPERATIONS:
         method, path = label.split(" ")
-        where = target.base + path.format_map(IDS)
+        where = target.url + path.format_map(IDS)
         scope = DOCUMENT["paths"][path][method.lower()]["security"][0]["key"][0]
         other = next(scopes for scopes in target.keys if scopes not in ("admin", scope))
         for header, status, code in (

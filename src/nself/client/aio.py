@@ -50,13 +50,13 @@ class AsyncClient:
     ) -> str:
         """As Client.record; without a wait for the disk (`fsync_interval`) it is done at once, without a thread."""
         record = partial(self.client.record, user, metric, value, key=key, at=at, properties=properties)
-        return record() if self._quick else await self._call(record)
+        return record() if self._quick else await self.call(record)
 
     async def flush(self, timeout: float = 30.0) -> bool:
-        return await self._call(self.client.flush, timeout)
+        return await self.call(self.client.flush, timeout)
 
     async def close(self, timeout: float = CLOSE_SECONDS) -> bool:
-        done = await self._call(self.client.close, timeout)
+        done = await self.call(self.client.close, timeout)
         if self._threads and self._threads[0] == os.getpid():
             self._threads[1].shutdown(wait=False)
             self._threads = None
@@ -66,10 +66,10 @@ class AsyncClient:
         return self.client.status()
 
     async def rejected(self) -> list[Rejected]:
-        return await self._call(self.client.rejected)
+        return await self.call(self.client.rejected)
 
     async def check(self, user: str, metric: str, value: int = 1) -> Decision:
-        return await self._call(self.client.check, user, metric, value)
+        return await self.call(self.client.check, user, metric, value)
 
     async def reserve(self, user: str, metric: str, value: int = 1, *, key: str | None = None) -> Decision:
         """As Client.reserve; where the caller is cancelled meanwhile, what it reserved is given back."""
@@ -83,10 +83,10 @@ class AsyncClient:
     async def commit(
         self, reservation: str, value: int | None = None, properties: dict[str, Any] | None = None
     ) -> Decision:
-        return await self._call(self.client.commit, reservation, value, properties)
+        return await self.call(self.client.commit, reservation, value, properties)
 
     async def release(self, reservation: str) -> Decision:
-        return await self._call(self.client.release, reservation)
+        return await self.call(self.client.release, reservation)
 
     def reservation(self, user: str, metric: str, value: int = 1) -> AsyncReservation:
         """`async with client.reservation(…) as held:`, as Client.reservation."""
@@ -96,7 +96,8 @@ class AsyncClient:
         if not asked.cancelled() and asked.exception() is None and (id := asked.result().reservation):
             self._submit(_quietly, self.client.release, id)
 
-    async def _call(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    async def call(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Anything that would block, in one of the client's threads."""
         return await self._submit(work, *args, **kwargs)
 
     def _submit(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
@@ -119,7 +120,7 @@ class AsyncReservation(Reservation):
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Shielded: a caller that is cancelled here must not lose what was used."""
         end = self.used if kind is None else self.given_back
-        await asyncio.shield(self._asking._call(end))
+        await asyncio.shield(self._asking.call(end))
 
 
 def _quietly(work: Callable[[str], object], id: str) -> None:

@@ -37,6 +37,8 @@ class Route(NamedTuple):
     input: str
     scope: str
     help: str
+    example: str
+    """An input as JSON: what its path, its query and its body say together."""
     refusal: str | None = None
     """Name of a boolean field of the result: answer 429 with the same body where it is false."""
     audited: bool = False

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any, cast, get_type_hints
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -19,6 +21,7 @@ INGEST = Route(
     method="POST", path="/api/v1/usage", use="usage.service.record:ingest", input="usage.inputs:UsageEvent", scope="usage:write",
     help="Record one usage event, an array of them, NDJSON, or CloudEvents 1.0 (id is the key, subject the user, type the "
     "metric, data.value the value). Answered after the commit with 200, also where single events are refused: `rejected` names them.",
+    example='{"user": "user123", "metric": "api_calls", "value": 1, "key": "request-4711"}',
 )  # fmt: skip
 
 
@@ -51,6 +54,7 @@ ERROR: Document = {
         }
     },
 }  # fmt: skip
+TOLD: Document = {"$ref": "#/components/schemas/Error"}
 KEY: Document = {
     "name": "Idempotency-Key", "in": "header", "required": False, "schema": TEXT,
     "description": "As at Stripe, and the same as the field idempotency_key (key): the same key and body again give the same object "
@@ -76,9 +80,10 @@ def openapi(rows: tuple[Route, ...], registry: Registry) -> Document:
     inputs = {row: cast("type[msgspec.Struct]", registry.resolve(row.input)) for row in rows}
     results = {row: get_type_hints(cast("Callable[..., object]", registry.resolve(row.use)))["return"] for row in rows}
     inputs[INGEST], results[INGEST] = UsageEvent, Intake
-    types = list(dict.fromkeys([*inputs.values(), *(one for one in results.values() if one is not Attached)]))
-    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    schema = dict(zip(types, schemas, strict=True))
+    schema, components = _schemas(inputs.values())
+    answers, answered = _schemas(one for one in results.values() if one is not Attached)
+    for one in answered.values():
+        one.setdefault("required", []).extend(name for name, field in one["properties"].items() if "default" in field)
     paths: dict[str, Document] = {}
     for row in (INGEST, *rows):
         struct = inputs[row]
@@ -87,33 +92,46 @@ def openapi(rows: tuple[Route, ...], registry: Registry) -> Document:
             "operationId": row.use.replace(".service", "").replace(":", "."),
             "security": [{"key": [row.scope]}],
             **_given(row, struct, schema[struct], components),
-            "responses": _responses(row, schema.get(results[row])),
+            "responses": _responses(row, answers.get(results[row])),
         }
     return {
         "openapi": "3.1.0",
         "info": {"title": "nself billing", "version": "1", "description": "Metering, quotas and invoices."},
         "paths": paths,
         "components": {
-            "schemas": {**components, "Error": ERROR},
+            "schemas": {**components, **answered, "Error": ERROR},
+            "responses": {
+                str(status): {"description": what, "content": {"application/json": {"schema": TOLD}}}
+                for status, what in FAILURES.items()
+            },
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
+def _schemas(types: Iterable[Any]) -> tuple[dict[Any, Document], dict[str, Document]]:
+    """Of each type, and of what they are made of."""
+    once = list(dict.fromkeys(types))
+    schemas, components = msgspec.json.schema_components(once, ref_template="#/components/schemas/{name}")
+    return dict(zip(once, schemas, strict=True)), components
+
+
 def _given(row: Route, struct: type[msgspec.Struct], schema: Document, components: Document) -> Document:
+    example: Document = msgspec.json.decode(row.example)
     if row.method != "GET":
         path = re.findall(r"{(\w+)}", row.path)
-        content: Document = {"application/json": {"schema": _without(path, struct, schema, components)}}
+        body: Document = {"schema": _without(path, struct, schema, components), "example": _rest(row, example)}
+        content: Document = {"application/json": body}
         if row is INGEST:
-            content["application/json"] = {"schema": {"oneOf": [schema, {"type": "array", "items": schema}]}}
+            body["schema"] = {"oneOf": [schema, {"type": "array", "items": schema}]}
             content["application/x-ndjson"] = {"schema": {"type": "string", "description": "One event a line."}}
             content["application/cloudevents+json"] = {"schema": CLOUD_EVENT}
             content["application/cloudevents-batch+json"] = {"schema": {"type": "array", "items": CLOUD_EVENT}}
-        body = {"requestBody": {"required": not path, "content": content}}
-        parameters = [_in_path(name) for name in path] + [KEY] * (
+        parameters = [_in_path(name, example[name]) for name in path] + [KEY] * (
             row.path in KEYED or "idempotency_key" in struct.__struct_fields__
         )
-        return body | ({"parameters": parameters} if parameters else {})
+        given: Document = {"requestBody": {"required": not path, "content": content}}
+        return given | ({"parameters": parameters} if parameters else {})
     properties: Document = components[struct.__name__]["properties"]
     required: list[str] = components[struct.__name__].get("required", [])
     return {
@@ -124,14 +142,28 @@ def _given(row: Route, struct: type[msgspec.Struct], schema: Document, component
                 "required": name in required,
                 "schema": one,
                 "description": one.get("description", ""),
+                **({"example": example[name]} if name in example else {}),
             }
             for name, one in properties.items()
         ]
     }
 
 
-def _in_path(name: str) -> Document:
-    return {"name": name, "in": "path", "required": True, "schema": TEXT, "description": f"Id of the {name}."}
+def _in_path(name: str, example: str) -> Document:
+    description = f"Id of the {name}."
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "schema": TEXT,
+        "description": description,
+        "example": example,
+    }
+
+
+def _rest(row: Route, example: Document) -> Document:
+    """What of an example is not in the path."""
+    return {name: value for name, value in example.items() if f"{{{name}}}" not in row.path}
 
 
 def _without(path: list[str], struct: type[msgspec.Struct], schema: Document, components: Document) -> Document:
@@ -150,23 +182,23 @@ def _responses(row: Route, schema: Document | None) -> Document:
     """Without a schema the answer is a PDF."""
     content: Document = {"application/json": {"schema": schema}} if schema else {"application/pdf": {}}
     found: Document = {"200": {"description": "Done", "content": content}}
-    told: Document = {"$ref": "#/components/schemas/Error"}
-    for status, what in FAILURES.items():
+    for status in FAILURES:
         if not (row is INGEST and status in NEVER_OF_USAGE):
-            found[str(status)] = {"description": what, "content": {"application/json": {"schema": told}}}
+            found[str(status)] = {"$ref": f"#/components/responses/{status}"}
     if row.refusal:
-        both = {"application/json": {"schema": {"anyOf": [schema, told]}}}
+        both = {"application/json": {"schema": {"anyOf": [schema, TOLD]}}}
         found["429"] = {"description": "Refused, the body is the same; or too often", "content": both}
     return found
 
 
-STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}
+STYLE = """pre{overflow-x:auto}body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}
 code,pre{font-family:ui-monospace,monospace}h2{border-top:1px solid #8884;padding-top:1rem}td{padding:.1rem 1rem .1rem 0;vertical-align:top}"""
 
 
 def page(document: Document) -> str:
     """The document as a plain page: no script, no request to anywhere else."""
     parts = [f"<h2 id='{escape(path)}'><code>{method.upper()} {escape(path)}</code></h2>{_operation(one, document)}"
+             f"<pre>{escape(_example(method, path, one))}</pre>"
              for path, methods in document["paths"].items() for method, one in methods.items()]  # fmt: skip
     return (
         f"<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
@@ -175,6 +207,18 @@ def page(document: Document) -> str:
         "The machine-readable document is <a href='/openapi.json'>/openapi.json</a>.</p>"
         f"{''.join(parts)}</html>"
     )
+
+
+def _example(method: str, path: str, one: Document) -> str:
+    """The command line that asks an operation's example."""
+    given = {row["name"]: row["example"] for row in one.get("parameters", []) if "example" in row}
+    query = urlencode({name: value for name, value in given.items() if f"{{{name}}}" not in path})
+    where = f"http://127.0.0.1:8080{path.format_map(given)}{query and f'?{query}'}"
+    line = f'curl -H "Authorization: Bearer $KEY" {shlex.quote(where)}'
+    if method == "get":
+        return line
+    body: object = one["requestBody"]["content"]["application/json"]["example"]
+    return f"{line} -d {shlex.quote(msgspec.json.encode(body).decode())}"
 
 
 def _operation(one: Document, document: Document) -> str:

@@ -3,8 +3,8 @@
     MIDDLEWARE = [..., "django.contrib.auth.middleware.AuthenticationMiddleware", "nself.client.middleware.django.QuotaMiddleware"]
     NSELF_QUOTA = {"URL": "http://127.0.0.1:8080", "KEY": "nsk_…", "METRIC": "api_calls"}
 
-Further: USER, COST, MODE, FAIL, COUNTS, PROPERTIES as `Rule` has them (callables, or their dotted paths), TIMEOUT in seconds. USER is,
-where nothing is said, the primary key of who is logged in. `request.nself_quota` is the request's `Hold`.
+Further: USER, COST, MODE, FAIL, COUNTS, PROPERTIES as `Rule` has them (callables, or their dotted paths), TIMEOUT and BUFFER
+as `Gate`. USER is, where nothing is said, the primary key of who is logged in. `request.nself_quota` is the request's `Reservation`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string  # pyright: ignore[reportUnknownVariableType]
 
-from nself.client.middleware.gate import Decided, Gate
-from nself.client.middleware.rule import Hold, Refusal, Rule
+from nself.client.client import Reservation
+from nself.client.middleware.gate import Gate
+from nself.client.middleware.rule import Refusal, Rule
+from nself.client.model import Decision
+from nself.core.errors import BillingError
 
 NAMES = {
     "USER": "user", "METRIC": "metric", "COST": "cost", "MODE": "mode", "FAIL": "fail", "COUNTS": "counts",
@@ -42,13 +45,14 @@ class QuotaMiddleware:
         """Raises ImproperlyConfigured."""
         given = dict(getattr(settings, "NSELF_QUOTA", {}))
         try:
-            self.gate = Gate(given.pop("URL"), given.pop("KEY"), given.pop("TIMEOUT", 1.0))
+            service = (given.pop("URL"), given.pop("KEY"), given.pop("TIMEOUT", 1.0), given.pop("BUFFER", None))
             options: dict[str, Any] = {
                 "user": logged_in,
                 **{NAMES[name]: _resolved(name, value) for name, value in given.items()},
             }
-            self.rule: Rule[HttpRequest] = Rule(**options)
-        except (KeyError, TypeError, ValueError) as error:
+            rule: Rule[HttpRequest] = Rule(**options)
+            self.gate = Gate(rule, *service)
+        except (KeyError, TypeError, ValueError, BillingError) as error:
             raise ImproperlyConfigured(f"NSELF_QUOTA: {error}") from error
         self.get_response = get_response
         self.asynchronous = iscoroutinefunction(get_response)  # pyright: ignore[reportDeprecated]: knows what asgiref marked
@@ -58,50 +62,46 @@ class QuotaMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         if self.asynchronous:
             return self._async(request)
-        hold = self._before(request)
-        if isinstance(hold, HttpResponse):
-            return hold
+        question = self._question(request)
+        found = self._opened(request, self.gate.decide(*question), question[2]) if question else None
+        if isinstance(found, HttpResponse):
+            return found
         status = 500
         try:
             response = self.get_response(request)
             status = response.status_code
         finally:
-            self._after(hold, request, status)
+            if found:
+                self.gate.end(found, request, status)
         return response
 
     async def _async(self, request: HttpRequest) -> HttpResponse:
-        hold = await sync_to_async(self._before)(request)
-        if isinstance(hold, HttpResponse):
-            return hold
+        question = await sync_to_async(self._question)(request)
+        found = self._opened(request, await self.gate.decide_async(*question), question[2]) if question else None
+        if isinstance(found, HttpResponse):
+            return found
         status = 500
         try:
             response = await self.get_response(request)
             status = response.status_code
         finally:
-            await sync_to_async(self._after, thread_sensitive=False)(hold, request, status)
+            if found:
+                await self.gate.end_async(found, request, status)
         return response
 
-    def _before(self, request: HttpRequest) -> Hold | HttpResponse | None:
-        """What the request holds, or what it is answered at once."""
-        user = self.rule.user(request)
-        if user is None:
-            return None
-        found: Decided | None = self.gate.decide(
-            self.rule.mode, str(user), self.rule.metric(request), self.rule.cost(request)
-        )
-        if refused := self.rule.refusal(found):
-            return _answer(refused)
-        hold = Hold(found.reservation) if found and found.reservation else None
-        request.nself_quota = hold  # type: ignore[attr-defined]
-        return hold
+    def _question(self, request: HttpRequest) -> tuple[str, str, int] | None:
+        """What may look into the database: user, metric and cost."""
+        rule = self.gate.rule
+        user = rule.user(request)
+        return None if user is None else (str(user), rule.metric(request), rule.cost(request))
 
-    def _after(self, hold: Hold | None, request: HttpRequest, status: int) -> None:
-        if hold is None:
-            return
-        if self.rule.counts(status):
-            self.gate.end("commit", hold.reservation, hold.value, self.rule.properties(request, status, hold))
-        else:
-            self.gate.end("release", hold.reservation)
+    def _opened(self, request: HttpRequest, found: Decision | None, cost: int) -> Reservation | HttpResponse | None:
+        """What the request holds, or what it is answered at once."""
+        if refused := self.gate.rule.refusal(found):
+            return _answer(refused)
+        held = self.gate.held(found, cost)
+        request.nself_quota = held  # type: ignore[attr-defined]
+        return held
 
 
 def _resolved(name: str, value: Any) -> Any:

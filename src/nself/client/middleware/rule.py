@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime
 from math import ceil
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from nself.client.middleware.gate import Decided
+import msgspec
+
+from nself.client.model import Decision
 
 Request = TypeVar("Request")
 RETRY_SECONDS = 5
@@ -25,17 +26,6 @@ class Refusal(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
-
-
-class Hold:
-    """What a request holds of its user's quota. The app may set `value` where the cost is known only afterwards, and
-    `properties` of the event that is counted.
-    """
-
-    def __init__(self, reservation: str) -> None:
-        self.reservation = reservation
-        self.value: int | None = None
-        self.properties: dict[str, Any] | None = None
 
 
 class Rule(Generic[Request]):
@@ -68,29 +58,28 @@ class Rule(Generic[Request]):
     def cost(self, request: Request) -> int:
         return self._cost if isinstance(self._cost, int) else self._cost(request)
 
-    def properties(self, request: Request, status: int, hold: Hold) -> dict[str, Any] | None:
-        """Those that the app set go first."""
+    def properties(self, request: Request, status: int, own: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Those that the app set, its `own`, go first."""
         made = self._properties(request, status) if self._properties else {}
-        return made | (hold.properties or {}) or None
+        return made | (own or {}) or None
 
-    def refusal(self, found: Decided | None) -> Refusal | None:
+    def refusal(self, found: Decision | None) -> Refusal | None:
         """None where the request may pass."""
         if found is None:
             return None if self.fail == "open" else _away()
         return None if found.allowed else _exceeded(found)
 
 
-def _exceeded(found: Decided) -> Refusal:
-    fields = found.fields
+def _exceeded(found: Decision) -> Refusal:
+    fields: dict[str, Any] = msgspec.to_builtins(found)
     named = {name: fields[name] for name in ("metric", "limit", "used", "held", "remaining", "resets_at")}
-    message = f"Quota exceeded: {fields['used']} of {fields['limit']} {fields['metric']} are used"
+    message = f"Quota exceeded: {found.used} of {found.limit} {found.metric} are used"
     error = {"type": "rate_limit_error", "code": "quota_exceeded", "message": message, **named}
-    resets = ceil(datetime.fromisoformat(fields["resets_at"]).timestamp())
     headers = {
-        "Retry-After": found.retry_after or str(RETRY_SECONDS),
-        "X-RateLimit-Limit": str(fields["limit"]),
-        "X-RateLimit-Remaining": str(fields["remaining"]),
-        "X-RateLimit-Reset": str(resets),
+        "Retry-After": str(ceil(found.retry_after or RETRY_SECONDS)),
+        "X-RateLimit-Limit": str(found.limit),
+        "X-RateLimit-Remaining": str(found.remaining),
+        "X-RateLimit-Reset": str(ceil(found.resets_at.timestamp())),
     }
     return Refusal(429, headers, _body(error))
 

@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal
 
-import anyio
-from anyio import to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nself.client.client import Reservation
 from nself.client.middleware.gate import Gate
-from nself.client.middleware.rule import Hold, Refusal, Rule, below_500
-from nself.client.transport import CONNECTIONS
+from nself.client.middleware.rule import Refusal, Rule, below_500
 
 
 class QuotaMiddleware:
-    """Pure ASGI; what is not HTTP passes. Options as `Rule`; `user` gets the scope and may be a coroutine function.
-
-    `timeout`: seconds a request of the service may take. `scope["nself.quota"]` is the request's `Hold`.
+    """Pure ASGI, on asyncio; what is not HTTP passes. Options as `Rule` and `Gate`; `user` gets the scope and may be a coroutine
+    function. `scope["nself.quota"]` is the request's `Reservation`: the app may set its `value` and `properties`.
     """
 
     def __init__(
@@ -39,31 +35,31 @@ class QuotaMiddleware:
         timeout: float = 1.0,
         counts: Callable[[int], bool] = below_500,
         properties: Callable[[Scope, int], dict[str, Any]] | None = None,
+        buffer: str | None = None,
     ) -> None:
         self.app = app
-        self.rule: Rule[Scope] = Rule(user, metric, cost, mode, fail, counts, properties)
-        self.gate = Gate(url, key, timeout)
-        self._limiter: anyio.CapacityLimiter | None = None
+        rule: Rule[Scope] = Rule(user, metric, cost, mode, fail, counts, properties)
+        self.gate = Gate(rule, url, key, timeout, buffer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        user = self.rule.user(scope)
+        rule = self.gate.rule
+        user = rule.user(scope)
         user = await user if inspect.isawaitable(user) else user
         if user is None:
             return await self.app(scope, receive, send)
-        found = await self._run(
-            partial(self.gate.decide, self.rule.mode, str(user), self.rule.metric(scope), self.rule.cost(scope))
-        )
-        if refused := self.rule.refusal(found):
+        cost = rule.cost(scope)
+        found = await self.gate.decide_async(str(user), rule.metric(scope), cost)
+        if refused := rule.refusal(found):
             return await _answer(refused, send)
-        if not (found and found.reservation):
+        if (held := self.gate.held(found, cost)) is None:
             return await self.app(scope, receive, send)
-        return await self._held(Hold(found.reservation), scope, receive, send)
+        return await self._holding(held, scope, receive, send)
 
-    async def _held(self, hold: Hold, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _holding(self, held: Reservation, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app and end the hold by what it answered; an answer that was broken off is a failure."""
-        scope["nself.quota"] = hold
+        scope["nself.quota"] = held
         status, whole = 500, False
 
         async def watched(message: Message) -> None:
@@ -77,18 +73,7 @@ class QuotaMiddleware:
         try:
             await self.app(scope, receive, watched)
         finally:
-            with anyio.CancelScope(shield=True):
-                await self._run(partial(self._ended, hold, scope, status if whole else 500))
-
-    def _ended(self, hold: Hold, scope: Scope, status: int) -> None:
-        if self.rule.counts(status):
-            self.gate.end("commit", hold.reservation, hold.value, self.rule.properties(scope, status, hold))
-        else:
-            self.gate.end("release", hold.reservation)
-
-    async def _run(self, work: Callable[[], Any]) -> Any:
-        self._limiter = self._limiter or anyio.CapacityLimiter(CONNECTIONS)
-        return await to_thread.run_sync(work, limiter=self._limiter)
+            await self.gate.end_async(held, scope, status if whole else 500)
 
 
 async def _answer(refused: Refusal, send: Send) -> None:

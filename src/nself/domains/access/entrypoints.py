@@ -43,5 +43,6 @@ ROWS: tuple[Row, ...] = (
         input="access.inputs:ShowAccess",
         scope="quota",
         help="Whether a user has access, and why.",
+        example='{"user": "user123"}',
     ),
 )

@@ -32,6 +32,7 @@ ROWS: tuple[Row, ...] = (
         input="catalog.inputs:ListPrices",
         scope="subscription:read",
         help="Stripe's prices, newest first.",
+        example='{"limit": 10}',
         shared=True,
     ),
     Route(
@@ -41,6 +42,7 @@ ROWS: tuple[Row, ...] = (
         input="catalog.inputs:CreatePrice",
         scope="subscription:write",
         help="Create a price at Stripe.",
+        example='{"product": "prod_123", "amount": 2900, "currency": "usd", "interval": "month"}',
     ),
     Route(
         method="GET",
@@ -49,6 +51,7 @@ ROWS: tuple[Row, ...] = (
         input="catalog.inputs:ShowPrice",
         scope="subscription:read",
         help="A price of Stripe with trial, tiers and amounts.",
+        example='{"price": "price_123"}',
         shared=True,
     ),
     Command(

@@ -17,6 +17,7 @@ ROWS: tuple[Row, ...] = (
         input="customer.inputs:ListCustomers",
         scope="admin",
         help="Customers, newest first.",
+        example='{"limit": 10}',
     ),
     Command(
         path="billing customer update",
@@ -56,6 +57,7 @@ ROWS: tuple[Row, ...] = (
         input="customer.inputs:ShowCustomer",
         scope="admin",
         help="A customer.",
+        example='{"customer": "cus_123"}',
     ),
     Intent(
         kind="customer.create",

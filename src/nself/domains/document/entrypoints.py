@@ -46,6 +46,7 @@ ROWS: tuple[Row, ...] = (
         input="document.inputs:GetPdf",
         scope="invoice:read",
         help="An invoice's PDF, with its e-invoice inside where it can be one.",
+        example='{"invoice": "in_123"}',
     ),
     Reaction(kind="invoice", use="document.service.queue:queue"),
     Attachment(kind="invoice_pdf", use="document.service.queue:attachment"),

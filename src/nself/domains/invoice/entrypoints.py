@@ -199,6 +199,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:ListInvoices",
         scope="invoice:read",
         help="Invoices, newest first.",
+        example='{"user": "user123", "limit": 10}',
     ),
     Route(
         method="GET",
@@ -207,6 +208,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:ShowInvoice",
         scope="invoice:read",
         help="An invoice with its lines.",
+        example='{"invoice": "in_123"}',
     ),
     Route(
         method="POST",
@@ -215,6 +217,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:CreateInvoice",
         scope="invoice:write",
         help="Make a draft for a customer; idempotency_key makes it once.",
+        example='{"customer": "cus_123", "amount": 1000, "description": "Setup", "idempotency_key": "setup-4711"}',
         audited=True,
     ),
     Route(
@@ -224,6 +227,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:AddItem",
         scope="invoice:write",
         help="Add a line to a draft; idempotency_key adds it once.",
+        example='{"invoice": "in_123", "amount": 500, "description": "Support", "idempotency_key": "support-4711"}',
     ),
     Route(
         method="POST",
@@ -232,6 +236,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:AddTax",
         scope="invoice:write",
         help="Give the lines of a draft a tax rate.",
+        example='{"invoice": "in_123", "tax_rate": "txr_123"}',
     ),
     Route(
         method="POST",
@@ -240,6 +245,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:Finalize",
         scope="invoice:write",
         help="Finalise a draft.",
+        example='{"invoice": "in_123"}',
         audited=True,
     ),
     Route(
@@ -249,6 +255,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:Pay",
         scope="invoice:write",
         help="Have an invoice paid now.",
+        example='{"invoice": "in_123"}',
         audited=True,
     ),
     Route(
@@ -258,6 +265,7 @@ ROWS: tuple[Row, ...] = (
         input="invoice.inputs:Void",
         scope="invoice:write",
         help="Void an invoice that is not paid.",
+        example='{"invoice": "in_123", "reason": "Made twice"}',
         audited=True,
     ),
     Intent(

@@ -27,6 +27,7 @@ ROWS: tuple[Row, ...] = (
         input="notice.inputs:NotifyCustomer",
         scope="admin",
         help="Mail a customer by a template; the same is not mailed twice.",
+        example='{"customer": "cus_123", "template": "receipt"}',
     ),
     Scheduled(
         type="card_notices",

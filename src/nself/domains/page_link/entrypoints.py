@@ -26,5 +26,6 @@ ROWS: tuple[Row, ...] = (
         input="page_link.inputs:CreatePageLink",
         scope="invoice:read",
         help="Make a link to a user's own page, to show it to them or to embed it.",
+        example='{"user": "user123", "lives": "1h"}',
     ),
 )

@@ -159,6 +159,7 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:CreatePayment",
         scope="payment:write",
         help="Charge a customer now.",
+        example='{"amount": 1000, "customer": "cus_123", "idempotency_key": "order-4711"}',
         audited=True,
     ),
     Route(
@@ -168,6 +169,7 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:ListPaymentMethods",
         scope="payment:read",
         help="Attached payment methods, newest first.",
+        example='{"customer": "cus_123"}',
     ),
     Route(
         method="POST",
@@ -176,6 +178,7 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:AttachPaymentMethod",
         scope="payment:write",
         help="Attach a payment method that the customer entered at Stripe. No card number is taken.",
+        example='{"payment_method": "pm_card_visa", "customer": "cus_123"}',
     ),
     Route(
         method="POST",
@@ -184,6 +187,7 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:DefaultPaymentMethod",
         scope="payment:write",
         help="Charge a customer by this method from now on.",
+        example='{"payment_method": "pm_123", "customer": "cus_123"}',
     ),
     Route(
         method="POST",
@@ -192,6 +196,7 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:RemovePaymentMethod",
         scope="payment:write",
         help="Detach a payment method for good; the newest of the others takes its place.",
+        example='{"payment_method": "pm_new"}',
     ),
     Route(
         method="GET",
@@ -200,6 +205,7 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:ShowPaymentIntent",
         scope="payment:write",
         help="A payment intent as Stripe has it now; with show_secret=true what Stripe.js needs to complete it.",
+        example='{"payment_intent": "pi_123"}',
     ),
     Route(
         method="POST",
@@ -208,6 +214,7 @@ ROWS: tuple[Row, ...] = (
         input="payment.inputs:CreateRefund",
         scope="payment:write",
         help="Give back a charge or a part of it, once.",
+        example='{"charge": "ch_123", "amount": 500, "reason": "requested_by_customer", "idempotency_key": "refund-4711"}',
         audited=True,
     ),
     Intent(

@@ -175,6 +175,7 @@ ROWS: tuple[Row, ...] = (
         input="quota.inputs:CheckQuota",
         scope="quota",
         help="Whether `value` more of `metric` is allowed; 429 with the same body where it is not.",
+        example='{"user": "user123", "metric": "api_calls", "value": 10}',
         refusal="allowed",
     ),
     Route(
@@ -184,6 +185,7 @@ ROWS: tuple[Row, ...] = (
         input="quota.inputs:ReserveQuota",
         scope="quota",
         help="Take `value` of the limit until it is committed, released or expires; 429 with the same body where it is not there.",
+        example='{"user": "user123", "metric": "api_calls", "value": 10, "key": "request-4711"}',
         refusal="allowed",
     ),
     Route(
@@ -193,6 +195,7 @@ ROWS: tuple[Row, ...] = (
         input="quota.inputs:CommitQuota",
         scope="quota",
         help="Record what was used of a reservation; again is the same as once. More than was reserved needs room: 429 where there is none.",
+        example='{"reservation": "rsv_123", "value": 7}',
         refusal="allowed",
     ),
     Route(
@@ -202,6 +205,7 @@ ROWS: tuple[Row, ...] = (
         input="quota.inputs:ReleaseQuota",
         scope="quota",
         help="Give a reservation back; again is the same as once.",
+        example='{"reservation": "rsv_123"}',
         refusal="allowed",
     ),
 )

@@ -18,6 +18,7 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:ListSubscriptions",
         scope="subscription:read",
         help="Subscriptions, newest first.",
+        example='{"status": "active"}',
     ),
     Command(
         path="billing subscription create",
@@ -34,6 +35,7 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:CreateSubscription",
         scope="subscription:write",
         help="Subscribe a customer to a price, once; a trial is given once a customer.",
+        example='{"customer": "cus_123", "price": "price_123", "idempotency_key": "signup-4711"}',
         audited=True,
     ),
     Command(
@@ -52,6 +54,7 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:UpdateSubscription",
         scope="subscription:write",
         help="Change price, quantity, payment method or the end of the trial.",
+        example='{"subscription": "sub_123", "price": "price_456"}',
         audited=True,
     ),
     Intent(
@@ -75,6 +78,7 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:CancelSubscription",
         scope="subscription:write",
         help="Cancel a subscription, now or with its period.",
+        example='{"subscription": "sub_123", "at_period_end": true}',
         audited=True,
     ),
     Command(
@@ -137,6 +141,7 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:PreviewChange",
         scope="subscription:write",
         help="What a change would cost, by Stripe and by our own calculation; its token applies it.",
+        example='{"subscription": "sub_123", "new_price": "price_456"}',
     ),
     Command(
         path="billing subscription show-config",

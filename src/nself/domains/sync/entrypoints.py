@@ -68,6 +68,7 @@ ROWS: tuple[Row, ...] = (
         input="subscription.inputs:ShowSubscription",
         scope="subscription:read",
         help="A subscription with its items.",
+        example='{"subscription": "sub_123"}',
     ),
     Command(
         path="billing subscription compare",

@@ -60,6 +60,7 @@ ROWS: tuple[Row, ...] = (
         input="usage.inputs:ShowUsage",
         scope="usage:read",
         help="Exact totals of a user, by metric; by hour or day with `by`.",
+        example='{"user": "user123", "by": "day"}',
     ),
     Command(
         path="billing usage aggregation-status",

@@ -1,7 +1,8 @@
-"""`python -m nself.cli.reference [--check] DIR`: the references that are generated from declarations."""
+"""`python -m nself.reference [--check] DIR`: the references that are generated from declarations."""
 
 from __future__ import annotations
 
+import json
 import pkgutil
 import re
 import sys
@@ -13,13 +14,14 @@ from typing import cast
 import msgspec
 
 import nself
-from nself.core.entrypoint import Causes, Command
+from nself.core.entrypoint import Causes, Command, Route
 from nself.core.errors import BillingError
 from nself.core.settings import DECLARED
 from nself.diagnosis import Cause
 from nself.domains.doctor import rules as doctor
 from nself.domains.doctor.facts import ISSUES
 from nself.domains.drill.service.plants import DRILLS
+from nself.http import docs
 from nself.present import fields
 from nself.registry import Registry
 
@@ -94,6 +96,18 @@ def errors() -> Iterator[str]:
         yield f"| `{one.code}` | {one.status} | {one.exit_code} | {cell(one.text)} | {hints} | {guide} |\n"
 
 
+def openapi(registry: Registry) -> str:
+    """What the service has at /openapi.json, and the codes of the error catalogue, of which clients make types."""
+    document = docs.openapi(registry.rows(Route), registry)
+    codes = sorted({one.code for one in all_errors() if not one.__module__.startswith("nself.client")})
+    document["components"]["schemas"]["ErrorCode"] = {
+        "type": "string",
+        "enum": codes,
+        "description": "The codes of our own; Stripe's come through as they are.",
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
 def causes(registry: Registry) -> list[Cause]:
     """Of all domains, by their numbers."""
     tables = (cast("tuple[Cause, ...]", registry.resolve(row.use)) for row in registry.rows(Causes))
@@ -141,6 +155,7 @@ def pages() -> dict[str, str]:
         "commands.md": "".join(commands(registry)),
         "settings.md": "".join(settings()),
         "errors.md": "".join(errors()),
+        "openapi.json": openapi(registry),
     }
 
 
