@@ -25,7 +25,13 @@ pytestmark = [
     pytest.mark.xdist_group("browser"),  # one browser, and its event loop stays out of other tests
 ]
 SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 PASSWORD = "correct horse battery"
 EXAMPLES = {"customers": "cus_123", "users": "user123", "subscriptions": "sub_123", "invoices": "in_123"}
 VIEWS = (("desk", 1280, 800), ("phone", 390, 844))
@@ -43,12 +49,16 @@ class Person:
         self.page.set_default_timeout(PATIENCE)
         self.page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda asked: asked.url.startswith((base, "data:")) or self.complaints.append(asked.url))
+        self.page.on(
+            "request", lambda asked: asked.url.startswith((base, "data:")) or self.complaints.append(asked.url)
+        )
 
     def open(self, path: str) -> int:
         """Until late panels are there, too."""
         answer = self.page.goto(path)
-        self.page.wait_for_function("!document.querySelector('.htmx-request, [hx-trigger=load]')")
+        late = self.page.locator("[hx-trigger=load]")
+        while late.count():
+            late.first.wait_for(state="detached")
         return answer.status
 
     def code(self, ahead: int) -> str:
@@ -137,8 +147,7 @@ def test_a_page_has_nothing_to_complain_about(ada: Person, path: str) -> None:
             assert status == 200 or "incidents/1" in path
             assert ada.axe() == []
             assert not ada.overflows(), f"{view} scrolls sideways"
-    missing = ["Failed to load resource: the server responded with a status of 404 (Not Found)"] * 9
-    assert not set(ada.complaints) - set(missing if "incidents/1" in path else [])
+    assert "incidents/1" in path or ada.complaints == []
 
 
 @pytest.fixture
@@ -188,7 +197,8 @@ def test_a_deed_by_keyboard_alone_is_done_and_written_down(ada: Person, project:
     page.keyboard.press("Control+A")
     page.keyboard.type("keyboard@example.com")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.body.textContent.includes('nself billing customer update cus_123')")
+    page.get_by_role("heading", name="Done", exact=True).wait_for()
+    assert "nself billing customer update cus_123" in page.locator("main").inner_text()
     assert ada.axe() == []
     assert project.json("billing", "customer", "show", "cus_123")["email"] == "keyboard@example.com"
     assert "keyboard@example.com" in project.nself("billing", "audit", "log", "--format", "json")
@@ -214,7 +224,7 @@ def test_everything_is_read_without_javascript(browser: Any, ada: Person, base: 
     plain = Person(browser, base, java_script_enabled=False, storage_state=ada.context.storage_state())
     plain.page.goto("/doctor")
     plain.page.get_by_role("link", name="Look (this takes a moment)").first.click()
-    assert "root causes" in plain.page.locator("main").inner_text().lower()
+    assert "none\n\nnself billing doctor\n" in plain.page.locator("main").inner_text()
     plain.page.goto("/invoices/in_123")
     assert "37.50 USD" in plain.page.locator("main").inner_text()
     plain.context.close()

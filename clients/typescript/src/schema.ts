@@ -220,7 +220,7 @@ export interface paths {
             cookie?: never;
         };
         /** A subscription with its items. */
-        get: operations["subscription.show.show"];
+        get: operations["sync.one.shown_subscription"];
         put?: never;
         /** Change price, quantity, payment method or the end of the trial. */
         post: operations["subscription.update.update"];
@@ -827,16 +827,6 @@ export interface components {
              */
             offset?: number;
         };
-        /** ShowSubscription */
-        ShowSubscription: {
-            /** @description Stripe's id. */
-            subscription: string;
-            /**
-             * @description Against Stripe, field by field.
-             * @default false
-             */
-            compare_stripe?: boolean;
-        };
         /** CreateSubscription */
         CreateSubscription: {
             /** @description Stripe's id of the customer. */
@@ -1169,6 +1159,16 @@ export interface components {
             /** @description Stripe's id of the invoice. */
             invoice: string;
         };
+        /** ShowSubscription */
+        ShowSubscription: {
+            /** @description Stripe's id. */
+            subscription: string;
+            /**
+             * @description Against Stripe, field by field.
+             * @default false
+             */
+            compare_stripe?: boolean;
+        };
         /**
          * UsageEvent
          * @description One usage event as it comes over HTTP or from a file.
@@ -1420,63 +1420,6 @@ export interface components {
             created_at: string;
         };
         /**
-         * ShownSubscription
-         * @description Result of `subscription show`. `source` is what the row was last built from, at `synced_at`.
-         *
-         *         `helps` are the commands that tell why it does not run, and that go on or undo.
-         */
-        ShownSubscription: {
-            id: string;
-            user: string | null;
-            customer: string | null;
-            status: string | null;
-            currency: string | null;
-            /** @enum {unknown} */
-            trial: "none" | "over" | "running";
-            trial_start: string | null;
-            trial_end: string | null;
-            trial_note: string;
-            /** @enum {unknown} */
-            cancel: "at a time" | "at the end of the period" | "done" | "no";
-            cancel_at: string | null;
-            cancel_at_period_end: boolean;
-            canceled_at: string | null;
-            cancel_reason: string | null;
-            ended_at: string | null;
-            pending_price: string | null;
-            pending_quantity: number | null;
-            pending_at: string | null;
-            collection_method: string | null;
-            default_payment_method: string | null;
-            latest_invoice: string | null;
-            payment_intent: string | null;
-            payment_intent_status: string | null;
-            livemode: boolean;
-            created_at: string;
-            items: components["schemas"]["Item"][];
-            helps: string[];
-            source: string;
-            synced_at: string;
-            api_version: string | null;
-            intact: boolean;
-            deleted: boolean;
-        };
-        /**
-         * Item
-         * @description What is subscribed to. `amount_minor` is the price of one; None where the price has tiers or fractions.
-         */
-        Item: {
-            id: string;
-            price: string;
-            product: string | null;
-            quantity: number | null;
-            amount_minor: number | null;
-            currency: string;
-            every: string;
-            current_period_start: string | null;
-            current_period_end: string | null;
-        };
-        /**
          * Done
          * @description What became of a subscription. `changed` is false where it was so already.
          */
@@ -1496,6 +1439,21 @@ export interface components {
             proration_behavior: string | null;
             /** @default null */
             proration_date: string | null;
+        };
+        /**
+         * Item
+         * @description What is subscribed to. `amount_minor` is the price of one; None where the price has tiers or fractions.
+         */
+        Item: {
+            id: string;
+            price: string;
+            product: string | null;
+            quantity: number | null;
+            amount_minor: number | null;
+            currency: string;
+            every: string;
+            current_period_start: string | null;
+            current_period_end: string | null;
         };
         /**
          * Preview
@@ -1667,6 +1625,49 @@ export interface components {
             result: string;
             /** @default [] */
             notes: string[];
+        };
+        /**
+         * ShownSubscription
+         * @description Result of `subscription show`. `source` is what the row was last built from, at `synced_at`.
+         *
+         *         `helps` are the commands that tell why it does not run, and that go on or undo.
+         */
+        ShownSubscription: {
+            id: string;
+            user: string | null;
+            customer: string | null;
+            status: string | null;
+            currency: string | null;
+            /** @enum {unknown} */
+            trial: "none" | "over" | "running";
+            trial_start: string | null;
+            trial_end: string | null;
+            trial_note: string;
+            /** @enum {unknown} */
+            cancel: "at a time" | "at the end of the period" | "done" | "no";
+            cancel_at: string | null;
+            cancel_at_period_end: boolean;
+            canceled_at: string | null;
+            cancel_reason: string | null;
+            cancel_note: string;
+            ended_at: string | null;
+            pending_price: string | null;
+            pending_quantity: number | null;
+            pending_at: string | null;
+            collection_method: string | null;
+            default_payment_method: string | null;
+            latest_invoice: string | null;
+            payment_intent: string | null;
+            payment_intent_status: string | null;
+            livemode: boolean;
+            created_at: string;
+            items: components["schemas"]["Item"][];
+            helps: string[];
+            source: string;
+            synced_at: string;
+            api_version: string | null;
+            intact: boolean;
+            deleted: boolean;
         };
         /**
          * Intake
@@ -2514,7 +2515,7 @@ export interface operations {
             504: components["responses"]["504"];
         };
     };
-    "subscription.show.show": {
+    "sync.one.shown_subscription": {
         parameters: {
             query?: {
                 /** @description Against Stripe, field by field. */
