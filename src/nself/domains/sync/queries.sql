@@ -164,15 +164,22 @@ where state = 'healed' and healed_at >= %(since)s
 group by cause;
 
 -- name: sums_here
--- Of what was compared, in minor units.
+-- Of what was compared, in minor units. A snapshot is unpacked once for all its amounts.
 select
-    kind || ' ' || field || ' ' || coalesce(snapshot ->> 'currency', 'None') as name,
-    sum(coalesce((snapshot ->> field)::bigint, 0))::bigint as count
-from billing_mirror, unnest(%(fields)s::text[]) as field
+    kind || ' ' || sums.field || ' ' || coalesce(money.currency, 'None') as name,
+    sum(coalesce(sums.minor, 0))::bigint as count
+from billing_mirror,
+    jsonb_to_record(snapshot) as money (currency text, total bigint, amount_paid bigint, amount_received bigint, amount bigint),
+    lateral (
+        values
+        ('total', money.total), ('amount_paid', money.amount_paid), ('amount_received', money.amount_received),
+        ('amount', money.amount)
+    ) as sums (field, minor)
 where
     kind = %(kind)s and livemode = %(livemode)s and not deleted and status is distinct from 'draft'
     and (%(created_from)s::timestamptz is null or created_at >= %(created_from)s)
     and (%(created_to)s::timestamptz is null or created_at < %(created_to)s)
+    and sums.field = any(%(fields)s::text[])
 group by 1;
 
 -- name: mirrored
