@@ -80,7 +80,7 @@ def commanding() -> Iterator[Commands]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def until_printed(commands: Commands, words: tuple[str, ...], wanted: str, seconds: float = 60) -> str:
+def until_printed(commands: Commands, words: tuple[str, ...], wanted: str, seconds: float = 180) -> str:
     """The output of a command once `wanted` is in it."""
     limit = time.monotonic() + seconds
     while wanted not in (found := commands.nself(*words)):
