@@ -50,7 +50,8 @@ class Person:
         self.page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on(
-            "request", lambda asked: asked.url.startswith((base, "data:")) or self.complaints.append(asked.url)
+            "request",
+            lambda asked: asked.url.startswith((base, "data:", "about:")) or self.complaints.append(asked.url),
         )
 
     def open(self, path: str) -> int:
@@ -141,12 +142,14 @@ def test_a_page_has_nothing_to_complain_about(ada: Person, path: str) -> None:
         ada.page.emulate_media(color_scheme=scheme)
         ada.page.set_viewport_size({"width": width, "height": height})
         status = ada.open(path)
+        assert "incidents/1" in path or ada.complaints == []
         SHOTS.mkdir(parents=True, exist_ok=True)
         ada.page.screenshot(path=SHOTS / f"{name}-{view}-{scheme}.png", full_page=True)
         assert status == 200 or "incidents/1" in path
         assert ada.axe() == []
         assert not ada.overflows(), f"{view} scrolls sideways"
-    assert "incidents/1" in path or ada.complaints == []
+        ada.page.goto("about:blank")  # axe leaves styles behind, which a refresh would copy
+        ada.complaints.clear()
 
 
 @pytest.fixture
@@ -235,9 +238,11 @@ def test_a_user_sees_their_own_page(visitor: Person, project: Commands, base: st
         visitor.page.emulate_media(color_scheme=scheme)
         visitor.page.set_viewport_size({"width": width, "height": height})
         assert visitor.open(link[link.index("/me/") :]) == 200
+        assert "api_calls" in visitor.page.locator("main").inner_text() and visitor.complaints == []
         visitor.page.screenshot(path=SHOTS / f"own-{view}-{scheme}.png", full_page=True)
         assert visitor.axe() == [] and not visitor.overflows()
-    assert "api_calls" in visitor.page.locator("main").inner_text() and visitor.complaints == []
+        visitor.page.goto("about:blank")
+        visitor.complaints.clear()
 
 
 def test_pages_say_what_is_away_and_come_back(ada: Person, project: Commands) -> None:
