@@ -5,11 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
-from nself.domains.mirror.model import FieldChange, Snapshot
+from nself.domains.mirror.model import FieldChange, Picture, Snapshot
+
+
+def row(picture: Picture) -> dict[str, Any]:
+    """The columns that all kinds have."""
+    snapshot = picture.snapshot
+    return {
+        "kind": snapshot["object"],
+        "id": snapshot["id"],
+        "livemode": snapshot["livemode"],
+        "deleted": bool(snapshot.get("deleted")),
+        "snapshot": snapshot,
+        "number": picture.number,
+        "source": picture.source,
+        "api_version": picture.api_version,
+        "created": snapshot.get("created"),
+    }
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[FieldChange]:
     """Field by field, in the order of their paths. What is null and what is left out are the same to Stripe."""
+    if before == after:
+        return []
     return [FieldChange(path, one, other) for path, one, other in sorted(_differing("", before, after), key=_path)]
 
 

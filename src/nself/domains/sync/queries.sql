@@ -80,11 +80,19 @@ select object_id
 from billing_mirror
 where
     kind = %(kind)s and livemode = %(livemode)s and not deleted and not object_id = any(%(listed)s::text[])
-    and (%(bound)s::timestamptz is null or created_at > %(bound)s)
-    and (%(before)s::timestamptz is null or created_at <= %(before)s)
-    and (%(created_from)s::timestamptz is null or created_at >= %(created_from)s)
-    and (%(created_to)s::timestamptz is null or created_at < %(created_to)s)
-    and (%(customer)s::text is null or customer_id = %(customer)s);
+    and created_at > coalesce(%(bound)s::timestamptz, '-infinity') and created_at <= coalesce(%(before)s::timestamptz, 'infinity')
+    and created_at >= coalesce(%(created_from)s::timestamptz, '-infinity')
+    and created_at < coalesce(%(created_to)s::timestamptz, 'infinity');
+
+-- name: not_listed_of
+-- The same of all that is these customers'.
+select object_id
+from billing_mirror
+where
+    kind = %(kind)s and livemode = %(livemode)s and not deleted and not object_id = any(%(listed)s::text[])
+    and customer_id = any(%(customers)s::text[])
+    and created_at >= coalesce(%(created_from)s::timestamptz, '-infinity')
+    and created_at < coalesce(%(created_to)s::timestamptz, 'infinity');
 
 -- name: next_customers
 -- Of those that are gone only those of whom something is left that Stripe lists no more.
@@ -100,7 +108,7 @@ where
                 and billing_mirror.kind = %(kind)s and not billing_mirror.deleted
         )
     )
-    and (%(after)s::text is null or customer_id > %(after)s)
+    and customer_id > coalesce(%(after)s::text, '')
     and (%(created_from)s::timestamptz is null or created_at >= %(created_from)s)
     and (%(created_to)s::timestamptz is null or created_at < %(created_to)s)
 order by customer_id
@@ -131,13 +139,15 @@ select
     ) as known
 from unnest(%(ids)s::text[]) as given (id);
 
--- name: add_difference
+-- name: add_differences
 insert into billing_sync_differences (
     run_id, kind, object_id, cause, detail, action, money, changes, state, error, found_at, healed_at
 )
-values (
-    %(run)s, %(kind)s, %(id)s, %(cause)s, %(detail)s, %(action)s, %(money)s, %(changes)s, %(state)s, %(error)s, %(now)s,
-    %(healed_at)s
+select
+    %(run)s, kind, id, cause, detail, action, money, changes, %(state)s, %(error)s, %(now)s,
+    case when %(state)s::text = 'healed' then %(now)s::timestamptz end
+from jsonb_to_recordset(%(rows)s) as given (
+    kind text, id text, cause text, detail text, action text, money boolean, changes jsonb
 )
 on conflict (run_id, kind, object_id) do update set
     cause = excluded.cause, detail = excluded.detail, action = excluded.action, money = excluded.money, changes = excluded.changes,
@@ -164,13 +174,20 @@ where state = 'healed' and healed_at >= %(since)s
 group by cause;
 
 -- name: sums_here
--- Of what was compared, in minor units.
+-- Of what was compared, in minor units. Each snapshot is unpacked once.
 select
-    kind || ' ' || field || ' ' || coalesce(snapshot ->> 'currency', 'None') as name,
-    sum(coalesce((snapshot ->> field)::bigint, 0))::bigint as count
-from billing_mirror, unnest(%(fields)s::text[]) as field
+    kind || ' ' || summed.field || ' ' || coalesce(told.currency, 'None') as name,
+    sum(coalesce(summed.amount, 0))::bigint as count
+from billing_mirror
+cross join lateral jsonb_to_record(snapshot) as told (
+    currency text, total bigint, amount_paid bigint, amount_received bigint, amount bigint
+)
+cross join lateral (values
+    ('total', told.total), ('amount_paid', told.amount_paid), ('amount_received', told.amount_received), ('amount', told.amount)
+) as summed (field, amount)
 where
     kind = %(kind)s and livemode = %(livemode)s and not deleted and status is distinct from 'draft'
+    and summed.field = any(%(fields)s::text[])
     and (%(created_from)s::timestamptz is null or created_at >= %(created_from)s)
     and (%(created_to)s::timestamptz is null or created_at < %(created_to)s)
 group by 1;
