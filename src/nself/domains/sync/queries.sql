@@ -115,29 +115,24 @@ order by customer_id
 limit %(limit)s;
 
 -- name: evidence
-select
-    given.id,
-    (
-        select event.event_id || ': ' || coalesce(event.error, event.status) from billing_webhook_events event
-        where event.object_id = given.id and event.status in ('failed', 'failed_permanent', 'parked')
-        order by event.id desc limit 1
-    ) as failed,
-    (
-        select event.event_id from billing_webhook_events event
-        where event.object_id = given.id and event.source = 'poll' and event.status = 'received'
-        order by event.id desc limit 1
-    ) as missed,
-    (
-        select event.event_id from billing_webhook_events event
-        where event.object_id = given.id and event.status = 'received'
-        order by event.id desc limit 1
-    ) as waiting,
-    (select max(change.snapshot_number) from billing_object_changes change where change.object_id = given.id) as number,
-    exists (select from billing_object_changes change where change.object_id = given.id)
-    or exists (
-        select from billing_webhook_events event where event.object_id = given.id and event.status = 'processed'
-    ) as known
-from unnest(%(ids)s::text[]) as given (id);
+-- One look at the changes and one at the events of each, whatever the planner thinks of their number.
+select given.id, event.failed, event.missed, event.waiting, change.number, change.count > 0 or event.processed > 0 as known
+from unnest(%(ids)s::text[]) as given (id)
+cross join lateral (
+    select max(snapshot_number) as number, count(*) as count from billing_object_changes where object_id = given.id
+) change
+cross join lateral (
+    select
+        (
+            array_agg(event_id || ': ' || coalesce(error, status) order by id desc)
+            filter (where status in ('failed', 'failed_permanent', 'parked'))
+        )[1] as failed,
+        (array_agg(event_id order by id desc) filter (where status = 'received' and source = 'poll'))[1] as missed,
+        (array_agg(event_id order by id desc) filter (where status = 'received'))[1] as waiting,
+        count(*) filter (where status = 'processed') as processed
+    from billing_webhook_events
+    where object_id = given.id
+) event;
 
 -- name: add_differences
 insert into billing_sync_differences (

@@ -93,16 +93,16 @@ def _news(app: App, tx: Tx, found: list[_Told]) -> list[_Told]:
         live: ((mirror.watched_since(tx, live) or app.clock()) - RECENT).timestamp() for live in set(unknown.values())
     }
     stored_before = mirror.changed_before(tx, unknown)
+
+    def is_news(change: Change, effect: Effect) -> bool:
+        if change.id not in unknown:
+            return True
+        return effect.at >= since[change.livemode] and (effect.final or change.id not in stored_before)
+
     return [
-        one._replace(
-            effects=[
-                effect
-                for effect in one.effects
-                if one.change.id not in unknown
-                or (effect.at >= since[one.change.livemode] and (effect.final or one.change.id not in stored_before))
-            ]
-        )
+        one._replace(effects=effects)
         for one in found
+        if (effects := [effect for effect in one.effects if is_news(one.change, effect)])
     ]
 
 
@@ -112,8 +112,10 @@ def _owners(tx: Tx, found: Sequence[_Told]) -> dict[str, Owner]:
     charges = mirror.stored(tx, "charge", disputed) if disputed else {}
     customers = dict[str, str]()
     for one in found:
-        charge = charges.get(str(one.after.get("charge"))) if one.change.kind == "dispute" else None
-        snapshot = charge.snapshot if charge else one.after
+        snapshot = one.after
+        if one.change.kind == "dispute":
+            charge = charges.get(str(snapshot.get("charge")))
+            snapshot = charge.snapshot if charge else {}
         customers[one.change.id] = str(snapshot.get("customer"))
     known = customer.owners(tx, list(customers.values()))
     return {id: known[owner] for id, owner in customers.items() if owner in known}
