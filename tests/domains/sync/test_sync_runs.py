@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -325,7 +326,7 @@ def test_one_that_was_overtaken_does_not_hold_up_its_page(bench: Bench, monkeypa
         found = findings(*given)
         if "by hand" not in at_stripe(bench).values():
             bench.sandbox.edit("product", made[1], webhook=False, name="by hand")
-            mirror.refresh(bench.app(), "product", made[1], "elsewhere")
+            Context().run(mirror.refresh, bench.app(), "product", made[1], "elsewhere")
         return found
 
     monkeypatch.setattr(page, "findings", overtaken)
@@ -335,7 +336,7 @@ def test_one_that_was_overtaken_does_not_hold_up_its_page(bench: Bench, monkeypa
 
 
 def test_a_page_takes_few_statements_however_many_objects_it_has(bench: Bench, monkeypatch: pytest.MonkeyPatch):
-    bench.sandbox.admin("seed", customers=12, seed=1)
+    bench.sandbox.admin("seed", customers=30, seed=1)
     heal, execute, statements, objects = page.heal, psycopg.Cursor.execute, list[bytes](), list[int]()
 
     def counted(self: Any, query: bytes, *given: Any, **more: Any) -> Any:
