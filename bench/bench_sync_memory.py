@@ -93,7 +93,7 @@ def watched(made: Project, minutes: float, *command: str) -> Run:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
-        assert found and (ended or process.returncode == 0), said.read()
+        assert found and (ended or process.returncode == 0), f"{process.returncode}: {said.read()}"
     return Run(found, usage.ru_maxrss * KIB, seconds, usage.ru_utime + usage.ru_stime)
 
 

@@ -175,7 +175,7 @@ on conflict (invoice_id) do update set
 where mirror.snapshot_number <= excluded.snapshot_number and not mirror.deleted;
 
 -- name: count_deleted
-select count(*) from billing_invoices where invoice_id = any(%(ids)s::text[]) and deleted;
+select count(*) from billing_invoices where invoice_id = any(%(invoices)s::text[]) and deleted;
 
 -- name: mark_deleted
 -- Only drafts can be deleted at Stripe, and deletion is final. One that was never seen alive leaves its mark too, so that an

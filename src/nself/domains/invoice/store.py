@@ -159,7 +159,12 @@ def upsert(tx: Tx, pictures: Sequence[Picture]) -> bool:
     """False where one that is stored, and was not deleted, has a higher number; the others are written."""
     rows, ids = [mirror.row(one) for one in pictures], [one.snapshot["id"] for one in pictures]
     written = tx.run(SQL["upsert"], rows=Jsonb(rows))
-    return written == len(ids) or written + tx.value(SQL["count_deleted"], ids=ids) == len(ids)
+    return written == len(ids) or written + count_deleted(tx, ids) == len(ids)
+
+
+def count_deleted(tx: Tx, invoices: Sequence[str]) -> int:
+    """How many of them were deleted."""
+    return int(tx.value(SQL["count_deleted"], invoices=list(invoices)))
 
 
 def mark_deleted(tx: Tx, picture: Picture) -> None:
