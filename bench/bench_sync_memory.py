@@ -4,7 +4,7 @@
 
 Stripe's pages come from `list_server.py`, which makes them of one object of each kind of the sandbox. To the first run all
 objects are new, so each is a difference that is stored; the second one compares them again. What grows would show in the
-ratio to the memory after one percent. Each run is ended when its minutes are over.
+ratio to the memory after one percent. A run is ended when its part of the minutes is over.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ NEWEST = "select coalesce(max(id), 0) from billing.billing_sync_runs"
 CHECKED = "select checked from billing.billing_sync_runs where id > %s order by id desc limit 1"
 KIB = 1.024 / 1000
 """In MB."""
-COMMANDS = (("sync", "all", "--execute"), ("reconcile",))
+COMMANDS = ((("sync", "all", "--execute"), 2 / 3), (("reconcile",), 1 / 3))
+"""And the parts of the minutes that they have."""
 
 
 def get(port: str, path: str) -> Any:
@@ -118,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--objects", type=int, default=1_000_000)
     parser.add_argument(
-        "--minutes", type=float, default=10, help="then a run is ended, and what it has compared counts"
+        "--minutes", type=float, default=30, help="then it ends, and what was compared until then counts"
     )
     given = parser.parse_args()
     objects = given.objects // 1000 * 1000
@@ -134,7 +135,7 @@ def main() -> None:
             [sys.executable, script, "--port", str(port), "--samples", file, "--objects", str(objects)]
         )
         try:
-            runs = {" ".join(command): watched(made, given.minutes, *command) for command in COMMANDS}
+            runs = {" ".join(command): watched(made, part * given.minutes, *command) for command, part in COMMANDS}
         finally:
             server.terminate()
             server.wait()

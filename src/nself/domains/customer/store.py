@@ -11,7 +11,6 @@ from psycopg.types.json import Jsonb
 from nself.db.connect import Tx
 from nself.db.queries import beside
 from nself.domains.customer.model import Customer, Owner, RefusedTrial
-from nself.domains.mirror import rules as mirror
 from nself.domains.mirror.model import Picture
 
 SQL = beside(__file__)
@@ -104,12 +103,12 @@ def refused_trials(tx: Tx, customer: str | None, since: datetime, livemode: bool
 
 def upsert(tx: Tx, given: Sequence[tuple[Picture, str | None]]) -> bool:
     """False where one that is stored has a higher number; the others are written."""
-    rows = [{**mirror.row(one), "user": user} for one, user in given]
+    rows = [{**one.row(), "user": user} for one, user in given]
     return tx.run(SQL["upsert"], rows=Jsonb(rows)) == len(given)
 
 
 def mark_deleted(tx: Tx, picture: Picture, user: str | None) -> None:
-    columns = mirror.row(picture)
+    columns = picture.row()
     tx.run(SQL["mark_deleted"], **{**columns, "snapshot": Jsonb(columns["snapshot"])}, user=user)
 
 

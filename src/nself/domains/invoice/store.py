@@ -30,7 +30,6 @@ from nself.domains.invoice.model import (
     StoredPlan,
     Summary,
 )
-from nself.domains.mirror import rules as mirror
 from nself.domains.mirror.model import ListedChange, Picture
 
 SQL = beside(__file__)
@@ -157,7 +156,7 @@ def closed(tx: Tx, operations: Sequence[str]) -> set[str]:
 
 def upsert(tx: Tx, pictures: Sequence[Picture]) -> bool:
     """False where one that is stored, and was not deleted, has a higher number; the others are written."""
-    rows, ids = [mirror.row(one) for one in pictures], [one.snapshot["id"] for one in pictures]
+    rows, ids = [one.row() for one in pictures], [one.snapshot["id"] for one in pictures]
     written = tx.run(SQL["upsert"], rows=Jsonb(rows))
     return written == len(ids) or written + count_deleted(tx, ids) == len(ids)
 
@@ -168,7 +167,7 @@ def count_deleted(tx: Tx, invoices: Sequence[str]) -> int:
 
 
 def mark_deleted(tx: Tx, picture: Picture) -> None:
-    columns = mirror.row(picture)
+    columns = picture.row()
     tx.run(SQL["mark_deleted"], **{**columns, "snapshot": Jsonb(columns["snapshot"])})
 
 

@@ -5,23 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
-from nself.domains.mirror.model import FieldChange, Picture, Snapshot
-
-
-def row(picture: Picture) -> dict[str, Any]:
-    """The columns that all kinds have."""
-    snapshot = picture.snapshot
-    return {
-        "kind": snapshot["object"],
-        "id": snapshot["id"],
-        "livemode": snapshot["livemode"],
-        "deleted": bool(snapshot.get("deleted")),
-        "snapshot": snapshot,
-        "number": picture.number,
-        "source": picture.source,
-        "api_version": picture.api_version,
-        "created": snapshot.get("created"),
-    }
+from nself.domains.mirror.model import FieldChange, Snapshot
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[FieldChange]:

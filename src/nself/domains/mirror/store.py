@@ -10,7 +10,6 @@ from psycopg.types.json import Jsonb
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.mirror import rules
 from nself.domains.mirror.model import Change, ListedChange, Picture, Stored
 
 SQL = beside(__file__)
@@ -36,7 +35,7 @@ def known(tx: Tx, kind: str, ids: Collection[str]) -> set[str]:
 
 def keep(tx: Tx, pictures: Sequence[Picture]) -> bool:
     """False where one that is stored has a higher number; the others are written."""
-    return tx.run(SQL["keep"], rows=Jsonb([rules.row(one) for one in pictures])) == len(pictures)
+    return tx.run(SQL["keep"], rows=Jsonb([one.row() for one in pictures])) == len(pictures)
 
 
 def record_changes(tx: Tx, changes: Sequence[Change], now: datetime) -> None:
