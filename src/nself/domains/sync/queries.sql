@@ -85,14 +85,14 @@ where
     and created_at < coalesce(%(created_to)s::timestamptz, 'infinity');
 
 -- name: not_listed_of
--- The same of all that is these customers'.
+-- The same of all that is these customers', found by them and not by when it was made.
 select object_id
 from billing_mirror
 where
     kind = %(kind)s and livemode = %(livemode)s and not deleted and not object_id = any(%(listed)s::text[])
     and customer_id = any(%(customers)s::text[])
-    and created_at >= coalesce(%(created_from)s::timestamptz, '-infinity')
-    and created_at < coalesce(%(created_to)s::timestamptz, 'infinity');
+    and (%(created_from)s::timestamptz is null or created_at >= %(created_from)s)
+    and (%(created_to)s::timestamptz is null or created_at < %(created_to)s);
 
 -- name: next_customers
 -- Of those that are gone only those of whom something is left that Stripe lists no more.
