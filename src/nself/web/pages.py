@@ -42,7 +42,7 @@ PAGES = (
             Panel("Invoices", "billing invoice list", {"customer": "{id}"}),
             Panel("Payment methods", "billing payment-method list", {"customer": "{id}"}),
             Panel("Failed payments", "billing payments failures", {"customer": "{id}"}),
-            Panel("Events", "billing webhook timeline", {"object": "{id}"}, late=True),
+            Panel("What happened", "billing customer timeline", {"customer": "{id}"}, asks=("since",), late=True),
         ),
         (
             Deed("Update", "billing customer update", {"customer": "{id}"}),
@@ -62,6 +62,7 @@ PAGES = (
             Panel("Access", "billing access show", {"user": "{id}"}),
             Panel("Resets", "billing quota show-resets", {"user": "{id}"}),
             Panel("Counted and stored", "billing usage compare", {"user": "{id}"}, late=True),
+            Panel("What happened", "billing customer timeline", {"user": "{id}"}, asks=("since",), late=True),
         ),
         (
             Deed("Set a quota", "billing quota set", {"user": "{id}"}),

@@ -54,6 +54,11 @@ def _decide(
     return show(app, ShowAccess(user=user))
 
 
+def decided(tx: Tx, user: str, limit: int) -> list[AccessChange]:
+    """Step: what operators decided about a user, newest first."""
+    return store.changes(tx, user, limit)
+
+
 def show(app: App, given: ShowAccess) -> Access:
     """Raises NoSuchUser."""
     customer.require_user(app, given.user)

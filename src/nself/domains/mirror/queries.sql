@@ -53,6 +53,19 @@ select object_id from billing_object_changes where object_id = any(%(ids)s::text
 -- name: watched_since
 select changed_at from billing_object_changes where livemode = %(livemode)s order by id limit 1;
 
+-- name: changes_of_customer
+-- Newest first, of the customer and of all that is theirs.
+select id, kind, object_id as object, what, source, cause, changes, changed_at
+from billing_object_changes
+where
+    changed_at >= %(since)s and object_id in (
+        select object_id from billing_mirror where customer_id = %(customer)s
+        union all
+        select %(customer)s
+    )
+order by id desc
+limit %(limit)s;
+
 -- name: changes
 -- Oldest first; of the newest ones where there are more than the limit.
 select id, kind, object, what, source, cause, changes, changed_at

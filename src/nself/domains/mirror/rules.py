@@ -1,11 +1,16 @@
-"""Pure: how two snapshots of an object differ."""
+"""Pure: how two snapshots of an object differ, and how that is told."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, cast
 
-from nself.domains.mirror.model import FieldChange, Snapshot
+import msgspec
+
+from nself.domains.mirror.model import FieldChange, ListedChange, Snapshot
+
+LINES = 3
+"""Fields of a change that are told."""
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[FieldChange]:
@@ -45,3 +50,17 @@ def _members(value: Any) -> dict[str, Any] | None:
 def _plain(value: Any) -> Any:
     """Empty lists and objects are as good as nothing only to an object that names its parts."""
     return None if value in ({}, []) else value
+
+
+def told(one: ListedChange) -> str:
+    """Why it changed, where a synchronisation found it; its state, and the first other fields."""
+    listed = sorted(one.changes, key=lambda change: change["field"] != "status")
+    fields = [f"{each['field']}: {_short(each['before'])} -> {_short(each['after'])}" for each in listed[:LINES]]
+    if len(listed) > LINES:
+        fields.append(f"and {len(listed) - LINES} more")
+    return "; ".join([*([f"cause: {one.cause}"] if one.cause else []), *fields])
+
+
+def _short(value: object) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -224,6 +224,11 @@ def changed_before(tx: Tx, ids: Collection[str]) -> set[str]:
     return store.changed_before(tx, ids)
 
 
+def changes_of_customer(tx: Tx, customer: str, since: datetime, limit: int) -> list[ListedChange]:
+    """Step: what was changed here on a customer and on all that is theirs, newest first."""
+    return store.changes_of_customer(tx, customer, since, limit)
+
+
 def changes(tx: Tx, object_id: str, limit: int) -> list[ListedChange]:
     """Step: what was changed here on an object, oldest first."""
     return store.changes(tx, object_id, limit)

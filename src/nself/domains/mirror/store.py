@@ -58,5 +58,9 @@ def watched_since(tx: Tx, livemode: bool) -> datetime | None:
     return tx.value(SQL["watched_since"], livemode=livemode)
 
 
+def changes_of_customer(tx: Tx, customer: str, since: datetime, limit: int) -> list[ListedChange]:
+    return tx.all(SQL["changes_of_customer"], ListedChange, customer=customer, since=since, limit=limit)
+
+
 def changes(tx: Tx, id: str, limit: int) -> list[ListedChange]:
     return tx.all(SQL["changes"], ListedChange, id=id, limit=limit)

@@ -70,6 +70,7 @@ from billing_notifications one left join billing_mail_suppressions refused on re
 where
     channel = 'mail' and (%(state)s::text is null or state = %(state)s)
     and (%(recipient)s::text is null or lower(recipient) = lower(%(recipient)s))
+    and (%(since)s::timestamptz is null or one.created_at >= %(since)s)
     and (%(type)s::text is null or %(type)s in (template, kind, split_part(kind, '.', 1)))
 order by one.created_at desc, id
 limit %(limit)s;

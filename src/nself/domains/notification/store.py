@@ -64,8 +64,11 @@ def requeue(tx: Tx, id: str, now: datetime) -> Channel | None:
     return found[0] if found else None
 
 
-def mails(tx: Tx, type: str | None, state: str | None, recipient: str | None, limit: int) -> list[Posted]:
-    return tx.all(SQL["mails"], Posted, type=type, state=state, recipient=recipient, limit=limit)
+def mails(
+    tx: Tx, type: str | None, state: str | None, recipient: str | None, limit: int, since: datetime | None = None
+) -> list[Posted]:
+    """Newest first."""
+    return tx.all(SQL["mails"], Posted, type=type, state=state, recipient=recipient, limit=limit, since=since)
 
 
 def mail(tx: Tx, id: str) -> Posted | None:

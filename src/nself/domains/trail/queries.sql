@@ -33,6 +33,7 @@ left join billing_audit ended on ended.entry = begun.entry and ended.phase in ('
 where
     begun.phase = 'begun' and begun.at >= %(since)s and begun.at < %(until)s
     and (%(incident)s::text is null or begun.incident = %(incident)s)
+    and (%(words)s::text[] is null or string_to_array(translate(begun.command, '=''"', '   '), ' ') && %(words)s::text[])
 order by begun.number desc
 limit %(limit)s;
 

@@ -10,7 +10,7 @@ import socket
 import uuid
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 
@@ -25,6 +25,7 @@ from nself.domains.trail.inputs import ShowLog
 from nself.domains.trail.model import AuditLogBroken, AuditLogNotWritten, Deed, Entry, Head, Phase, Verified
 
 SHOWN = 20
+_FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
 @contextmanager
@@ -117,6 +118,11 @@ def deeds(tx: Tx, since: datetime, until: datetime, limit: int) -> list[Deed]:
     return store.deeds(tx, since, until, None, limit)
 
 
+def deeds_about(tx: Tx, words: Sequence[str], since: datetime, limit: int) -> list[Deed]:
+    """Step: those in whose command a word of `words` stands, newest first."""
+    return store.deeds(tx, since, _FOREVER, None, limit, words)
+
+
 def mentioned(tx: Tx, texts: Sequence[str]) -> set[str]:
     """Step: those that stand in a privileged command that was done."""
     return store.mentions(tx, texts)
@@ -130,7 +136,7 @@ def show_log(app: App, given: ShowLog) -> list[Deed] | Verified:
     now = app.clock()
     since = period.since(given.since, now, app.timezone)
     with app.db.reading() as tx:
-        return store.deeds(tx, since, datetime.max.replace(tzinfo=now.tzinfo), given.incident, given.limit)
+        return store.deeds(tx, since, _FOREVER, given.incident, given.limit)
 
 
 def _verify(app: App, kept: str | None) -> Verified:

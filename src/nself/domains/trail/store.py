@@ -42,9 +42,12 @@ def add(tx: Tx, made: Sequence[Chained]) -> None:
     tx.run(SQL["move_head"], number=made[-1].number, hash=made[-1].hash)
 
 
-def deeds(tx: Tx, since: datetime, until: datetime, incident: str | None, limit: int) -> list[Deed]:
-    """Newest first."""
-    return tx.all(SQL["deeds"], Deed, since=since, until=until, incident=incident, limit=limit)
+def deeds(
+    tx: Tx, since: datetime, until: datetime, incident: str | None, limit: int, words: Sequence[str] | None = None
+) -> list[Deed]:
+    """Newest first; where `words` are given, those in whose command one of them stands."""
+    found = None if words is None else list(words)
+    return tx.all(SQL["deeds"], Deed, since=since, until=until, incident=incident, limit=limit, words=found)
 
 
 def chain(tx: Tx) -> Generator[Chained]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
 
 from nself.core.errors import InvalidParameter
 from nself.core.settings import YEAR, seconds
+from nself.domains.mirror import rules as mirror
 from nself.domains.mirror.model import ListedChange
 from nself.domains.webhook.model import (
     Arrival,
@@ -56,8 +56,6 @@ SLOW_STORING_MS, SLOW_CALLS_MS = 3000, 5000
 """Of one event: what no healthy system takes."""
 TIMED_OUT = "webhook_timeout:"
 """Begins the error of an event that was given up at WEBHOOK_TIMEOUT."""
-LINES = 3
-"""Fields of a change that are shown; the rest is counted."""
 
 
 def without_client_secret(event: str) -> str:
@@ -302,21 +300,4 @@ def _arrived(one: Seen) -> Moment:
 
 
 def _changed(one: ListedChange) -> Moment:
-    fields = [_field(change) for change in one.changes[:LINES]]
-    if len(one.changes) > LINES:
-        fields.append(f"and {len(one.changes) - LINES} more")
-    return Moment(
-        at=one.changed_at,
-        what=f"{one.kind} {one.what}",
-        by=one.source,
-        detail="; ".join([*([f"cause: {one.cause}"] if one.cause else []), *fields]),
-    )
-
-
-def _field(change: dict[str, Any]) -> str:
-    return f"{change['field']}: {_short(change['before'])} -> {_short(change['after'])}"
-
-
-def _short(value: object) -> str:
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return Moment(at=one.changed_at, what=f"{one.kind} {one.what}", by=one.source, detail=mirror.told(one))

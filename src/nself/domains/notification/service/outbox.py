@@ -112,6 +112,11 @@ def send_now(app: App, one: Outgoing) -> End:
         return End("failed", str(problem))
 
 
+def mails_to(tx: Tx, address: str, since: datetime, limit: int) -> list[Posted]:
+    """Step: newest first."""
+    return store.mails(tx, None, None, address, limit, since)
+
+
 def told(tx: Tx, once: str) -> Posted | None:
     """Step: the mail that bears this name."""
     return store.told(tx, once)
