@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from money_bench import Bench
+from money_bench import NOW, Bench
 
 from nself.app import App
 from nself.domains.sync.inputs import Reconcile, ShowDiff
@@ -63,3 +64,21 @@ def test_two_customers_of_one_user_in_a_page(bench: Bench):
     assert result.refused == 0
     assert [users[id] for id in made].count("u1") == 1
     assert reconcile(app).differences == 0
+
+
+@pytest.mark.parametrize(("tried", "cause"), [("1 minute", "changed by hand"), ("3 minutes", "event failed")])
+def test_an_event_that_failed_is_no_cause_of_what_comes_after_it_was_made_up_for(bench: Bench, tried: str, cause: str):
+    made = bench.sandbox.post("/v1/products", name="product")["id"]
+    reconcile(bench.app())
+    bench.sql(
+        "insert into billing_webhook_events (event_id, type, object_id, object_kind, livemode, event_created_at, payload, status,"
+        " error, received_at, claimed_at) select 'evt_failed', 'product.updated', %s, 'product', false, at, '{}',"
+        " 'failed_permanent', 'boom', at, at + %s::interval from (values (%s)) as given (at)",
+        made, tried, NOW,
+    )  # fmt: skip
+    bench.sandbox.edit("product", made, webhook=False, name="failed")
+    reconcile(bench.app(clock=lambda: NOW + timedelta(minutes=2)))
+    bench.sandbox.edit("product", made, webhook=False, name="by hand")
+    app = bench.app(clock=lambda: NOW + timedelta(minutes=4))
+    reconcile(app)
+    assert {one.object: one.cause for one in look.show_diff(app, ShowDiff())} == {made: cause}
