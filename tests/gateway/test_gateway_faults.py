@@ -67,6 +67,12 @@ def test_fractions_stay_exact(peer: Scripted, stripe: Stripe) -> None:
     }
 
 
+def test_texts_are_such_that_postgresql_can_hold_them(peer: Scripted, stripe: Stripe) -> None:
+    escaped = rb'{"id": "cus_1", "object": "customer", "metadata": {"a\u0000b": ["\ud83d", "\uD83D\uDE00", "\\u0000"]}}'
+    peer.script = [Reply(body=escaped)]
+    assert stripe.fetch("customer", "cus_1")["metadata"] == {"a\ufffdb": ["\ufffd", "\U0001f600", "\\u0000"]}
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -40,6 +40,8 @@ from nself.gateway.errors import (
 )
 
 LONGEST_TEXT = 500
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+"""What PostgreSQL has in no text: NUL, and halves of surrogate pairs."""
 STATES = frozenset({"resource_already_exists", "invoice_not_editable", "payment_intent_unexpected_state"})
 ACTIONS = {
     "subscription_payment_intent_requires_action": "subscription",
@@ -194,6 +196,17 @@ def _told(status: int, known: Mapping[str, Any], key: str) -> StripeFailure:
 def recorded(record: Mapping[str, Any]) -> StripeFailure:
     """The failure again, from its `record`."""
     return _told(record["status"], record["error"], record["key"])
+
+
+def storable(found: object) -> object:
+    """JSON with U+FFFD for each character that no text in PostgreSQL may have."""
+    if isinstance(found, str):
+        return UNSTORABLE.sub("\ufffd", found)
+    if isinstance(found, list):
+        return [storable(one) for one in cast("list[object]", found)]
+    if isinstance(found, dict):
+        return {storable(name): storable(one) for name, one in cast("dict[str, object]", found).items()}
+    return found
 
 
 def unreadable(status: int, *, changing: bool) -> StripeFailure:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from nself import log
 from nself.core.clock import monotonic
 from nself.core.settings import Settings
 from nself.gateway import guard, retry, way
-from nself.gateway.answers import from_answer, unreadable
+from nself.gateway.answers import from_answer, storable, unreadable
 from nself.gateway.api import MAX_OBJECTS, PAGE, STRIPE_VERSION, Page, Params, Seen, Snapshot, Stripe
 from nself.gateway.breaker import Breaker
 from nself.gateway.budget import Budget, Counters, Lease, limit
@@ -37,6 +38,8 @@ CONNECT_TIMEOUT = 5.0
 CONNECTIONS = 32
 NAMES = {kind.collection: name for name, kind in KINDS.items()}
 HELD_BACK = "client_secret"
+ESCAPED = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+"""How JSON writes what may not be storable."""
 stripe.enable_telemetry = False
 logging.getLogger("stripe").setLevel(logging.WARNING)  # below that it logs whole bodies, secrets among them
 
@@ -235,6 +238,8 @@ class Live:
 
     def _read(self, answer: Answer, changing: bool) -> Snapshot:
         found: object = json.loads(answer.body, parse_float=str)
+        if ESCAPED.search(answer.body):
+            found = storable(found)
         if not isinstance(found, dict) or "object" not in found:
             raise unreadable(answer.status, changing=changing)
         snapshot, request_id = cast("Snapshot", found), answer.headers.get("request-id")

@@ -115,17 +115,23 @@ order by customer_id
 limit %(limit)s;
 
 -- name: evidence
--- One look at the changes and one at the events of each, whatever the planner thinks of their number.
+-- One look at the changes and one at the events of each, whatever the planner thinks of their number. What failed before the
+-- object was last changed here is made up for.
 select given.id, event.failed, event.missed, event.waiting, change.number, change.count > 0 or event.processed > 0 as known
 from unnest(%(ids)s::text[]) as given (id)
 cross join lateral (
-    select max(snapshot_number) as number, count(*) as count from billing_object_changes where object_id = given.id
+    select max(snapshot_number) as number, count(*) as count, max(changed_at) as at
+    from billing_object_changes
+    where object_id = given.id
 ) change
 cross join lateral (
     select
         (
             array_agg(event_id || ': ' || coalesce(error, status) order by id desc)
-            filter (where status in ('failed', 'failed_permanent', 'parked'))
+            filter (
+                where status in ('failed', 'failed_permanent', 'parked')
+                    and coalesce(claimed_at, received_at) >= coalesce(change.at, '-infinity')
+            )
         )[1] as failed,
         (array_agg(event_id order by id desc) filter (where status = 'received' and source = 'poll'))[1] as missed,
         (array_agg(event_id order by id desc) filter (where status = 'received'))[1] as waiting,
