@@ -137,6 +137,9 @@ def _text(name: str, value: object, row: dict[str, Any]) -> str:
         return str(Money(value, row["currency"]))
     if isinstance(value, int) and name not in NAMES:
         return count(name, value)
+    if isinstance(value, dict):
+        counted = cast("dict[str, object]", value)
+        return ", ".join(f"{key}: {_text(key, one, counted)}" for key, one in counted.items()) or "none"
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
     return shown(name, cast("object", value), row) or "-"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-NUMBER = re.compile(r"-?\d[\d,]*(\.\d+)?( [A-Z]{3})?")
+NUMBER = re.compile(r"-?\d[\d,]*(\.\d+)?( [A-Z]{3})?|unlimited")
 NAMES = frozenset("id pid port version status_code year cause".split())
 """Numbers that count nothing."""
 TOLD = frozenset("state status ok sure standing collector pdf_generator healthy balanced severity level".split())
