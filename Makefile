@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 LOG ?=
 DEMO := demo
+STATIC := src/nself/web/static
 WORKERS ?= auto
 # The long tests wait for processes more than they compute.
 LONG_WORKERS ?= 4
@@ -98,7 +99,10 @@ soak: install ## Let days pass in minutes, a fault in each (MINUTES=30), and cou
 	@$(BIN)/python bench/soak.py --minutes $(or $(MINUTES),30)
 
 assets: ## Copy what the dashboard ships of others out of npm's packages (assets/package-lock.json)
-	@cd assets && npm ci --silent --no-audit --no-fund && cp node_modules/htmx.org/dist/htmx.min.js ../src/nself/web/static/htmx.js
+	@cd assets && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@cd assets/node_modules && cp htmx.org/dist/htmx.min.js $(abspath $(STATIC))/htmx.js && \
+	  cp uplot/dist/uPlot.iife.min.js $(abspath $(STATIC))/uplot.js && cp uplot/dist/uPlot.min.css $(abspath $(STATIC))/uplot.css
+	@cd $(STATIC) && sha256sum htmx.js uplot.css uplot.js >$(abspath assets)/sha256sums
 
 client: install docs ## Generate the types of the TypeScript client (clients/typescript)
 	@cd clients/typescript && npm ci --silent --no-audit --no-fund --ignore-scripts && npm run --silent generate

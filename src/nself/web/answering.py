@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,6 +22,7 @@ from nself.db.connect import unavailable
 from nself.domains.operator import rules
 from nself.domains.operator.model import Forged, Session
 from nself.web.pages import PAGES
+from nself.web.words import label
 
 HERE = Path(__file__).parent
 POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -47,6 +49,7 @@ def _templates() -> Environment:
     cast("dict[str, Any]", made.globals).update(
         {"static": _address, "menu": [page for page in PAGES if page.menu], "may": rules.may}
     )
+    made.filters["label"] = label
     return made
 
 
@@ -56,9 +59,12 @@ def render(template: str, status: int = 200, /, **values: Any) -> HTMLResponse:
 
 @cache
 def _assets() -> dict[str, tuple[bytes, str]]:
-    """Name -> content and digest. They are the package's own files and never change while it runs."""
+    """Name -> compressed content and digest. They are the package's own files and never change while it runs."""
     found = {path.name: path.read_bytes() for path in (HERE / "static").iterdir() if path.suffix in TYPES}
-    return {name: (content, hashlib.sha256(content).hexdigest()[:12]) for name, content in found.items()}
+    return {
+        name: (gzip.compress(content, mtime=0), hashlib.sha256(content).hexdigest()[:12])
+        for name, content in found.items()
+    }
 
 
 def _address(name: str) -> str:
@@ -69,12 +75,15 @@ async def static(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in _assets():
         return Response("No such file", 404, media_type="text/plain")
-    return Response(
-        _assets()[name][0],
-        200,
-        {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"},
-        TYPES[Path(name).suffix],
-    )
+    packed = _assets()[name][0]
+    headers = {
+        "Cache-Control": "public, max-age=31536000, immutable",
+        "Vary": "Accept-Encoding",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(packed, 200, headers | {"Content-Encoding": "gzip"}, TYPES[Path(name).suffix])
+    return Response(gzip.decompress(packed), 200, headers, TYPES[Path(name).suffix])
 
 
 def refused(error: Exception, session: Session | None) -> Response:

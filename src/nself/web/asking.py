@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from itertools import islice
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, get_args, get_origin
 
 import msgspec
 
@@ -35,6 +35,8 @@ class Asked(NamedTuple):
     result: object = None
     problem: str = ""
     hints: tuple[str, ...] = ()
+    choices: Mapping[str, list[str]] = {}
+    """The words that fields take which the panel asks for."""
 
 
 def row(app: App, path: str) -> Command:
@@ -51,6 +53,21 @@ def ask(app: App, panel: Panel, place: Mapping[str, str], query: Mapping[str, st
     command = row(app, panel.command)
     values = {name: text.format(**place) for name, text in panel.given.items()}
     values |= {name: query[name] for name in panel.asks if query.get(name)}
+    known = list(fields.fields(struct(app, command)))
+    missing = [one.name for one in known if one.required and one.name not in values]
+    if missing and set(missing) <= set(panel.asks):
+        answer = Asked(f"nself {panel.command}", f"Give a {' and a '.join(missing)} to look at.")
+    else:
+        answer = _answer(app, panel, command, values)
+    return answer._replace(choices={one.name: words(one) for one in known if one.name in panel.asks and words(one)})
+
+
+def words(field: fields.Field) -> list[str]:
+    """Those that it takes; empty where it takes any."""
+    return [str(one) for one in get_args(field.kind)] if get_origin(field.kind) is Literal else []
+
+
+def _answer(app: App, panel: Panel, command: Command, values: Mapping[str, str]) -> Asked:
     line = f"nself {panel.command}"
     try:
         given = fields.build(struct(app, command), _typed(app, command, values), strict=False)

@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-Shape = Literal["rows", "card", "bars"]
+
+class Share(NamedTuple):
+    """Columns of rows that are drawn as a share of a limit."""
+
+    name: str
+    used: str
+    limit: str
+    state: str
+
+
+class OverTime(NamedTuple):
+    """Columns of rows that are drawn over time, one chart for each of `name`."""
+
+    name: str
+    value: str
+    unit: str
+    start: str
+    end: str
+
+
+QUOTA = Share("metric", "used", "limit", "state")
+USAGE = OverTime("metric", "value", "unit", "period_start", "period_end")
 
 
 class Panel(NamedTuple):
@@ -24,8 +45,8 @@ class Panel(NamedTuple):
     """Seconds until it is asked again by itself; 0 for never."""
     late: bool = False
     """It takes longer: the page comes without it, and asks for it then."""
-    bars: tuple[str, str] | None = None
-    """Names of the columns that a chart of bars is made of: what, how much."""
+    bars: Share | None = None
+    chart: OverTime | None = None
     within: str = ""
     """Only this field of the answer."""
 

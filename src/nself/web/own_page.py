@@ -24,7 +24,7 @@ from nself.domains.invoice.errors import NoSuchInvoice
 from nself.domains.page_link import service as page_link
 from nself.web import asking, showing
 from nself.web.answering import HEADERS, POLICY, opened, render
-from nself.web.model import Panel
+from nself.web.model import QUOTA, USAGE, Panel
 
 USER = {"user": "{user}"}
 PANELS = (
@@ -33,9 +33,16 @@ PANELS = (
         "billing quota status",
         USER,
         columns=("metric", "state", "used", "limit", "remaining", "forecast", "resets_at"),
-        bars=("metric", "used"),
+        bars=QUOTA,
     ),
-    Panel("Usage", "billing usage show", USER, bars=("metric", "value")),
+    Panel("Usage", "billing usage show", USER, columns=("metric", "value", "unit", "last_at")),
+    Panel(
+        "Usage by day",
+        "billing usage show",
+        {**USER, "by": "day"},
+        columns=("period_start", "metric", "value", "unit"),
+        chart=USAGE,
+    ),
     Panel(
         "Subscriptions",
         "billing subscription list",

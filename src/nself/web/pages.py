@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nself.web.model import Deed, Page, Panel
+from nself.web.model import QUOTA, USAGE, Deed, Page, Panel
 
 PAGES = (
     Page(
@@ -55,9 +55,14 @@ PAGES = (
         "/users/{id}",
         "User {id}",
         (
-            Panel("Quotas", "billing quota status", {"user": "{id}"}, every=15),
+            Panel("Quotas", "billing quota status", {"user": "{id}"}, bars=QUOTA, every=15),
+            Panel("Usage", "billing usage show", {"user": "{id}"}, every=15),
             Panel(
-                "Usage", "billing usage show", {"user": "{id}"}, asks=("period",), bars=("metric", "value"), every=15
+                "Usage over time",
+                "billing usage show",
+                {"user": "{id}", "by": "day"},
+                asks=("period", "by"),
+                chart=USAGE,
             ),
             Panel("Access", "billing access show", {"user": "{id}"}),
             Panel("Resets", "billing quota show-resets", {"user": "{id}"}),
@@ -129,6 +134,15 @@ PAGES = (
         "/usage",
         "Usage",
         (
+            Panel(
+                "Usage of a user over time",
+                "billing usage show",
+                {"by": "day"},
+                asks=("user", "metric", "period", "by"),
+                chart=USAGE,
+            ),
+            Panel("Gaps of a user", "billing usage find-gaps", asks=("user", "metric")),
+            Panel("Events of a user", "billing usage audit", {"limit": "20"}, asks=("user", "metric", "date", "limit")),
             Panel("The law", "billing usage status", every=10),
             Panel("Metrics", "billing usage list-metrics"),
             Panel("Aggregation", "billing usage aggregation-status", every=10),
@@ -249,6 +263,7 @@ def _needed(command: str) -> str:
 
 DEEDS = {deed.command: _needed(deed.command) for page in PAGES for deed in page.deeds}
 """Command -> the role that it takes. What is not here cannot be done from the dashboard."""
+LABELS = {deed.command: deed.label for page in PAGES for deed in page.deeds}
 LINKS = {
     "cus": "/customers/{id}",
     "sub": "/subscriptions/{id}",

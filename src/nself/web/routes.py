@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Literal, get_args, get_origin
 from urllib.parse import quote
 
 from anyio import create_task_group, to_thread
@@ -21,7 +20,7 @@ from nself.web import asking, showing, signing
 from nself.web.answering import HEADERS, authentic, opened, read_form, refused, render, static
 from nself.web.model import Page, Panel
 from nself.web.own_page import own_page_routes
-from nself.web.pages import DEEDS, PAGES
+from nself.web.pages import DEEDS, LABELS, PAGES
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -133,40 +132,25 @@ async def _deed(app: App, request: Request, session: Session) -> Response:
     _require(session, DEEDS[path])
     command = asking.row(app, path)
     known: list[Field] = list(fields.fields(asking.struct(app, command)))
+    page = partial(
+        render,
+        session=session,
+        command=command,
+        label=LABELS[path],
+        fields=known,
+        options=asking.words,
+        switch=_switch,
+        mode=app.settings.text("STRIPE_MODE"),
+    )
     if request.method == "GET":
-        return render(
-            "deed.html",
-            session=session,
-            command=command,
-            fields=known,
-            values=dict(request.query_params),
-            asked=None,
-            shown=None,
-            options=_options,
-            switch=_switch,
-        )
+        return page("deed.html", values=dict(request.query_params), asked=None, shown=None)
     form = await read_form(request)
     authentic(session, form)
     values = {field.name: form.get(field.name, "") for field in known}
     asked = await to_thread.run_sync(asking.do, app, command, values, session, form.get("confirm_code", ""))
-    status = 400 if asked.problem else 200
-    return render(
-        "deed.html",
-        status,
-        session=session,
-        command=command,
-        fields=known,
-        values=values,
-        asked=asked,
-        shown=showing.show(asked.result),
-        options=_options,
-        switch=_switch,
+    return page(
+        "deed.html", 400 if asked.problem else 200, values=values, asked=asked, shown=showing.show(asked.result)
     )
-
-
-def _options(field: Field) -> list[str]:
-    """The words that a field takes; empty where it takes any."""
-    return [str(one) for one in get_args(field.kind)] if get_origin(field.kind) is Literal else []
 
 
 def _switch(field: Field) -> bool:
