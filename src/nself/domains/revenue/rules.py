@@ -8,6 +8,7 @@ from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from nself.core.period import Period
+from nself.domains.connection.rules import items
 from nself.domains.revenue.model import Guessed, Moved, Part, RevenueMonth, Snapshot, Step, Taken
 
 COUNTED = ("active", "past_due")
@@ -34,8 +35,7 @@ def instant(snapshot: Snapshot, told: int) -> int:
     if snapshot["status"] == "canceled":
         return snapshot.get("ended_at") or snapshot.get("canceled_at") or told
     if snapshot.get("test_clock"):
-        items = (snapshot.get("items") or {}).get("data") or []
-        return max(began(snapshot), *(one.get("current_period_start") or 0 for one in items), 0)
+        return max([began(snapshot), *(int(one["current_period_start"]) for one in items(snapshot, "items"))])
     return told
 
 

@@ -17,7 +17,7 @@ from nself.domains.revenue.inputs import ExplainRevenue, RevenueSpan, ShowRevenu
 from nself.domains.revenue.model import CustomerRevenue, RevenueMonth
 
 
-def show(app: App, given: ShowRevenue) -> Rows[RevenueMonth] | CustomerRevenue:
+def show(app: App, given: ShowRevenue) -> list[RevenueMonth] | CustomerRevenue:
     """By month or, of a customer, with all that its part is made of. Raises InvalidParameter."""
     if given.customer is None:
         return by_month(app, given)
@@ -25,7 +25,7 @@ def show(app: App, given: ShowRevenue) -> Rows[RevenueMonth] | CustomerRevenue:
     return of_customer(app, ExplainRevenue(**asked))
 
 
-def by_month(app: App, given: ShowRevenue) -> Rows[RevenueMonth]:
+def by_month(app: App, given: ShowRevenue) -> list[RevenueMonth]:
     """Raises InvalidParameter."""
     with app.db.snapshot() as tx:
         return Rows(*_months(app, tx, given, given.customer))
