@@ -51,6 +51,8 @@ ROUTES: dict[str, Input | None] = {
     "POST /api/v1/subscriptions/{subscription}": {"subscription": "SUBSCRIPTION", "quantity": 2},
     "POST /api/v1/subscriptions/{subscription}/cancel": {"subscription": "SUBSCRIPTION"},
     "POST /api/v1/subscriptions/{subscription}/preview": {"subscription": "SUBSCRIPTION", "quantity": 2},
+    "GET /api/v1/revenue": {},
+    "GET /api/v1/customers/{customer}/revenue": {"customer": "CUSTOMER"},
     "GET /api/v1/invoices": {},
     "GET /api/v1/invoices/{invoice}": {"invoice": "INVOICE"},
     "GET /api/v1/invoices/{invoice}/pdf": {"invoice": "INVOICE"},
@@ -64,7 +66,7 @@ ROUTES: dict[str, Input | None] = {
 """Each route with what its caller owns, in capitals; None where there is nothing to own."""
 NOT_OWNED = set(
     "amount all auto_advance at at_period_end by compare compare_stripe confirm coupon currency default description force "
-    "group_by idempotency_key immediate interval interval_count item keep key limit lives metric month new_price nickname offset period "
+    "group_by idempotency_key immediate interval interval_count item keep key limit lives metric month months new_price nickname offset period "
     "plan price product product_name properties proration_date quantity reason retry show_lines show_overage show_secret "
     "show_tax status tax_rate template test_mode token trial_days trial_end type value verbose".split()
 )

@@ -295,6 +295,29 @@ create table billing_metric_periods (
     pinned_at timestamp with time zone not null
 );
 
+create table billing_mrr (
+    note bigint not null,
+    at timestamp with time zone not null,
+    subscription_id text not null,
+    customer_id text not null,
+    livemode boolean not null,
+    currency text not null,
+    noted_at timestamp with time zone not null,
+    seen_at timestamp with time zone not null,
+    first boolean not null,
+    mrr_minor bigint not null,
+    parts jsonb not null,
+    doubt text
+);
+
+create table billing_mrr_due (
+    id bigint not null generated always as identity,
+    subscription_id text not null,
+    snapshot jsonb not null,
+    at timestamp with time zone not null,
+    seen_at timestamp with time zone not null
+);
+
 create table billing_notifications (
     id text not null,
     kind text not null,
@@ -873,6 +896,9 @@ alter table billing_mail_suppressions add constraint billing_mail_suppressions_r
 alter table billing_measured add constraint billing_measured_pkey PRIMARY KEY (name, labels);
 alter table billing_measurements add constraint billing_measurements_pkey PRIMARY KEY (at, width, name, labels);
 alter table billing_metric_periods add constraint billing_metric_periods_pkey PRIMARY KEY (period_start, metric_type);
+alter table billing_mrr add constraint billing_mrr_mrr_minor_check CHECK ((mrr_minor >= 0));
+alter table billing_mrr add constraint billing_mrr_pkey PRIMARY KEY (note, at);
+alter table billing_mrr_due add constraint billing_mrr_due_pkey PRIMARY KEY (id);
 alter table billing_notifications add constraint billing_notifications_channel_check CHECK ((channel = ANY (ARRAY['mail'::text, 'webhook'::text])));
 alter table billing_notifications add constraint billing_notifications_pkey PRIMARY KEY (id);
 alter table billing_notifications add constraint billing_notifications_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'bounced'::text, 'suppressed'::text])));
@@ -983,9 +1009,13 @@ CREATE INDEX billing_invoices_created ON billing.billing_invoices USING btree (c
 CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (customer_id, created_at);
 CREATE INDEX billing_invoices_drafts ON billing.billing_invoices USING btree (created_at) WHERE ((status = 'draft'::text) AND (NOT deleted));
 CREATE INDEX billing_invoices_open ON billing.billing_invoices USING btree (created_at) WHERE ((status = 'open'::text) AND (NOT deleted));
+CREATE INDEX billing_invoices_paid ON billing.billing_invoices USING btree (((((snapshot -> 'status_transitions'::text) ->> 'paid_at'::text))::bigint)) WHERE ((status = 'paid'::text) AND (NOT deleted));
 CREATE UNIQUE INDEX billing_jobs_one ON billing.billing_jobs USING btree (type) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_mail_events_attempts ON billing.billing_mail_events USING btree (at) WHERE (what = 'attempt'::text);
 CREATE INDEX billing_mail_events_message ON billing.billing_mail_events USING btree (message, id);
+CREATE INDEX billing_mrr_customer ON billing.billing_mrr USING btree (customer_id, livemode);
+CREATE INDEX billing_mrr_subscription ON billing.billing_mrr USING btree (subscription_id, note);
+CREATE INDEX billing_mrr_due_subscription ON billing.billing_mrr_due USING btree (subscription_id);
 CREATE INDEX billing_notifications_due ON billing.billing_notifications USING btree (due_at) WHERE (state = 'queued'::text);
 CREATE INDEX billing_notifications_newest ON billing.billing_notifications USING btree (created_at);
 CREATE UNIQUE INDEX billing_notifications_once ON billing.billing_notifications USING btree (once, channel) WHERE (once IS NOT NULL);
@@ -1083,6 +1113,35 @@ UNION ALL
     billing_objects.created_at,
     billing_objects.synced_at
    FROM billing_objects;
+
+create view billing_mrr_changes as
+ SELECT note,
+    at,
+    subscription_id,
+    customer_id,
+    livemode,
+    currency,
+    seen_at,
+    first,
+    mrr_minor,
+    parts,
+    doubt,
+    (mrr_minor - COALESCE(lag(mrr_minor) OVER (PARTITION BY livemode, customer_id, subscription_id ORDER BY note, at), (0)::bigint)) AS change_minor
+   FROM ( SELECT billing_mrr.note,
+            billing_mrr.at,
+            billing_mrr.subscription_id,
+            billing_mrr.customer_id,
+            billing_mrr.livemode,
+            billing_mrr.currency,
+            billing_mrr.noted_at,
+            billing_mrr.seen_at,
+            billing_mrr.first,
+            billing_mrr.mrr_minor,
+            billing_mrr.parts,
+            billing_mrr.doubt,
+            min(billing_mrr.noted_at) OVER (PARTITION BY billing_mrr.livemode, billing_mrr.customer_id, billing_mrr.subscription_id ORDER BY billing_mrr.note GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS replaced_at
+           FROM billing_mrr) noted
+  WHERE ((replaced_at IS NULL) OR (at < replaced_at));
 
 create view billing_transactions as
  SELECT billing_charges.object_id AS id,

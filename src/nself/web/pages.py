@@ -18,6 +18,7 @@ PAGES = (
                 columns=("cause", "title", "sure", "evidence", "because", "mend"),
                 late=True,
             ),
+            Panel("Revenue", "billing revenue", {"months": "3"}, every=60, late=True),
             Panel("Failed payments", "billing payments failures", {"last": "24h"}, every=30),
             Panel("Usage lag", "billing usage show-lag", every=15),
             Panel("Calls to Stripe", "billing stripe rate-limits", every=15),
@@ -38,6 +39,7 @@ PAGES = (
         "Customer {id}",
         (
             Panel("Customer", "billing customer show", {"customer": "{id}"}),
+            Panel("Revenue", "billing revenue", {"customer": "{id}", "months": "3"}, within="subscriptions"),
             Panel("Subscriptions", "billing subscription list", {"customer": "{id}"}),
             Panel("Invoices", "billing invoice list", {"customer": "{id}"}),
             Panel("Payment methods", "billing payment-method list", {"customer": "{id}"}),

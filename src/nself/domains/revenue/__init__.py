@@ -1,0 +1,1 @@
+"""Monthly recurring revenue, what moves it, and what was paid."""

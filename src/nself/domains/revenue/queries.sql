@@ -1,0 +1,189 @@
+-- Statements of revenue: what subscriptions are worth a month, and what was paid.
+
+-- name: told
+select event_id, event_created_at as at from billing_webhook_events where event_id = any(%(events)s::text[]);
+
+-- name: add_due
+insert into billing_mrr_due (subscription_id, snapshot, at, seen_at)
+select snapshot ->> 'id', snapshot, to_timestamp(at), %(seen_at)s
+from jsonb_to_recordset(%(rows)s) as given (snapshot jsonb, at bigint);
+
+-- name: subscriptions_of
+-- Those that are worth something.
+select snapshot
+from billing_subscriptions
+where customer_id = any(%(customers)s::text[]) and status in ('active', 'past_due') and not deleted
+order by object_id;
+
+-- name: add_unseen
+-- Subscriptions that were mirrored before anybody noted what they are worth.
+with unseen as (
+    insert into billing_mrr_due (subscription_id, snapshot, at, seen_at)
+    select object_id, snapshot, %(now)s, %(now)s
+    from billing_subscriptions
+    where
+        object_id > %(after)s and livemode = %(live)s and not deleted
+        and not exists (select from billing_mrr where billing_mrr.subscription_id = billing_subscriptions.object_id)
+        and not exists (select from billing_mrr_due where billing_mrr_due.subscription_id = billing_subscriptions.object_id)
+    order by object_id
+    limit %(limit)s
+    returning subscription_id
+)
+
+select max(subscription_id) from unseen;
+
+-- name: due
+select
+    due.id, due.subscription_id as subscription, due.snapshot, customer.snapshot -> 'discount' as general, due.at, due.seen_at
+from billing_mrr_due due
+left join billing_customers customer on customer.customer_id = due.snapshot ->> 'customer'
+where due.id > %(after)s and (due.snapshot ->> 'livemode')::boolean = %(live)s
+order by due.id
+limit %(limit)s;
+
+-- name: take_due
+delete from billing_mrr_due where id = %(id)s;
+
+-- name: noted_at
+select max(noted_at) from billing_mrr where subscription_id = %(subscription)s;
+
+-- name: add
+insert into billing_mrr (
+    note, at, subscription_id, customer_id, livemode, currency, noted_at, seen_at, first, mrr_minor, parts, doubt
+)
+values (
+    %(note)s, to_timestamp(%(at)s), %(subscription)s, %(customer)s, %(live)s, %(currency)s, to_timestamp(%(noted_at)s),
+    %(seen_at)s, %(first)s, %(minor)s, %(parts)s, %(doubt)s
+);
+
+-- name: moved
+-- Each customer is compared with itself at the beginning and at the end of the month.
+with monthly as (
+    select customer_id, currency, date_trunc('month', at, %(zone)s) as start, sum(change_minor) as change
+    from billing_mrr_changes
+    where
+        livemode = %(live)s and at <= %(now)s and (%(customer)s::text is null or customer_id = %(customer)s)
+        and (%(currency)s::text is null or currency = %(currency)s)
+    group by customer_id, currency, start
+),
+
+standing as (
+    select *, sum(change) over (partition by customer_id, currency order by start) as after from monthly
+),
+
+compared as (
+    select
+        *, after - change as before,
+        coalesce(max(after) over (
+            partition by customer_id, currency order by start rows between unbounded preceding and 1 preceding
+        ), 0) > 0 as known
+    from standing
+)
+
+select
+    start, currency,
+    coalesce(sum(change) filter (where before = 0 and not known), 0)::bigint as new_minor,
+    coalesce(sum(change) filter (where before > 0 and change > 0), 0)::bigint as expansion_minor,
+    coalesce(sum(change) filter (where after > 0 and change < 0), 0)::bigint as contraction_minor,
+    coalesce(sum(change) filter (where after = 0 and change < 0), 0)::bigint as churned_minor,
+    coalesce(sum(change) filter (where before = 0 and known), 0)::bigint as reactivated_minor
+from compared
+group by start, currency
+order by start, currency;
+
+-- name: taken
+with paid as (
+    select
+        date_trunc('month', to_timestamp((snapshot -> 'status_transitions' ->> 'paid_at')::bigint), %(zone)s) as start,
+        currency, amount_paid_minor as paid_minor, 0 as refunds_minor,
+        (
+            select
+                coalesce(sum((line ->> 'amount')::bigint - (
+                    select coalesce(sum((off ->> 'amount')::bigint), 0)
+                    from jsonb_array_elements(coalesce(nullif(line -> 'discount_amounts', 'null'), '[]')) as off
+                )), 0)
+            from jsonb_array_elements(coalesce(snapshot -> 'lines' -> 'data', '[]')) as line
+            where
+                line -> 'metadata' ? 'nself_metric'
+                or exists (
+                    select
+                    from billing_prices
+                    where
+                        object_id = line -> 'pricing' -> 'price_details' ->> 'price'
+                        and billing_prices.snapshot -> 'recurring' ->> 'usage_type' = 'metered'
+                )
+        ) as usage_minor
+    from billing_invoices
+    where
+        livemode = %(live)s and status = 'paid' and not deleted
+        and (snapshot -> 'status_transitions' ->> 'paid_at')::bigint >= extract(epoch from %(start)s::timestamptz)::bigint
+        and (snapshot -> 'status_transitions' ->> 'paid_at')::bigint < extract(epoch from %(end)s::timestamptz)::bigint
+        and (%(customer)s::text is null or customer_id = %(customer)s)
+    union all
+    select
+        date_trunc('month', refund.created_at, %(zone)s), refund.snapshot ->> 'currency', 0,
+        (refund.snapshot ->> 'amount')::bigint, 0
+    from billing_refunds refund
+    left join billing_charges charge on charge.object_id = refund.snapshot ->> 'charge'
+    where
+        refund.livemode = %(live)s and refund.status = 'succeeded' and not refund.deleted
+        and refund.created_at >= %(start)s and refund.created_at < %(end)s
+        and (%(customer)s::text is null or charge.customer_id = %(customer)s)
+)
+
+select
+    start, currency, sum(paid_minor)::bigint as paid_minor, sum(usage_minor)::bigint as usage_minor,
+    sum(refunds_minor)::bigint as refunds_minor
+from paid
+where %(currency)s::text is null or currency = %(currency)s
+group by start, currency
+order by start, currency;
+
+-- name: guessed
+select distinct date_trunc('month', at, %(zone)s) as start, date_trunc('month', seen_at, %(zone)s) as "end"
+from billing_mrr
+where
+    livemode = %(live)s and first and date_trunc('month', at, %(zone)s) < date_trunc('month', seen_at, %(zone)s)
+    and (%(customer)s::text is null or customer_id = %(customer)s);
+
+-- name: waiting
+select count(distinct subscription_id)
+from billing_mrr_due
+where
+    (snapshot ->> 'livemode')::boolean = %(live)s
+    and (%(customer)s::text is null or snapshot ->> 'customer' = %(customer)s);
+
+-- name: doubts
+select subscription_id || ': ' || doubt
+from (
+    select distinct on (subscription_id) subscription_id, doubt, mrr_minor
+    from billing_mrr_changes
+    where livemode = %(live)s and at <= %(now)s and (%(customer)s::text is null or customer_id = %(customer)s)
+    order by subscription_id, note desc, at desc
+) newest
+where doubt is not null and mrr_minor > 0
+order by subscription_id
+limit 20;
+
+-- name: worths
+select subscription, currency, since, mrr_minor, '' as exact, parts, doubt
+from (
+    select distinct on (subscription_id)
+        subscription_id as subscription, currency, at as since, mrr_minor, parts, doubt
+    from billing_mrr_changes
+    where
+        livemode = %(live)s and at <= %(now)s and customer_id = %(customer)s
+        and (%(currency)s::text is null or currency = %(currency)s)
+    order by subscription_id, note desc, at desc
+) newest
+where mrr_minor > 0
+order by subscription;
+
+-- name: changes
+select at, subscription_id as subscription, currency, change_minor, mrr_minor, seen_at, first
+from billing_mrr_changes
+where
+    livemode = %(live)s and at <= %(now)s and customer_id = %(customer)s
+    and (%(currency)s::text is null or currency = %(currency)s)
+    and change_minor <> 0
+order by at, note;
