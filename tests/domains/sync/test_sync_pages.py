@@ -9,6 +9,8 @@ import pytest
 from money_bench import NOW, Bench
 
 from nself.app import App
+from nself.domains.mirror import service as mirror
+from nself.domains.mirror.model import Picture
 from nself.domains.sync.inputs import Reconcile, ShowDiff
 from nself.domains.sync.model import RunResult
 from nself.domains.sync.service import look, run
@@ -82,3 +84,50 @@ def test_an_event_that_failed_is_no_cause_of_what_comes_after_it_was_made_up_for
     app = bench.app(clock=lambda: NOW + timedelta(minutes=4))
     reconcile(app)
     assert {one.object: one.cause for one in look.show_diff(app, ShowDiff())} == {made: cause}
+
+
+def test_deleted_and_living_customers_and_one_overtaken_in_one_page(bench: Bench):
+    """As one by one: the deleted one keeps its user, the other one gets nobody's, and what is newer here stays."""
+    app = bench.app()
+    made = [
+        bench.sandbox.post("/v1/customers", email=f"{n}@example.com", metadata={"nself_user": f"u{n}"})
+        for n in range(4)
+    ]
+    ids = [one["id"] for one in made]
+    reconcile(app)
+    pictures = [Picture({**one, "name": "new"}, mirror.draw(app), "test", "v") for one in made[:2]] + [
+        Picture({"id": ids[2], "object": "customer", "deleted": True, "livemode": False}, mirror.draw(app), "test", "v")
+    ]
+    app.db.transact(lambda tx: mirror.accept_all(app, tx, pictures))
+    stale = Picture({**made[1], "name": "stale"}, 1, "test", "v")
+    newer = Picture({**made[3], "name": "newer"}, mirror.draw(app), "test", "v")
+    with pytest.raises(mirror.Overtaken):
+        app.db.transact(lambda tx: mirror.accept_all(app, tx, [newer, stale]))
+    assert bench.sql("select customer_id, user_id, deleted, name from billing_customers order by user_id") == [
+        (ids[0], "u0", False, "new"), (ids[1], "u1", False, "new"), (ids[2], "u2", True, None), (ids[3], "u3", False, None),
+    ]  # fmt: skip
+    changes = bench.sql("select object_id, what from billing_object_changes where source = 'test' order by id")
+    assert sorted(changes) == sorted([(ids[0], "updated"), (ids[1], "updated"), (ids[2], "deleted")])
+
+
+def test_an_invoice_without_all_its_lines_in_a_page_is_fetched_by_itself(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    app = bench.app()
+    owner = bench.sandbox.post("/v1/customers", email="user@example.com")["id"]
+    made = list[str]()
+    for number in range(3):
+        bench.sandbox.post("/v1/invoiceitems", customer=owner, amount=500 + number, currency="usd")
+        made.append(bench.sandbox.post("/v1/invoices", customer=owner, pending_invoice_items_behavior="include")["id"])
+    page = type(app.stripe).page
+
+    def in_part(self: Any, kind: str, **given: Any) -> Any:
+        found = page(self, kind, **given)
+        for one in found.objects:
+            if one["id"] == made[1]:
+                one["lines"] = {**one["lines"], "data": [], "has_more": True}
+        return found
+
+    monkeypatch.setattr(type(app.stripe), "page", in_part)
+    result = reconcile(app)
+    assert (result.state, result.refused) == ("done", 0)
+    lines = bench.sql("select invoice_id, jsonb_array_length(snapshot -> 'lines' -> 'data') from billing_invoices")
+    assert dict(lines) == dict.fromkeys(made, 1)

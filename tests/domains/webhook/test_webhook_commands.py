@@ -14,7 +14,7 @@ from nself.app import App
 from nself.core.errors import InvalidParameter
 from nself.domains.customer import store as customer_store
 from nself.domains.mirror.model import Picture
-from nself.domains.webhook.errors import NoEventsOf, NoSuchEvent, NothingToReplay, NotPublic
+from nself.domains.webhook.errors import NoEventsOf, NoSuchEvent, NothingToReplay, NotPublic, OfOtherMode
 from nself.domains.webhook.inputs import (
     CheckDuplicates,
     DeduplicateWebhooks,
@@ -278,7 +278,7 @@ def test_what_cannot_be_replayed_is_refused(app: App):
 
 def test_an_event_of_the_other_mode_is_never_replayed(app: App):
     deliver(app, {**made("evt_1"), "livemode": True})
-    with pytest.raises(NoSuchEvent):
+    with pytest.raises(OfOtherMode, match="Event evt_1 is not processed here: it is not of test mode"):
         replay.replay(app, ReplayWebhooks(event="evt_1"))
     assert replay.replay(app, ReplayWebhooks(status="parked")).replayed == 0
 

@@ -259,8 +259,14 @@ order by created_at desc, customer_id
 limit %(limit)s;
 
 -- name: claimed_twice
--- Customers that bear a user's name although the user has another one.
-select mirror.customer_id as object, mirror.snapshot -> 'metadata' ->> 'nself_user' as customer
+-- Customers that bear a user's name although the user has another one, or had it when they were stored.
+select
+    mirror.customer_id as object, mirror.snapshot -> 'metadata' ->> 'nself_user' as customer,
+    not exists (
+        select from billing_customers other
+        where other.user_id = mirror.snapshot -> 'metadata' ->> 'nself_user' and other.livemode = mirror.livemode
+            and not other.deleted
+    ) as gone
 from billing_customers mirror
 where
     mirror.livemode = %(livemode)s and not mirror.deleted and mirror.user_id is null

@@ -29,6 +29,12 @@ class NoSuchEvent(NotFound):
     hints = ("nself billing webhook events", "nself billing webhook status")
 
 
+class OfOtherMode(NotFound):
+    code, guide = "no_such_event", "6.2"
+    text = "Event {event} is not processed here: it is not of {mode} mode"
+    hints = ("nself billing webhook show-idempotency {event}", "nself env get STRIPE_MODE")
+
+
 class NoEventsOf(NotFound):
     code, guide = "no_such_event", "6.4"
     text = "No event and no change of {object} is known here"

@@ -129,9 +129,14 @@ def _orphans(tx: Tx, live: bool, limit: int) -> Iterator[Inconsistency]:
             one.kind, one.object, "no customer", f"{one.customer} {what}", f"nself billing {command} {one.customer}"
         )
     for one in store.claimed_twice(tx, live, limit):
-        detail = f"it names user {one.customer}, who has another customer"
+        whose = "whose customer was deleted at Stripe" if one.gone else "who has another customer"
+        command = f"sync customer {one.object}" if one.gone else f"customer show {one.object} --compare"
         yield _of(
-            "customer", one.object, "second customer", detail, f"nself billing customer show {one.object} --compare"
+            "customer",
+            one.object,
+            "second customer",
+            f"it names user {one.customer}, {whose}",
+            f"nself billing {command}",
         )
 
 

@@ -8,9 +8,9 @@ from nself import log
 from nself.app import App
 from nself.core import period
 from nself.core.clock import monotonic
-from nself.core.errors import InvalidParameter
+from nself.core.errors import BillingError, InvalidParameter
 from nself.domains.webhook import rules, store
-from nself.domains.webhook.errors import NoSuchEvent, NothingToReplay
+from nself.domains.webhook.errors import NoSuchEvent, NothingToReplay, OfOtherMode
 from nself.domains.webhook.inputs import CheckDuplicates, DeduplicateWebhooks, ReplayWebhooks
 from nself.domains.webhook.model import Deduplicated, Duplicates, ListedEvent, Repeats, Replayed
 from nself.domains.webhook.service import process
@@ -22,7 +22,7 @@ FAILED = ("failed", "failed_permanent")
 
 
 def replay(app: App, given: ReplayWebhooks) -> Replayed:
-    """Process events again, here, whether the worker runs or not; effects come once. Raises NoSuchEvent, NothingToReplay."""
+    """Process events again, here, whether the worker runs or not; effects come once. Raises NoSuchEvent, OfOtherMode, NothingToReplay."""
     if bool(given.event) == bool(given.status):
         raise NothingToReplay
     statuses = FAILED if given.status == "failed" else (given.status or "",)
@@ -31,7 +31,7 @@ def replay(app: App, given: ReplayWebhooks) -> Replayed:
         lambda tx: store.replay(tx, given.event, statuses, since, app.settings.live, given.limit)
     )  # fmt: skip
     if given.event and not ids:
-        raise NoSuchEvent(event=given.event)
+        raise _refusal(app, given.event)
     log.info("webhook_replay", event=given.event, status=given.status, events=len(ids), operator=app.operator())
     found = _settled(app, ids)
     counts = [one.status for one in found]
@@ -44,6 +44,12 @@ def replay(app: App, given: ReplayWebhooks) -> Replayed:
         waiting=waiting,
         events=found,
     )
+
+
+def _refusal(app: App, event: str) -> BillingError:
+    with app.db.reading() as tx:
+        known = store.event(tx, event)
+    return OfOtherMode(event=event, mode=app.settings.text("STRIPE_MODE")) if known else NoSuchEvent(event=event)
 
 
 def _settled(app: App, ids: list[int]) -> list[ListedEvent]:
