@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +29,7 @@ def project() -> Iterator[Commands]:
     with commanding() as made:
         made.nself("billing", "sandbox", "reset", "--fixtures", "guide", "--yes")
         usage = [
-            '{"user": "user123", "metric": "%s", "value": %d, "at": "%s", "key": "%s"}' % (metric, value, at, at)
+            json.dumps({"user": "user123", "metric": metric, "value": value, "at": at, "key": f"{metric} {at}"})
             for metric, value in (("api_calls", 7), ("bandwidth", 7000))
             for at in ("2026-01-05T10:00:00Z", "2026-01-07T10:00:00Z")
         ]
