@@ -95,6 +95,22 @@ def test_what_changes_is_seen_without_loading_the_page_again(ada: Person, projec
     assert ada.page.evaluate("window.loadedOnce") is True
 
 
+def test_a_panel_that_looks_again_leaves_what_is_typed_and_where_one_is(ada: Person) -> None:
+    page = ada.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    ada.open("/jobs")
+    table = page.locator("#panel-0 .scroll")
+    table.evaluate("table => { table.scrollLeft = 100 }")
+    page.locator("#ask-0-type").click()
+    page.keyboard.type("syn")
+    for _ in range(2):  # the second one is asked after the first has been shown
+        with page.expect_response(lambda answer: "panel=0" in answer.url and answer.ok):
+            pass
+    page.keyboard.type("c")
+    assert page.locator("#ask-0-type").input_value() == "sync"
+    assert table.evaluate("table => table.scrollLeft") == 100
+
+
 def test_a_worker_that_is_away_is_told_and_everything_is_read_and_recorded(ada: Person, project: Commands) -> None:
     project.nself("stop", "worker")
     try:
