@@ -1,184 +1,40 @@
-"""The dashboard in a real browser: every page on a desk in light and on a phone in dark; flows by mouse and by keyboard; outages.
-
-Screenshots of every page are kept in build/screenshots.
-"""
+"""Flows in a real browser, by mouse and by keyboard; what is away is told, and comes back."""
 
 from __future__ import annotations
 
 import os
-import re
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from commanding import Commands, commanding
-from nself.domains.operator import rules
-from nself.web.pages import PAGES
+from commanding import Commands
+from visiting import CHROMIUM, Person, tabbed_to
 
-CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium on this machine"),
     pytest.mark.xdist_group("browser"),  # one browser, and its event loop stays out of other tests
 ]
-SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-PASSWORD = "correct horse battery"
-EXAMPLES = {"customers": "cus_123", "users": "user123", "subscriptions": "sub_123", "invoices": "in_123"}
-VIEWS = (("desk", 1280, 800, "light"), ("phone", 390, 844, "dark"))
-PATIENCE = 30_000
-"""Milliseconds."""
-
-
-class Person:
-    """Somebody at a browser; everything that the pages complain about or ask of others is noted."""
-
-    def __init__(self, browser: Any, base: str, **options: Any) -> None:
-        self.base, self.complaints = base, list[str]()
-        self.context = browser.new_context(base_url=base, **options)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE)
-        self.page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on(
-            "request",
-            lambda asked: asked.url.startswith((base, "data:", "about:")) or self.complaints.append(asked.url),
-        )
-
-    def open(self, path: str) -> int:
-        """Until late panels are there, too."""
-        answer = self.page.goto(path)
-        late = self.page.locator("[hx-trigger=load]")
-        while late.count():
-            late.first.wait_for(state="detached")
-        return answer.status
-
-    def code(self, ahead: int) -> str:
-        return rules.totp(self.secret, int(time.time()) // rules.STEP + ahead)
-
-    def enrol(self, link: str) -> None:
-        page = self.page
-        page.goto(link)
-        self.secret = page.locator("input[name=totp]").input_value()
-        page.fill("#password", PASSWORD)
-        page.fill("#code", self.code(-1))
-        page.get_by_role("button", name="Go on").click()
-        page.wait_for_url("**/sign-in**")
-
-    def sign_in(self, name: str) -> None:
-        page = self.page
-        page.goto("/sign-in")
-        page.fill("#name", name)
-        page.fill("#password", PASSWORD)
-        page.fill("#code", self.code(0))
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(f"{self.base}/")
-
-    def axe(self) -> list[str]:
-        from axe_playwright_python.sync_playwright import Axe
-
-        found = Axe().run(self.page).response["violations"]
-        return [f"{one['id']}: {one['help']} ({one['nodes'][0]['html'][:200]})" for one in found]
-
-    def overflows(self) -> bool:
-        return self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
-        yield made
-        made.close()
-
-
-@pytest.fixture(scope="module")
-def project() -> Iterator[Commands]:
-    with commanding() as made:
-        made.nself("billing", "sandbox", "reset", "--fixtures", "guide", "--yes")
-        yield made
-
-
-@pytest.fixture(scope="module")
-def base(project: Commands) -> str:
-    port = re.findall(r"BILLING_PORT=(\d+)", (project.root / ".env").read_text())[0]
-    return f"http://127.0.0.1:{port}"
-
-
-def invited(project: Commands, name: str, role: str) -> str:
-    return project.json("billing", "operator", "add", name, "--role", role)["url"]
-
-
-@pytest.fixture(scope="module")
-def ada(browser: Any, base: str, project: Commands) -> Iterator[Person]:
-    made = Person(browser, base)
-    made.enrol(invited(project, "ada", "owner"))
-    made.sign_in("ada")
-    yield made
-    made.context.close()
-
-
-def addresses() -> list[str]:
-    """Of each page, one of the guide's objects where it takes one."""
-    return [page.path.replace("{id}", EXAMPLES.get(page.path.split("/")[1], "1")) for page in PAGES]
-
-
-@pytest.mark.parametrize("path", addresses())
-def test_a_page_has_nothing_to_complain_about(ada: Person, path: str) -> None:
-    name = path.strip("/").replace("/", "-") or "overview"
-    ada.complaints.clear()
-    for view, width, height, scheme in VIEWS:
-        ada.page.emulate_media(color_scheme=scheme)
-        ada.page.set_viewport_size({"width": width, "height": height})
-        status = ada.open(path)
-        assert "incidents/1" in path or ada.complaints == []
-        SHOTS.mkdir(parents=True, exist_ok=True)
-        ada.page.screenshot(path=SHOTS / f"{name}-{view}-{scheme}.png", full_page=True)
-        assert status == 200 or "incidents/1" in path
-        assert ada.axe() == []
-        assert not ada.overflows(), f"{view} scrolls sideways"
-        ada.page.goto("about:blank")  # axe leaves styles behind, which a refresh would copy
-        ada.complaints.clear()
-
-
-@pytest.fixture
-def visitor(browser: Any, base: str) -> Iterator[Person]:
-    made = Person(browser, base)
-    yield made
-    made.context.close()
 
 
 def test_somebody_is_invited_chooses_a_password_and_may_only_look(visitor: Person, project: Commands) -> None:
     page = visitor.page
     visitor.open("/customers")
-    assert page.url.endswith("/sign-in?to=%2Fcustomers") and visitor.axe() == []
-    link = invited(project, "reader", "read-only")
-    visitor.open(link)
-    assert visitor.axe() == []
+    assert page.url.endswith("/sign-in?to=%2Fcustomers")
+    link = project.json("billing", "operator", "add", "reader", "--role", "read-only")["url"]
     visitor.enrol(link)
     visitor.open(link)
-    assert page.get_by_role("alert").is_visible() and visitor.axe() == []  # it works once
+    assert page.get_by_role("alert").is_visible()  # it works once
     page.goto("/sign-in")
     page.fill("#name", "reader")
     page.fill("#password", "something else")
     page.fill("#code", visitor.code(0))
     page.get_by_role("button", name="Sign in").click()
-    assert page.get_by_role("alert").is_visible()
+    assert page.get_by_role("alert").is_visible() and visitor.axe() == []
     visitor.sign_in("reader")
     visitor.open("/customers/cus_123")
     assert page.locator("a[href^='/do/']").count() == 0
-    assert visitor.open("/do/billing/customer/update?customer=cus_123") == 403 and visitor.axe() == []
+    assert visitor.open("/do/billing/customer/update?customer=cus_123") == 403
     assert page.locator("nav a", has_text="Operators").count() == 0 and visitor.open("/operators") == 403
     page.get_by_role("button", name="Sign out").click()
     visitor.open("/customers")
@@ -194,68 +50,111 @@ def test_a_deed_by_keyboard_alone_is_done_and_written_down(ada: Person, project:
     tabbed_to(page, "a[href^='/do/billing/customer/update']")
     page.keyboard.press("Enter")
     page.wait_for_url("**/do/billing/customer/update**")
-    assert ada.axe() == []
     tabbed_to(page, "[name=email]")
     page.keyboard.press("Control+A")
     page.keyboard.type("keyboard@example.com")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Done", exact=True).wait_for()
-    assert "nself billing customer update cus_123" in page.locator("main").inner_text()
+    assert "nself billing customer update cus_123" in ada.text()
     assert ada.axe() == []
     assert project.json("billing", "customer", "show", "cus_123")["email"] == "keyboard@example.com"
     assert "keyboard@example.com" in project.nself("billing", "audit", "log", "--format", "json")
 
 
-def tabbed_to(page: Any, selector: str) -> None:
-    """Whatever has the focus on the way shows it."""
-    for _ in range(80):
-        page.keyboard.press("Tab")
-        shown = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-        assert shown != "none", page.evaluate("document.activeElement.outerHTML")
-        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
-            return
-    raise AssertionError(f"{selector} is not reached")
+def test_a_quota_is_set_by_keyboard_alone_and_what_is_wrong_can_be_mended(ada: Person, project: Commands) -> None:
+    page = ada.page
+    ada.open("/users/user123")
+    tabbed_to(page, "a[href^='/do/billing/quota/set']")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/do/billing/quota/set**")
+    for name, typed in (("metric", "storage"), ("limit", "many")):
+        tabbed_to(page, f"[name={name}]")
+        page.keyboard.type(typed)
+    tabbed_to(page, "[name=period]")
+    page.keyboard.type("day")
+    tabbed_to(page, "button.act")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Not done").wait_for()
+    assert "Invalid limit" in page.get_by_role("alert").inner_text() and ada.axe() == []
+    tabbed_to(page, "[name=limit]")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("5000")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Done", exact=True).wait_for()
+    (quota,) = [one for one in project.json("billing", "quota", "status", "--user", "user123") if one["metric"] == "storage"]  # fmt: skip
+    assert (quota["limit"], quota["period"]) == (5000, "day")
 
 
-def test_a_panel_looks_again_by_itself(ada: Person) -> None:
-    with ada.page.expect_response(lambda answer: "panel=" in answer.url and answer.ok, timeout=PATIENCE):
-        ada.open("/jobs")
+def test_what_changes_is_seen_without_loading_the_page_again(ada: Person, project: Commands) -> None:
+    ada.open("/usage")
+    ada.page.evaluate("window.loadedOnce = true")
+    counted = ada.page.locator("section", has=ada.page.get_by_role("heading", name="The law")).locator("dl.card > div", has_text="Accepted").locator("dd")  # fmt: skip
+    before = int(counted.inner_text().replace(",", ""))
+    project.nself(*"billing usage record --user user123 --metric api_calls --value 1 --key seen-1".split())
+    counted.filter(has_text=f"{before + 1:,}").wait_for()
+    assert ada.page.evaluate("window.loadedOnce") is True
 
 
-def test_everything_is_read_without_javascript(browser: Any, ada: Person, base: str) -> None:
-    plain = Person(browser, base, java_script_enabled=False, storage_state=ada.context.storage_state())
-    plain.page.goto("/doctor")
-    plain.page.get_by_role("link", name="Look (this takes a moment)").first.click()
-    assert "none\n\nnself billing doctor\n" in plain.page.locator("main").inner_text()
-    plain.page.goto("/invoices/in_123")
-    assert "37.50 USD" in plain.page.locator("main").inner_text()
-    plain.context.close()
+def test_a_panel_that_looks_again_leaves_what_is_typed_and_where_one_is(ada: Person) -> None:
+    page = ada.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    ada.open("/jobs")
+    table = page.locator("#panel-0 .scroll")
+    table.evaluate("table => { table.scrollLeft = 100 }")
+    page.locator("#ask-0-type").click()
+    page.keyboard.type("syn")
+    for _ in range(2):  # the second one is asked after the first has been shown
+        with page.expect_response(lambda answer: "panel=0" in answer.url and answer.ok):
+            pass
+    page.keyboard.type("c")
+    assert page.locator("#ask-0-type").input_value() == "sync"
+    assert table.evaluate("table => table.scrollLeft") == 100
 
 
-def test_a_user_sees_their_own_page(visitor: Person, project: Commands, base: str) -> None:
-    link = project.json("billing", "page-link", "create", "--user", "user123")["url"]
-    for view, width, height, scheme in VIEWS:
-        visitor.page.emulate_media(color_scheme=scheme)
-        visitor.page.set_viewport_size({"width": width, "height": height})
-        assert visitor.open(link[link.index("/me/") :]) == 200
-        assert "api_calls" in visitor.page.locator("main").inner_text() and visitor.complaints == []
-        visitor.page.screenshot(path=SHOTS / f"own-{view}-{scheme}.png", full_page=True)
-        assert visitor.axe() == [] and not visitor.overflows()
-        visitor.page.goto("about:blank")
-        visitor.complaints.clear()
+def test_a_worker_that_is_away_is_told_and_everything_is_read_and_recorded(ada: Person, project: Commands) -> None:
+    project.nself("stop", "worker")
+    try:
+        for path in ("/", "/customers/cus_123", "/users/user123", "/webhooks", "/jobs", "/sync"):
+            assert ada.open(path) == 200
+        ada.open("/")
+        told = ada.page.locator("#panel-0").inner_text()
+        assert "5 of 6 run" in told and "worker" in told
+        page = ada.page
+        ada.open("/do/billing/usage/record?user=user123&metric=api_calls&value=1&key=without-worker")
+        page.get_by_role("button", name="Record usage").click()
+        page.get_by_role("heading", name="Done", exact=True).wait_for()
+    finally:
+        project.nself("start", "worker")
+    ada.open("/")
+    assert "6 of 6 run" in ada.page.locator("#panel-0").inner_text()
 
 
-def test_pages_say_what_is_away_and_come_back(ada: Person, project: Commands) -> None:
-    main = ada.page.locator("main")
-    project.nself("stop", "stripe-mock", "worker")
-    assert ada.open("/") == 200 and ada.open("/customers/cus_123") == 200
-    assert "keyboard@example.com" in main.inner_text() or "cus_123" in main.inner_text()
-    assert ada.open("/sync") == 200
-    project.nself("start", "stripe-mock", "worker")
+def test_stripe_that_is_away_is_told_and_what_was_asked_of_it_can_be_done_later(ada: Person, project: Commands) -> None:
+    page = ada.page
+    deed = "/do/billing/customer/update?customer=cus_123&email=later@example.com"
+    project.nself("stop", "stripe-mock")
+    try:
+        for path in ("/", "/customers/cus_123", "/invoices/in_123", "/subscriptions/sub_123", "/sync"):
+            assert ada.open(path) == 200
+        ada.open("/customers/cus_123")
+        assert "keyboard@example.com" in page.locator("#panel-0").inner_text()
+        ada.open(deed)
+        page.get_by_role("button", name="Update").click()
+        page.get_by_role("heading", name="Not done").wait_for(timeout=120_000)
+        assert "Connection refused" in page.get_by_role("alert").inner_text()
+    finally:
+        project.nself("start", "stripe-mock")
+    ada.open(deed)
+    page.get_by_role("button", name="Update").click()
+    page.get_by_role("heading", name="Done", exact=True).wait_for(timeout=120_000)
+    assert project.json("billing", "customer", "show", "cus_123")["email"] == "later@example.com"
+
+
+def test_a_database_that_is_killed_is_told_and_comes_back(ada: Person, project: Commands) -> None:
     os.kill(project.pid("postgres"), signal.SIGKILL)
     limit = time.monotonic() + 60
     while (status := ada.open("/customers")) != 200:
-        assert status == 503 and main.inner_text(), "words"
+        assert status == 503 and ada.text(), "words"
         assert time.monotonic() < limit
         time.sleep(0.5)
-    assert "cus_123" in main.inner_text()
+    assert "cus_123" in ada.text()

@@ -52,7 +52,7 @@
   const look = () => {
     for (const figure of drawn.keys()) if (!figure.isConnected) drawn.delete(figure);
     for (const figure of document.querySelectorAll("figure[data-chart]"))
-      if (!drawn.has(figure)) {
+      if (!drawn.has(figure) || !figure.querySelector("canvas")) {
         draw(figure);
         resized.observe(figure);
       }
