@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from psycopg.types.json import Jsonb
@@ -43,7 +44,7 @@ def take_due(tx: Tx, id: int) -> bool:
 
 def newest(tx: Tx, subscription: str) -> list[Step]:
     """What its newest note says; the first step is when it became what it is."""
-    found = tx.all(SQL["newest"], dict, subscription=subscription)
+    found = tx.all(SQL["newest"], dict[str, Any], subscription=subscription)
     return [Step(one["at"], msgspec.convert(one["parts"], list[Part])) for one in found]
 
 
@@ -85,7 +86,7 @@ def doubts(tx: Tx, live: bool, customer: str | None, now: datetime) -> list[str]
 
 def worths(tx: Tx, live: bool, customer: str, currency: str | None, now: datetime) -> list[Worth]:
     """A customer's subscriptions that are worth something now."""
-    found = tx.all(SQL["worths"], dict, live=live, customer=customer, currency=currency, now=now)
+    found = tx.all(SQL["worths"], dict[str, Any], live=live, customer=customer, currency=currency, now=now)
     return msgspec.convert(found, list[Worth])
 
 
