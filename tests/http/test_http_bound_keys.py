@@ -51,7 +51,7 @@ ROUTES: dict[str, Input | None] = {
     "POST /api/v1/subscriptions/{subscription}": {"subscription": "SUBSCRIPTION", "quantity": 2},
     "POST /api/v1/subscriptions/{subscription}/cancel": {"subscription": "SUBSCRIPTION"},
     "POST /api/v1/subscriptions/{subscription}/preview": {"subscription": "SUBSCRIPTION", "quantity": 2},
-    "GET /api/v1/revenue": {},
+    "GET /api/v1/revenue": {"customer": "CUSTOMER"},  # nobody's own is refused
     "GET /api/v1/customers/{customer}/revenue": {"customer": "CUSTOMER"},
     "GET /api/v1/invoices": {},
     "GET /api/v1/invoices/{invoice}": {"invoice": "INVOICE"},

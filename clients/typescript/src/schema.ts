@@ -520,6 +520,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/revenue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Monthly recurring revenue, what moved it, and what was paid, by month. */
+        get: operations["revenue.show.by_month"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/customers/{customer}/revenue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A customer's monthly recurring revenue with every part explained, and how it became so. */
+        get: operations["revenue.show.of_customer"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1159,6 +1193,49 @@ export interface components {
             /** @description Stripe's id of the invoice. */
             invoice: string;
         };
+        /** ShowRevenue */
+        ShowRevenue: {
+            /**
+             * @description The last month, like 2026-01; else the one that runs.
+             * @default null
+             */
+            month?: string | null;
+            /**
+             * @description How many, with the last one.
+             * @default 12
+             */
+            months?: number;
+            /**
+             * @description Only in this one, like usd.
+             * @default null
+             */
+            currency?: string | null;
+            /**
+             * @description Only this customer's part, with all that it is made of.
+             * @default null
+             */
+            customer?: string | null;
+        };
+        /** ExplainRevenue */
+        ExplainRevenue: {
+            /**
+             * @description The last month, like 2026-01; else the one that runs.
+             * @default null
+             */
+            month?: string | null;
+            /**
+             * @description How many, with the last one.
+             * @default 12
+             */
+            months?: number;
+            /**
+             * @description Only in this one, like usd.
+             * @default null
+             */
+            currency?: string | null;
+            /** @description Whose part of it. */
+            customer: string;
+        };
         /** ShowSubscription */
         ShowSubscription: {
             /** @description Stripe's id. */
@@ -1625,6 +1702,76 @@ export interface components {
             result: string;
             /** @default [] */
             notes: string[];
+        };
+        /**
+         * RevenueMonth
+         * @description `start_minor` and the five movements, of which contraction and churned are below 0, come to `mrr_minor`.
+         */
+        RevenueMonth: {
+            month: string;
+            currency: string;
+            start_minor: number;
+            new_minor: number;
+            expansion_minor: number;
+            contraction_minor: number;
+            churned_minor: number;
+            reactivated_minor: number;
+            mrr_minor: number;
+            paid_minor: number;
+            refunds_minor: number;
+            net_minor: number;
+            usage_minor: number;
+            estimate: boolean;
+        };
+        /**
+         * CustomerRevenue
+         * @description A customer's part of it: what it is made of, how it became so, and by month.
+         */
+        CustomerRevenue: {
+            customer: string;
+            subscriptions: components["schemas"]["Worth"][];
+            changes: components["schemas"]["WorthChange"][];
+            months: components["schemas"]["RevenueMonth"][];
+            notes: string[];
+        };
+        /**
+         * Worth
+         * @description What a subscription is worth a month since `since`: the sum of its parts, `exact`, rounded once.
+         */
+        Worth: {
+            subscription: string;
+            currency: string;
+            since: string;
+            mrr_minor: number;
+            exact: string;
+            parts: components["schemas"]["Part"][];
+            doubt: string | null;
+        };
+        /**
+         * Part
+         * @description A licensed item: `amount` for `period` by its price, `net` less discounts, `monthly` the same for a month, all exact.
+         */
+        Part: {
+            item: string;
+            price: string;
+            quantity: number;
+            period: string;
+            amount: string;
+            net: string;
+            monthly: string;
+        };
+        /**
+         * WorthChange
+         * @description `seen_at` is when it was seen; `at` when it came about. `first`: what was between them is an estimate.
+         */
+        WorthChange: {
+            at: string;
+            subscription: string;
+            currency: string;
+            change_minor: number;
+            mrr_minor: number;
+            seen_at: string;
+            first: boolean;
         };
         /**
          * ShownSubscription
@@ -3489,6 +3636,97 @@ export interface operations {
                 };
                 content: {
                     "application/pdf": unknown;
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            402: components["responses"]["402"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
+            504: components["responses"]["504"];
+        };
+    };
+    "revenue.show.by_month": {
+        parameters: {
+            query?: {
+                /** @description The last month, like 2026-01; else the one that runs. */
+                month?: string | null;
+                /**
+                 * @description How many, with the last one.
+                 * @example 6
+                 */
+                months?: number;
+                /**
+                 * @description Only in this one, like usd.
+                 * @example usd
+                 */
+                currency?: string | null;
+                /** @description Only this customer's part, with all that it is made of. */
+                customer?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RevenueMonth"][];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            402: components["responses"]["402"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
+            504: components["responses"]["504"];
+        };
+    };
+    "revenue.show.of_customer": {
+        parameters: {
+            query?: {
+                /** @description The last month, like 2026-01; else the one that runs. */
+                month?: string | null;
+                /**
+                 * @description How many, with the last one.
+                 * @example 6
+                 */
+                months?: number;
+                /** @description Only in this one, like usd. */
+                currency?: string | null;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Whose part of it.
+                 * @example cus_123
+                 */
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CustomerRevenue"];
                 };
             };
             400: components["responses"]["400"];

@@ -195,6 +195,7 @@ def test_what_was_mirrored_before_is_an_estimate_until_it_was_seen(firm: Firm) -
     firm.month_later()
     known = firm.months(4)
     assert [one.estimate for one in known] == [False] * 4
+    assert shop.bench.sql("select count(*) from billing_mrr") == [(3,)]  # renewals say nothing new
     shop.bench.sql("delete from billing_mrr")
     rate.rate_due(firm.app)
     anew = firm.months(4)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nself.core import period
 from nself.domains.revenue import rules
-from nself.domains.revenue.model import Guessed, Moved, Part, RevenueMonth, Taken
+from nself.domains.revenue.model import Guessed, Moved, Part, RevenueMonth, Step, Taken
 from nself.domains.subscription.prorations import Item, Off, Price
 from nself.domains.subscription.service.worth import Running, Terms
 
@@ -74,6 +74,13 @@ def test_ends_of_discounts_are_steps_of_their_own() -> None:
     assert worths(snapshot(), turns=(900, 1000, 1500, 2000)) == [(1000, True), (1500, True), (2000, True)]
     ended = snapshot("canceled", ended_at=900)
     assert worths(ended, first=True, turns=(50, 300, 950)) == [(100, True), (300, True), (900, False)]
+
+
+def test_what_an_earlier_note_says_is_not_noted_again() -> None:
+    one, two, three = (Step(at, [part(at)]) for at in (100, 200, 300))
+    assert rules.known([one, two], [one, two]) and rules.known([one, two, three], [two._replace(at=250), three])
+    assert not rules.known([], [one]) and not rules.known([one], [two]) and not rules.known([one, two], [one])
+    assert not rules.known([one], [one, two]) and rules.known([one], [one._replace(at=900)])
 
 
 def test_an_end_is_when_stripe_ended_it_and_test_clocks_have_a_time_of_their_own() -> None:

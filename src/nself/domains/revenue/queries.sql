@@ -44,8 +44,11 @@ limit %(limit)s;
 -- name: take_due
 delete from billing_mrr_due where id = %(id)s;
 
--- name: noted_at
-select max(noted_at) from billing_mrr where subscription_id = %(subscription)s;
+-- name: newest
+select extract(epoch from at)::bigint as at, parts
+from billing_mrr
+where note = (select max(note) from billing_mrr where subscription_id = %(subscription)s)
+order by at;
 
 -- name: add
 insert into billing_mrr (

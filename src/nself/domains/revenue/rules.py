@@ -63,6 +63,14 @@ def steps(
     return found if stop is None else [*found, Step(stop, [])]
 
 
+def known(before: Sequence[Step], found: Sequence[Step]) -> bool:
+    """Whether an earlier note says all of it: a renewal changes a subscription, and not what it is worth."""
+    begin = found[0].at
+    held = [one for one in before if one.at <= begin][-1:]
+    later = [one for one in before if one.at > begin]
+    return [one.parts for one in held] == [found[0].parts] and later == list(found[1:])
+
+
 def months(
     moved: Sequence[Moved], taken: Sequence[Taken], guessed: Sequence[Guessed], span: Sequence[Period], tz: ZoneInfo
 ) -> list[RevenueMonth]:  # fmt: skip

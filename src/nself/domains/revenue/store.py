@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from psycopg.types.json import Jsonb
@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.revenue.model import Due, Guessed, Moved, Snapshot, Step, Taken, Worth, WorthChange
+from nself.domains.revenue.model import Due, Guessed, Moved, Part, Snapshot, Step, Taken, Worth, WorthChange
 
 SQL = beside(__file__)
 
@@ -49,9 +49,10 @@ def take_due(tx: Tx, id: int) -> bool:
     return tx.run(SQL["take_due"], id=id) == 1
 
 
-def noted_at(tx: Tx, subscription: str) -> datetime | None:
-    """When its newest note says that it became what it is."""
-    return tx.value(SQL["noted_at"], subscription=subscription)
+def newest(tx: Tx, subscription: str) -> list[Step]:
+    """What its newest note says; the first step is when it became what it is."""
+    found = tx.all(SQL["newest"], dict[str, Any], subscription=subscription)
+    return [Step(one["at"], msgspec.convert(one["parts"], list[Part])) for one in found]
 
 
 def add(tx: Tx, one: Due, steps: Sequence[tuple[Step, int]], first: bool, doubt: str | None) -> None:
@@ -91,7 +92,9 @@ def doubts(tx: Tx, live: bool, customer: str | None, now: datetime) -> list[str]
 
 
 def worths(tx: Tx, live: bool, customer: str, currency: str | None, now: datetime) -> list[Worth]:
-    return tx.all(SQL["worths"], Worth, live=live, customer=customer, currency=currency, now=now)
+    """A customer's subscriptions that are worth something now."""
+    found = tx.all(SQL["worths"], dict[str, Any], live=live, customer=customer, currency=currency, now=now)
+    return msgspec.convert(found, list[Worth])
 
 
 def changes(tx: Tx, live: bool, customer: str, currency: str | None, now: datetime) -> list[WorthChange]:

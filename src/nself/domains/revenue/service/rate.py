@@ -38,13 +38,15 @@ def _rate(tx: Tx, one: Due, terms: worth.Terms) -> bool:
     """Step: what a note says, once."""
     if not store.take_due(tx, one.id):
         return False
-    before = store.noted_at(tx, one.subscription)
-    at = max(one.at, before or one.at)
+    before = store.newest(tx, one.subscription)
+    at = max([int(one.at.timestamp()), *(step.at for step in before[:1])])
     found = rules.steps(
-        one.snapshot, int(at.timestamp()), before is None, terms.turns, lambda at: [_part(it) for it in terms.at(at)]
+        one.snapshot, at, not before, terms.turns, lambda instant: [_part(it) for it in terms.at(instant)]
     )
+    if rules.known(before, found):
+        return True
     worths = [(step, rules.whole(rules.total(step.parts))) for step in found]
-    store.add(tx, one, worths, before is None, terms.doubt)
+    store.add(tx, one, worths, not before, terms.doubt)
     log.debug("mrr_noted", subscription=one.subscription, note=one.id, mrr_minor=worths[-1][1])
     return True
 
