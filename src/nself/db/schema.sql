@@ -962,6 +962,8 @@ CREATE INDEX billing_charges_failed ON billing.billing_charges USING btree (crea
 CREATE INDEX billing_charges_failed_method ON billing.billing_charges USING btree (((snapshot ->> 'payment_method'::text))) WHERE (status = 'failed'::text);
 CREATE INDEX billing_comps_subscription ON billing.billing_comps USING btree (subscription_id, until);
 CREATE INDEX billing_credit_notes_customer_id_created_at_idx ON billing.billing_credit_notes USING btree (customer_id, created_at);
+CREATE INDEX billing_customers_newest ON billing.billing_customers USING btree (created_at);
+CREATE INDEX billing_customers_of_user ON billing.billing_customers USING btree (user_id);
 CREATE INDEX billing_customers_tax_id_unverified ON billing.billing_customers USING btree (customer_id) WHERE ((snapshot @? '$."tax_ids"."data"[*]."verification"."status"?(@ == "unverified")'::jsonpath) AND (NOT deleted));
 CREATE UNIQUE INDEX billing_customers_user ON billing.billing_customers USING btree (user_id, livemode) WHERE (NOT deleted);
 CREATE INDEX billing_disputes_customer_id_created_at_idx ON billing.billing_disputes USING btree (customer_id, created_at);
@@ -978,6 +980,7 @@ CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree 
 CREATE INDEX billing_invoice_plans_invoice ON billing.billing_invoice_plans USING btree (invoice_id);
 CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (customer_id, created_at);
 CREATE INDEX billing_invoices_drafts ON billing.billing_invoices USING btree (created_at) WHERE ((status = 'draft'::text) AND (NOT deleted));
+CREATE INDEX billing_invoices_newest ON billing.billing_invoices USING btree (created_at);
 CREATE INDEX billing_invoices_open ON billing.billing_invoices USING btree (created_at) WHERE ((status = 'open'::text) AND (NOT deleted));
 CREATE UNIQUE INDEX billing_jobs_one ON billing.billing_jobs USING btree (type) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_mail_events_attempts ON billing.billing_mail_events USING btree (at) WHERE (what = 'attempt'::text);

@@ -274,11 +274,17 @@ update billing_usage_imports set
 where source = %(source)s;
 
 -- name: unfolded
+-- More rollups than `%(most)s` are estimated, as the planner does it.
 select
     (select count(*) from billing_usage_deltas) as pending_deltas,
     (select coalesce(sum(events), 0)::bigint from billing_usage_deltas) as pending_events,
     (select min(hour) from billing_usage_deltas) as oldest_pending_hour,
-    (select count(*) from billing_usage_rollups) as hourly_rollups,
+    (
+        select case when count(*) > %(most)s then greatest(count(*), (
+            select reltuples::bigint from pg_class where oid = 'billing_usage_rollups'::regclass
+        )) else count(*) end
+        from (select from billing_usage_rollups limit %(most)s + 1) some
+    ) as hourly_rollups,
     max(folded_at) as last_fold_at, sum(deltas)::bigint as last_fold_deltas, extract(epoch from max(duration))::float as last_fold_seconds,
     max(workers) as last_fold_workers
 from billing_usage_folds;
@@ -317,4 +323,4 @@ order by id desc
 limit %(limit)s;
 
 -- name: last_recorded_at
-select max(at) from billing_usage_intake;
+select at from billing_usage_intake order by id desc limit 1;

@@ -308,8 +308,9 @@ def advance_import(tx: Tx, source: str, position: int, digest: bytes, tally: Tal
     )  # fmt: skip
 
 
-def unfolded(tx: Tx) -> Unfolded:
-    return tx.one(SQL["unfolded"], Unfolded)
+def unfolded(tx: Tx, most: int) -> Unfolded:
+    """More rollups than `most` are estimated."""
+    return tx.one(SQL["unfolded"], Unfolded, most=most)
 
 
 def audit(
