@@ -730,6 +730,13 @@ create table billing_usage_reconstructions (
     reconstructed_at timestamp with time zone not null
 );
 
+create table billing_usage_recounts (
+    one boolean not null default true,
+    before timestamp with time zone not null,
+    events bigint not null,
+    counted_at timestamp with time zone not null
+);
+
 create table billing_usage_refusals (
     origin text not null,
     number bigint not null,
@@ -940,6 +947,8 @@ alter table billing_usage_imports add constraint billing_usage_imports_pkey PRIM
 alter table billing_usage_intake add constraint billing_usage_intake_pkey PRIMARY KEY (id);
 alter table billing_usage_keys add constraint billing_usage_keys_pkey PRIMARY KEY (user_id, idempotency_key);
 alter table billing_usage_reconstructions add constraint billing_usage_reconstructions_pkey PRIMARY KEY (id);
+alter table billing_usage_recounts add constraint billing_usage_recounts_one_check CHECK (one);
+alter table billing_usage_recounts add constraint billing_usage_recounts_pkey PRIMARY KEY (one);
 alter table billing_usage_refusals add constraint billing_usage_refusals_pkey PRIMARY KEY (origin, number);
 alter table billing_usage_rejected add constraint billing_usage_rejected_pkey PRIMARY KEY (id);
 alter table billing_usage_rollups add constraint billing_usage_rollups_pkey PRIMARY KEY (user_id, metric_type, hour);

@@ -144,7 +144,7 @@ select
     count(*) filter (where status = 'failed_permanent') as dead,
     count(*) filter (where status = 'parked') as parked,
     (select count(*) from billing_webhook_objects where next_at <= now()) as objects_due,
-    (select count(*) from billing_webhook_objects where lease_until >= now()) as objects_held,
+    (select count(*) from billing_webhook_objects where next_at is not null and lease_until >= now()) as objects_held,
     (select min(next_at) from billing_webhook_objects where next_at > now() and lease_until is null) as next_retry_at,
     min(received_at) filter (where status in ('received', 'failed')) as oldest_waiting_at,
     (select count(*) from billing_webhook_events where received_at > %(now)s::timestamptz - interval '5 minutes') as received_5m,

@@ -3,3 +3,11 @@
 create index billing_customers_newest on billing_customers (created_at);
 create index billing_customers_of_user on billing_customers (user_id);
 create index billing_invoices_newest on billing_invoices (created_at);
+
+-- How many raw events were recorded before a time, by the last count of all. Who takes some away or puts some back forgets it.
+create table billing_usage_recounts (
+    one boolean primary key default true check (one),
+    before timestamptz not null,
+    events bigint not null,
+    counted_at timestamptz not null
+);
