@@ -87,7 +87,13 @@ def stale_pictures_are_stored(patch: Patch) -> None:
 def deletions_change_nothing(patch: Patch) -> None:
     """An object that is gone is taken for one that is as it was."""
     apply = mirror._apply
-    patch.setattr(mirror, "_apply", lambda app, tx, one: bool(one.snapshot.get("deleted")) or apply(app, tx, one))
+    patch.setattr(
+        mirror,
+        "_apply",
+        lambda app, tx, many: (
+            not (there := [one for one in many if not one.snapshot.get("deleted")]) or apply(app, tx, there)
+        ),
+    )
 
 
 def lost_events_stay_lost(patch: Patch) -> None:
@@ -108,7 +114,7 @@ def effects_are_named_after_what_told_of_them(patch: Patch) -> None:
 def overtaken_pictures_are_dropped(patch: Patch) -> None:
     """One that arrives out of order counts as stored, and is no reason to fetch again."""
     apply = mirror._apply
-    patch.setattr(mirror, "_apply", lambda app, tx, one: apply(app, tx, one) or True)
+    patch.setattr(mirror, "_apply", lambda app, tx, many: apply(app, tx, many) or True)
 
 
 def the_wake_up_of_a_late_event_is_lost(patch: Patch) -> None:

@@ -62,14 +62,14 @@ class Intent(NamedTuple):
 
 
 class Mirror(NamedTuple):
-    """Stripe's objects of `kind` (of `nself.gateway.kinds`) are stored with `apply(tx, picture) -> bool`."""
+    """Stripe's objects of `kind` (of `nself.gateway.kinds`) are stored with `apply(tx, pictures) -> bool`."""
 
     kind: str
     apply: str
 
 
 class Reaction(NamedTuple):
-    """`use(app, tx, change)` runs in the transaction that stored a changed object of `kind`.
+    """`use(app, tx, changes)` runs in the transaction that stored changed objects of `kind`.
 
     Its effects are rows with a key made of the object and what became of it, so that they come once.
     """

@@ -970,11 +970,13 @@ CREATE INDEX billing_charges_customer_id_created_at_idx ON billing.billing_charg
 CREATE INDEX billing_charges_failed ON billing.billing_charges USING btree (created_at) WHERE (status = 'failed'::text);
 CREATE INDEX billing_charges_failed_method ON billing.billing_charges USING btree (((snapshot ->> 'payment_method'::text))) WHERE (status = 'failed'::text);
 CREATE INDEX billing_comps_subscription ON billing.billing_comps USING btree (subscription_id, until);
+CREATE INDEX billing_credit_notes_created_at_idx ON billing.billing_credit_notes USING btree (created_at);
 CREATE INDEX billing_credit_notes_customer_id_created_at_idx ON billing.billing_credit_notes USING btree (customer_id, created_at);
-CREATE INDEX billing_customers_newest ON billing.billing_customers USING btree (created_at);
+CREATE INDEX billing_customers_created ON billing.billing_customers USING btree (created_at);
 CREATE INDEX billing_customers_of_user ON billing.billing_customers USING btree (user_id);
 CREATE INDEX billing_customers_tax_id_unverified ON billing.billing_customers USING btree (customer_id) WHERE ((snapshot @? '$."tax_ids"."data"[*]."verification"."status"?(@ == "unverified")'::jsonpath) AND (NOT deleted));
 CREATE UNIQUE INDEX billing_customers_user ON billing.billing_customers USING btree (user_id, livemode) WHERE (NOT deleted);
+CREATE INDEX billing_disputes_created_at_idx ON billing.billing_disputes USING btree (created_at);
 CREATE INDEX billing_disputes_customer_id_created_at_idx ON billing.billing_disputes USING btree (customer_id, created_at);
 CREATE INDEX billing_document_files_warned ON billing.billing_document_files USING btree (made_at) WHERE (warnings <> '{}'::text[]);
 CREATE INDEX billing_documents_due ON billing.billing_documents USING btree (due_at) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
@@ -987,9 +989,9 @@ CREATE INDEX billing_intents_operation ON billing.billing_intents USING btree (o
 CREATE INDEX billing_intents_queue ON billing.billing_intents USING btree (id) WHERE ((state = 'pending'::text) AND (queued_at IS NOT NULL));
 CREATE UNIQUE INDEX billing_intents_once ON billing.billing_intents USING btree (operation, livemode, step) WHERE (state <> 'failed'::text);
 CREATE INDEX billing_invoice_plans_invoice ON billing.billing_invoice_plans USING btree (invoice_id);
+CREATE INDEX billing_invoices_created ON billing.billing_invoices USING btree (created_at);
 CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (customer_id, created_at);
 CREATE INDEX billing_invoices_drafts ON billing.billing_invoices USING btree (created_at) WHERE ((status = 'draft'::text) AND (NOT deleted));
-CREATE INDEX billing_invoices_newest ON billing.billing_invoices USING btree (created_at);
 CREATE INDEX billing_invoices_open ON billing.billing_invoices USING btree (created_at) WHERE ((status = 'open'::text) AND (NOT deleted));
 CREATE UNIQUE INDEX billing_jobs_one ON billing.billing_jobs USING btree (type) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_mail_events_attempts ON billing.billing_mail_events USING btree (at) WHERE (what = 'attempt'::text);
@@ -999,6 +1001,7 @@ CREATE INDEX billing_notifications_newest ON billing.billing_notifications USING
 CREATE UNIQUE INDEX billing_notifications_once ON billing.billing_notifications USING btree (once, channel) WHERE (once IS NOT NULL);
 CREATE INDEX billing_object_changes_mode ON billing.billing_object_changes USING btree (livemode, id);
 CREATE INDEX billing_object_changes_object ON billing.billing_object_changes USING btree (object_id, id);
+CREATE INDEX billing_objects_created ON ONLY billing.billing_objects USING btree (created_at);
 CREATE INDEX billing_objects_customer ON ONLY billing.billing_objects USING btree (customer_id, created_at);
 CREATE UNIQUE INDEX billing_operations_once ON billing.billing_operations USING btree (use, given, livemode) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_operator_links_name ON billing.billing_operator_links USING btree (name);
@@ -1007,11 +1010,15 @@ CREATE INDEX billing_operator_sessions_name ON billing.billing_operator_sessions
 CREATE INDEX billing_overage_updates_newest ON billing.billing_overage_updates USING btree (user_id, livemode, metric_type, period_start, period_end, id);
 CREATE INDEX billing_page_links_expires ON billing.billing_page_links USING btree (expires_at);
 CREATE INDEX billing_page_links_user ON billing.billing_page_links USING btree (user_id);
+CREATE INDEX billing_payment_methods_created_at_idx ON billing.billing_payment_methods USING btree (created_at);
 CREATE INDEX billing_payment_methods_customer_id_created_at_idx ON billing.billing_payment_methods USING btree (customer_id, created_at);
 CREATE INDEX billing_payments_asked ON billing.billing_payments USING btree (created_at) WHERE (status = 'requires_action'::text);
+CREATE INDEX billing_payments_created_at_idx ON billing.billing_payments USING btree (created_at);
 CREATE INDEX billing_payments_customer_id_created_at_idx ON billing.billing_payments USING btree (customer_id, created_at);
 CREATE INDEX billing_payments_failed ON billing.billing_payments USING btree (created_at) WHERE (((snapshot -> 'last_payment_error'::text) ->> 'code'::text) IS NOT NULL);
+CREATE INDEX billing_prices_created_at_idx ON billing.billing_prices USING btree (created_at);
 CREATE INDEX billing_prices_customer_id_created_at_idx ON billing.billing_prices USING btree (customer_id, created_at);
+CREATE INDEX billing_products_created_at_idx ON billing.billing_products USING btree (created_at);
 CREATE INDEX billing_products_customer_id_created_at_idx ON billing.billing_products USING btree (customer_id, created_at);
 CREATE INDEX billing_quota_reservations_held ON billing.billing_quota_reservations USING btree (user_id, metric_type, expires_at) WHERE (state = 'held'::text);
 CREATE INDEX billing_refunds_charge ON billing.billing_refunds USING btree (((snapshot ->> 'charge'::text)));
@@ -1028,6 +1035,7 @@ CREATE INDEX billing_subscriptions_newest ON billing.billing_subscriptions USING
 CREATE INDEX billing_subscriptions_trials ON billing.billing_subscriptions USING btree ((((snapshot ->> 'trial_end'::text))::bigint), object_id) WHERE ((status = 'trialing'::text) AND (NOT deleted));
 CREATE INDEX billing_sync_differences_object ON billing.billing_sync_differences USING btree (object_id, run_id);
 CREATE INDEX billing_sync_runs_newest ON billing.billing_sync_runs USING btree (purpose, id);
+CREATE INDEX billing_tax_rates_created_at_idx ON billing.billing_tax_rates USING btree (created_at);
 CREATE INDEX billing_tax_rates_customer_id_created_at_idx ON billing.billing_tax_rates USING btree (customer_id, created_at);
 CREATE INDEX billing_usage_recorded ON ONLY billing.billing_usage USING brin (recorded_at) WITH (pages_per_range='16');
 CREATE UNIQUE INDEX billing_usage_adjustments_standing ON billing.billing_usage_adjustments USING btree (user_id, idempotency_key) WHERE (superseded_at IS NULL);

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from money_bench import NOW, Bench
 from money_seams import Crash, Pause, Seams, fragile
 
 from nself.app import App
 from nself.core.errors import InvalidParameter
+from nself.db.connect import Tx
 from nself.domains.mirror import service as mirror
 from nself.domains.sync.inputs import CompareAll, FindInconsistencies, Nothing, Reconcile, ShowDiff, SyncAll
-from nself.domains.sync.model import Difference, NeverRun, NoSuchRun, RunResult, RunStopped, RunUnderWay
-from nself.domains.sync.service import auto, look, run
+from nself.domains.sync.model import Difference, Finding, NeverRun, NoSuchRun, RunResult, RunStopped, RunUnderWay
+from nself.domains.sync.service import auto, look, page, run
 from nself.gateway.kinds import KINDS
 
 
@@ -314,6 +317,42 @@ def test_what_the_database_refuses_is_told_and_holds_nothing_up(bench: Bench):
     refused = next(one for one in diff(app) if one.state == "refused")
     assert refused.object == made[1] and "no_bad" in str(refused.error)
     assert set(names(bench)) == set(made) - {made[1]}
+
+
+def test_one_that_was_overtaken_does_not_hold_up_its_page(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    app, made, findings = bench.app(), products(bench, 3), page.findings
+
+    def overtaken(*given: Any) -> list[Finding]:
+        found = findings(*given)
+        if "by hand" not in at_stripe(bench).values():
+            bench.sandbox.edit("product", made[1], webhook=False, name="by hand")
+            Context().run(mirror.refresh, bench.app(), "product", made[1], "elsewhere")
+        return found
+
+    monkeypatch.setattr(page, "findings", overtaken)
+    result = reconcile(app, kind="product")
+    assert (result.state, result.refused, set(found(app))) == ("done", 0, {made[0], made[2]})
+    assert names(bench) == at_stripe(bench)
+
+
+def test_a_page_takes_few_statements_however_many_objects_it_has(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    bench.sandbox.admin("seed", customers=30, seed=1)
+    heal, execute, statements, objects = page.heal, psycopg.Cursor.execute, list[bytes](), list[int]()
+
+    def counted(self: Any, query: bytes, *given: Any, **more: Any) -> Any:
+        statements.append(query)
+        return execute(self, query, *given, **more)
+
+    def watched(app: App, tx: Tx, run: int, found: Any, overtaken: Any) -> None:
+        statements.clear()
+        heal(app, tx, run, found, overtaken)
+        objects.append(len(found))
+        assert len(statements) < 16, statements
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", counted)
+    monkeypatch.setattr(page, "heal", watched)
+    reconcile(bench.app())
+    assert max(objects) > 20
 
 
 # Two at once, and kills

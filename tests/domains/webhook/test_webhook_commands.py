@@ -62,8 +62,8 @@ def made(id: str, object: str = "thing_1", created: int = 0, **more: Any) -> dic
 def broken(monkeypatch: pytest.MonkeyPatch, id: str) -> None:
     upsert = customer_store.upsert
 
-    def apply(tx: Any, picture: Picture, user: str | None) -> bool:
-        return bool(1 / 0) if picture.snapshot["id"] == id else upsert(tx, picture, user)
+    def apply(tx: Any, given: list[tuple[Picture, str | None]]) -> bool:
+        return bool(1 / 0) if id in [one.snapshot["id"] for one, _ in given] else upsert(tx, given)
 
     monkeypatch.setattr(customer_store, "upsert", apply)
 

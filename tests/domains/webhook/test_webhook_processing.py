@@ -247,8 +247,8 @@ def test_an_event_that_breaks_the_code_is_seen_given_up_and_holds_nothing_up(
     others = [new_customer(bench, number) for number in range(3)]
     bench.deliver(app)
 
-    def apply(tx: Any, picture: Picture, user: str | None) -> bool:
-        return bool(1 / 0) if picture.snapshot["id"] == broken else upsert(tx, picture, user)
+    def apply(tx: Any, given: list[tuple[Picture, str | None]]) -> bool:
+        return bool(1 / 0) if broken in [one.snapshot["id"] for one, _ in given] else upsert(tx, given)
 
     upsert = customer_store.upsert
     monkeypatch.setattr(customer_store, "upsert", apply)

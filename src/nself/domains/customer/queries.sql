@@ -63,7 +63,7 @@ from billing_customers left join auth.users on users.id = user_id
 where customer_id = any(%(customers)s::text[]);
 
 -- name: use_trial
-update billing_customers set trial_used = true where customer_id = %(customer)s and not trial_used;
+update billing_customers set trial_used = true where customer_id = any(%(customers)s::text[]) and not trial_used;
 
 -- name: set_email
 update auth.users set email = %(email)s where id = %(user)s and email is distinct from %(email)s;
@@ -82,14 +82,15 @@ select exists (
 insert into billing_customers as mirror (
     customer_id, user_id, livemode, snapshot, snapshot_number, source, api_version, digest, created_at, synced_at
 )
-values (
-    %(id)s,
+select
+    id,
     case when not exists (
         select from billing_customers other
-        where other.user_id = %(user)s and other.livemode = %(livemode)s and not other.deleted and other.customer_id <> %(id)s
-    ) then %(user)s::text end,
-    %(livemode)s, %(snapshot)s, %(number)s, %(source)s, %(api_version)s, md5(%(snapshot)s::jsonb::text),
-    to_timestamp(%(created)s), now()
+        where other.user_id = given.user and other.livemode = given.livemode and not other.deleted and other.customer_id <> given.id
+    ) then given.user end,
+    livemode, snapshot, number, source, api_version, md5(snapshot::text), to_timestamp(created), now()
+from jsonb_to_recordset(%(rows)s) as given (
+    id text, "user" text, livemode boolean, snapshot jsonb, number bigint, source text, api_version text, created bigint
 )
 on conflict (customer_id) do update set
     user_id = coalesce(mirror.user_id, excluded.user_id), snapshot = excluded.snapshot, digest = excluded.digest,

@@ -180,25 +180,33 @@ def find_created(stripe: Stripe, intent: Intent) -> Snapshot | None:
 
 
 def settle_create(tx: Tx, intent: Intent, picture: Picture) -> bool:
-    return _store(tx, picture, user_of(intent.params))
+    return _store(tx, [(picture, user_of(intent.params))])
 
 
-def apply(tx: Tx, picture: Picture) -> bool:
-    """Step: store a picture; the user it belongs to is the one that we wrote into its metadata."""
-    return _store(tx, picture, user_of(picture.snapshot))
+def apply(tx: Tx, pictures: Sequence[Picture]) -> bool:
+    """Step: store pictures; the user one belongs to is the one that we wrote into its metadata."""
+    return _store(tx, [(one, user_of(one.snapshot)) for one in pictures])
 
 
-def tell_created(app: App, tx: Tx, change: Change) -> None:
-    """Reaction: a customer that was not known here, whoever told of it."""
-    if change.what == "created":
-        log.info("customer_create", customer=change.id, user=user_of(change.after), source=change.picture.source)
+def tell_created(app: App, tx: Tx, changes: Sequence[Change]) -> None:
+    """Reaction: customers that were not known here, whoever told of them."""
+    log.infos(
+        "customer_create",
+        [
+            {"customer": one.id, "user": user_of(one.after), "source": one.picture.source}
+            for one in changes
+            if one.what == "created"
+        ],
+    )
 
 
-def _store(tx: Tx, picture: Picture, user: str | None) -> bool:
-    if picture.snapshot.get("deleted"):
-        store.mark_deleted(tx, picture, user)
-        return True
-    return store.upsert(tx, picture, user)
+def _store(tx: Tx, given: Sequence[tuple[Picture, str | None]]) -> bool:
+    """Pictures and the users they belong to."""
+    there = [(one, user) for one, user in given if not one.snapshot.get("deleted")]
+    for one, user in given:
+        if one.snapshot.get("deleted"):
+            store.mark_deleted(tx, one, user)
+    return not there or store.upsert(tx, there)
 
 
 def show(app: App, given: ShowCustomer) -> ShownCustomer:
@@ -351,9 +359,9 @@ def owners(tx: Tx, customers: Sequence[str]) -> dict[str, Owner]:
     return store.owners(tx, customers)
 
 
-def use_trial(tx: Tx, customer: str) -> None:
-    """Step: the customer has had a trial."""
-    store.use_trial(tx, customer)
+def use_trial(tx: Tx, customers: Sequence[str]) -> None:
+    """Step: they have had a trial."""
+    store.use_trial(tx, customers)
 
 
 def customers_of(tx: Tx, users: Sequence[str], livemode: bool) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from psycopg.types.json import Jsonb
@@ -83,8 +82,8 @@ def owners(tx: Tx, customers: Sequence[str]) -> dict[str, Owner]:
     return {one.customer: one for one in tx.all(SQL["owners"], Owner, customers=list(customers))}
 
 
-def use_trial(tx: Tx, customer: str) -> None:
-    tx.run(SQL["use_trial"], customer=customer)
+def use_trial(tx: Tx, customers: Sequence[str]) -> None:
+    tx.run(SQL["use_trial"], customers=list(customers))
 
 
 def set_email(tx: Tx, user: str, email: str) -> None:
@@ -102,26 +101,15 @@ def refused_trials(tx: Tx, customer: str | None, since: datetime, livemode: bool
     )  # fmt: skip
 
 
-def upsert(tx: Tx, picture: Picture, user: str | None) -> bool:
-    """False where the stored picture has a higher number."""
-    return tx.run(SQL["upsert"], **_columns(picture, user), created=picture.snapshot["created"]) == 1
+def upsert(tx: Tx, given: Sequence[tuple[Picture, str | None]]) -> bool:
+    """False where one that is stored has a higher number; the others are written."""
+    rows = [{**one.row(), "user": user} for one, user in given]
+    return tx.run(SQL["upsert"], rows=Jsonb(rows)) == len(given)
 
 
 def mark_deleted(tx: Tx, picture: Picture, user: str | None) -> None:
-    tx.run(SQL["mark_deleted"], **_columns(picture, user))
-
-
-def _columns(picture: Picture, user: str | None) -> dict[str, Any]:
-    snapshot = picture.snapshot
-    return {
-        "id": snapshot["id"],
-        "user": user,
-        "livemode": snapshot["livemode"],
-        "snapshot": Jsonb(snapshot),
-        "number": picture.number,
-        "source": picture.source,
-        "api_version": picture.api_version,
-    }
+    columns = picture.row()
+    tx.run(SQL["mark_deleted"], **{**columns, "snapshot": Jsonb(columns["snapshot"])}, user=user)
 
 
 def with_emails(tx: Tx, addresses: Sequence[str], livemode: bool) -> dict[str, str]:

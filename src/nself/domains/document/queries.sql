@@ -2,7 +2,8 @@
 
 -- name: request
 -- Whatever somebody is at now was begun before this: its end does not count any more.
-insert into billing_documents (invoice_id, state, requested_at, due_at) values (%(invoice)s, 'queued', %(now)s, %(now)s)
+insert into billing_documents (invoice_id, state, requested_at, due_at)
+select id, 'queued', %(now)s, %(now)s from unnest(%(invoices)s::text[]) as id
 on conflict (invoice_id) do update set
     state = 'queued', requested_at = excluded.requested_at, due_at = excluded.due_at, attempts = 0,
     token = billing_documents.token + 1, lease_until = null;

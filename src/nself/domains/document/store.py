@@ -14,8 +14,8 @@ from nself.domains.document.model import Claimed, Document, DocumentCounts, Stat
 SQL = beside(__file__)
 
 
-def request(tx: Tx, invoice: str, now: datetime) -> None:
-    tx.run(SQL["request"], invoice=invoice, now=now)
+def request(tx: Tx, invoices: Sequence[str], now: datetime) -> None:
+    tx.run(SQL["request"], invoices=list(invoices), now=now)
 
 
 def begin(tx: Tx, invoice: str, now: datetime, lease: datetime) -> Claimed:

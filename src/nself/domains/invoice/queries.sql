@@ -165,17 +165,17 @@ where plan.operation = any(%(operations)s::text[]) and invoice.status in ('paid'
 insert into billing_invoices as mirror (
     invoice_id, livemode, snapshot, snapshot_number, source, api_version, digest, created_at, synced_at
 )
-values (
-    %(id)s, %(livemode)s, %(snapshot)s, %(snapshot_number)s, %(source)s, %(api_version)s, md5(%(snapshot)s::jsonb::text),
-    to_timestamp(%(created)s), now()
+select id, livemode, snapshot, number, source, api_version, md5(snapshot::text), to_timestamp(created), now()
+from jsonb_to_recordset(%(rows)s) as given (
+    id text, livemode boolean, snapshot jsonb, number bigint, source text, api_version text, created bigint
 )
 on conflict (invoice_id) do update set
     snapshot = excluded.snapshot, digest = excluded.digest, snapshot_number = excluded.snapshot_number,
     source = excluded.source, api_version = excluded.api_version, synced_at = now()
 where mirror.snapshot_number <= excluded.snapshot_number and not mirror.deleted;
 
--- name: is_deleted
-select deleted from billing_invoices where invoice_id = %(id)s;
+-- name: count_deleted
+select count(*) from billing_invoices where invoice_id = any(%(invoices)s::text[]) and deleted;
 
 -- name: mark_deleted
 -- Only drafts can be deleted at Stripe, and deletion is final. One that was never seen alive leaves its mark too, so that an
@@ -184,7 +184,7 @@ insert into billing_invoices as mirror (
     invoice_id, livemode, deleted, snapshot, snapshot_number, source, api_version, digest, created_at, synced_at
 )
 values (
-    %(id)s, %(livemode)s, true, %(snapshot)s, %(snapshot_number)s, %(source)s, %(api_version)s,
+    %(id)s, %(livemode)s, true, %(snapshot)s, %(number)s, %(source)s, %(api_version)s,
     md5(%(snapshot)s::jsonb::text), now(), now()
 )
 on conflict (invoice_id) do update set

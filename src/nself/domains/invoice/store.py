@@ -154,29 +154,21 @@ def closed(tx: Tx, operations: Sequence[str]) -> set[str]:
     return set(tx.values(SQL["closed"], operations=list(operations)))
 
 
-def upsert(tx: Tx, picture: Picture) -> bool:
-    """False where the stored picture has a higher number, or the invoice was deleted."""
-    return tx.run(SQL["upsert"], **_columns(picture), created=picture.snapshot["created"]) == 1
+def upsert(tx: Tx, pictures: Sequence[Picture]) -> bool:
+    """False where one that is stored, and was not deleted, has a higher number; the others are written."""
+    rows, ids = [one.row() for one in pictures], [one.snapshot["id"] for one in pictures]
+    written = tx.run(SQL["upsert"], rows=Jsonb(rows))
+    return written == len(ids) or written + count_deleted(tx, ids) == len(ids)
+
+
+def count_deleted(tx: Tx, invoices: Sequence[str]) -> int:
+    """How many of them were deleted."""
+    return int(tx.value(SQL["count_deleted"], invoices=list(invoices)))
 
 
 def mark_deleted(tx: Tx, picture: Picture) -> None:
-    tx.run(SQL["mark_deleted"], **_columns(picture))
-
-
-def _columns(picture: Picture) -> dict[str, Any]:
-    snapshot = picture.snapshot
-    return {
-        "id": snapshot["id"],
-        "livemode": snapshot["livemode"],
-        "snapshot": Jsonb(snapshot),
-        "snapshot_number": picture.number,
-        "source": picture.source,
-        "api_version": picture.api_version,
-    }
-
-
-def is_deleted(tx: Tx, invoice: str) -> bool:
-    return bool(tx.value(SQL["is_deleted"], id=invoice))
+    columns = picture.row()
+    tx.run(SQL["mark_deleted"], **{**columns, "snapshot": Jsonb(columns["snapshot"])})
 
 
 def by_id(tx: Tx, invoice: str) -> Invoice | None:

@@ -20,6 +20,21 @@ class Picture(NamedTuple):
     cause: str | None = None
     """Why a synchronisation found a difference."""
 
+    def row(self) -> dict[str, Any]:
+        """The columns that all kinds have."""
+        snapshot = self.snapshot
+        return {
+            "kind": snapshot["object"],
+            "id": snapshot["id"],
+            "livemode": snapshot["livemode"],
+            "deleted": bool(snapshot.get("deleted")),
+            "snapshot": snapshot,
+            "number": self.number,
+            "source": self.source,
+            "api_version": self.api_version,
+            "created": snapshot.get("created"),
+        }
+
 
 class Stored(msgspec.Struct, frozen=True):
     """A row of the mirror. `intact` is false where somebody else than us wrote it."""

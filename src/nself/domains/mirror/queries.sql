@@ -20,13 +20,16 @@ where kind = %(kind)s and object_id = any(%(ids)s::text[]);
 select object_id from billing_mirror where kind = %(kind)s and object_id = any(%(ids)s::text[]);
 
 -- name: keep
--- False where the stored picture has a higher number. A deletion is final: no number can be higher.
+-- None of those where the stored picture has a higher number. A deletion is final: no number can be higher.
 insert into billing_objects as mirror (
     kind, object_id, livemode, deleted, snapshot, snapshot_number, source, api_version, digest, created_at, synced_at
 )
-values (
-    %(kind)s, %(id)s, %(livemode)s, %(deleted)s, %(snapshot)s, %(number)s, %(source)s, %(api_version)s,
-    md5(%(snapshot)s::jsonb::text), coalesce(to_timestamp(%(created)s), now()), now()
+select
+    kind, id, livemode, deleted, snapshot, number, source, api_version, md5(snapshot::text),
+    coalesce(to_timestamp(created), now()), now()
+from jsonb_to_recordset(%(rows)s) as given (
+    kind text, id text, livemode boolean, deleted boolean, snapshot jsonb, number bigint, source text, api_version text,
+    created bigint
 )
 on conflict (kind, object_id) do update set
     deleted = mirror.deleted or excluded.deleted,
@@ -36,11 +39,16 @@ on conflict (kind, object_id) do update set
     source = excluded.source, api_version = excluded.api_version, synced_at = now()
 where mirror.snapshot_number <= excluded.snapshot_number or excluded.deleted or mirror.deleted;
 
--- name: record_change
+-- name: record_changes
+-- In the order in which they are given.
 insert into billing_object_changes (kind, object_id, livemode, what, source, cause, snapshot_number, changes, changed_at)
-values (
-    %(kind)s, %(id)s, %(livemode)s, %(what)s, %(source)s, %(cause)s, %(number)s, %(changes)s, %(now)s
+select kind, id, livemode, what, source, cause, number, changes, %(now)s
+from jsonb_to_recordset(%(rows)s) as given (
+    kind text, id text, livemode boolean, what text, source text, cause text, number bigint, changes jsonb
 );
+
+-- name: changed_before
+select object_id from billing_object_changes where object_id = any(%(ids)s::text[]) group by object_id having count(*) > 1;
 
 -- name: watched_since
 select changed_at from billing_object_changes where livemode = %(livemode)s order by id limit 1;

@@ -10,6 +10,8 @@ from nself.domains.mirror.model import FieldChange, Snapshot
 
 def differences(before: Snapshot, after: Snapshot) -> list[FieldChange]:
     """Field by field, in the order of their paths. What is null and what is left out are the same to Stripe."""
+    if before == after:
+        return []
     return [FieldChange(path, one, other) for path, one, other in sorted(_differing("", before, after), key=_path)]
 
 

@@ -8,7 +8,7 @@ in the same transaction, so that an effect follows from what changed and not fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import TypeVar, cast
 
@@ -24,10 +24,10 @@ from nself.gateway.kinds import KINDS
 
 MAX_FETCHES = 20
 
-Apply = Callable[[Tx, Picture], bool]
-"""Stores a picture; false where the stored one has a higher number."""
+Apply = Callable[[Tx, Sequence[Picture]], bool]
+"""Stores pictures of a kind; false where one that is stored has a higher number."""
 T = TypeVar("T")
-React = Callable[[App, Tx, Change], None]
+React = Callable[[App, Tx, Sequence[Change]], None]
 
 
 class Overtaken(Exception):
@@ -115,7 +115,7 @@ def latest(app: App, kind: str, id: str) -> Stored | None:
 
 def accept(app: App, tx: Tx, picture: Picture) -> Change | None:
     """Step: store a picture, record what it changed and have it reacted to. Raises Overtaken."""
-    return witness(app, tx, picture, lambda: _apply(app, tx, picture))
+    return witness(app, tx, picture, lambda: _apply(app, tx, [picture]))
 
 
 def accept_all(app: App, tx: Tx, pictures: Sequence[Picture]) -> None:
@@ -125,32 +125,35 @@ def accept_all(app: App, tx: Tx, pictures: Sequence[Picture]) -> None:
     named = {("customer", customer) for one in pictures if (customer := _customer(one))}
     store.lock_objects(tx, named | {(kind, one.snapshot["id"]) for kind, found in by_kind.items() for one in found})
     for kind, found in by_kind.items():
-        before = store.stored(tx, kind, [one.snapshot["id"] for one in found]) if found else {}
-        taken = [(before.get(one.snapshot["id"]), one, _apply(app, tx, one)) for one in found]
-        _record(app, tx, taken)
+        if found:
+            before = store.stored(tx, kind, [one.snapshot["id"] for one in found])
+            _record(app, tx, before, found, _apply(app, tx, found))
 
 
-def _apply(app: App, tx: Tx, picture: Picture) -> bool:
-    return cast(Apply, app.registry.resolve(_row(app, picture.snapshot["object"]).apply))(tx, picture)
+def _apply(app: App, tx: Tx, pictures: Sequence[Picture]) -> bool:
+    """Of one kind."""
+    return cast(Apply, app.registry.resolve(_row(app, pictures[0].snapshot["object"]).apply))(tx, pictures)
 
 
 def witness(app: App, tx: Tx, picture: Picture, act: Callable[[], bool]) -> Change | None:
     """Step: `act` stores the picture of a mirrored kind; record what that changed. Raises Overtaken where it is false."""
     kind, id = cast("str", picture.snapshot["object"]), cast("str", picture.snapshot["id"])
     store.lock_objects(tx, [(kind, id)])
-    before = store.stored(tx, kind, [id]).get(id)
-    return next(iter(_record(app, tx, [(before, picture, act())])), None)
+    before = store.stored(tx, kind, [id])
+    return next(iter(_record(app, tx, before, [picture], act())), None)
 
 
-def _record(app: App, tx: Tx, taken: Sequence[tuple[Stored | None, Picture, bool]]) -> list[Change]:
-    """What each picture changed, where it changed something; the last of a triple: whether it was stored."""
-    if not all(applied for _, _, applied in taken):
+def _record(app: App, tx: Tx, before: dict[str, Stored], pictures: Sequence[Picture], applied: bool) -> list[Change]:
+    """Of one kind."""
+    if not applied:
         raise Overtaken
-    changes = [change for before, picture, _ in taken if (change := compare(before, picture))]
-    store.record_changes(tx, changes, app.clock())
-    for change in changes:
-        _react(app, tx, change)
-    return changes
+    found = [change for one in pictures if (change := compare(before.get(one.snapshot["id"]), one))]
+    if found:
+        store.record_changes(tx, found, app.clock())
+        for row in app.registry.rows(entrypoint.Reaction):
+            if row.kind == found[0].kind:
+                cast(React, app.registry.resolve(row.use))(app, tx, found)
+    return found
 
 
 def compare(before: Stored | None, picture: Picture) -> Change | None:
@@ -175,16 +178,13 @@ def compare(before: Stored | None, picture: Picture) -> Change | None:
     )
 
 
-def _react(app: App, tx: Tx, change: Change) -> None:
-    for row in app.registry.rows(entrypoint.Reaction):
-        if row.kind == change.kind:
-            cast(React, app.registry.resolve(row.use))(app, tx, change)
+def keep(tx: Tx, pictures: Sequence[Picture]) -> bool:
+    """Step: store pictures of kinds that have no columns of their own. False also where part of a nested list is missing."""
+    return not any(_in_part(one.snapshot) for one in pictures) and store.keep(tx, pictures)
 
 
-def keep(tx: Tx, picture: Picture) -> bool:
-    """Step: store a picture of a kind that has no columns of its own. False also where part of its nested list is missing."""
-    nested = cast("Snapshot", picture.snapshot.get(KINDS[picture.snapshot["object"]].nested) or {})
-    return not nested.get("has_more") and store.keep(tx, picture)
+def _in_part(snapshot: Snapshot) -> bool:
+    return bool(cast("Snapshot", snapshot.get(KINDS[snapshot["object"]].nested) or {}).get("has_more"))
 
 
 def stored(tx: Tx, kind: str, ids: list[str]) -> dict[str, Stored]:
@@ -217,6 +217,11 @@ def lock(tx: Tx, kind: str, ids: list[str]) -> None:
 def watched_since(tx: Tx, livemode: bool) -> datetime | None:
     """Step: when the first object of a mode was stored."""
     return store.watched_since(tx, livemode)
+
+
+def changed_before(tx: Tx, ids: Collection[str]) -> set[str]:
+    """Step: those of the objects whose newest change is not their first."""
+    return store.changed_before(tx, ids)
 
 
 def changes(tx: Tx, object_id: str, limit: int) -> list[ListedChange]:

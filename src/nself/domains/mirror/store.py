@@ -33,36 +33,25 @@ def known(tx: Tx, kind: str, ids: Collection[str]) -> set[str]:
     return set(tx.values(SQL["known"], kind=kind, ids=list(ids)))
 
 
-def keep(tx: Tx, picture: Picture) -> bool:
-    """False where the stored picture has a higher number."""
-    snapshot = picture.snapshot
-    return (
-        tx.run(
-            SQL["keep"],
-            kind=snapshot["object"],
-            id=snapshot["id"],
-            livemode=snapshot["livemode"],
-            deleted=bool(snapshot.get("deleted")),
-            snapshot=Jsonb(snapshot),
-            number=picture.number,
-            source=picture.source,
-            api_version=picture.api_version,
-            created=snapshot.get("created"),
-        )
-        == 1
-    )
+def keep(tx: Tx, pictures: Sequence[Picture]) -> bool:
+    """False where one that is stored has a higher number; the others are written."""
+    return tx.run(SQL["keep"], rows=Jsonb([one.row() for one in pictures])) == len(pictures)
 
 
 def record_changes(tx: Tx, changes: Sequence[Change], now: datetime) -> None:
     rows = [
         {
             "kind": one.kind, "id": one.id, "livemode": one.livemode, "what": one.what, "source": one.picture.source,
-            "cause": one.picture.cause, "number": one.picture.number, "changes": Jsonb(msgspec.to_builtins(one.fields)),
-            "now": now,
+            "cause": one.picture.cause, "number": one.picture.number, "changes": msgspec.to_builtins(one.fields),
         }
         for one in changes
     ]  # fmt: skip
-    tx.run_many(SQL["record_change"], rows)
+    tx.run(SQL["record_changes"], rows=Jsonb(rows), now=now)
+
+
+def changed_before(tx: Tx, ids: Collection[str]) -> set[str]:
+    """Those with more than one change."""
+    return set(tx.values(SQL["changed_before"], ids=list(ids)))
 
 
 def watched_since(tx: Tx, livemode: bool) -> datetime | None:

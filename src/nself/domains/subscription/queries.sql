@@ -43,9 +43,9 @@ order by (mirror.snapshot ->> 'trial_end')::bigint, object_id
 limit %(limit)s;
 
 -- name: had_trial
-select exists (
-    select from billing_subscriptions where customer_id = %(customer)s and snapshot ->> 'trial_start' is not null
-);
+select distinct customer_id
+from billing_subscriptions
+where customer_id = any(%(customers)s::text[]) and snapshot ->> 'trial_start' is not null;
 
 -- name: add_preview
 -- Those that nobody can apply any more are forgotten.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from psycopg.types.json import Jsonb
@@ -54,8 +55,9 @@ def ending_trials(tx: Tx, livemode: bool, after: tuple[int, str], until: int, li
     )  # fmt: skip
 
 
-def had_trial(tx: Tx, customer: str) -> bool:
-    return bool(tx.value(SQL["had_trial"], customer=customer))
+def had_trial(tx: Tx, customers: Sequence[str]) -> list[str]:
+    """Those of `customers` with a subscription that had one."""
+    return tx.values(SQL["had_trial"], customers=list(customers))
 
 
 def add_preview(tx: Tx, one: KeptPreview, livemode: bool) -> None:

@@ -80,11 +80,19 @@ select object_id
 from billing_mirror
 where
     kind = %(kind)s and livemode = %(livemode)s and not deleted and not object_id = any(%(listed)s::text[])
-    and (%(bound)s::timestamptz is null or created_at > %(bound)s)
-    and (%(before)s::timestamptz is null or created_at <= %(before)s)
+    and created_at > coalesce(%(bound)s::timestamptz, '-infinity') and created_at <= coalesce(%(before)s::timestamptz, 'infinity')
+    and created_at >= coalesce(%(created_from)s::timestamptz, '-infinity')
+    and created_at < coalesce(%(created_to)s::timestamptz, 'infinity');
+
+-- name: not_listed_of
+-- The same of all that is these customers', found by them and not by when it was made.
+select object_id
+from billing_mirror
+where
+    kind = %(kind)s and livemode = %(livemode)s and not deleted and not object_id = any(%(listed)s::text[])
+    and customer_id = any(%(customers)s::text[])
     and (%(created_from)s::timestamptz is null or created_at >= %(created_from)s)
-    and (%(created_to)s::timestamptz is null or created_at < %(created_to)s)
-    and (%(customer)s::text is null or customer_id = %(customer)s);
+    and (%(created_to)s::timestamptz is null or created_at < %(created_to)s);
 
 -- name: next_customers
 -- Of those that are gone only those of whom something is left that Stripe lists no more.
@@ -100,44 +108,41 @@ where
                 and billing_mirror.kind = %(kind)s and not billing_mirror.deleted
         )
     )
-    and (%(after)s::text is null or customer_id > %(after)s)
+    and customer_id > coalesce(%(after)s::text, '')
     and (%(created_from)s::timestamptz is null or created_at >= %(created_from)s)
     and (%(created_to)s::timestamptz is null or created_at < %(created_to)s)
 order by customer_id
 limit %(limit)s;
 
 -- name: evidence
-select
-    given.id,
-    (
-        select event.event_id || ': ' || coalesce(event.error, event.status) from billing_webhook_events event
-        where event.object_id = given.id and event.status in ('failed', 'failed_permanent', 'parked')
-        order by event.id desc limit 1
-    ) as failed,
-    (
-        select event.event_id from billing_webhook_events event
-        where event.object_id = given.id and event.source = 'poll' and event.status = 'received'
-        order by event.id desc limit 1
-    ) as missed,
-    (
-        select event.event_id from billing_webhook_events event
-        where event.object_id = given.id and event.status = 'received'
-        order by event.id desc limit 1
-    ) as waiting,
-    (select max(change.snapshot_number) from billing_object_changes change where change.object_id = given.id) as number,
-    exists (select from billing_object_changes change where change.object_id = given.id)
-    or exists (
-        select from billing_webhook_events event where event.object_id = given.id and event.status = 'processed'
-    ) as known
-from unnest(%(ids)s::text[]) as given (id);
+-- One look at the changes and one at the events of each, whatever the planner thinks of their number.
+select given.id, event.failed, event.missed, event.waiting, change.number, change.count > 0 or event.processed > 0 as known
+from unnest(%(ids)s::text[]) as given (id)
+cross join lateral (
+    select max(snapshot_number) as number, count(*) as count from billing_object_changes where object_id = given.id
+) change
+cross join lateral (
+    select
+        (
+            array_agg(event_id || ': ' || coalesce(error, status) order by id desc)
+            filter (where status in ('failed', 'failed_permanent', 'parked'))
+        )[1] as failed,
+        (array_agg(event_id order by id desc) filter (where status = 'received' and source = 'poll'))[1] as missed,
+        (array_agg(event_id order by id desc) filter (where status = 'received'))[1] as waiting,
+        count(*) filter (where status = 'processed') as processed
+    from billing_webhook_events
+    where object_id = given.id
+) event;
 
--- name: add_difference
+-- name: add_differences
 insert into billing_sync_differences (
     run_id, kind, object_id, cause, detail, action, money, changes, state, error, found_at, healed_at
 )
-values (
-    %(run)s, %(kind)s, %(id)s, %(cause)s, %(detail)s, %(action)s, %(money)s, %(changes)s, %(state)s, %(error)s, %(now)s,
-    %(healed_at)s
+select
+    %(run)s, kind, id, cause, detail, action, money, changes, %(state)s, %(error)s, %(now)s,
+    case when %(state)s::text = 'healed' then %(now)s::timestamptz end
+from jsonb_to_recordset(%(rows)s) as given (
+    kind text, id text, cause text, detail text, action text, money boolean, changes jsonb
 )
 on conflict (run_id, kind, object_id) do update set
     cause = excluded.cause, detail = excluded.detail, action = excluded.action, money = excluded.money, changes = excluded.changes,
@@ -164,22 +169,22 @@ where state = 'healed' and healed_at >= %(since)s
 group by cause;
 
 -- name: sums_here
--- Of what was compared, in minor units. A snapshot is unpacked once for all its amounts.
+-- Of what was compared, in minor units. Each snapshot is unpacked once.
 select
-    kind || ' ' || sums.field || ' ' || coalesce(money.currency, 'None') as name,
-    sum(coalesce(sums.minor, 0))::bigint as count
-from billing_mirror,
-    jsonb_to_record(snapshot) as money (currency text, total bigint, amount_paid bigint, amount_received bigint, amount bigint),
-    lateral (
-        values
-        ('total', money.total), ('amount_paid', money.amount_paid), ('amount_received', money.amount_received),
-        ('amount', money.amount)
-    ) as sums (field, minor)
+    kind || ' ' || summed.field || ' ' || coalesce(told.currency, 'None') as name,
+    sum(coalesce(summed.amount, 0))::bigint as count
+from billing_mirror
+cross join lateral jsonb_to_record(snapshot) as told (
+    currency text, total bigint, amount_paid bigint, amount_received bigint, amount bigint
+)
+cross join lateral (values
+    ('total', told.total), ('amount_paid', told.amount_paid), ('amount_received', told.amount_received), ('amount', told.amount)
+) as summed (field, amount)
 where
     kind = %(kind)s and livemode = %(livemode)s and not deleted and status is distinct from 'draft'
+    and summed.field = any(%(fields)s::text[])
     and (%(created_from)s::timestamptz is null or created_at >= %(created_from)s)
     and (%(created_to)s::timestamptz is null or created_at < %(created_to)s)
-    and sums.field = any(%(fields)s::text[])
 group by 1;
 
 -- name: mirrored

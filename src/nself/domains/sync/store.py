@@ -123,12 +123,18 @@ def ever_complete(tx: Tx, livemode: bool, kinds: Sequence[str]) -> bool:
     return bool(tx.value(SQL["ever_complete"], livemode=livemode, kinds=list(kinds)))
 
 
-def not_listed(
-    tx: Tx, run: Run, listed: Sequence[str], bound: datetime | None, before: datetime | None, customer: str | None = None
-) -> list[str]:  # fmt: skip
+def not_listed(tx: Tx, run: Run, listed: Sequence[str], bound: datetime | None) -> list[str]:
     return tx.values(
         SQL["not_listed"],
-        kind=run.kind, livemode=run.livemode, listed=list(listed), bound=bound, before=before, customer=customer,
+        kind=run.kind, livemode=run.livemode, listed=list(listed), bound=bound, before=run.page_bound,
+        created_from=run.created_from, created_to=run.created_to,
+    )  # fmt: skip
+
+
+def not_listed_of(tx: Tx, run: Run, listed: Sequence[str], customers: Sequence[str]) -> list[str]:
+    return tx.values(
+        SQL["not_listed_of"],
+        kind=run.kind, livemode=run.livemode, listed=list(listed), customers=list(customers),
         created_from=run.created_from, created_to=run.created_to,
     )  # fmt: skip
 
@@ -152,17 +158,15 @@ def evidence(tx: Tx, ids: Sequence[str]) -> dict[str, Evidence]:
 def add_differences(
     tx: Tx, run: int, found: Sequence[Finding], state: str, now: datetime, error: str | None = None
 ) -> None:
-    tx.run_many(
-        SQL["add_difference"],
-        [
-            {
-                "run": run, "kind": one.kind, "id": one.id, "cause": one.cause, "detail": one.detail, "action": one.action,
-                "money": one.money, "changes": Jsonb(one.changes), "state": state, "error": error, "now": now,
-                "healed_at": now if state == "healed" else None,
-            }
-            for one in found
-        ],
-    )  # fmt: skip
+    rows = [
+        {
+            "kind": one.kind, "id": one.id, "cause": one.cause, "detail": one.detail, "action": one.action,
+            "money": one.money, "changes": one.changes,
+        }
+        for one in found
+    ]  # fmt: skip
+    if rows:
+        tx.run(SQL["add_differences"], run=run, rows=Jsonb(rows), state=state, error=error, now=now)
 
 
 def differences(tx: Tx, run: int, cause: str | None, limit: int) -> list[Difference]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from nself.app import App
@@ -18,18 +19,19 @@ MIME = "application/pdf"
 RECENT = timedelta(hours=1)
 
 
-def queue(app: App, tx: Tx, change: Change) -> None:
-    """Reaction to an invoice: once it is finalised, or void, its PDF is made by the pdf-generator.
+def queue(app: App, tx: Tx, changes: Sequence[Change]) -> None:
+    """Reaction to invoices: once one is finalised, or void, its PDF is made by the pdf-generator.
 
     Of one that was not known here what happened while we watched counts: a first import makes no PDFs of the past.
     """
-    if change.what == "deleted" or not rules.asks_for_pdf(change.before, change.after):
-        return
-    if change.before is None:
-        since = (mirror.watched_since(tx, change.livemode) or app.clock()) - RECENT
-        if rules.finalized_at(change.after) < since.timestamp():
-            return
-    store.request(tx, change.id, app.clock())
+    asking = [one for one in changes if one.what != "deleted" and rules.asks_for_pdf(one.before, one.after)]
+    since = {
+        live: ((mirror.watched_since(tx, live) or app.clock()) - RECENT).timestamp()
+        for live in {one.livemode for one in asking if one.before is None}
+    }
+    due = [one.id for one in asking if one.before is not None or rules.finalized_at(one.after) >= since[one.livemode]]
+    if due:
+        store.request(tx, due, app.clock())
 
 
 def counts(tx: Tx) -> DocumentCounts:

@@ -105,8 +105,8 @@ def settle(tx: Tx, intent: Intent, picture: Picture) -> bool:
         log.info(
             "invoice_generation", operation=intent.operation, invoice=snapshot["id"], status=snapshot.get("status")
         )
-        return steps.apply(tx, picture)
-    return mirror.keep(tx, picture) if snapshot["object"] in KINDS else True
+        return steps.apply(tx, [picture])
+    return mirror.keep(tx, [picture]) if snapshot["object"] in KINDS else True
 
 
 def call_look(stripe: Stripe, params: Snapshot, key: str) -> Snapshot:
@@ -125,4 +125,4 @@ def settle_look(tx: Tx, intent: Intent, picture: Picture) -> bool:
         found = rules.weigh(invoice, intent.params["minimum"])
         then = [*found.before, *then[:1], *found.after, *then[1:]]
     steps.follow(tx, intent, then, invoice["id"])
-    return steps.apply(tx, picture)
+    return steps.apply(tx, [picture])

@@ -234,7 +234,7 @@ def changed(app: App, invoice: str, result: str, notes: list[str] | None = None)
     """How the invoice stands, with what is in its way as notes."""
     with app.db.reading() as tx:
         snapshot = store.snapshot(tx, invoice)
-        gone = store.is_deleted(tx, invoice)
+        gone = bool(store.count_deleted(tx, [invoice]))
         user = customer.users_of(tx, [snapshot["customer"]]).get(snapshot["customer"])
     status = "deleted" if gone else snapshot["status"]
     log.info("invoice_generation", invoice=invoice, user=user, status=status, result=result)

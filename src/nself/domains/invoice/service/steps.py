@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import cast
 
@@ -115,7 +116,7 @@ def settle_create(tx: Tx, intent: Intent, picture: Picture) -> bool:
     names = [one.line for one in store.plan_lines(tx, intent.operation)]
     _plan_next_line(tx, intent, snapshot["id"], intent.params["customer"], names)
     log.info("invoice_generation", operation=intent.operation, invoice=snapshot["id"])
-    return apply(tx, picture)
+    return apply(tx, [picture])
 
 
 # add_line
@@ -153,7 +154,7 @@ def settle_finalize(tx: Tx, intent: Intent, picture: Picture) -> bool:
     if picture.snapshot.get("status") == "open":
         then = [*then, {"kind": "invoice.pay", "params": {"invoice": id}}]
     follow(tx, intent, then, id)
-    return apply(tx, picture)
+    return apply(tx, [picture])
 
 
 # pay
@@ -169,21 +170,21 @@ def find_paid(stripe: Stripe, intent: Intent) -> Snapshot | None:
 
 
 def settle_pay(tx: Tx, intent: Intent, picture: Picture) -> bool:
-    return apply(tx, picture)
+    return apply(tx, [picture])
 
 
 # mirror
 
 
-def apply(tx: Tx, picture: Picture) -> bool:
-    """Step: store a snapshot. A deletion is final: a later snapshot of a deleted draft is an older picture.
+def apply(tx: Tx, pictures: Sequence[Picture]) -> bool:
+    """Step: store snapshots. A deletion is final: a later snapshot of a deleted draft is an older picture.
 
     False also for a snapshot that holds only the first of its lines; `fetch` brings them all.
     """
-    snapshot = picture.snapshot
-    if snapshot.get("deleted"):
-        store.mark_deleted(tx, picture)
-        return True
-    if part(snapshot, "lines").get("has_more"):
+    there = [one for one in pictures if not one.snapshot.get("deleted")]
+    for one in pictures:
+        if one.snapshot.get("deleted"):
+            store.mark_deleted(tx, one)
+    if any(part(one.snapshot, "lines").get("has_more") for one in there):
         return False
-    return store.upsert(tx, picture) or store.is_deleted(tx, snapshot["id"])
+    return not there or store.upsert(tx, there)

@@ -222,7 +222,7 @@ def find_attached(stripe: Stripe, intent: Intent) -> Snapshot | None:
 def settle_attach(tx: Tx, intent: Intent, picture: Picture) -> bool:
     """With it the wishes that follow: the expiry, and the default where this is the first or was to be it."""
     id, given = picture.snapshot["id"], intent.params
-    if not mirror.keep(tx, picture):
+    if not mirror.keep(tx, [picture]):
         return False
     if given["until"]:
         month, year = given["until"]
@@ -251,4 +251,4 @@ def settle_promote(tx: Tx, intent: Intent, picture: Picture) -> bool:
         intent.operation, "payment_methods", intent.params["method"], "detach", params={}, step=intent.step + 1
     )  # fmt: skip
     intents.follow(tx, intent, detach)
-    return customers.apply(tx, picture)
+    return customers.apply(tx, [picture])

@@ -14,7 +14,7 @@ from nself.domains.catalog import rules as catalog_rules
 from nself.domains.catalog import service as catalog
 from nself.domains.connection.rules import part
 from nself.domains.customer import service as customer
-from nself.domains.mirror.model import Change
+from nself.domains.mirror.model import Change, Snapshot
 from nself.domains.quota import rules, store
 from nself.domains.quota.errors import NoSuchPlan, WhoseQuota
 from nself.domains.quota.inputs import SetQuota
@@ -74,18 +74,28 @@ def plans(app: App, tx: Tx, users: Sequence[str], since: datetime | None = None)
     }
 
 
-def follow(app: App, tx: Tx, change: Change) -> None:
-    """Reaction: a plan begins, ends or is another one; the next decision counts with it."""
+def follow(app: App, tx: Tx, changes: Sequence[Change]) -> None:
+    """Reaction: plans begin, end or are others; the next decision counts with them."""
+    if any(one.kind in ("product", "price") and _plan(one.before) != _plan(one.after) for one in changes):
+        aggregate.lock_everybody(tx)  # a product may come last
+        store.stale_everybody(tx)
+    owners = [owner for one in changes if (owner := _owner(one))]
+    if owners:
+        forget(tx, list(customer.users_of(tx, owners).values()))
+
+
+def _plan(snapshot: Snapshot | None) -> str | None:
+    return part(snapshot or {}, "metadata").get("plan")
+
+
+def _owner(change: Change) -> str | None:
+    """The customer whose plan is another one."""
     before, after = change.before or {}, change.after
-    if change.kind in ("product", "price"):
-        if part(before, "metadata").get("plan") != part(after, "metadata").get("plan"):  # a product may come last
-            aggregate.lock_everybody(tx)
-            store.stale_everybody(tx)
-        return
-    if change.kind == "subscription" and rules.standing(before) == rules.standing(after):
-        return
-    owner = change.id if change.kind == "customer" else after.get("customer") or before.get("customer") or ""
-    forget(tx, list(customer.users_of(tx, [owner]).values()))
+    if change.kind == "customer":
+        return change.id
+    if change.kind != "subscription" or rules.standing(before) == rules.standing(after):
+        return None
+    return after.get("customer") or before.get("customer")
 
 
 def forget(tx: Tx, users: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 from nself import log
 from nself.app import App
@@ -29,57 +30,95 @@ PAGE = 500
 NOBODY = Owner("", None, None, False)
 
 
-def note_trial(app: App, tx: Tx, change: Change) -> None:
-    """Reaction to a subscription or a customer: who has had a trial has had it for good.
+def note_trial(app: App, tx: Tx, changes: Sequence[Change]) -> None:
+    """Reaction to subscriptions or customers: who has had a trial has had it for good.
 
     Either may be stored first, by two processes at once: both do it under the lock of the customer.
     """
-    if change.kind == "customer":
-        if change.what == "created" and store.had_trial(tx, change.id):
-            customer.use_trial(tx, change.id)
-    elif change.after.get("trial_start") and not (change.before or {}).get("trial_start"):
-        mirror.lock(tx, "customer", [change.after["customer"]])
-        customer.use_trial(tx, change.after["customer"])
+    new = [one.id for one in changes if one.kind == "customer" and one.what == "created"]
+    begun = {one.after["customer"] for one in changes if one.kind == "subscription" and _begins_trial(one)}
+    if begun:
+        mirror.lock(tx, "customer", list(begun))
+    had = [*begun, *(store.had_trial(tx, new) if new else [])]
+    if had:
+        customer.use_trial(tx, had)
 
 
-def tell(app: App, tx: Tx, change: Change) -> None:
-    """Reaction to a subscription, an invoice, a charge or a dispute: mail and webhooks of our own."""
-    before, after = change.before if change.intact else None, change.after
+def _begins_trial(change: Change) -> bool:
+    return bool(change.after.get("trial_start") and not (change.before or {}).get("trial_start"))
+
+
+class _Told(NamedTuple):
+    """What there is to tell of a changed object, whose state is `after`."""
+
+    change: Change
+    after: Snapshot
+    effects: list[Effect]
+
+
+def tell(app: App, tx: Tx, changes: Sequence[Change]) -> None:
+    """Reaction to subscriptions, invoices, charges or disputes: mail and webhooks of our own."""
+    found = _news(app, tx, [one for change in changes if (one := _told(change)).effects])
+    for one in found:
+        for effect in one.effects:
+            log.info(effect.kind.replace(".", "_"), object=one.change.id, source=one.change.picture.source)
+    if found and outbox.listened(app):
+        who = _owners(tx, found)
+        notes = [_note(effect, who.get(one.change.id, NOBODY)) for one in found for effect in one.effects]
+        outbox.post(app, tx, notes, app.clock())
+
+
+def _told(change: Change) -> _Told:
+    before, after = _before(change), change.after
     if change.what == "deleted":
         if change.kind != "subscription" or change.before is None:
-            return
+            return _Told(change, after, [])
         after = {**change.before, "status": "canceled"}
-    found = rules.effects(change.kind, before, after)
-    if before is None:
-        found = _news(app, tx, change, found)
-    for one in found:
-        log.info(one.kind.replace(".", "_"), object=change.id, source=change.picture.source)
-    if found and outbox.listened(app):
-        who = _owner(tx, change.kind, after)
-        outbox.post(app, tx, [_note(one, who) for one in found], app.clock())
+    return _Told(change, after, rules.effects(change.kind, before, after))
 
 
-def _news(app: App, tx: Tx, change: Change, found: list[Effect]) -> list[Effect]:
-    """Of an object of which nobody knows what it was before: what came about while we watched.
+def _before(change: Change) -> Snapshot | None:
+    return change.before if change.intact else None
 
-    Where its row was deleted or rewritten by hand, a state that is not final was told when it began.
+
+def _news(app: App, tx: Tx, found: list[_Told]) -> list[_Told]:
+    """Of objects of which nobody knows what they were before: what came about while we watched.
+
+    Where a row was deleted or rewritten by hand, a state that is not final was told when it began.
     """
-    if not found:
-        return []
-    since = (mirror.watched_since(tx, change.livemode) or app.clock()) - RECENT
-    young = [one for one in found if one.at >= since.timestamp()]
-    stored_before = bool(young) and len(mirror.changes(tx, change.id, 2)) > 1
-    return [one for one in young if one.final or not stored_before]
+    unknown = {one.change.id: one.change.livemode for one in found if _before(one.change) is None}
+    if not unknown:
+        return found
+    since = {
+        live: ((mirror.watched_since(tx, live) or app.clock()) - RECENT).timestamp() for live in set(unknown.values())
+    }
+    stored_before = mirror.changed_before(tx, unknown)
+
+    def is_news(change: Change, effect: Effect) -> bool:
+        if change.id not in unknown:
+            return True
+        return effect.at >= since[change.livemode] and (effect.final or change.id not in stored_before)
+
+    return [
+        one._replace(effects=effects)
+        for one in found
+        if (effects := [effect for effect in one.effects if is_news(one.change, effect)])
+    ]
 
 
-def _owner(tx: Tx, kind: str, after: Snapshot) -> Owner:
-    """Of a dispute whose charge is not mirrored, and of a customer that is not, nobody knows."""
-    if kind == "dispute":
-        charge = str(after.get("charge"))
-        found = mirror.stored(tx, "charge", [charge])
-        after = found[charge].snapshot if charge in found else {}
-    id = str(after.get("customer"))
-    return customer.owners(tx, [id]).get(id, NOBODY)
+def _owners(tx: Tx, found: Sequence[_Told]) -> dict[str, Owner]:
+    """By object. Of a dispute whose charge is not mirrored, and of a customer that is not, nobody knows."""
+    disputed = [str(one.after.get("charge")) for one in found if one.change.kind == "dispute"]
+    charges = mirror.stored(tx, "charge", disputed) if disputed else {}
+    customers = dict[str, str]()
+    for one in found:
+        snapshot = one.after
+        if one.change.kind == "dispute":
+            charge = charges.get(str(snapshot.get("charge")))
+            snapshot = charge.snapshot if charge else {}
+        customers[one.change.id] = str(snapshot.get("customer"))
+    known = customer.owners(tx, list(customers.values()))
+    return {id: known[owner] for id, owner in customers.items() if owner in known}
 
 
 def _note(one: Effect, who: Owner) -> Note:

@@ -75,7 +75,7 @@ class Reader:
             oldest = min(oldest, run.page_bound)
         bound = oldest if page.more else None
         with self.app.db.reading() as tx:
-            missing = store.not_listed(tx, run, [*listed, *self.seen], bound, run.page_bound)
+            missing = store.not_listed(tx, run, [*listed, *self.seen], bound)
         self.seen = {id for id, at in zip(listed, made, strict=True) if at == bound} | (
             self.seen if bound == run.page_bound else set()
         )
@@ -89,17 +89,10 @@ class Reader:
     def _customers(self) -> Run:
         with self.app.db.reading() as tx:
             customers = store.next_customers(tx, self.run, CUSTOMERS)
-        pictures, missing = list[Picture](), list[str]()
-        for customer in customers:
-            found = self._of_customer(customer)
-            with self.app.db.reading() as tx:
-                listed = [one.snapshot["id"] for one in found]
-                missing += store.not_listed(tx, self.run, listed, None, None, customer)
-            pictures += found
+        pictures = [one for id in customers for one in of_customer(self.app, self.run.kind, id, self.source)]
+        with self.app.db.reading() as tx:
+            missing = store.not_listed_of(tx, self.run, [one.snapshot["id"] for one in pictures], customers)
         return self._done(pictures, missing, bool(customers), customers[-1] if customers else None, None)
-
-    def _of_customer(self, customer: str) -> list[Picture]:
-        return of_customer(self.app, self.run.kind, customer, self.source)
 
     # What is common to both
 
@@ -136,11 +129,16 @@ class Reader:
         found = app.db.transact(work)
         for one in overtaken:  # somebody stored a later picture meanwhile; whether it is the latest, a fetch tells
             mirror.refresh(app, one.kind, one.id, self.source, cause=one.cause)
-        for one in found:
-            log.info(
-                "sync", run=run.id, purpose=run.purpose, kind=one.kind, object=one.id, cause=one.cause, action=one.action,
-                healed=run.heal, fields=[change["field"] for change in one.changes][:20],
-            )  # fmt: skip
+        log.infos(
+            "sync",
+            [
+                {
+                    "run": run.id, "purpose": run.purpose, "kind": one.kind, "object": one.id, "cause": one.cause,
+                    "action": one.action, "healed": run.heal, "fields": [change["field"] for change in one.changes][:20],
+                }
+                for one in found
+            ],
+        )  # fmt: skip
         return moved
 
 
@@ -175,33 +173,35 @@ def findings(tx: Tx, kind: str, pictures: Sequence[Picture], complete: bool) -> 
 
 
 def heal(app: App, tx: Tx, run: int, found: Sequence[Finding], overtaken: Callable[[Finding], None]) -> None:
-    """Step: store what was found, at once where all of it can be; what the database refuses is told and holds nothing up."""
-    healed = list(found)
-    try:
-        with tx.savepoint():
-            mirror.accept_all(app, tx, [_picture(one) for one in found])
-    except Exception as error:
-        if unavailable(error):
-            raise
-        healed = [one for one in found if _heal_one(app, tx, run, one, overtaken)]
-    store.add_differences(tx, run, healed, "healed", app.clock())
+    """Step: store what was found, all at once; where one stands in the way of the others, each by itself."""
+    healed, now = found, app.clock()
+    if found:
+        try:
+            with tx.savepoint():
+                mirror.accept_all(app, tx, [_picture(one) for one in found])
+        except Exception as error:
+            if unavailable(error):
+                raise
+            log.debug("sync_page_split", objects=len(found), error=log.redact(f"{type(error).__name__}: {error}"))
+            healed = [one for one in found if _heal_alone(app, tx, run, one, overtaken)]
+    store.add_differences(tx, run, healed, "healed", now)
 
 
-def _heal_one(app: App, tx: Tx, run: int, one: Finding, overtaken: Callable[[Finding], None]) -> bool:
+def _heal_alone(app: App, tx: Tx, run: int, one: Finding, overtaken: Callable[[Finding], None]) -> bool:
+    """Step: what the database refuses is told and holds nothing up."""
     try:
         with tx.savepoint():
             mirror.accept(app, tx, _picture(one))
+        return True
     except mirror.Overtaken:
         overtaken(one)
-        return False
     except Exception as error:
         if unavailable(error):
             raise
         log.failure("sync_refused", kind=one.kind, object=one.id)
-        reason = log.redact(f"{type(error).__name__}: {error}"[:500])
-        store.add_differences(tx, run, [one], "refused", app.clock(), reason)
-        return False
-    return True
+        text = log.redact(f"{type(error).__name__}: {error}"[:500])
+        store.add_differences(tx, run, [one], "refused", app.clock(), text)
+    return False
 
 
 def _picture(one: Finding) -> Picture:

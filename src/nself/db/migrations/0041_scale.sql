@@ -1,8 +1,6 @@
 -- squawk-ignore-file require-concurrent-index-creation
--- What lists begin with, and the customers of a user with those that are deleted: without these each list sorts all rows.
-create index billing_customers_newest on billing_customers (created_at);
+-- The customers of a user, with those that are deleted.
 create index billing_customers_of_user on billing_customers (user_id);
-create index billing_invoices_newest on billing_invoices (created_at);
 
 -- How many raw events were recorded before a time, by the last count of all. Who takes some away or puts some back forgets it.
 create table billing_usage_recounts (
