@@ -753,6 +753,13 @@ create table billing_usage_reconstructions (
     reconstructed_at timestamp with time zone not null
 );
 
+create table billing_usage_recounts (
+    one boolean not null default true,
+    before timestamp with time zone not null,
+    events bigint not null,
+    counted_at timestamp with time zone not null
+);
+
 create table billing_usage_refusals (
     origin text not null,
     number bigint not null,
@@ -966,6 +973,8 @@ alter table billing_usage_imports add constraint billing_usage_imports_pkey PRIM
 alter table billing_usage_intake add constraint billing_usage_intake_pkey PRIMARY KEY (id);
 alter table billing_usage_keys add constraint billing_usage_keys_pkey PRIMARY KEY (user_id, idempotency_key);
 alter table billing_usage_reconstructions add constraint billing_usage_reconstructions_pkey PRIMARY KEY (id);
+alter table billing_usage_recounts add constraint billing_usage_recounts_one_check CHECK (one);
+alter table billing_usage_recounts add constraint billing_usage_recounts_pkey PRIMARY KEY (one);
 alter table billing_usage_refusals add constraint billing_usage_refusals_pkey PRIMARY KEY (origin, number);
 alter table billing_usage_rejected add constraint billing_usage_rejected_pkey PRIMARY KEY (id);
 alter table billing_usage_rollups add constraint billing_usage_rollups_pkey PRIMARY KEY (user_id, metric_type, hour);
@@ -990,6 +999,7 @@ CREATE INDEX billing_comps_subscription ON billing.billing_comps USING btree (su
 CREATE INDEX billing_credit_notes_created_at_idx ON billing.billing_credit_notes USING btree (created_at);
 CREATE INDEX billing_credit_notes_customer_id_created_at_idx ON billing.billing_credit_notes USING btree (customer_id, created_at);
 CREATE INDEX billing_customers_created ON billing.billing_customers USING btree (created_at);
+CREATE INDEX billing_customers_of_user ON billing.billing_customers USING btree (user_id);
 CREATE INDEX billing_customers_tax_id_unverified ON billing.billing_customers USING btree (customer_id) WHERE ((snapshot @? '$."tax_ids"."data"[*]."verification"."status"?(@ == "unverified")'::jsonpath) AND (NOT deleted));
 CREATE UNIQUE INDEX billing_customers_user ON billing.billing_customers USING btree (user_id, livemode) WHERE (NOT deleted);
 CREATE INDEX billing_disputes_created_at_idx ON billing.billing_disputes USING btree (created_at);

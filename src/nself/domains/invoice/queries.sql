@@ -220,15 +220,11 @@ from billing_invoices invoice
 left join billing_customers customer using (customer_id)
 where
     invoice.livemode = %(livemode)s and not invoice.deleted
+    and (%(status)s::text is null or invoice.status = case %(status)s::text when 'past_due' then 'open' else %(status)s::text end)
     and (
-        %(status)s::text is null or invoice.status = %(status)s
-        or (
-            %(status)s = 'past_due' and invoice.status = 'open'
-            and (
-                to_timestamp((invoice.snapshot ->> 'due_date')::bigint) < %(now)s
-                or (invoice.snapshot ->> 'attempt_count')::bigint > 0
-            )
-        )
+        %(status)s::text is distinct from 'past_due'
+        or to_timestamp((invoice.snapshot ->> 'due_date')::bigint) < %(now)s
+        or (invoice.snapshot ->> 'attempt_count')::bigint > 0
     )
     and (%(user)s::text is null or customer.user_id = %(user)s)
     and (%(customer)s::text is null or invoice.customer_id = %(customer)s)

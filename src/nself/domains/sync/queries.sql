@@ -202,11 +202,39 @@ where
     and (%(created_to)s::timestamptz is null or created_at < %(created_to)s)
 group by kind;
 
+-- name: mirrored_about
+-- The same of all times; more of a kind than `%(most)s` are estimated, as the planner does it, with those that are deleted.
+select
+    given.kind as name, case when seen.count > %(most)s then greatest(seen.count, tables.rows) else seen.count end as count
+from unnest(%(kinds)s::text[]) as given (kind)
+join (
+    select 'customer' as kind, reltuples::bigint as rows from pg_class where oid = 'billing_customers'::regclass
+    union all
+    select 'invoice', reltuples::bigint from pg_class where oid = 'billing_invoices'::regclass
+    union all
+    select substring(pg_get_expr(relpartbound, oid) from '''(.*)'''), reltuples::bigint
+    from pg_inherits join pg_class on oid = inhrelid
+    where inhparent = 'billing_objects'::regclass
+) tables using (kind)
+cross join lateral (
+    select count(*)
+    from (
+        select from billing_mirror
+        where billing_mirror.kind = given.kind and livemode = %(livemode)s and not deleted
+        limit %(most)s + 1
+    ) some
+) seen
+where seen.count > 0;
+
 -- name: events_open
+-- Each half has an index of its own.
 select
     count(*) filter (where status = 'received') as waiting, count(*) filter (where status <> 'received') as failed
-from billing_webhook_events
-where status in ('received', 'failed', 'failed_permanent');
+from (
+    select status from billing_webhook_events where status in ('received', 'failed')
+    union all
+    select status from billing_webhook_events where status = 'failed_permanent'
+) undone;
 
 -- name: event_states
 -- What the events of an object said it was, by the time that Stripe gave them.

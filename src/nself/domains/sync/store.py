@@ -193,6 +193,11 @@ def mirrored(tx: Tx, livemode: bool, created_from: datetime | None, created_to: 
     return _counts(tx.all(SQL["mirrored"], Count, livemode=livemode, created_from=created_from, created_to=created_to))
 
 
+def mirrored_about(tx: Tx, livemode: bool, kinds: Sequence[str], most: int) -> dict[str, int]:
+    """Objects that are here, by kind; more than `most` are estimated."""
+    return _counts(tx.all(SQL["mirrored_about"], Count, livemode=livemode, kinds=list(kinds), most=most))
+
+
 def _counts(found: Sequence[Count]) -> dict[str, int]:
     return {one.name: one.count for one in found}
 

@@ -117,5 +117,12 @@ ROWS: tuple[Row, ...] = (
         every="USAGE_AGGREGATION_INTERVAL",
         help="Folds new usage into the hourly rollups.",
     ),
+    Scheduled(
+        type="usage_recount",
+        use="usage.service.recount:scheduled",
+        every="24h",
+        help="Counts all raw events, for the law of `usage status`.",
+        long=True,
+    ),
     Causes(use="usage.service.causes:CAUSES"),
 )

@@ -68,7 +68,9 @@ class ShowUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class UsageStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Nothing."""
+    recount: Annotated[
+        bool, Meta(description="Count all raw events; else those recorded since they were all counted, once a day.")
+    ] = False
 
 
 class ShowCollector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -205,6 +205,13 @@ class Conservation(msgspec.Struct, frozen=True, kw_only=True):
         return [] if self.balanced else [UNBALANCED]
 
 
+class Recounted(msgspec.Struct, frozen=True):
+    """Raw events that were recorded before a time, when all were counted last; none and None where that is unknown."""
+
+    before: datetime | None
+    events: int
+
+
 class Counts(msgspec.Struct, frozen=True):
     """The independent counts behind Conservation."""
 

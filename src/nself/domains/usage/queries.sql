@@ -115,7 +115,26 @@ insert into billing_usage_rejected (event, code, message, source, rejected_at)
 select event, code, message, %(source)s, %(now)s
 from unnest(%(events)s::text[], %(codes)s::text[], %(messages)s::text[]) as given (event, code, message);
 
+-- name: recounted
+select before, events from billing_usage_recounts;
+
+-- name: lock_recount
+-- As long as it takes. Nobody takes raw events away meanwhile, or puts them back.
+select set_config('statement_timeout', '0', true), pg_advisory_xact_lock(hashtext('billing_usage_recounts'));
+
+-- name: recount
+-- All of them are counted in an index, which tells no time; those of the last hour are few.
+insert into billing_usage_recounts (before, events, counted_at)
+select
+    %(before)s, (select count(*) from billing_usage) - (select count(*) from billing_usage where recorded_at >= %(before)s), %(now)s
+on conflict (one) do update set before = excluded.before, events = excluded.events, counted_at = excluded.counted_at
+returning events;
+
+-- name: forget_recount
+delete from billing_usage_recounts;
+
 -- name: counts
+-- Of raw events those are counted that were recorded after the last recount; all, where there is none.
 -- The two sides of the law come from different tables: intake on the left, rollups, deltas and rejected on the right.
 select
     (select coalesce(sum(received), 0)::bigint from billing_usage_intake) as received,
@@ -125,7 +144,7 @@ select
     (select count(*) from billing_usage_adjustments where superseded_at is null and kind = 'void') as voided,
     (select coalesce(sum(events), 0)::bigint from billing_usage_rollups) as rolled_up,
     (select coalesce(sum(events), 0)::bigint from billing_usage_deltas) as pending,
-    (select count(*) from billing_usage) as raw_events,
+    %(events)s + (select count(*) from billing_usage where %(before)s::timestamptz is null or recorded_at >= %(before)s) as raw_events,
     (select max(at) from billing_usage_intake) as last_recorded_at,
     (select max(folded_at) from billing_usage_folds) as last_fold_at;
 
@@ -274,11 +293,17 @@ update billing_usage_imports set
 where source = %(source)s;
 
 -- name: unfolded
+-- More rollups than `%(most)s` are estimated, as the planner does it.
 select
     (select count(*) from billing_usage_deltas) as pending_deltas,
     (select coalesce(sum(events), 0)::bigint from billing_usage_deltas) as pending_events,
     (select min(hour) from billing_usage_deltas) as oldest_pending_hour,
-    (select count(*) from billing_usage_rollups) as hourly_rollups,
+    (
+        select case when count(*) > %(most)s then greatest(count(*), (
+            select reltuples::bigint from pg_class where oid = 'billing_usage_rollups'::regclass
+        )) else count(*) end
+        from (select from billing_usage_rollups limit %(most)s + 1) some
+    ) as hourly_rollups,
     max(folded_at) as last_fold_at, sum(deltas)::bigint as last_fold_deltas, extract(epoch from max(duration))::float as last_fold_seconds,
     max(workers) as last_fold_workers
 from billing_usage_folds;
@@ -317,4 +342,4 @@ order by id desc
 limit %(limit)s;
 
 -- name: last_recorded_at
-select max(at) from billing_usage_intake;
+select at from billing_usage_intake order by id desc limit 1;

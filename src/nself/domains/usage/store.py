@@ -23,6 +23,7 @@ from nself.domains.usage.model import (
     Pending,
     Progress,
     Reason,
+    Recounted,
     RejectedEvent,
     Row,
     Sum,
@@ -219,8 +220,25 @@ def first_events(tx: Tx, user: str, metric: str, start: datetime, end: datetime,
     return tx.all(SQL["first_events"], CountedEvent, user=user, metric=metric, start=start, end=end, limit=limit)
 
 
-def counts(tx: Tx) -> Counts:
-    return tx.one(SQL["counts"], Counts)
+def recounted(tx: Tx) -> Recounted:
+    return tx.maybe(SQL["recounted"], Recounted) or Recounted(None, 0)
+
+
+def lock_recount(tx: Tx) -> None:
+    tx.run(SQL["lock_recount"])
+
+
+def recount(tx: Tx, before: datetime, now: datetime) -> int:
+    """Raw events that were recorded before a time."""
+    return int(tx.value(SQL["recount"], before=before, now=now))
+
+
+def forget_recount(tx: Tx) -> None:
+    tx.run(SQL["forget_recount"])
+
+
+def counts(tx: Tx, known: Recounted) -> Counts:
+    return tx.one(SQL["counts"], Counts, before=known.before, events=known.events)
 
 
 def rejected_reasons(tx: Tx) -> list[Reason]:
@@ -308,8 +326,9 @@ def advance_import(tx: Tx, source: str, position: int, digest: bytes, tally: Tal
     )  # fmt: skip
 
 
-def unfolded(tx: Tx) -> Unfolded:
-    return tx.one(SQL["unfolded"], Unfolded)
+def unfolded(tx: Tx, most: int) -> Unfolded:
+    """More rollups than `most` are estimated."""
+    return tx.one(SQL["unfolded"], Unfolded, most=most)
 
 
 def audit(

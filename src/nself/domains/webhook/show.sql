@@ -124,6 +124,19 @@ where
 order by total_ms desc
 limit %(limit)s;
 
+-- name: undone
+-- Each half has an index of its own, here and below.
+select
+    count(*) filter (where status = 'received') as waiting,
+    count(*) filter (where status in ('failed', 'failed_permanent')) as failed,
+    min(received_at) filter (where status in ('received', 'failed')) as oldest_waiting_at,
+    (select max(received_at) from billing_webhook_events) as last_received_at
+from (
+    select status, received_at from billing_webhook_events where status in ('received', 'failed')
+    union all
+    select status, received_at from billing_webhook_events where status = 'failed_permanent'
+) undone;
+
 -- name: backlog
 select
     count(*) filter (where status = 'received') as waiting,
@@ -131,7 +144,7 @@ select
     count(*) filter (where status = 'failed_permanent') as dead,
     count(*) filter (where status = 'parked') as parked,
     (select count(*) from billing_webhook_objects where next_at <= now()) as objects_due,
-    (select count(*) from billing_webhook_objects where lease_until >= now()) as objects_held,
+    (select count(*) from billing_webhook_objects where next_at is not null and lease_until >= now()) as objects_held,
     (select min(next_at) from billing_webhook_objects where next_at > now() and lease_until is null) as next_retry_at,
     min(received_at) filter (where status in ('received', 'failed')) as oldest_waiting_at,
     (select count(*) from billing_webhook_events where received_at > %(now)s::timestamptz - interval '5 minutes') as received_5m,
@@ -139,8 +152,11 @@ select
         select count(*) from billing_webhook_events
         where received_at > %(now)s::timestamptz - interval '1 day' and processed_at > %(now)s::timestamptz - interval '5 minutes'
     ) as processed_5m
-from billing_webhook_events
-where status in ('received', 'failed', 'failed_permanent', 'parked');
+from (
+    select status, received_at from billing_webhook_events where status in ('received', 'failed')
+    union all
+    select status, received_at from billing_webhook_events where status in ('failed_permanent', 'parked')
+) undone;
 
 -- name: repeats
 select

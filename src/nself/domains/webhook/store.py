@@ -25,6 +25,7 @@ from nself.domains.webhook.model import (
     Stage,
     Status,
     Twin,
+    Undone,
     Waiting,
 )
 
@@ -247,6 +248,10 @@ def timing(tx: Tx, since: datetime, type: str | None) -> list[Stage]:
 def slow(tx: Tx, threshold_ms: int, since: datetime, limit: int, now: datetime) -> list[SlowEvent]:
     """Each with its status as the cause."""
     return tx.all(SQL["slow"], SlowEvent, threshold_ms=threshold_ms, since=since, limit=limit, now=now)
+
+
+def undone(tx: Tx) -> Undone:
+    return tx.one(SQL["undone"], Undone)
 
 
 def backlog(tx: Tx, now: datetime) -> Backlog:

@@ -22,7 +22,7 @@ from nself.domains.archive.service import files, plan
 from nself.domains.archive.service.plan import Look
 from nself.domains.job.model import PutOff
 from nself.domains.job.service import put_off
-from nself.domains.usage.service import aggregate
+from nself.domains.usage.service import aggregate, recount
 
 ATTEMPTS = 3
 """How often a month is begun anew because usage of it came in meanwhile."""
@@ -194,6 +194,7 @@ def _empty(app: App, tx: Tx, found: Archive, manifest: Manifest) -> int | str | 
     """Step: drop what is archived, as `_drop` says; None where more than that is here."""
     month, now = found.month, app.clock()
     span, limit = rules.span(month), timedelta(seconds=app.settings.seconds("DB_LOCK_TIMEOUT"))
+    recount.forget(tx)
     store.lock_month(tx, month, limit)
     if rules.sums_of(store.metered(tx, span)) != rules.sums_of(manifest.metrics):
         return None
@@ -217,6 +218,7 @@ def drop_for_good(app: App, month: date) -> ArchivedMonth | None:
         found = store.under_way(tx, month)
         if found:
             return _row(one, seen, "refused", f"{found.location} is {found.state}: nself billing archive-usage --help")
+        recount.forget(tx)
         store.lock_month(tx, month, limit)
         counts, actor, now = store.month_counts(tx, month, span), app.operator(), app.clock()
         reasons = seen.reasons or rules.obstacles(month, counts, [], now, app.timezone)

@@ -24,7 +24,7 @@ from nself.domains.customer import service as customer
 from nself.domains.invoice.service import assess
 from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.model import Row
-from nself.domains.usage.service import record
+from nself.domains.usage.service import record, recount
 
 BATCH = 2000
 SOURCE = "archive"
@@ -222,6 +222,8 @@ def _bring_back(app: App, found: Sequence[Found], given: RestoreUsage, span: Per
 def _store(app: App, tx: Tx, month: date, batch: Sequence[Event], users: set[str]) -> Tally:
     """Step: what was counted is stored again, what was lost is counted by the way that all usage takes."""
     sort, now = _sorted(tx, batch, users), app.clock()
+    if sort.away:
+        recount.forget(tx)
     back = store.put_back(tx, sort.away) if sort.away else 0
     if back:
         store.returned(tx, month, back)

@@ -23,7 +23,6 @@ from nself.domains.notification.service import show as mail
 from nself.domains.operation.service import maintenance
 from nself.domains.usage.inputs import ShowAggregation
 from nself.domains.usage.service import collector, inspect
-from nself.domains.webhook.inputs import WebhookStatus
 from nself.domains.webhook.service import show as webhook
 from nself.measure import BOUNDS, LABELS, Name
 
@@ -93,7 +92,7 @@ def _local(app: App) -> Iterator[Sample]:
 def _stored(app: App) -> Iterator[Sample]:
     """Raises DatabaseUnavailable."""
     now = app.clock()
-    lag, hooks = inspect.show_lag(app, ShowAggregation()), webhook.status(app, WebhookStatus())
+    lag, hooks = inspect.show_lag(app, ShowAggregation()), webhook.undone(app)
     with app.db.reading() as tx:
         wishes, pdfs = intents.counts(tx, app.settings.live), documents.counts(tx)
         mails, used_at = mail.waiting(tx), inspect.last_recorded_at(tx)

@@ -25,7 +25,6 @@ from nself.domains.stack.inputs import ShowStatus
 from nself.domains.stack.model import NoLog
 from nself.domains.usage.inputs import ShowAggregation
 from nself.domains.usage.service import inspect
-from nself.domains.webhook.inputs import WebhookStatus
 from nself.domains.webhook.service import show as webhook
 from nself.process.table import DEFAULT
 
@@ -63,7 +62,7 @@ def _maintenance(app: App) -> str:
 
 def _with_figures(app: App, found: Overview) -> Overview:
     """Raises DatabaseUnavailable."""
-    lag, hooks = inspect.show_lag(app, ShowAggregation()), webhook.status(app, WebhookStatus())
+    lag, hooks = inspect.show_lag(app, ShowAggregation()), webhook.undone(app)
     with app.db.reading() as tx:
         wishes, pdfs = intents.counts(tx, app.settings.live), documents.counts(tx)
         made = measurement.between(tx, measured.span(app, "1h"))

@@ -16,6 +16,8 @@ from nself.domains.sync.service import run as runs
 from nself.gateway import budget
 from nself.gateway.kinds import KINDS
 
+EXACT = 10_000
+"""Objects of a kind that are counted; more are estimated."""
 ENDED = ["done"]
 ALL = ["running", "stopped", "done"]
 
@@ -44,7 +46,7 @@ def show_diff(app: App, given: ShowDiff) -> Rows[Difference]:
 def count(app: App, given: Nothing) -> list[Counted]:
     """Objects here by kind, the calls that comparing them takes, and the seconds at the rate that is allowed."""
     with app.db.reading() as tx:
-        here = store.mirrored(tx, app.settings.live, None, None)
+        here = store.mirrored_about(tx, app.settings.live, list(KINDS), EXACT)
     size, rate = min(100, app.settings.integer("STRIPE_BATCH_SIZE")), budget.limit(app.settings)
 
     def calls(kind: str) -> int:
@@ -69,7 +71,7 @@ def status(app: App, given: Nothing) -> Status:
         healed = store.healed_since(tx, now - timedelta(days=1))
         events = store.events_open(tx)
         counts = store.difference_counts(tx, last.id) if last else []
-        mirrored = store.mirrored(tx, live, None, None)
+        mirrored = store.mirrored_about(tx, live, kinds, EXACT)
     auto = app.settings.flag("BILLING_AUTO_SYNC")
     note = "" if last else "not everything was compared yet: nself billing sync all --execute"
     return Status(

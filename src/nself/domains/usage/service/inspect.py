@@ -24,6 +24,8 @@ from nself.domains.usage.inputs import AuditUsage, CompareUsage, ListRejected, S
 from nself.domains.usage.model import Aggregation, AuditedEvent, Compared, Lag, RejectedEvent
 from nself.domains.usage.service import aggregate, collector, lag, measure, show, terms
 
+EXACT = 100_000
+"""Rollups that are counted; more are estimated."""
 BUFFERED = "usage on disk waits for the usage-collector: nself billing usage collector-status"
 
 
@@ -31,7 +33,7 @@ def aggregation_status(app: App, given: ShowAggregation) -> Aggregation:
     """The last fold, what waits for the next, and when that is."""
     schedule = job.schedule(app, lag.AGGREGATION)
     with app.db.reading() as tx:
-        found = store.unfolded(tx)
+        found = store.unfolded(tx, EXACT)
     return Aggregation(
         **msgspec.structs.asdict(found),
         workers=aggregate.workers(app),
@@ -47,14 +49,14 @@ def show_lag(app: App, given: ShowAggregation) -> Lag:
     """How far rollups are behind; answers and invoices are not, they count what is pending."""
     schedule = job.schedule(app, lag.AGGREGATION)
     with app.db.reading() as tx:
-        found = store.unfolded(tx)
+        pending, folded_at = store.pending_events(tx), store.last_fold_at(tx)
     buffered = collector.waiting(app).events
-    waited = (app.clock() - found.last_fold_at).total_seconds() if found.pending_events and found.last_fold_at else 0
+    waited = (app.clock() - folded_at).total_seconds() if pending and folded_at else 0
     return Lag(
         lag_seconds=max(0, round(waited)),
-        pending_events=found.pending_events,
+        pending_events=pending,
         buffered_events=buffered,
-        last_fold_at=found.last_fold_at,
+        last_fold_at=folded_at,
         note=schedule.note or (BUFFERED if buffered else "totals and invoices count what is pending"),
     )
 

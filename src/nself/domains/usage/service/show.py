@@ -19,7 +19,7 @@ from nself.domains.usage import figures, rules, store
 from nself.domains.usage.errors import EventsArchived
 from nself.domains.usage.figures import Figure, GroupTotal
 from nself.domains.usage.inputs import ShowUsage, UsageStatus
-from nself.domains.usage.model import Conservation, CountedEvent, Total
+from nself.domains.usage.model import Conservation, CountedEvent, Recounted, Total
 from nself.domains.usage.service import collector, measure
 
 NOT_CONFIGURED = Metric(unit="unknown")
@@ -169,7 +169,8 @@ def status(app: App, given: UsageStatus) -> Conservation:
     """accepted = counted + duplicate + rejected + pending, from independent counts."""
     with app.db.snapshot() as tx:
         store.lock_raw(tx)
-        counts, reasons, archived = store.counts(tx), store.rejected_reasons(tx), store.archived_events(tx)
+        known = Recounted(None, 0) if given.recount else store.recounted(tx)
+        counts, reasons, archived = store.counts(tx, known), store.rejected_reasons(tx), store.archived_events(tx)
     buffered = collector.waiting(app).events
     duplicate, rejected = counts.duplicate + counts.deduplicated, counts.rejected + counts.voided
     kept = counts.rolled_up + counts.pending

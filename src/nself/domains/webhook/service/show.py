@@ -34,6 +34,7 @@ from nself.domains.webhook.model import (
     SlowEvent,
     Status,
     Timing,
+    Undone,
 )
 from nself.domains.webhook.service import switches
 
@@ -53,6 +54,12 @@ def status(app: App, given: WebhookStatus) -> Status:
     """Counts over all stored events."""
     with app.db.reading() as tx:
         return store.status(tx, app.clock())
+
+
+def undone(app: App) -> Undone:
+    """Events that wait or failed."""
+    with app.db.reading() as tx:
+        return store.undone(tx)
 
 
 def failures(app: App, given: ListFailures) -> list[Failure]:

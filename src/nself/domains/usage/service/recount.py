@@ -1,0 +1,29 @@
+"""Counting all raw events takes a while where there are many: it is done once a day, and in between only those recorded since."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from nself.app import App
+from nself.db.connect import Tx
+from nself.domains.usage import store
+
+SETTLED = timedelta(hours=1)
+"""What was recorded longer ago than this is committed."""
+
+
+def scheduled(app: App) -> str:
+    """The work of the kind `usage_recount`, in words."""
+    now = app.clock()
+
+    def work(tx: Tx) -> int:
+        store.lock_recount(tx)
+        return store.recount(tx, now - SETTLED, now)
+
+    return f"{app.db.transact(work)} raw events"
+
+
+def forget(tx: Tx) -> None:
+    """Step: raw events are taken away or put back in this transaction, so that all are counted until the next recount."""
+    store.lock_recount(tx)
+    store.forget_recount(tx)
