@@ -5,12 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from history import archive_all, bring_back, event, populate, raw, send
 
 from metering import law
 from nself.app import App
 from nself.domains.usage.inputs import UsageStatus
 from nself.domains.usage.service import recount, show
+
+
+@pytest.fixture(autouse=True)
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recount, "MANY", 0)
 
 
 def known(app: App) -> int | None:
@@ -38,6 +44,24 @@ def test_what_is_archived_and_brought_back_is_counted_anew(app: App, clock: Any)
     recount.scheduled(app)
     bring_back(app, user=users[0], month="2025-11")
     assert known(app) is None and law(app).archived == 320 and law(app).raw_events == len(raw(app)) == 40
+
+
+def test_few_are_counted_each_time(app: App, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    populate(app, months=(11,))
+    clock.now += timedelta(hours=2)
+    recount.scheduled(app)
+    assert known(app) == 120
+    monkeypatch.setattr(recount, "MANY", 1000)
+    assert recount.scheduled(app) == "" and known(app) is None
+
+
+def test_what_does_not_fit_is_counted_anew_before_it_is_told(app: App, clock: Any) -> None:
+    populate(app, months=(11,))
+    clock.now += timedelta(hours=2)
+    recount.scheduled(app)
+    with app.db.transaction() as tx:
+        tx.connection.execute(b"update billing_usage_recounts set events = events - 1")
+    assert law(app).raw_events == 120
 
 
 def test_what_was_lost_shows_when_all_are_counted(app: App, clock: Any) -> None:

@@ -69,7 +69,10 @@ class ShowUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 class UsageStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recount: Annotated[
-        bool, Meta(description="Count all raw events; else those recorded since they were all counted, once a day.")
+        bool,
+        Meta(
+            description="Count all raw events also where there are millions; else those recorded since the daily count."
+        ),
     ] = False
 
 

@@ -130,6 +130,12 @@ select
 on conflict (one) do update set before = excluded.before, events = excluded.events, counted_at = excluded.counted_at
 returning events;
 
+-- name: raw_events_about
+-- As the planner estimates it.
+select coalesce(sum(reltuples) filter (where reltuples > 0), 0)::bigint
+from pg_partition_tree('billing_usage') tree join pg_class on oid = tree.relid
+where isleaf;
+
 -- name: forget_recount
 delete from billing_usage_recounts;
 

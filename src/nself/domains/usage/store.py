@@ -233,6 +233,10 @@ def recount(tx: Tx, before: datetime, now: datetime) -> int:
     return int(tx.value(SQL["recount"], before=before, now=now))
 
 
+def raw_events_about(tx: Tx) -> int:
+    return int(tx.value(SQL["raw_events_about"]))
+
+
 def forget_recount(tx: Tx) -> None:
     tx.run(SQL["forget_recount"])
 

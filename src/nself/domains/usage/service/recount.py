@@ -1,4 +1,7 @@
-"""Counting all raw events takes a while where there are many: it is done once a day, and in between only those recorded since."""
+"""Counting all raw events takes a while where there are many: it is done once a day, and in between only those recorded since.
+
+Where there are few, or the law does not hold with what is known, all of them are counted.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from nself.app import App
 from nself.db.connect import Tx
 from nself.domains.usage import store
 
+MANY = 5_000_000
+"""Raw events up to which each look counts them all."""
 SETTLED = timedelta(hours=1)
 """What was recorded longer ago than this is committed."""
 
@@ -16,11 +21,14 @@ def scheduled(app: App) -> str:
     """The work of the kind `usage_recount`, in words."""
     now = app.clock()
 
-    def work(tx: Tx) -> int:
+    def work(tx: Tx) -> str:
+        if store.raw_events_about(tx) < MANY:
+            forget(tx)
+            return ""
         store.lock_recount(tx)
-        return store.recount(tx, now - SETTLED, now)
+        return f"{store.recount(tx, now - SETTLED, now)} raw events"
 
-    return f"{app.db.transact(work)} raw events"
+    return app.db.transact(work)
 
 
 def forget(tx: Tx) -> None:

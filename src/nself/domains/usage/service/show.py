@@ -167,9 +167,18 @@ def _total(app: App, metric: Metric, one: Figure, span: Period, given: ShowUsage
 
 def status(app: App, given: UsageStatus) -> Conservation:
     """accepted = counted + duplicate + rejected + pending, from independent counts."""
+    if not given.recount:
+        with app.db.reading() as tx:
+            known = store.recounted(tx)
+        if known.before and (found := _law(app, known)).balanced:
+            return found
+    return _law(app, Recounted(None, 0))
+
+
+def _law(app: App, known: Recounted) -> Conservation:
+    """Of raw events those are counted that were recorded after what is `known`."""
     with app.db.snapshot() as tx:
         store.lock_raw(tx)
-        known = Recounted(None, 0) if given.recount else store.recounted(tx)
         counts, reasons, archived = store.counts(tx, known), store.rejected_reasons(tx), store.archived_events(tx)
     buffered = collector.waiting(app).events
     duplicate, rejected = counts.duplicate + counts.deduplicated, counts.rejected + counts.voided
