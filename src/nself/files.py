@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import stat
@@ -17,6 +18,7 @@ import msgspec
 
 from nself.core.errors import Conflict
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 RISKY = ("=", "+", "-", "@", "\t", "\r")
 Format = Literal["csv", "json"]
 
@@ -62,6 +64,10 @@ def private(path: Path) -> Generator[TextIO]:
             os.fsync(file.fileno())
         refuse_foreign(path)
         part.replace(path)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise FileNotWritten(path=path, detail=error.strerror) from None
     finally:
         part.unlink(missing_ok=True)
 

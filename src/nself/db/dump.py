@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -19,6 +20,11 @@ class DumpFailed(Conflict):
     code = "dump_failed"
     text = "{tool} failed: {detail}"
     hints = ("nself db test-connection",)
+
+
+class DiskFull(DumpFailed):
+    code = "dump_disk_full"
+    hints = ("nself db backup --help",)
 
 
 def dump(conninfo: str, target: Path, snapshot: str) -> None:
@@ -54,5 +60,6 @@ def _run(tool: str, conninfo: str | None, *options: str) -> str:
     done = subprocess.run(line, check=False, capture_output=True, text=True, env={**environ, "LC_ALL": "C"})
     if done.returncode:
         words = [part for part in done.stderr.splitlines() if part.strip()]
-        raise DumpFailed(tool=tool, detail="; ".join(words[-3:]) or f"exit {done.returncode}")
+        failure = DiskFull if os.strerror(errno.ENOSPC) in done.stderr else DumpFailed
+        raise failure(tool=tool, detail="; ".join(words[-3:]) or f"exit {done.returncode}")
     return done.stdout

@@ -13,6 +13,8 @@ from money_bench import MONTH, Bench, charge_overage
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from nself.app import App
+from nself.db import dump
+from nself.db.dump import DiskFull
 from nself.domains.backup import store
 from nself.domains.backup.inputs import BackupDatabase, ForgetDatabase, RestoreDatabase
 from nself.domains.backup.model import (
@@ -258,6 +260,11 @@ def test_a_role_that_may_not_make_databases_is_told(bench: Bench, tmp_path: Path
             bring_back(bench, tmp_path / "saved.dump", DATABASE_URL=make_conninfo(bench.database, user="plain"))
     finally:
         bench.sql("drop role plain")
+
+
+def test_a_full_disk_is_told_as_such(bench: Bench) -> None:
+    with store.session(bench.database) as tx, store.snapshot(tx), pytest.raises(DiskFull, match="No space left"):
+        dump.dump(bench.database, Path("/dev/full"), store.export_snapshot(tx))
 
 
 def test_without_yes_it_only_looks(bench: Bench, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import tracemalloc
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nself import files
 from nself.app import App
 from nself.core.errors import InvalidParameter
 from nself.domains.export import service
@@ -89,3 +91,10 @@ def test_a_placeholder_is_refused_with_what_is_accepted(app: App) -> None:
     with pytest.raises(InvalidParameter, match="write 24h, 7d, 2026-01-15") as refused:
         service.export_usage(app, Export(since="EXPOSURE_TIME"))
     assert refused.value.exit_code == 2
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "charges.csv"
+    with pytest.raises(FileNotWritten, match=r"charges\.csv cannot be written: No space left"), files.private(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from money_seams import Crash, Seams, fragile
 
 from nself.app import App
-from nself.domains.payment.errors import BadBatch, BatchIncomplete, BatchRefused, RefundUnconfirmed
+from nself.domains.payment.errors import BadBatch, BatchIncomplete, BatchRefused, RefundUnconfirmed, ResultNotWritten
 from nself.domains.payment.inputs import RefundFile
 from nself.domains.payment.model import RefundBatch
 from nself.domains.payment.service import batch
@@ -281,3 +283,36 @@ def test_users_are_told_after_their_refund_and_once(
 def test_who_is_not_told_is_said(desk: Desk) -> None:
     done = desk.run(desk.all(), notify=True)
     assert (done.told, done.refunded) == (0, 3) and "MAIL_ENABLED is false" in done.note
+
+
+def test_a_full_disk_hides_no_refund(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = desk.all()
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(batch.files, "write", full)
+        with pytest.raises(ResultNotWritten, match=r"3 of 3 rows are refunded, but .*No space left") as told:
+            desk.run(path)
+    assert told.value.exit_code == 1
+    again = desk.run(path)
+    assert (again.refunded, again.refunded_before, len(results(again.output))) == (0, 3, 3)
+    assert desk.refunded() == [[400], [400], [400]]
+
+
+def test_a_file_without_a_header_is_no_refund_file(desk: Desk) -> None:
+    path = desk.folder / "cut.csv"
+    path.write_text("")
+    with pytest.raises(BadBatch, match="the header must name charge"):
+        desk.run(str(path), dry_run=True)
+
+
+def test_a_plan_tells_what_would_go_back_and_what_it_adds_to(desk: Desk) -> None:
+    desk.run(desk.all())
+    plan = desk.run(desk.all(), dry_run=True)
+    assert "nothing would go back" in plan.note
+    first, second, _ = desk.charges
+    plan = desk.run(desk.file((first, 450, "usd"), (second, 400, "usd")), dry_run=True)
+    assert "4.50 USD would go back" in plan.note
+    assert [one.detail for one in plan.refunds] == ["besides 4.00 USD given back before", "refunded before"]

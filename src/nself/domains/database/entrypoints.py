@@ -29,7 +29,8 @@ ROWS: tuple[Row, ...] = (
         path="db query",
         use="database.service:query",
         input="database.inputs:Query",
-        help="Run SQL: read-only, enforced by the server, unless --write; bounded in time and rows.",
+        help="Run SQL, bounded in time and rows: read-only, enforced by the server, unless --write; in test mode "
+        "INSERT, UPDATE and DELETE with WHERE, and CREATE INDEX, need no --write.",
         example='nself db query "SELECT count(*) FROM billing_usage"',
         audited=True,
     ),

@@ -156,6 +156,15 @@ class BatchIncomplete(Conflict):
     hints = ("nself billing stripe intents --state failed", "nself billing stripe intents --state pending")
 
 
+class ResultNotWritten(Conflict):
+    code, guide, param = "refund_result_not_written", "3.2", "output"
+    text = (
+        "{done} of {total} rows are refunded, but {path} cannot be written: {detail}. "
+        "Nobody was told yet. Run the same again with another --output: nothing is refunded twice"
+    )
+    hints = ("nself billing refund batch --help",)
+
+
 class QueueStopped(Unavailable):
     """Stripe does not answer: what is not made yet stays in the queue."""
 

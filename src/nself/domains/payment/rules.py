@@ -324,9 +324,7 @@ def read_batch(path: str, text: str) -> tuple[list[Asked], list[str]]:
         lines = [(reader.line_num, line) for line in reader if any(cell.strip() for cell in line)]
     except csv.Error as error:
         raise BadBatch(path=path, detail=f"not CSV: {error} in line {reader.line_num}") from None
-    if not lines:
-        return [], []
-    header = [cell.strip().lower() for cell in lines[0][1]]
+    header = [cell.strip().lower() for cell in lines[0][1]] if lines else []
     if not set(OBJECTS) & set(header) or not {"amount", "currency"} <= set(header):
         raise BadBatch(
             path=path, detail="the header must name charge, payment_intent or invoice, and amount and currency"

@@ -15,7 +15,7 @@ import msgspec
 
 from nself import files, log
 from nself.app import App
-from nself.core.errors import NotFound
+from nself.core.errors import BillingError, NotFound
 from nself.core.money import Money
 from nself.db.connect import Tx
 from nself.domains.connection.model import OperationState, Snapshot, StillPending, Wish, operation_name
@@ -24,7 +24,14 @@ from nself.domains.customer import service as customers
 from nself.domains.notification.model import Note
 from nself.domains.notification.service import outbox
 from nself.domains.payment import rules
-from nself.domains.payment.errors import BadBatch, BatchIncomplete, BatchRefused, NothingPaid, RefundUnconfirmed
+from nself.domains.payment.errors import (
+    BadBatch,
+    BatchIncomplete,
+    BatchRefused,
+    NothingPaid,
+    RefundUnconfirmed,
+    ResultNotWritten,
+)
 from nself.domains.payment.inputs import RefundFile
 from nself.domains.payment.model import Asked, PlannedRefund, RefundBatch
 from nself.domains.payment.service import look, refunds
@@ -50,7 +57,8 @@ class Row(NamedTuple):
 def refund_file(app: App, given: RefundFile) -> RefundBatch:
     """The plan; in test mode without --dry-run, in live mode with --execute, what was done.
 
-    Raises BadBatch, BatchRefused, RefundUnconfirmed, FileNotWritten before anything is done, BatchIncomplete.
+    Raises BadBatch, BatchRefused, RefundUnconfirmed, FileNotWritten before anything is done, BatchIncomplete,
+    ResultNotWritten.
     """
     app.require_stripe()
     execute = not given.dry_run and (given.execute or not app.settings.live)
@@ -59,14 +67,19 @@ def refund_file(app: App, given: RefundFile) -> RefundBatch:
     planned = [_planned(row) for row in rows]
     if not execute:
         how = "the same without --dry-run does it" if given.dry_run else "--execute does it"
-        note = f"nothing was done: this is the plan; {how}"
+        moved = rules.totals(Money(row.amount, row.charge["currency"]) for row in rows if row.state != "done")
+        note = f"nothing was done: this is the plan, {' and '.join(moved) or 'nothing'} would go back; {how}"
         return _result(given, planned, executed=False, note=note)
     if not rows:
         return _result(given, [], executed=True, note="the file names nothing to refund")
     path = Path(given.output) if given.output else Path(given.input).with_suffix(".result.csv")
-    with files.private(path) as file:
-        done = _execute(app, given, rows)
-        files.write(file, "csv", PlannedRefund, done)
+    done = list[PlannedRefund]()
+    try:
+        with files.private(path) as file:
+            done += _execute(app, given, rows)
+            files.write(file, "csv", PlannedRefund, done)
+    except files.FileNotWritten as error:
+        raise _unwritten(done, path, error) from None
     told, note = _tell(app, done) if given.notify else 0, f"see {path}"
     if given.notify and not outbox.listened(app):
         note += "; nobody is told while MAIL_ENABLED is false"
@@ -176,8 +189,16 @@ def _planned(row: Row) -> PlannedRefund:
         amount_minor=row.amount,
         currency=row.charge["currency"],
         result={"done": "refunded", "pending": "pending"}.get(row.state or "", "refund"),
-        detail="refunded before" if row.state == "done" else "",
+        detail=_known(row),
     )
+
+
+def _known(row: Row) -> str:
+    """A row whose amount was changed is another refund of the same charge: the plan shows what it adds to."""
+    if row.state == "done":
+        return "refunded before"
+    before = row.charge["amount_refunded"]
+    return f"besides {Money(before, row.charge['currency'])} given back before" if before and row.state is None else ""
 
 
 def _result(
@@ -239,6 +260,12 @@ def _done(row: Row, state: OperationState) -> PlannedRefund:
     result = {"done": "refunded", "pending": "pending"}.get(state.state, "failed")
     detail = "refunded before" if row.state == "done" else state.error or ""
     return msgspec.structs.replace(_planned(row), result=result, refund=state.object_id, detail=detail)
+
+
+def _unwritten(done: Sequence[PlannedRefund], path: Path, error: files.FileNotWritten) -> BillingError:
+    """Before anything is done it is the file's error alone; afterwards the money comes first."""
+    refunded = sum(one.result == "refunded" for one in done)
+    return ResultNotWritten(done=refunded, total=len(done), path=path, detail=error.fields["detail"]) if done else error
 
 
 def _refuse_incomplete(done: Sequence[PlannedRefund], path: Path) -> None:
