@@ -128,7 +128,7 @@ PAGES = (
         "/usage",
         "Usage",
         (
-            Panel("The law", "billing usage status", every=10),
+            Panel("The law", "billing usage status", every=60, late=True),
             Panel("Metrics", "billing usage list-metrics"),
             Panel("Aggregation", "billing usage aggregation-status", every=10),
             Panel("Collector", "billing usage collector-status", every=10),

@@ -233,6 +233,11 @@ def recount(tx: Tx, before: datetime, now: datetime) -> int:
     return int(tx.value(SQL["recount"], before=before, now=now))
 
 
+def gather_intake(tx: Tx, before: datetime, kept: int) -> None:
+    """Rows of intake but the `kept` newest and those after `before` are added up by source."""
+    tx.run(SQL["gather_intake"], before=before, kept=kept)
+
+
 def forget_recount(tx: Tx) -> None:
     tx.run(SQL["forget_recount"])
 

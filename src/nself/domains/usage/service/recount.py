@@ -11,6 +11,9 @@ from nself.domains.usage import store
 SETTLED = timedelta(hours=1)
 """What was recorded longer ago than this is committed."""
 
+KEPT = 10_000
+"""Commits of which it stays known what each took in: root causes are looked for in the newest."""
+
 
 def scheduled(app: App) -> str:
     """The work of the kind `usage_recount`, in words."""
@@ -18,6 +21,7 @@ def scheduled(app: App) -> str:
 
     def work(tx: Tx) -> int:
         store.lock_recount(tx)
+        store.gather_intake(tx, now - SETTLED, KEPT)
         return store.recount(tx, now - SETTLED, now)
 
     return f"{app.db.transact(work)} raw events"
