@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -52,6 +53,7 @@ select 'user' || n, 'api_calls', date_trunc('hour', {at}), 1, 1, 1, 1, {at} from
 insert into billing_usage_intake (source, received, duplicate, at) select 'http', 1, 0, {at} from generate_series(1, {n}) n
 """
 AT = "timestamptz '2026-01-10Z' + n * interval '100 seconds'"
+WRITES = re.compile(rb"\b(insert into|update|delete from|for share)\b|advisory", re.IGNORECASE)
 Asked = tuple[bytes, Mapping[str, Any]]
 
 
@@ -99,11 +101,7 @@ def _scanned(node: Mapping[str, Any]) -> Iterator[float]:
 
 def greedy(link: psycopg.Connection, asked: list[Asked]) -> dict[str, int]:
     """Statements that touch more than MOST, by their beginning."""
-    counts = {
-        query[:60].decode(): touched(link, query, params)
-        for query, params in asked
-        if query.lstrip().lower().startswith((b"select", b"with", b"/*")) and b"advisory" not in query
-    }
+    counts = {query[:60].decode(): touched(link, query, params) for query, params in asked if not WRITES.search(query)}
     return {name: count for name, count in counts.items() if count > MOST}
 
 

@@ -1062,6 +1062,7 @@ CREATE INDEX billing_subscription_requests_subscription ON billing.billing_subsc
 CREATE INDEX billing_subscription_requests_trials ON billing.billing_subscription_requests USING btree (trial_end) WHERE (trial_end IS NOT NULL);
 CREATE INDEX billing_subscriptions_customer_id_created_at_idx ON billing.billing_subscriptions USING btree (customer_id, created_at);
 CREATE INDEX billing_subscriptions_newest ON billing.billing_subscriptions USING btree (created_at);
+CREATE INDEX billing_subscriptions_trial_start ON billing.billing_subscriptions USING btree ((((snapshot ->> 'trial_start'::text))::bigint)) WHERE ((snapshot ->> 'trial_start'::text) IS NOT NULL);
 CREATE INDEX billing_subscriptions_trials ON billing.billing_subscriptions USING btree ((((snapshot ->> 'trial_end'::text))::bigint), object_id) WHERE ((status = 'trialing'::text) AND (NOT deleted));
 CREATE INDEX billing_sync_differences_object ON billing.billing_sync_differences USING btree (object_id, run_id);
 CREATE INDEX billing_sync_runs_newest ON billing.billing_sync_runs USING btree (purpose, id);

@@ -145,7 +145,7 @@ PAGES = (
             ),
             Panel("Gaps of a user", "billing usage find-gaps", asks=("user", "metric")),
             Panel("Events of a user", "billing usage audit", {"limit": "20"}, asks=("user", "metric", "date", "limit")),
-            Panel("The law", "billing usage status", every=10),
+            Panel("The law", "billing usage status", every=60, late=True),
             Panel("Metrics", "billing usage list-metrics"),
             Panel("Aggregation", "billing usage aggregation-status", every=10),
             Panel("Collector", "billing usage collector-status", every=10),

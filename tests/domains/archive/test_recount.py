@@ -79,3 +79,22 @@ def test_what_was_lost_shows_when_all_are_counted(app: App, clock: Any) -> None:
             tx.connection.execute(b"insert into billing_usage values (%s, %s, %s, %s, %s, %s, %s, %s, %s)", row)
     recount.scheduled(app)
     law(app)
+
+
+def test_old_intake_is_gathered_and_the_law_holds(app: App, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recount, "KEPT", 2)
+    users = populate(app, months=(11,))
+    for at in range(6):
+        send(app, *[event(users[0], "2025-11-05T10:00:00Z", f"sent {at // 2}")])
+    clock.now += timedelta(hours=2)
+    before = law(app)
+    recount.scheduled(app)
+    recount.scheduled(app)
+    with app.db.reading() as tx:
+        rows = tx.connection.execute(
+            "select source, received, duplicate from billing_usage_intake order by id"
+        ).fetchall()
+    assert rows[0][1:] == (before.accepted - 2, 2) and rows[1:] == [("test", 1, 0), ("test", 1, 1)]
+    assert law(app) == before
+    send(app, event(users[0], "2025-11-05T10:00:00Z", "after"))
+    assert law(app).accepted == before.accepted + 1

@@ -222,7 +222,7 @@ cross join lateral (
         select from billing_mirror
         where billing_mirror.kind = given.kind and livemode = %(livemode)s and not deleted
         limit %(most)s + 1
-    ) some
+    ) found
 ) seen
 where seen.count > 0;
 

@@ -136,6 +136,16 @@ select coalesce(sum(reltuples) filter (where reltuples > 0), 0)::bigint
 from pg_partition_tree('billing_usage') tree join pg_class on oid = tree.relid
 where isleaf;
 
+-- name: gather_intake
+-- All but the newest become one row of each source, which takes the place of its last.
+with gone as (
+    delete from billing_usage_intake
+    where id <= (select max(id) - %(kept)s from billing_usage_intake) and at < %(before)s
+    returning *
+)
+insert into billing_usage_intake (id, source, received, duplicate, at) overriding system value
+select max(id), source, sum(received)::bigint, sum(duplicate)::bigint, max(at) from gone group by source;
+
 -- name: forget_recount
 delete from billing_usage_recounts;
 
@@ -308,7 +318,7 @@ select
         select case when count(*) > %(most)s then greatest(count(*), (
             select reltuples::bigint from pg_class where oid = 'billing_usage_rollups'::regclass
         )) else count(*) end
-        from (select from billing_usage_rollups limit %(most)s + 1) some
+        from (select from billing_usage_rollups limit %(most)s + 1) seen
     ) as hourly_rollups,
     max(folded_at) as last_fold_at, sum(deltas)::bigint as last_fold_deltas, extract(epoch from max(duration))::float as last_fold_seconds,
     max(workers) as last_fold_workers

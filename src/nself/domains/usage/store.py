@@ -237,6 +237,11 @@ def raw_events_about(tx: Tx) -> int:
     return int(tx.value(SQL["raw_events_about"]))
 
 
+def gather_intake(tx: Tx, before: datetime, kept: int) -> None:
+    """Rows of intake but the `kept` newest and those after `before` are added up by source."""
+    tx.run(SQL["gather_intake"], before=before, kept=kept)
+
+
 def forget_recount(tx: Tx) -> None:
     tx.run(SQL["forget_recount"])
 

@@ -48,7 +48,7 @@ def status(app: App, given: PdfStatus) -> ShownStatus:
         work = store.work(tx, given.invoice)
         version = prepared.version if prepared else work and work.version
         made = store.file(tx, given.invoice, version) if version else None
-    generator = stack.status(app, ShowStatus(services=[SERVICE]))[0].state
+    generator = stack.states(app, ShowStatus(services=[SERVICE]))[0].state
     state = _state(work, made, prepared)
     failed = error or (work if work and work.error and state != "done" else None)
     return ShownStatus(

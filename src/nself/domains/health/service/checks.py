@@ -67,7 +67,7 @@ def _looked(app: App, component: Component, look: Look) -> list[Check]:
 
 
 def _services(app: App) -> Iterator[Check]:
-    for row in stack.status(app, ShowStatus()):
+    for row in stack.states(app, ShowStatus()):
         if row.service not in NEEDED and not (row.service == "postgres" and row.state != "external"):
             continue
         state: State = "ok" if row.state == "running" else "failed"

@@ -35,7 +35,7 @@ BAD = ("warning", "error", "critical")
 def overview(app: App, given: ShowOverview) -> Overview:
     """Starts nothing, asks Stripe nothing."""
     usual = {row.name for row in DEFAULT.usual(app.settings)} - {"stripe-mock"}
-    rows = [row for row in stack.status(app, ShowStatus()) if row.service in usual]
+    rows = [row for row in stack.states(app, ShowStatus()) if row.service in usual]
     down = [row.service for row in rows if row.state != "running"]
     found = Overview(
         mode=app.settings.text("STRIPE_MODE"),

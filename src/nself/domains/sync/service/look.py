@@ -16,7 +16,7 @@ from nself.domains.sync.service import run as runs
 from nself.gateway import budget
 from nself.gateway.kinds import KINDS
 
-EXACT = 10_000
+EXACT = 1_000
 """Objects of a kind that are counted; more are estimated."""
 ENDED = ["done"]
 ALL = ["running", "stopped", "done"]

@@ -16,6 +16,9 @@ MANY = 5_000_000
 SETTLED = timedelta(hours=1)
 """What was recorded longer ago than this is committed."""
 
+KEPT = 10_000
+"""Commits of which it stays known what each took in: root causes are looked for in the newest."""
+
 
 def scheduled(app: App) -> str:
     """The work of the kind `usage_recount`, in words."""
@@ -26,6 +29,7 @@ def scheduled(app: App) -> str:
             forget(tx)
             return ""
         store.lock_recount(tx)
+        store.gather_intake(tx, now - SETTLED, KEPT)
         return f"{store.recount(tx, now - SETTLED, now)} raw events"
 
     return app.db.transact(work)

@@ -111,7 +111,7 @@ def queue_status(app: App, given: ShowQueue) -> Queue:
     now = app.clock()
     with app.db.reading() as tx:
         found, worked = store.backlog(tx, now), latest(tx, now)
-    (worker,) = stack.status(app, ShowStatus(services=["worker"]))
+    (worker,) = stack.states(app, ShowStatus(services=["worker"]))
     lag = int((now - found.oldest_waiting_at).total_seconds()) if found.oldest_waiting_at else 0
     return Queue(
         **{name: getattr(found, name) for name in Backlog.__struct_fields__},
