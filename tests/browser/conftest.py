@@ -31,7 +31,7 @@ def project() -> Iterator[Commands]:
         usage = [
             json.dumps({"user": "user123", "metric": metric, "value": value, "at": at, "key": f"{metric} {at}"})
             for metric, value in (("api_calls", 7), ("bandwidth", 7000))
-            for at in ("2026-01-05T10:00:00Z", "2026-01-07T10:00:00Z")
+            for at in ("2026-03-05T10:00:00Z", "2026-03-07T10:00:00Z")
         ]
         (made.root / "usage.ndjson").write_text("\n".join(usage))
         made.nself("billing", "usage", "import", "usage.ndjson")

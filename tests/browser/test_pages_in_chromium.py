@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.xdist_group("browser"),  # one browser, and its event loop stays out of other tests
 ]
 EXAMPLES = {"customers": "cus_123", "users": "user123", "subscriptions": "sub_123", "invoices": "in_123"}
-ASKED = {"/usage": "?user=user123", "/users/{id}": "?period=2026-01"}
+ASKED = {"/usage": "?user=user123", "/users/{id}": "?period=2026-03"}
 """What there is more to see with."""
 SAMPLE = {"/", "/users/{id}", "/incidents/{id}", "/webhooks"}
 """Looked at in all views; axe takes seconds for each."""
@@ -111,19 +111,19 @@ def test_a_quota_is_a_bar_of_its_limit(ada: Person, own_page: str) -> None:
 
 def test_usage_is_drawn_one_metric_a_chart_with_the_values_of_the_table(ada: Person, project: Commands) -> None:
     ada.page.set_viewport_size({"width": 1280, "height": 800})
-    ada.open("/users/user123?period=2026-01")
+    ada.open("/users/user123?period=2026-03")
     assert ada.page.evaluate(CHARTS) == [
         ["api_calls, request by day", [7, 7], True],
         ["bandwidth, byte by day", [7000, 7000], True],
     ]
-    rows = project.json("billing", "usage", "show", "--user", "user123", "--period", "2026-01", "--by", "day")
+    rows = project.json("billing", "usage", "show", "--user", "user123", "--period", "2026-03", "--by", "day")
     assert [one["value"] for one in rows if one["metric"] == "bandwidth"] == [7000, 7000]
     chart = ada.page.locator("figure.chart").last
     assert "2 days with usage" in (chart.get_by_role("img").get_attribute("aria-label") or "")
-    place = chart.locator(".u-over").bounding_box()
-    ada.page.mouse.move(place["x"] + place["width"] - 4, place["y"] + 20)
-    assert "2026-01-07" in chart.inner_text() and "7,000" in chart.inner_text()
-    ada.open("/usage?user=user123&period=2026-01&by=hour&metric=api_calls")
+    drawn = chart.locator(".u-over")
+    drawn.hover(position={"x": drawn.bounding_box()["width"] - 4, "y": 20})
+    assert "2026-03-07" in chart.inner_text() and "7,000" in chart.inner_text()
+    ada.open("/usage?user=user123&period=2026-03&by=hour&metric=api_calls")
     assert [one[0] for one in ada.page.evaluate(CHARTS)] == ["api_calls, request by hour"]
     ada.open("/usage")
     assert "Give a user to look at." in ada.text() and ada.page.evaluate(CHARTS) == []

@@ -11,6 +11,12 @@
   const short = new Intl.NumberFormat("en", { notation: "compact" });
   const whole = new Intl.NumberFormat("en");
 
+  // Middles of the periods that have room for a word below them.
+  const named = (at, step, width) => {
+    const apart = Math.ceil((at[at.length - 1] - at[0] + 2 * step) / step / (width / 80)) * step;
+    return Array.from({ length: Math.floor((at[at.length - 1] - at[0]) / apart) + 1 }, (_, n) => at[0] + n * apart);
+  };
+
   const options = (plot, { at, step, name }) => {
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
     const label = uPlot.fmtDate(step > 3600 ? "{YYYY}-{MM}-{DD}" : "{YYYY}-{MM}-{DD} {HH}:00");
@@ -23,7 +29,10 @@
         x: { range: () => [at[0] - step, at[at.length - 1] + step] },
         y: { range: (_, least, most) => [Math.min(0, least), most * 1.05 || 1] },
       },
-      axes: [{ ...axis, space: 64, values: (_, ticks, __, ___, apart) => ticks.map((tick) => (apart < 86400 ? hour : day)(utc(tick))) }, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => short.format(tick)) }],
+      axes: [
+        { ...axis, splits: (chart) => named(at, step, chart.width), values: (_, ticks) => ticks.map((tick) => (step > 3600 ? day : hour)(utc(tick))) },
+        { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => short.format(tick)) },
+      ],
       series: [
         { label: "From", value: (_, seconds) => (seconds == null ? "–" : label(utc(seconds))) },
         {
