@@ -41,7 +41,7 @@ COMMANDS = (
 
 def signed_in(made: Project) -> str:
     """The cookie of an owner."""
-    made.nself("billing", "operator", "add", "--name", "ada", "--role", "owner")
+    made.nself("billing", "operator", "add", "ada", "--role", "owner")
     token = secrets.token_urlsafe(32)
     with psycopg.connect(conninfo(made), autocommit=True) as connection:
         connection.execute(SESSION, [hashlib.sha256(token.encode()).digest()])
@@ -53,7 +53,7 @@ def paths(made: Project) -> list[str]:
     from nself.web.pages import PAGES
 
     of = {"/customers": "cus_123", "/users": USER, "/subscriptions": "sub_123", "/invoices": "in_122"}
-    incident = ("incident", "create", "--type", "payment", "--severity", "info", "--description", "bench")
+    incident = ("incident", "create", "--type", "overcharge", "--severity", "info", "--description", "bench")
     of["/incidents"] = json.loads(made.nself("billing", *incident, "--format", "json"))["id"]
     link = json.loads(made.nself("billing", "page-link", "create", "--user", USER, "--format", "json"))["url"]
     found = [f"/me/{link.rpartition('/me/')[2]}"]
