@@ -29,7 +29,7 @@ MAX_HEADS = 1000
 SHORT = 1 << 16
 """Bytes of a body: with a longer one it does not matter what reading the lines before it costs."""
 FRESH_SECONDS = 0.01
-"""How long what was found out about a caller holds for the next requests below the same lines: that is half of reading one."""
+"""How long what was found out about a caller holds for the next requests below the same lines: a quarter of what reading one costs."""
 _no_waiter = asyncio.Event()
 
 
