@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -122,4 +123,28 @@ def test_stripe_is_not_called_inside_a_transaction(db: Database) -> None:
         with pytest.raises(AssertionError, match="inside a database transaction"):
             outside_transaction()
     outside_transaction()
+    db.close()
+
+
+ARRAYS: list[tuple[str, list[object]]] = [
+    ("text", ["plain", 'a "quote"', "a \\ and, {a} NULL", "", "NULL", "ü"]),
+    ("text", ["first", None, 'a "quote"']),
+    ("text", [None, "\\"]),
+    ("text", []),
+    ("bigint", [1, -2, 10**18]),
+    ("bigint", [None, 1]),
+    ("timestamptz", [datetime(2026, 1, 2, 3, 4, 5, 6, UTC), None]),
+]
+
+
+@pytest.mark.parametrize(("kind", "values"), ARRAYS)
+def test_a_list_arrives_as_it_was(db: Database, kind: str, values: list[object]) -> None:
+    with db.reading() as tx:
+        assert tx.value(f"select %(given)s::{kind}[]".encode(), given=values) == values
+    db.close()
+
+
+def test_a_text_that_holds_a_nul_is_refused_and_moves_no_other(db: Database) -> None:
+    with db.reading() as tx, pytest.raises(psycopg.DataError):
+        tx.value(b"select %(given)s::text[]", given=["a\0b", "c"])
     db.close()

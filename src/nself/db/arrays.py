@@ -6,22 +6,33 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from psycopg import DataError
 from psycopg.abc import Buffer, DumperKey
 from psycopg.adapt import PyFormat
 from psycopg.types.array import ListDumper
 
 NONE = type(None)
+QUOTES = '""'
 
 
 def _texts(values: list[Any]) -> str:
-    joined = '","'.join(values)
-    if "\\" in joined or joined.count('"') != 2 * (len(values) - 1):
-        joined = '","'.join([one.replace("\\", "\\\\").replace('"', '\\"') for one in values])
-    return f'{{"{joined}"}}'
+    """All are escaped at once, between NULs, which no text holds that PostgreSQL takes."""
+    try:
+        joined = "\0".join(values)
+    except TypeError:
+        return f"{{{','.join(['NULL' if one is None else _escaped(one).join(QUOTES) for one in values])}}}"
+    if joined.count("\0") >= len(values):
+        raise DataError("a text holds a NUL")
+    inner = _escaped(joined).replace("\0", '","')
+    return f'{{"{inner}"}}'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _numbers(values: list[Any]) -> str:
-    return f"{{{','.join(map(str, values))}}}"
+    return f"{{{repr(values)[1:-1]}}}"
 
 
 def _numbers_or_nothing(values: list[Any]) -> str:
@@ -35,6 +46,7 @@ def _instants(values: list[Any]) -> str:
 
 WAYS: dict[frozenset[type], Callable[[list[Any]], str]] = {
     frozenset({str}): _texts,
+    frozenset({str, NONE}): _texts,
     frozenset({int}): _numbers,
     frozenset({int, NONE}): _numbers_or_nothing,
     frozenset({datetime}): _instants,
@@ -42,15 +54,22 @@ WAYS: dict[frozenset[type], Callable[[list[Any]], str]] = {
 }
 
 
+def _way(values: list[Any]) -> Callable[[list[Any]], str] | None:
+    """That of texts finds out by itself what else is among them: to look at each one's type costs twice as much."""
+    if values and type(values[0]) is str:
+        return _texts
+    return WAYS.get(frozenset(map(type, values)))
+
+
 class ArrayDumper(ListDumper):
     """Of no type of its own: each statement says which one is meant. What is no plain list goes psycopg's way."""
 
     def get_key(self, obj: list[Any], format: PyFormat) -> DumperKey:
-        return self.cls if frozenset(map(type, obj)) in WAYS else super().get_key(obj, format)
+        return self.cls if _way(obj) else super().get_key(obj, format)
 
     def upgrade(self, obj: list[Any], format: PyFormat) -> Any:
-        return self if frozenset(map(type, obj)) in WAYS else super().upgrade(obj, format)
+        return self if _way(obj) else super().upgrade(obj, format)
 
     def dump(self, obj: list[Any]) -> Buffer | None:
-        way = WAYS.get(frozenset(map(type, obj)))
+        way = _way(obj)
         return way(obj).encode() if way else super().dump(obj)

@@ -232,10 +232,9 @@ class Coalescer(Generic[T, R]):
         """From when each was read to now, those with the same outcome together."""
         if not self.route:
             return
-        now, took = monotonic(), dict[str, list[float]]()
-        for (_, _, at), result in zip(group, found, strict=True):
-            took.setdefault(_status(result), []).append(now - at)
-        for status, seconds in took.items():
+        now, statuses = monotonic(), [_status(one) for one in found]
+        for status in {*statuses}:
+            seconds = [now - at for (_, _, at), one in zip(group, statuses, strict=True) if one == status]
             measures.observe_all("http_request", ("POST", self.route, status), seconds)
 
 

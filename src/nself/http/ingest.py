@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from functools import cached_property, lru_cache, partial
+from itertools import accumulate
 
 import msgspec
 
@@ -55,10 +56,11 @@ class Ingest(Closable):
     def _begin(self, read: Callable[[bytes], reading.Sent], body: bytes, told: Told, caller: ApiKey) -> None:
         """Raises NotJson, BatchTooLarge, NotTheirs."""
         sent = read(body)
-        if not sent.events:
+        count = len(sent.events)
+        if not count:
             return told(NOTHING)
-        if len(sent.events) > self.max_events:
-            record.require_batch_size(self.app, len(sent.events))
+        if count > self.max_events:
+            record.require_batch_size(self.app, count)
         if caller.user is not None:
             for user in reading.users(sent.events):
                 require_own(caller, "user", user)
@@ -90,16 +92,12 @@ def _accepted(count: int) -> Reply:
 
 
 def _ingest(app: App, group: list[reading.Sent]) -> record.Outcome:
-    events = [event for sent in group for event in sent.events]
-    if not any(sent.written for sent in group):
-        return record.ingest(app, events, "http")
-    starts = [0]
-    for sent in group:
-        starts.append(starts[-1] + len(sent.events))
+    starts = list[int]()
 
-    def written(at: int) -> bytes | msgspec.Raw | Given:
+    def written(at: int) -> Given:
+        if not starts:
+            starts.extend(accumulate((len(sent.events) for sent in group), initial=0))
         place = bisect_right(starts, at) - 1
-        sent, at = group[place], at - starts[place]
-        return sent.written(at) if sent.written else sent.events[at]
+        return group[place].written(at - starts[place])
 
-    return record.ingest(app, events, "http", written)
+    return record.ingest(app, [event for sent in group for event in sent.events], "http", written)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 from urllib.parse import unquote
 
 import msgspec
@@ -17,7 +16,7 @@ from nself.domains.usage import rules
 from nself.domains.usage.errors import UnreadableEvent
 from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.rules import UNREADABLE
-from nself.domains.usage.service.record import Given, Written
+from nself.domains.usage.service.record import Given
 from nself.http import answer
 from nself.http.hot import Headers
 
@@ -30,11 +29,20 @@ _typed_array = msgspec.json.Decoder(list[UsageEvent])
 _typed = msgspec.json.Decoder(UsageEvent)
 
 
-class Sent(NamedTuple):
-    """The events of one request, and, where they were decoded already, the text of each as it came."""
+class Sent(msgspec.Struct, gc=False):
+    """The events of one request; where they were decoded already, also the body."""
 
     events: Sequence[Given]
-    written: Written | None = None
+    body: bytes = b""
+    array: bool = False
+    found: Sequence[msgspec.Raw] = ()
+
+    def written(self, at: int) -> Given:
+        """Event `at` as it came: its text is looked for only when somebody asks for it."""
+        if not self.body:
+            return self.events[at]
+        self.found = self.found or _raw(self.body, self.array)
+        return self.found[at]
 
 
 class _Whose(msgspec.Struct):
@@ -71,7 +79,7 @@ def _json(body: bytes) -> Sent:
         events: list[Given] = [*_typed_array.decode(body)] if array else [_typed.decode(body)]
     except UNREADABLE:
         return Sent(_told(_raw, body, array))
-    return Sent(events, _Originals(body, array))
+    return Sent(events, body, array)
 
 
 def _told(read: Callable[..., Sequence[Given]], body: bytes, *given: object) -> Sequence[Given]:
@@ -84,18 +92,6 @@ def _told(read: Callable[..., Sequence[Given]], body: bytes, *given: object) -> 
 def _raw(body: bytes, array: bool) -> Sequence[msgspec.Raw]:
     """Events as they came, each still to be decoded."""
     return _array.decode(body) if array else [_one.decode(body)]
-
-
-class _Originals:
-    """Looks for the text of an event only when somebody asks for it."""
-
-    def __init__(self, body: bytes, array: bool) -> None:
-        self.body, self.array = body, array
-        self.found: Sequence[msgspec.Raw] = ()
-
-    def __call__(self, at: int) -> msgspec.Raw:
-        self.found = self.found or _raw(self.body, self.array)
-        return self.found[at]
 
 
 def _lines(body: bytes) -> Sequence[Given]:

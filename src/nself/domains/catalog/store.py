@@ -42,9 +42,11 @@ class Loader(yaml.SafeLoader):
 def load(path: Path, kind: type[T], default: str) -> T:
     """Raises BrokenCatalog, which names the file and the place in it."""
     try:
-        if not path.exists():
+        try:
+            state = path.stat()
+        except FileNotFoundError:
             _create(path, default)
-        state = path.stat()
+            state = path.stat()
     except OSError as error:
         raise BrokenCatalog(path=path, detail=error) from error
     return _read(path, kind, state.st_mtime_ns, state.st_size)
