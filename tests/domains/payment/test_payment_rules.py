@@ -150,14 +150,15 @@ def test_a_bad_row_is_named(row: str, words: str) -> None:
     assert len(wrong) == 1 and wrong[0].startswith("row 3: ") and words in wrong[0]
 
 
-@pytest.mark.parametrize("text", ["user,amount\n", "charge,amount\n", "amount,currency\n", 'charge,amount,currency\n"'])
+@pytest.mark.parametrize(
+    "text", ["", "user,amount\n", "charge,amount\n", "amount,currency\n", 'charge,amount,currency\n"']
+)
 def test_what_is_no_refund_file_is_refused(text: str) -> None:
     with pytest.raises(BadBatch):
         rules.read_batch("x.csv", text)
 
 
-def test_nothing_is_to_be_refunded_by_an_empty_file() -> None:
-    assert rules.read_batch("x.csv", "") == ([], [])
+def test_nothing_is_to_be_refunded_by_a_file_without_rows() -> None:
     assert rules.read_batch("x.csv", HEADER) == ([], [])
 
 

@@ -102,30 +102,26 @@ class ListedEvent(msgspec.Struct, frozen=True):
     error: str | None
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts over all stored events; `oldest_waiting_at` is empty when the worker is up to date."""
+class Undone(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the worker is up to date, then `oldest_waiting_at` is empty; cheap, however many events are stored."""
+
+    waiting: int
+    failed: int
+    oldest_waiting_at: datetime | None
+    last_received_at: datetime | None
+
+
+class Status(Undone, frozen=True, kw_only=True):
+    """Counts over all stored events."""
 
     events: int
     deliveries: int
     processed: int
     ignored: int
-    waiting: int
-    failed: int
     parked: int
     received_1h: int
-    oldest_waiting_at: datetime | None
-    last_received_at: datetime | None
     last_delivered_at: datetime | None
     last_processed_at: datetime | None
-
-
-class Undone(msgspec.Struct, frozen=True, kw_only=True):
-    """What of Status says whether the worker is up to date; it costs nothing, however many events are stored."""
-
-    waiting: int
-    failed: int
-    oldest_waiting_at: datetime | None
-    last_received_at: datetime | None
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from nself.domains.sync.service import run as runs
 from nself.gateway import budget
 from nself.gateway.kinds import KINDS
 
-EXACT = 1_000
+EXACT = 10_000
 """Objects of a kind that are counted; more are estimated."""
 ENDED = ["done"]
 ALL = ["running", "stopped", "done"]
@@ -46,7 +46,7 @@ def show_diff(app: App, given: ShowDiff) -> Rows[Difference]:
 def count(app: App, given: Nothing) -> list[Counted]:
     """Objects here by kind, the calls that comparing them takes, and the seconds at the rate that is allowed."""
     with app.db.reading() as tx:
-        here = store.mirrored_about(tx, app.settings.live, list(KINDS), EXACT)
+        here = store.mirrored(tx, app.settings.live, None, None)
     size, rate = min(100, app.settings.integer("STRIPE_BATCH_SIZE")), budget.limit(app.settings)
 
     def calls(kind: str) -> int:
@@ -74,6 +74,8 @@ def status(app: App, given: Nothing) -> Status:
         mirrored = store.mirrored_about(tx, live, kinds, EXACT)
     auto = app.settings.flag("BILLING_AUTO_SYNC")
     note = "" if last else "not everything was compared yet: nself billing sync all --execute"
+    if not note and max(mirrored.values(), default=0) > EXACT:
+        note = f"objects of which there are more than {EXACT} are estimated: nself billing reconcile count"
     return Status(
         auto_sync=auto,
         interval_seconds=int(app.settings.seconds("BILLING_SYNC_INTERVAL")),
