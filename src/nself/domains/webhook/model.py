@@ -119,15 +119,6 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     last_processed_at: datetime | None
 
 
-class Undone(msgspec.Struct, frozen=True, kw_only=True):
-    """What of Status says whether the worker is up to date; it costs nothing, however many events are stored."""
-
-    waiting: int
-    failed: int
-    oldest_waiting_at: datetime | None
-    last_received_at: datetime | None
-
-
 class Failure(msgspec.Struct, frozen=True):
     """A row of `webhook failures`: a delivery that was refused, or an event whose processing failed."""
 
