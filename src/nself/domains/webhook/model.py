@@ -397,7 +397,4 @@ class SignatureTest(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool
 
     def remarks(self) -> list[str]:
-        """What this test cannot show."""
-        return [
-            "whether Stripe signs with the same secret shows in its deliveries only: nself billing webhook failures --last 100"
-        ]
+        return ["whether Stripe signs with it shows in deliveries only: nself billing webhook failures --last 100"]
