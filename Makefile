@@ -38,8 +38,8 @@ demo: install ## Run the main job against the sandbox; LOG=FILE takes a web serv
 test: install ## Run the test suite (real PostgreSQL, real processes), in parallel
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long" -q
 
-test-long: install ## Run the tests that need longer
-	@$(BIN)/python -m pytest -n $(LONG_WORKERS) --dist loadgroup -m long -q
+test-long: install ## Run the tests that need longer: PART=2/4 the second of four parts
+	@$(BIN)/python -m pytest -n $(LONG_WORKERS) --dist loadgroup -m long -q $(if $(PART),--part $(PART))
 
 test-sdk: install build/stripe-$(OLDEST_SDK)/.installed ## Run the contract tests with the oldest supported release of Stripe's SDK
 	@PYTHONPATH=build/stripe-$(OLDEST_SDK) $(BIN)/python -c 'import stripe; assert stripe.VERSION == "$(OLDEST_SDK)", stripe.VERSION'

@@ -96,6 +96,20 @@ def app(tmp_path: Path, database: str, registry: Registry, clock: MovableClock) 
     made.close()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", metavar="N/M", help="Only every M-th of the chosen tests, beginning with the N-th.")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """After `-m` and `-k` have chosen."""
+    if part := config.getoption("--part"):
+        number, parts = map(int, part.split("/"))
+        kept = items[number - 1 :: parts]
+        config.hook.pytest_deselected(items=[one for one in items if one not in kept])
+        items[:] = kept
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Fresh seeds are told also where all went well. Here, since xdist's controller loads no other conftest."""
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
