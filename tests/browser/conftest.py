@@ -1,4 +1,4 @@
-"""One project and one browser for all tests here."""
+"""One project and one browser for each module here: while a browser is there, nothing else in its process may run an event loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from commanding import Commands, commanding
 from visiting import CHROMIUM, FLAGS, Person
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
@@ -23,7 +23,7 @@ def chromium() -> Iterator[Any]:
         made.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def project() -> Iterator[Commands]:
     """The guide's objects, and an incident; usage of two metrics on two days."""
     with commanding() as made:
@@ -38,19 +38,19 @@ def project() -> Iterator[Commands]:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def incident(project: Commands) -> str:
     words = ("--type", "overcharge", "--severity", "critical", "--description", "Charged twice on 2026-01-30")
     return project.json("billing", "incident", "create", *words)["id"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def base(project: Commands) -> str:
     port = re.findall(r"BILLING_PORT=(\d+)", (project.root / ".env").read_text())[0]
     return f"http://127.0.0.1:{port}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ada(chromium: Any, base: str, project: Commands) -> Iterator[Person]:
     """An owner who is signed in."""
     made = Person(chromium, base)
