@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nself.core.errors import InvalidParameter
+from nself.domains.revenue import store
 from nself.domains.revenue.inputs import ExplainRevenue, ShowRevenue
 from nself.domains.revenue.model import CustomerRevenue, RevenueMonth
 from nself.domains.revenue.service import rate, show
@@ -218,3 +219,14 @@ def test_a_change_is_noted_once_and_waits_for_stripe(firm: Firm) -> None:
     assert shop.bench.sql("select * from billing_mrr") == before != []
     with pytest.raises(InvalidParameter):
         firm.months(1, month="2026-13")
+
+
+def test_notes_of_a_subscription_are_taken_in_their_order(firm: Firm) -> None:
+    shop, app = firm.shop, firm.app
+    id = shop.subscribe(shop.customer(app, "user1"), shop.price(2000))
+    shop.hear(app)
+    firm.sandbox.client.raw_request("delete", f"/v1/subscriptions/{id}")
+    shop.hear(app)
+    first, later = [note for (note,) in shop.bench.sql("select id from billing_mrr_due order by id")][:2]
+    taken = [app.db.transact(lambda tx, note=note: store.take_due(tx, note)) for note in (later, first, later)]
+    assert taken == [False, True, True]

@@ -117,6 +117,14 @@ def test_lag_is_what_waits_and_never_what_is_answered(app: App, clock: Clock) ->
     assert inspect.aggregation_status(app, ShowAggregation()).last_fold_at == clock.now
 
 
+def test_very_many_rollups_are_estimated_and_that_is_said(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    (user,) = people(app)
+    used(app, user, fold=True)
+    assert "estimate" not in inspect.aggregation_status(app, ShowAggregation()).note
+    monkeypatch.setattr(inspect, "EXACT", 0)
+    assert "hourly_rollups is an estimate" in inspect.aggregation_status(app, ShowAggregation()).note
+
+
 def test_usage_whose_lock_is_held_goes_on_lagging_and_the_fold_says_so(app: App, clock: Clock) -> None:
     (user,) = people(app)
     aggregate.aggregate(app)

@@ -56,13 +56,17 @@ select changed_at from billing_object_changes where livemode = %(livemode)s orde
 -- name: changes_of_customer
 -- Newest first, of the customer and of all that is theirs.
 select id, kind, object_id as object, what, source, cause, changes, changed_at
-from billing_object_changes
-where
-    changed_at >= %(since)s and object_id in (
-        select object_id from billing_mirror where customer_id = %(customer)s
-        union all
-        select %(customer)s
-    )
+from (
+    select object_id as theirs from billing_mirror where customer_id = %(customer)s
+    union
+    select %(customer)s
+) objects
+cross join lateral (
+    select * from billing_object_changes
+    where object_id = theirs and changed_at >= %(since)s
+    order by billing_object_changes.id desc
+    limit %(limit)s
+) newest
 order by id desc
 limit %(limit)s;
 

@@ -42,7 +42,11 @@ order by due.id
 limit %(limit)s;
 
 -- name: take_due
-delete from billing_mrr_due where id = %(id)s;
+-- Notes of a subscription are worked out in their order, also where two do it at once.
+delete from billing_mrr_due taken
+where id = %(id)s and not exists (
+    select from billing_mrr_due earlier where earlier.subscription_id = taken.subscription_id and earlier.id < taken.id
+);
 
 -- name: newest
 select extract(epoch from at)::bigint as at, parts

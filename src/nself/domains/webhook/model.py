@@ -397,4 +397,4 @@ class SignatureTest(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool
 
     def remarks(self) -> list[str]:
-        return ["whether Stripe signs with it shows in deliveries only: nself billing webhook failures --last 100"]
+        return ["that Stripe has the same secret only deliveries show: nself billing webhook failures --last 100"]

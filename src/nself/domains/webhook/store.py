@@ -10,7 +10,6 @@ import msgspec
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.webhook.facts import Undone
 from nself.domains.webhook.model import (
     Backlog,
     Claimed,
@@ -26,6 +25,7 @@ from nself.domains.webhook.model import (
     Stage,
     Status,
     Twin,
+    Undone,
     Waiting,
 )
 

@@ -26,6 +26,7 @@ from nself.domains.usage.service import aggregate, collector, lag, measure, show
 
 EXACT = 100_000
 """Rollups that are counted; more are estimated."""
+ESTIMATED = f"hourly_rollups is an estimate: there are more than {EXACT:,}"
 BUFFERED = "usage on disk waits for the usage-collector: nself billing usage collector-status"
 
 
@@ -34,6 +35,7 @@ def aggregation_status(app: App, given: ShowAggregation) -> Aggregation:
     schedule = job.schedule(app, lag.AGGREGATION)
     with app.db.reading() as tx:
         found = store.unfolded(tx, EXACT)
+    estimated = ESTIMATED if found.hourly_rollups > EXACT else ""
     return Aggregation(
         **msgspec.structs.asdict(found),
         workers=aggregate.workers(app),
@@ -41,7 +43,7 @@ def aggregation_status(app: App, given: ShowAggregation) -> Aggregation:
         run_by=schedule.worker,
         next_run_at=schedule.next_at,
         last_result=schedule.last_result,
-        note="; ".join(one for one in (schedule.note, *lag.troubles(app)) if one),
+        note="; ".join(one for one in (schedule.note, *lag.troubles(app), estimated) if one),
     )
 
 

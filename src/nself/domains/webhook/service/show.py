@@ -12,7 +12,6 @@ from nself.domains.stack import service as stack
 from nself.domains.stack.inputs import ShowStatus
 from nself.domains.webhook import rules, store
 from nself.domains.webhook.errors import NoEventsOf, NoSuchEvent
-from nself.domains.webhook.facts import Undone
 from nself.domains.webhook.inputs import (
     ListEvents,
     ListFailures,
@@ -35,6 +34,7 @@ from nself.domains.webhook.model import (
     SlowEvent,
     Status,
     Timing,
+    Undone,
 )
 from nself.domains.webhook.service import switches
 
