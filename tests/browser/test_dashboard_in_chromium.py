@@ -61,6 +61,7 @@ def test_a_deed_by_keyboard_alone_is_done_and_written_down(ada: Person, project:
     assert "keyboard@example.com" in project.nself("billing", "audit", "log", "--format", "json")
 
 
+@pytest.mark.long
 def test_a_quota_is_set_by_keyboard_alone_and_what_is_wrong_can_be_mended(ada: Person, project: Commands) -> None:
     page = ada.page
     ada.open("/users/user123")
@@ -85,6 +86,7 @@ def test_a_quota_is_set_by_keyboard_alone_and_what_is_wrong_can_be_mended(ada: P
     assert (quota["limit"], quota["period"]) == (5000, "day")
 
 
+@pytest.mark.long
 def test_what_changes_is_seen_without_loading_the_page_again(ada: Person, project: Commands) -> None:
     ada.open("/usage")
     ada.page.evaluate("window.loadedOnce = true")
@@ -95,6 +97,7 @@ def test_what_changes_is_seen_without_loading_the_page_again(ada: Person, projec
     assert ada.page.evaluate("window.loadedOnce") is True
 
 
+@pytest.mark.long
 def test_a_panel_that_looks_again_leaves_what_is_typed_and_where_one_is(ada: Person) -> None:
     page = ada.page
     page.set_viewport_size({"width": 390, "height": 844})
@@ -111,6 +114,7 @@ def test_a_panel_that_looks_again_leaves_what_is_typed_and_where_one_is(ada: Per
     assert table.evaluate("table => table.scrollLeft") == 100
 
 
+@pytest.mark.long
 def test_a_worker_that_is_away_is_told_and_everything_is_read_and_recorded(ada: Person, project: Commands) -> None:
     project.nself("stop", "worker")
     try:
@@ -129,6 +133,7 @@ def test_a_worker_that_is_away_is_told_and_everything_is_read_and_recorded(ada: 
     assert "6 of 6 run" in ada.page.locator("#panel-0").inner_text()
 
 
+@pytest.mark.long
 def test_stripe_that_is_away_is_told_and_what_was_asked_of_it_can_be_done_later(ada: Person, project: Commands) -> None:
     page = ada.page
     deed = "/do/billing/customer/update?customer=cus_123&email=later@example.com"
@@ -150,6 +155,7 @@ def test_stripe_that_is_away_is_told_and_what_was_asked_of_it_can_be_done_later(
     assert project.json("billing", "customer", "show", "cus_123")["email"] == "later@example.com"
 
 
+@pytest.mark.long
 def test_a_database_that_is_killed_is_told_and_comes_back(ada: Person, project: Commands) -> None:
     os.kill(project.pid("postgres"), signal.SIGKILL)
     limit = time.monotonic() + 60

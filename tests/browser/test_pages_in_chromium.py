@@ -23,6 +23,8 @@ pytestmark = [
 EXAMPLES = {"customers": "cus_123", "users": "user123", "subscriptions": "sub_123", "invoices": "in_123"}
 ASKED = {"/usage": "?user=user123", "/users/{id}": "?period=2026-03"}
 """What there is more to see with."""
+EACH_TIME = {"/", "/customers/{id}", "/usage"}
+"""Looked at by `make test`; the others need long."""
 SAMPLE = {"/", "/users/{id}", "/incidents/{id}", "/webhooks"}
 """Looked at in all views; axe takes seconds for each."""
 LARGEST = 100_000
@@ -50,7 +52,13 @@ def named(page: Page) -> str:
     return page.path.strip("/").replace("/{id}", "-one") or "overview"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+every_page = pytest.mark.parametrize(
+    "page",
+    [pytest.param(one, marks=() if one.path in EACH_TIME else pytest.mark.long, id=named(one)) for one in PAGES],
+)
+
+
+@every_page
 def test_a_page_has_nothing_to_complain_about(ada: Person, incident: str, page: Page) -> None:
     ada.examine(address(page, incident), named(page), views=VIEWS if page.path in SAMPLE else DIFFERENT)
 
@@ -60,6 +68,7 @@ def test_a_form_and_a_refusal_are_pages_like_others(ada: Person, name: str) -> N
     ada.examine(OTHERS[name][0], name, OTHERS[name][1], DIFFERENT)
 
 
+@pytest.mark.long
 def test_pages_before_signing_in_are_pages_like_others(visitor: Person, project: Commands, own_page: str) -> None:
     visitor.examine("/sign-in", "sign-in")
     visitor.examine(project.json("billing", "operator", "add", "eve", "--role", "support")["url"], "enrol")
@@ -75,7 +84,7 @@ def plain(chromium: Any, ada: Person, base: str) -> Iterator[Person]:
     made.context.close()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@every_page
 def test_a_page_is_read_without_javascript_and_is_small(plain: Person, incident: str, page: Page) -> None:
     plain.page.goto(address(page, incident))
     late = plain.page.get_by_role("link", name="Look (this takes a moment)")

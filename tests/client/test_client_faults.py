@@ -85,6 +85,7 @@ def only_own(client: Client) -> bool:
     return len(queues) == 1 and client.status().pending == 0
 
 
+@pytest.mark.long
 def test_the_service_is_killed_and_started_again_in_mid_drain(app: App, own_service: Service, make: Make) -> None:
     (user,) = people(app)
     client = make(url=f"http://127.0.0.1:{own_service.port}", fsync_interval=0.1, **FAST)

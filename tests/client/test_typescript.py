@@ -96,6 +96,7 @@ def test_it_does_its_work_against_the_service(service: Guided) -> None:
 
 
 @needs_node
+@pytest.mark.long
 def test_the_examples_of_its_readme_run(service: Guided) -> None:
     blocks = re.findall(r"```js\n(.*?)```", (FOLDER / "README.md").read_text(), re.DOTALL)
     assert len(blocks) == 8

@@ -58,13 +58,16 @@ def test_only_a_test_key_will_do(key: str) -> None:
 
 @pytest.mark.parametrize(
     ("environ", "told"),
-    [({}, f"{VARIABLE} is not set"), ({VARIABLE: "sk_live_51Abcdefghijklmnop"}, "not a key of test mode")],
+    [
+        pytest.param({}, f"{VARIABLE} is not set", marks=pytest.mark.long),
+        ({VARIABLE: "sk_live_51Abcdefghijklmnop"}, "not a key of test mode"),
+    ],
 )
 def test_without_a_test_key_nothing_is_sent(environ: dict[str, str], told: str) -> None:
     others = {name: value for name, value in os.environ.items() if name != VARIABLE}
     line = [sys.executable, "-c", NO_NETWORK, str(HERE)]
     ended = subprocess.run(
-        line, env={**others, **environ}, cwd=HERE.parents[1], capture_output=True, text=True, timeout=60
+        line, env={**others, **environ}, cwd=HERE.parents[1], capture_output=True, text=True, timeout=300
     )
     output = ended.stdout + ended.stderr
     assert ended.returncode == pytest.ExitCode.USAGE_ERROR, output
@@ -73,11 +76,12 @@ def test_without_a_test_key_nothing_is_sent(environ: dict[str, str], told: str) 
     assert "Abcdefgh" not in output
 
 
+@pytest.mark.long
 def test_with_a_test_key_the_network_is_asked_for() -> None:
     """So that the test above can fail: the same line with a test key does reach out."""
     environ = {**os.environ, VARIABLE: "sk_test_51Abcdefghijklmnop"}
     line = [sys.executable, "-c", NO_NETWORK, f"{HERE}/test_gateway.py::test_account"]
-    ended = subprocess.run(line, env=environ, cwd=HERE.parents[1], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(line, env=environ, cwd=HERE.parents[1], capture_output=True, text=True, timeout=300)
     assert "NETWORK socket.getaddrinfo ('api.stripe.com', 443" in ended.stdout, ended.stdout + ended.stderr
 
 
@@ -146,6 +150,7 @@ def test_all_is_removed_also_when_a_test_fails(own: Target, plain: Sdk) -> None:
     assert own.notes.read_text() == ""
 
 
+@pytest.mark.long
 def test_a_killed_run_is_cleaned_up_after_by_the_next(own: Target, plain: Sdk) -> None:
     with sdk(own) as api:
         made = make_everything(api)

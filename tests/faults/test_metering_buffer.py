@@ -254,6 +254,7 @@ def test_collectors_that_are_killed_while_they_drain_count_once(place: Place, po
     assert place.total() == (count, count)
 
 
+@pytest.mark.long
 def test_both_are_killed_while_the_buffer_is_written_and_drained(
     place: Place, service: Service, postgres: Postgres
 ) -> None:

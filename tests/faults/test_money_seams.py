@@ -78,6 +78,7 @@ def test_a_crash_at_any_seam_is_finished_with_nothing_twice(bench: Bench):
     crash_at_each(bench, list(range(1, len(seams_of(bench)) - 2)))
 
 
+@pytest.mark.long
 def test_two_crashes_in_a_row_are_finished_with_nothing_twice(bench: Bench):
     draw, last, crashed = random.Random(2), len(seams_of(bench)), 0
     for round in range(15):

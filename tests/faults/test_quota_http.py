@@ -165,7 +165,9 @@ def test_a_thousand_quotas_through_services_that_are_killed(tmp_path: Path, post
     race(Place(tmp_path / "project", postgres, users=1000, limit=8), kills=20)
 
 
-@pytest.mark.parametrize("also", [False, True], ids=["database", "database and service"])
+@pytest.mark.parametrize(
+    "also", [pytest.param(False, id="database", marks=pytest.mark.long), pytest.param(True, id="database and service")]
+)
 def test_open_goes_on_without_the_database_and_counts_once(tmp_path: Path, postgres: Postgres, also: bool) -> None:
     place = Place(tmp_path / "project", postgres, users=3, limit=1_000_000)
     with serving(place.folder, postgres.conninfo, **OPEN) as service:

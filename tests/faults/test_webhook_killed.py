@@ -212,6 +212,7 @@ def test_twenty_kills_in_any_order(bench: Bench, postgres: Postgres):
     endure(bench, postgres, faults)
 
 
+@pytest.mark.long
 def test_events_that_were_lost_on_the_way_are_found_after_all(bench: Bench):
     """The service is away, Stripe gives up: its list still has them."""
     app = bench.app(clock=system_clock)

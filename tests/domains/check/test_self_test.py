@@ -47,7 +47,9 @@ SERVICES = {
 }
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize(
+    "service", [pytest.param(one, marks=() if one == "worker" else pytest.mark.long) for one in SERVICES]
+)
 def test_a_service_that_is_stopped_is_named(stand: Stand, service: str) -> None:
     link, command = SERVICES[service]
     stand("stop", service)
@@ -70,7 +72,9 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=() if one == "STRIPE_SECRET_KEY" else pytest.mark.long) for one in SETTINGS]
+)
 def test_a_setting_that_is_wrong_is_named(stand: Stand, name: str) -> None:
     value, link, words = SETTINGS[name]
     ran = stand(*TEST, **{name: value})
@@ -78,6 +82,7 @@ def test_a_setting_that_is_wrong_is_named(stand: Stand, name: str) -> None:
     assert words in ran.err and "  try: nself " in ran.err
 
 
+@pytest.mark.long
 def test_a_webhook_secret_that_is_wrong_is_named(stand: Stand) -> None:
     secrets = stand.commands.root / ".secrets"
     before = secrets.read_text()
@@ -92,6 +97,7 @@ def test_a_webhook_secret_that_is_wrong_is_named(stand: Stand) -> None:
     assert "STRIPE_WEBHOOK_SECRET is not the endpoint's" in ran.err
 
 
+@pytest.mark.long
 def test_fixtures_that_are_wrong_are_named(stand: Stand) -> None:
     folder = stand.commands.root / "services/billing/test/fixtures"
     folder.mkdir(parents=True)
@@ -107,6 +113,7 @@ def test_it_needs_the_mock_and_test_mode(stand: Stand) -> None:
     assert (ran.code, ran.out) == (4, "") and "Mock not in test mode" in ran.err
 
 
+@pytest.mark.long
 def test_a_port_that_another_program_has_is_told(stand: Stand) -> None:
     stand("stop", "stripe-mock")
     port = next(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -26,6 +27,7 @@ class Asked(NamedTuple):
     allowed: bool
 
 
+@functools.cache
 def window(at: datetime, period: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
     """By wall clock, hour by hour of real time: shares nothing with the product's arithmetic."""
     if period == "hour":
