@@ -72,7 +72,7 @@ class Group(click.Group):
 
 
 class Leaf(click.Command):
-    """Wrong input that has no better hint leads to the command's own help. `secret`: see `present.fields.Field`."""
+    """What is wrong with an input leads to the command's own help where there is no better hint. `secret`: see `present.fields.Field`."""
 
     secret = False
 
@@ -98,8 +98,8 @@ class Leaf(click.Command):
 def _helped(parent: click.Context | None, name: str | None) -> Generator[None]:
     try:
         yield
-    except Invalid as error:
-        if parent is not None and not error.hints:
+    except BillingError as error:
+        if parent is not None and not error.hints and (error.param or isinstance(error, Invalid)):
             error.hints = (f"{parent.command_path} {name} --help",)  # type: ignore[misc]
         raise
 
