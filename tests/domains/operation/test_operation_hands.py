@@ -98,7 +98,7 @@ def test_exec_gives_arguments_environment_and_folder_as_they_are(commands: Comma
     [
         ("no-such-program-here", NoSuchProgram, "No such program: no-such-program-here"),
         ("/nonexistent", NoSuchProgram, "No such program: /nonexistent"),
-        ("/etc/hostname", ProgramNotRun, "/etc/hostname cannot be run: Permission denied"),
+        ("/proc/self/status", ProgramNotRun, "/proc/self/status cannot be run: Permission denied"),
     ],
 )
 def test_a_program_that_cannot_be_run_is_told_as_it_was_given(
