@@ -145,6 +145,6 @@ def test_a_command_says_that_it_works_in_test_mode(bench: Bench, line: Any) -> N
     ):  # fmt: skip
         code, out, err = line(words)
         assert code == 0 and f"note: test mode: no real money (127.0.0.1:{bench.sandbox.port})\n" in err, err
-        assert "note" not in out
+        assert "test mode" not in out
     code, _, err = line("billing customer list", **LIVE)
     assert code == 0 and "test mode" not in err
