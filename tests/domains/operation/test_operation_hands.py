@@ -244,6 +244,21 @@ def test_a_reload_lets_open_requests_finish_and_webhooks_are_never_throttled(com
 
 
 @needs_nginx
+def test_a_restart_does_not_end_nginx_for_a_configuration_that_it_refuses(commands: Commands, nginx: int):
+    mine = commands.root / "nginx/nginx.conf"
+    kept, pid = mine.read_text(), commands.pid("nginx")
+    mine.write_text(kept.replace("keepalive_timeout 65s;", "keepalive_timeout never;"))
+    try:
+        commands.nself("restart", "nginx", code=3)
+        assert (commands.pid("nginx"), ask(nginx, "/")) == (pid, 200)
+    finally:
+        mine.write_text(kept)
+    commands.nself("restart", "nginx")
+    until(lambda: ask(nginx, "/") == 200)
+    assert commands.pid("nginx") != pid
+
+
+@needs_nginx
 def test_with_certificates_nginx_speaks_tls(commands: Commands, tmp_path: Path):
     made = subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
