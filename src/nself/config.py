@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nself.core.errors import Invalid, NotFound, Unavailable
@@ -107,4 +107,14 @@ def load(project: Project, environ: Mapping[str, str] | None = None) -> Settings
         _dotenv(project.secrets, notes),
         {name: clean(process[name], "environment") for name in BY_NAME if name in process},
     )
-    return Settings(layers, notes)
+    return Settings(layers, [*notes, *_hidden(layers[3], layers[1:3])])
+
+
+def _hidden(secrets: dict[str, Value], weaker: Sequence[dict[str, Value]]) -> list[str]:
+    """A new key that was written into the wrong file would leave the old one in force, without a word."""
+    return [
+        f"{name} of {layer[name].origin} does not count: {value.origin} has another one"
+        for name, value in secrets.items()
+        for layer in weaker
+        if name in layer and layer[name].text not in ("", value.text)
+    ]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import errno
+import fcntl
+import glob
 import io
 import os
 import stat
+import tempfile
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +22,7 @@ import msgspec
 from nself.core.errors import Conflict
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+PART = ".part"
 RISKY = ("=", "+", "-", "@", "\t", "\r")
 Format = Literal["csv", "json"]
 
@@ -28,14 +32,24 @@ class FileNotWritten(Conflict):
     text = "{path} cannot be written: {detail}"
 
 
+@contextmanager
+def refusing(path: Path) -> Generator[None]:
+    """Turns the system's refusals (read-only, full, forbidden) into FileNotWritten."""
+    try:
+        yield
+    except OSError as error:
+        raise FileNotWritten(path=path, detail=error.strerror or error) from None
+
+
 def refuse_foreign(path: Path) -> None:
     """Only a regular file of this user's is replaced. Raises FileNotWritten."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise FileNotWritten(path=path, detail=error.strerror) from None
+    with refusing(path):
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return
+    if stat.S_ISDIR(found.st_mode):
+        raise FileNotWritten(path=path, detail="it is a folder")
     if stat.S_ISLNK(found.st_mode):
         raise FileNotWritten(path=path, detail="it is a symbolic link")
     if not stat.S_ISREG(found.st_mode):
@@ -51,25 +65,52 @@ def private(path: Path) -> Generator[TextIO]:
     Raises FileNotWritten.
     """
     refuse_foreign(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.unlink(missing_ok=True)  # left by a killed process that had this number
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise FileNotWritten(path=path, detail=error.strerror) from None
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+    with part(path) as (fresh, descriptor), open(descriptor, "w", encoding="utf-8", newline="", closefd=False) as file:
+        yield file
+        file.flush()
+        os.fsync(descriptor)
         refuse_foreign(path)
-        part.replace(path)
+        with refusing(path):
+            fresh.replace(path)
+
+
+@contextmanager
+def part(path: Path) -> Generator[tuple[Path, int]]:
+    """A private file beside `path` for what is to become it; what killed commands left there goes. Raises FileNotWritten."""
+    with refusing(path):
+        sweep(path.parent, path.name)
+        fresh, descriptor = _begin(path)
+    try:
+        yield fresh, descriptor
     except OSError as error:
         if error.errno not in FULL:
             raise
         raise FileNotWritten(path=path, detail=error.strerror) from None
     finally:
-        part.unlink(missing_ok=True)
+        fresh.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _begin(path: Path) -> tuple[Path, int]:
+    """It is locked as long as its process lives."""
+    while True:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:  # else somebody swept it between the two
+            return Path(name), descriptor
+        os.close(descriptor)
+
+
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Remove parts of `name`, or of anything, that no living process writes."""
+    for left in folder.glob(f".{glob.escape(name) if name else '*'}.????????{PART}"):
+        with suppress(OSError):
+            descriptor = os.open(left, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+            finally:
+                os.close(descriptor)
 
 
 def write(file: TextIO, format: Format, row: type[msgspec.Struct], rows: Iterable[msgspec.Struct]) -> int:

@@ -88,6 +88,8 @@ def test_the_guides_two_lines(run: Run) -> None:
         (("env", "list", "extra"), "unexpected extra argument"),
         (("env", "--changed", "list"), "No such option"),
         (("db", "query", "select 1", "--limit", "0"), "Invalid limit"),
+        (("db", "query", "select 1", "--limit", "--write"), "--write stands where a whole number is needed"),
+        (("env", "set", "BILLING_PORT", "-5"), "give a number as --option=-5"),
         (("env", "set", "STRIPE_MAX_RETRIES=often"), "STRIPE_MAX_RETRIES is 'often'"),
     ],
 )

@@ -121,8 +121,8 @@ def test_more_than_the_service_takes_at_once_is_sent_in_parts(app: App, make: Ma
     [
         ({"value": 1.5}, InvalidInteger, "value"),
         ({"value": True}, InvalidInteger, "value"),
-        ({"value": -1}, InvalidInteger, "value"),
-        ({"value": 10**15 + 1}, InvalidInteger, "value"),
+        ({"value": -1}, InvalidParameter, "value"),
+        ({"value": 10**15 + 1}, InvalidParameter, "value"),
         ({"user": ""}, InvalidParameter, "user"),
         ({"user": " padded"}, InvalidParameter, "user"),
         ({"user": "x" * 256}, InvalidParameter, "user"),

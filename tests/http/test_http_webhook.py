@@ -159,3 +159,14 @@ def test_with_a_whitelist_only_stripes_addresses_are_taken(project: App) -> None
         )
         assert unsigned.status == 400
     assert stored(project, "evt_whitelist") == [("evt_whitelist", 3)]
+
+
+def test_an_address_that_a_proxy_tells_counts_only_of_trusted_ones(project: App) -> None:
+    settings = {
+        **LIMITS, "STRIPE_WEBHOOK_SECRET": SECRET, "STRIPE_ENABLE_IP_WHITELIST": "true",
+        "STRIPE_WEBHOOK_NETWORKS": "192.0.2.0/24", "BILLING_TRUSTED_PROXIES": "203.0.113.9",
+    }  # fmt: skip
+    with serving(project.project.root, project.db.conninfo, **settings) as running, running.client(None) as client:
+        body = event("evt_untrusted_proxy")
+        headers = {"Stripe-Signature": sign(body), "X-Forwarded-For": "192.0.2.7"}
+        assert client.post(PATH, body, **headers).status == 403

@@ -35,6 +35,16 @@ def test_a_folder_that_is_not_private_is_refused(tmp_path: Path) -> None:
             paths.private(tmp_path / name)
 
 
+def test_logs_lie_where_the_setting_says(tmp_path: Path) -> None:
+    for given, place in (
+        ("", tmp_path / ".nself/logs"),
+        ("logs", tmp_path / "logs"),
+        ("/var/log/x", Path("/var/log/x")),
+    ):
+        settings = Settings([{"BILLING_LOG_DIR": Value(given, "test")}])
+        assert paths.log_folder(Project(tmp_path), settings) == place
+
+
 def test_private_files_are_replaced_at_once_and_only_when_they_change(tmp_path: Path) -> None:
     path = tmp_path / "file"
     assert paths.write_changed(path, "one")

@@ -22,6 +22,10 @@ class Integer(click.ParamType[int, Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         text = str(value).strip()
+        if re.match("--[a-z]", text):  # the next option: this one's number was left out
+            raise click.BadOptionUsage(
+                param.name or "" if param else "", f"{text} stands where a whole number is needed", ctx
+            )
         if not re.fullmatch(r"[+-]?\d{1,19}", text, re.ASCII) or not -INT64 <= int(text) < INT64:
             raise InvalidInteger(value, param.name if param else None)
         return int(text)

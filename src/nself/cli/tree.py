@@ -27,6 +27,8 @@ from nself.present import fields
 from nself.registry import GROUPS, Registry
 
 DIGITS = re.compile(r"\d{4,}")
+DIGIT = re.compile(r"-\d")
+NEGATIVE = "A word that begins with - is read as an option: give a number as --option=-5, another word after --"
 FOREIGN = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 """What follows the first word belongs to another program, its options too."""
 
@@ -72,7 +74,7 @@ class Group(click.Group):
 
 
 class Leaf(click.Command):
-    """Wrong input that has no better hint leads to the command's own help. `secret`: see `present.fields.Field`."""
+    """What is wrong with an input leads to the command's own help where there is no better hint. `secret`: see `present.fields.Field`."""
 
     secret = False
 
@@ -80,6 +82,10 @@ class Leaf(click.Command):
         with _helped(more.get("parent"), self.name):
             try:
                 return super().make_context(*given, **more)
+            except click.NoSuchOption as error:
+                if not DIGIT.fullmatch(error.option_name):
+                    raise
+                raise click.UsageError(NEGATIVE, error.ctx) from None
             except click.UsageError as error:
                 if self.secret and DIGITS.search(told := error.format_message()):
                     raise click.UsageError(DIGITS.sub("…", told), error.ctx) from None
@@ -98,8 +104,8 @@ class Leaf(click.Command):
 def _helped(parent: click.Context | None, name: str | None) -> Generator[None]:
     try:
         yield
-    except Invalid as error:
-        if parent is not None and not error.hints:
+    except BillingError as error:
+        if parent is not None and not error.hints and (error.param or isinstance(error, Invalid)):
             error.hints = (f"{parent.command_path} {name} --help",)  # type: ignore[misc]
         raise
 
@@ -159,9 +165,12 @@ def _slow(path: str) -> Generator[None]:
 
 
 def _mode(app: App, path: str) -> list[str]:
-    """Whoever reads what a billing command did in test mode is told so: on stderr, whatever the format."""
+    """Whoever reads what a command did in test mode is told so: on stderr, whatever the format.
+
+    Not by `exec`, whose stderr is another's, nor by `env`, which may just have changed the mode.
+    """
     with suppress(BillingError):
-        if path.startswith("billing ") and "settings" in vars(app) and not app.settings.live:
+        if not path.startswith(("exec", "env ")) and not app.settings.live:
             return [f"test mode: no real money ({urlsplit(app.settings.stripe_api_base).netloc})"]
     return []
 

@@ -110,8 +110,10 @@ def checked(
     user: str, metric: str, value: int, key: str, at: datetime | str, properties: dict[str, Any] | None
 ) -> Event:
     """Raises InvalidParameter, InvalidInteger: what the service would refuse whatever its settings."""
-    if type(value) is not int or not 0 <= value <= MAX_VALUE:
+    if type(value) is not int:
         raise InvalidInteger(repr(value)[:MAX_NAME], "value")
+    if not 0 <= value <= MAX_VALUE:
+        raise InvalidParameter(f"Invalid value: {value} (0 to {MAX_VALUE})", "value")
     for name, text in (("user", user), ("metric", metric), ("key", key)):
         if not (isinstance(text, str) and 0 < len(text) <= MAX_NAME and text.isprintable()):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidParameter(f"Invalid {name}: {repr(text)[:40]} (1 to {MAX_NAME} printable characters)", name)

@@ -39,6 +39,11 @@ def test_months_are_made_ahead_by_scheduled_work(app: App, clock: Any) -> None:
     assert sorted(results) == ["made 2026-02, 2026-03, 2026-04", "made 2026-05"]
 
 
+def test_how_many_months_are_made_ahead_is_the_setting(open_app: Any) -> None:
+    assert [f"{one:%Y-%m}" for one in partitions.ahead(open_app(USAGE_PARTITIONS_AHEAD="1"))] == ["2026-02", "2026-03"]
+    assert len(partitions.ahead(open_app(USAGE_PARTITIONS_AHEAD="5"))) == 6
+
+
 def test_usage_of_any_allowed_month_finds_its_partition(app: App, clock: Any) -> None:
     (user,) = people(app)
     clock.now = datetime(2031, 12, 31, 23, 58, tzinfo=UTC)

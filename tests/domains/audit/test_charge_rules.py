@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nself.domains.audit.inputs import AuditCharges
 from nself.domains.audit.model import Charge, Suspect
 from nself.domains.audit.rules import suspects
+from nself.domains.audit.service.charges import Tally, totals
 
 START = datetime(2026, 1, 30, tzinfo=UTC)
 EARLY = START - timedelta(days=400)
@@ -62,6 +64,15 @@ def judged(*charges: Charge, since: datetime = EARLY, cap: int = 0) -> list[tupl
 )  # fmt: skip
 def test_each_rule_says_what_was_too_much(charges: list[Charge], wanted: list[tuple[str, str, int, str]]) -> None:
     assert judged(*charges) == wanted
+
+
+def test_what_is_open_and_what_was_given_back_are_summed_apart() -> None:
+    charges = [charge("a"), charge("b", 1, refunded=300), charge("c", 2, refunded=1000), charge("d", 3, ordered=False)]
+    tally = Tally()
+    rows = tally.watch(AuditCharges(since="24h", status="suspicious"), (one for one in suspects(charges, EARLY, {})))
+    assert [(one.charge, one.amount, one.refunded) for one in rows] == [("b", 700, 300), ("d", 1000, 0)]
+    assert (totals(tally.open), totals(tally.refunded)) == (["17.00 USD"], ["13.00 USD"])
+    assert "2 charges took too much: 17.00 USD (13.00 USD was given back)" in tally.notes("suspicious")
 
 
 def test_overage_above_the_cap_is_too_much() -> None:

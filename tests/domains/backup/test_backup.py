@@ -36,6 +36,7 @@ from nself.domains.connection.service import intents
 from nself.domains.stack.model import ServiceStatus
 from nself.domains.trail.inputs import ShowLog
 from nself.domains.trail.service import show_log
+from nself.files import FileNotWritten
 
 
 def save(bench: Bench, file: Path) -> Any:
@@ -265,6 +266,17 @@ def test_a_role_that_may_not_make_databases_is_told(bench: Bench, tmp_path: Path
 def test_a_full_disk_is_told_as_such(bench: Bench) -> None:
     with store.session(bench.database) as tx, store.snapshot(tx), pytest.raises(DiskFull, match="No space left"):
         dump.dump(bench.database, Path("/dev/full"), store.export_snapshot(tx))
+
+
+def test_what_keeps_a_backup_from_being_written_is_the_error_of_files(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(FileNotWritten, match="it is a folder"):
+        save(bench, tmp_path)
+    monkeypatch.setattr(dump, "dump", lambda *_: (_ for _ in ()).throw(DiskFull(tool="pg_dump", detail="full")))
+    with pytest.raises(FileNotWritten, match="No space left"):
+        save(bench, tmp_path / "saved.dump")
+    assert list(tmp_path.glob("*dump*")) == list(tmp_path.glob(".*")) == []
 
 
 def test_without_yes_it_only_looks(bench: Bench, tmp_path: Path) -> None:

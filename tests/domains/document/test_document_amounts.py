@@ -97,6 +97,12 @@ def test_two_rates_and_a_credit_line(office: Office) -> None:
     assert complaints(xml_of(pdf)) == []
 
 
+def test_a_customer_without_a_language_gets_the_projects_and_the_sellers_register_is_named(office: Office) -> None:
+    app = office.app(BILLING_LOCALE="de", BILLING_COMPANY_REGISTRATION="HRB 4711")
+    pdf = made(app, office.bill(app, office.customer(), {"amount": 5000, "description": "x"})["id"]).content
+    assert amount_after(pdf, "Gesamtbetrag") == "50,00 €" and "HRB 4711" in text(pdf)
+
+
 def test_a_customer_who_owes_the_tax_is_told_so(office: Office) -> None:
     app = office.app()
     customer = office.customer(tax_exempt="reverse", preferred_locales=["de"])

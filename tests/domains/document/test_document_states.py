@@ -31,6 +31,7 @@ from nself.domains.document.model import ShownStatus
 from nself.domains.document.service import produce, queue, show, templates
 from nself.domains.document.service.renderer import Renderer
 from nself.domains.invoice.model import NoSuchInvoice
+from nself.files import FileNotWritten
 
 PLAN = {"amount": 5000, "description": "Plan"}
 LATER = datetime(2027, 3, 1, tzinfo=UTC)
@@ -265,6 +266,8 @@ def test_download_attachment_and_http_give_the_same_file(office: Office, invoice
     content = Path(saved.file).read_bytes()
     number = office.sandbox.get(f"/v1/invoices/{invoice}")["number"]
     assert Path(saved.file).name == f"{number}.pdf" and list(tmp_path.glob(".*")) == []
+    with pytest.raises(FileNotWritten, match="No such file"):
+        show.save(app, DownloadPdf(invoice=invoice, output=str(tmp_path / "none" / "x.pdf")))
     (row,) = app.registry.rows(Attachment)
     attached = app.registry.resolve(row.use)(app, invoice)  # type: ignore[operator]
     assert (row.kind, attached.name, attached.mime, attached.content) == (

@@ -80,6 +80,22 @@ def test_changes_that_wait_or_were_refused_are_named(bench: Bench) -> None:
     assert wrong(app, "stripe") == ["changes"]
 
 
+@pytest.mark.parametrize(
+    ("held", "help"),
+    [
+        ({"BILLING_SAFE_MODE": "true"}, "nself env set BILLING_SAFE_MODE=false"),
+        (
+            {"BILLING_AUTO_PAYMENT": "false", "BILLING_QUEUE_PAYMENTS": "true"},
+            "nself env set BILLING_AUTO_PAYMENT=true BILLING_QUEUE_PAYMENTS=false",
+        ),
+    ],
+)
+def test_a_switch_of_an_emergency_that_was_left_on_is_named(bench: Bench, held: dict[str, str], help: str) -> None:
+    (found,) = [one for one in looked(bench.app(**held), "stripe") if one.check == "charging"]
+    assert (found.state, found.help) == ("warning", help) and "0 payments wait" in found.detail
+    assert all(name in found.detail for name in held)
+
+
 def test_quotas_that_are_not_enforced_are_named(bench: Bench) -> None:
     assert "enforcement" in wrong(bench.app(QUOTA_ENFORCEMENT_ENABLED="false"), "quotas")
 

@@ -20,6 +20,7 @@ from nself.core.project import Project
 from nself.domains.health import figures
 from nself.domains.health.inputs import ProfileMemory, ProfileService, SnapshotHeap
 from nself.domains.health.service import profile
+from nself.files import FileNotWritten
 from nself.process import probe
 from nself.process.paths import socket_folder
 from nself.process.probe import Asked, NotRunning, ProbeBusy, Profile, Stack
@@ -122,6 +123,16 @@ def test_a_heap_tells_types_and_sizes_never_values(app: App):
     assert "never_in_a_dump" not in text
     assert any(one["type"] == "list" and one["length"] == 100_000 for one in json.loads(text)["largest"])
     assert held
+
+
+def test_where_the_file_cannot_be_written_nothing_is_looked_at(app: App):
+    for look, given in (
+        (profile.profile, ProfileService(output="none/x.svg")),
+        (profile.memory, ProfileMemory(output="none/x.json")),
+        (profile.heap, SnapshotHeap(output="none/x.json")),
+    ):
+        with pytest.raises(FileNotWritten, match="No such file"):
+            look(app, given)  # type: ignore[operator]
 
 
 def test_without_a_service_nothing_is_told(app: App):

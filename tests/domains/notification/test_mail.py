@@ -39,6 +39,7 @@ from nself.domains.notification.model import (
     SuppressedRecipient,
 )
 from nself.domains.notification.service import bounce, mailbox, outbox, show, template
+from nself.files import FileNotWritten
 from nself.gateway import signature
 from nself.registry import Registry
 from nself.worker.mail import open_mailbox
@@ -161,6 +162,8 @@ def test_an_override_is_used_with_its_own_layout(told: App, mailbox: Mailbox, tm
     assert done.note == "" and (tmp_path / "out.html").read_text() == html.get_content().replace("\r\n", "\n").rstrip(
         "\n"
     )
+    with pytest.raises(FileNotWritten, match="it is a folder"):
+        show.preview(told, PreviewTemplate(template="invoice", to=str(tmp_path)))
     assert sorted(show.show_config(told, ShowConfig()).overridden) == ["invoice.mjml", "layout.mjml"]
 
 

@@ -20,12 +20,12 @@ import pytest
 
 from commanding import Commands
 from nself.app import App
-from nself.core.errors import InvalidParameter
+from nself.core.errors import BillingError, InvalidParameter
 from nself.core.project import Project
 from nself.core.settings import Settings, Value
 from nself.domains.operation import rules, store
 from nself.domains.operation.inputs import Execute
-from nself.domains.operation.model import Maintenance
+from nself.domains.operation.model import Maintenance, NoSuchProgram, ProgramNotRun
 from nself.domains.operation.service import execute
 from nself.domains.stack import rules as stack_rules
 from nself.domains.stack.model import Line
@@ -91,6 +91,22 @@ def test_exec_gives_arguments_environment_and_folder_as_they_are(commands: Comma
     commands.nself("exec", "billing", code=2)
     logged = commands.nself("logs", "billing", "--grep", "command_executed|command_ended")
     assert "touch owned" in logged and "exit_code=17" in logged
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        ("no-such-program-here", NoSuchProgram, "No such program: no-such-program-here"),
+        ("/nonexistent", NoSuchProgram, "No such program: /nonexistent"),
+        ("/proc/self/status", ProgramNotRun, "/proc/self/status cannot be run: Permission denied"),
+    ],
+)
+def test_a_program_that_cannot_be_run_is_told_as_it_was_given(
+    tmp_path: Path, name: str, error: type[BillingError], said: str
+) -> None:
+    with pytest.raises(error) as told:
+        execute.execute(App(Project(tmp_path), Registry(), environ={}), Execute(service="http", command=[name]))
+    assert (str(told.value), told.value.exit_code) == (said, 1)
 
 
 def test_secrets_among_arguments_are_not_logged(commands: Commands):
@@ -225,6 +241,21 @@ def test_a_reload_lets_open_requests_finish_and_webhooks_are_never_throttled(com
     assert [ask(nginx, "/webhooks/stripe") for _ in range(20)] == [200] * 20
     until(lambda: "GET /webhooks/stripe" in commands.nself("logs", "nginx", "--tail", "100"))
     mine.write_text(kept)
+
+
+@needs_nginx
+def test_a_restart_does_not_end_nginx_for_a_configuration_that_it_refuses(commands: Commands, nginx: int):
+    mine = commands.root / "nginx/nginx.conf"
+    kept, pid = mine.read_text(), commands.pid("nginx")
+    mine.write_text(kept.replace("keepalive_timeout 65s;", "keepalive_timeout never;"))
+    try:
+        commands.nself("restart", "nginx", code=3)
+        assert (commands.pid("nginx"), ask(nginx, "/")) == (pid, 200)
+    finally:
+        mine.write_text(kept)
+    commands.nself("restart", "nginx")
+    until(lambda: ask(nginx, "/") == 200)
+    assert commands.pid("nginx") != pid
 
 
 @needs_nginx

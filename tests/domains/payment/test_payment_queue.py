@@ -137,10 +137,14 @@ def test_one_that_was_never_made_is_made_after_a_day(waiting: Till) -> None:
     assert waiting.charged() == [1000]
 
 
-def test_one_that_waited_too_long_is_not_made(waiting: Till) -> None:
+@pytest.mark.parametrize("expiry", ["7d", "30d"])
+def test_one_that_waited_too_long_is_not_made(waiting: Till, expiry: str) -> None:
     waiting.pay()
     waiting.bench.sql("update billing_intents set created_at = now() - interval '8 days' where queued_at is not null")
-    done = drain(waiting.app)
+    done = drain(waiting.bench.app(**QUEUE, BILLING_QUEUE_EXPIRY=expiry))
+    if expiry == "30d":
+        assert (done.made, waiting.charged()) == (1, [1000])
+        return
     assert (done.failed, done.made, done.left) == (1, 0, 0)
     assert "queued_payment_expired" in done.failures[0]
     assert waiting.charged() == []

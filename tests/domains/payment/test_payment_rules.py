@@ -139,7 +139,7 @@ def test_rows_are_read_with_what_they_name() -> None:
         ("cus_1,,10,usd", "names no charge"),
         ("cus_1,ch 1,10,usd", "names no charge"),
         ("cus_1,ch_1,10.00,usd", "Invalid integer: 10.00"),
-        ("cus_1,ch_1,-5,usd", "Invalid integer: -5"),
+        ("cus_1,ch_1,-5,usd", "amount is -5; 1 or more is needed"),
         ("cus_1,ch_1,0,usd", "amount is 0"),
         ("cus_1,ch_1,10,", "Invalid currency"),
         ("cus_1,ch_1", "Invalid currency"),

@@ -316,3 +316,4 @@ def test_a_plan_tells_what_would_go_back_and_what_it_adds_to(desk: Desk) -> None
     plan = desk.run(desk.file((first, 450, "usd"), (second, 400, "usd")), dry_run=True)
     assert "4.50 USD would go back" in plan.note
     assert [one.detail for one in plan.refunds] == ["besides 4.00 USD given back before", "refunded before"]
+    assert (plan.totals, plan.given_back, plan.open) == (["8.50 USD"], ["4.00 USD"], ["4.50 USD"])

@@ -238,6 +238,18 @@ def test_enforcement_switched_off_allows_and_says_so(app_with: AppWith) -> None:
     assert not asking.check_user(app_with(), CheckUser(user=user, metric="calls")).allowed
 
 
+def test_within_the_grace_period_a_limit_that_was_passed_still_allows(app_with: AppWith, clock: Clock) -> None:
+    app = app_with(BILLING_QUOTA_GRACE_PERIOD="1h")
+    (user,) = people(app)
+    limit(app, user, 10)
+    use(app, user, 11)
+    assert ask(app, user).allowed and not ask(app_with(BILLING_QUOTA_GRACE_PERIOD="0s"), user).allowed
+    clock.now += timedelta(minutes=59)
+    assert ask(app, user).allowed
+    clock.now += timedelta(minutes=1)
+    assert not ask(app, user).allowed
+
+
 def test_enforcement_of_an_unlimited_metric_is_shown_as_none(app: App) -> None:
     (user,) = people(app)
     limit(app, user, -1)

@@ -93,6 +93,11 @@ def test_an_old_secret_in_env_is_told(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("STRIPE_WEBHOOK_SECRET=whsec_old\n")
     (one,) = put(app_in(tmp_path), "STRIPE_WEBHOOK_SECRET=whsec_new")
     assert one.file == ".secrets" and "an older value still stands in .env" in one.note
+    assert app_in(tmp_path).settings.notes == (
+        "STRIPE_WEBHOOK_SECRET of .env does not count: .secrets has another one",
+    )
+    (tmp_path / ".env").write_text("STRIPE_WEBHOOK_SECRET=whsec_new\n")
+    assert app_in(tmp_path).settings.notes == ()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from nself.app import App
 from nself.cli import main
 from nself.config import find_project
 from nself.core.errors import InvalidParameter
+from nself.domains.backup.inputs import RestoreDatabase
 from nself.domains.payment.inputs import CreatePaymentMethod
 from nself.domains.setting.inputs import SetSettings
 from nself.domains.trail import rules, service
@@ -206,7 +207,8 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
         (Given(name="a", count=4, many=["b", "c"]), "x --name=a --count=4 --many=b --many=c"),
         (Given(name="a", code="4242"), "x --name=a --code=***"),
         (SetSettings(assignments=["STRIPE_SECRET_KEY=sk_live_abcdefgh", "SMTP_PASSWORD=p", "BILLING_PORT=1"]),
-         "x --assignments='STRIPE_SECRET_KEY=***' --assignments='SMTP_PASSWORD=***' --assignments=BILLING_PORT=1"),
+         "x STRIPE_SECRET_KEY=*** SMTP_PASSWORD=*** BILLING_PORT=1"),
+        (RestoreDatabase(file="a b.dump", yes=True), "x a b.dump --yes"),
         (CreatePaymentMethod(customer="cus_1", card_number="4242", exp_month="1", exp_year="30", cvc="123"),
          "x --customer=cus_1 --card-number=*** --exp-month=*** --exp-year=*** --cvc=***"),
     ],

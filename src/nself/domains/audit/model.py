@@ -57,7 +57,8 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
 class Suspect(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `audit charges`: what `refund batch` and `notify-customers` read.
 
-    `amount` is what was charged too much and was not given back; 0 where a person has to decide (`review`).
+    `amount` is what was charged too much and was not given back, 0 where a person has to decide (`review`); `refunded` is
+    what of it was given back.
     """
 
     customer: str | None
@@ -71,14 +72,16 @@ class Suspect(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None
     status: Status
     charged_at: datetime
+    refunded: int
 
 
 class AuditedCharges(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of `audit charges` with a file."""
+    """Result of `audit charges` with a file. What was too much for certain: `open` is to be given back, `refunded` was."""
 
     output: str
     rows: int
-    totals: list[str]
+    open: list[str]
+    refunded: list[str]
     note: str
 
 
@@ -120,10 +123,14 @@ class Movement(msgspec.Struct, frozen=True, kw_only=True):
     amount: int | None
     currency: str | None
     status: str | None
+    refunded: int | None
 
 
 class AuditedTransactions(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of `audit transactions`; `strangers` are the first of those that nobody we know caused."""
+    """Result of `audit transactions`; `strangers` are the first of those that nobody we know caused.
+
+    Of their charges `strangers_open` was not given back, `strangers_refunded` was.
+    """
 
     since: datetime
     until: datetime
@@ -131,6 +138,8 @@ class AuditedTransactions(msgspec.Struct, frozen=True, kw_only=True):
     ours: int
     stripe: int
     unknown: int
+    strangers_open: list[str]
+    strangers_refunded: list[str]
     not_read: list[str]
     output: str | None
     note: str

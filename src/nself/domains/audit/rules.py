@@ -152,6 +152,7 @@ def _suspect(one: Charge, found: list[_Found]) -> Suspect:
         user=one.user,
         status="disputed" if one.disputed else status,
         charged_at=one.created_at,
+        refunded=min(worst.amount, one.refunded),
     )
 
 

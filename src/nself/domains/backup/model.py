@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from nself.core.errors import Conflict, Denied, NotFound, Unavailable
+from nself.core.errors import Conflict, Denied, NotFound
 
 FORMAT = 1
 
@@ -99,12 +99,6 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
 class BackupExists(Conflict):
     code = "backup_exists"
     text = "{file} exists already and is kept; choose another --output"
-
-
-class BackupUnwritable(Unavailable):
-    exit_code = 1
-    code = "backup_unwritable"
-    text = "{file} cannot be written: {detail}"
 
 
 class NoSuchBackup(NotFound):

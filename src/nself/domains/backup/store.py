@@ -13,10 +13,11 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from nself import files
 from nself.db.connect import Tx
 from nself.db.queries import beside
 from nself.db.server import DatabaseUnavailable, masked
-from nself.domains.backup.model import BackupExists, BackupUnwritable, Facts, Ledger, MayNotCreate, Session, StoredTable
+from nself.domains.backup.model import BackupExists, Facts, Ledger, MayNotCreate, Session, StoredTable
 
 SQL = beside(__file__)
 MAINTENANCE = "postgres"
@@ -155,24 +156,19 @@ def checksum(file: Path) -> tuple[str, int]:
 def writing(target: Path) -> Generator[Path]:
     """A new private file beside `target` that becomes it at the end, durable; never over another.
 
-    Raises BackupExists, BackupUnwritable.
+    Raises BackupExists, FileNotWritten.
     """
-    fresh = target.with_name(f".{target.name}-{os.getpid()}")
-    try:
-        if target.exists() or target.is_symlink():
-            raise BackupExists(file=target)
-        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
-        try:
-            yield fresh
-            with fresh.open("rb") as done:
-                os.fsync(done.fileno())
-            os.link(fresh, target)
-        finally:
-            fresh.unlink(missing_ok=True)
-    except FileExistsError as error:
-        raise BackupExists(file=target) from error
-    except OSError as error:
-        raise BackupUnwritable(file=target, detail=error.strerror or error) from error
+    files.refuse_foreign(target)
+    if target.exists():
+        raise BackupExists(file=target)
+    with files.part(target) as (fresh, descriptor):
+        yield fresh
+        os.fsync(descriptor)
+        with files.refusing(target):
+            try:
+                os.link(fresh, target)
+            except FileExistsError as error:
+                raise BackupExists(file=target) from error
 
 
 def read(file: Path) -> bytes:

@@ -53,8 +53,3 @@ class NotFinal(Conflict):
     code, guide, param = "invoice_not_finalized", "4.4", "invoice"
     text = "Invoice {invoice} is a draft: only a preview can be made of it"
     hints = ("nself billing invoice generate-pdf {invoice} --test",)
-
-
-class UnwritableFile(Conflict):
-    code, guide, param = "file_unwritable", "4.4", "output"
-    text = "{file} cannot be written: {detail}"

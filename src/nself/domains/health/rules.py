@@ -46,10 +46,11 @@ CAUSES = {
     ("services", "worker"): "6.3", ("services", "postgres"): "2.1.2", ("database", "answers"): "2.1.2", ("database", "connections"): "8.1.4",
     ("stripe", "key"): "1.1", ("stripe", "resolve"): "1.4.2", ("stripe", "connect"): "1.4", ("stripe", "proxy"): "1.4.3", ("stripe", "tls"): "1.4",
     ("stripe", "answer"): "1.1", ("stripe", "clock"): "1.2.3", ("stripe", "permissions"): "1.1.3", ("stripe", "calls"): "1.3", ("stripe", "changes"): "7.1",
+    ("stripe", "charging"): "",
     ("usage", "aggregation"): "2.2", ("usage", "conservation"): "2.3", ("quotas", "enforcement"): "5.1.1", ("quotas", "resets"): "5.3",
     ("webhooks", "processing"): "6.3", ("jobs", "stuck"): "2.2", ("documents", "pdfs"): "4.4", ("machine", "disk"): "8.2.4", ("machine", "memory"): "8.3",
 }  # fmt: skip
-"""Component and check -> the root cause that it shows, or the issue where it may be any of four."""
+"""Component and check -> the root cause that it shows, the issue where it may be any of four, or none."""
 ISSUES = {
     "database": "8.2",
     "stripe": "1.1",
@@ -63,7 +64,7 @@ ISSUES = {
 
 def check(component: str, name: str, state: State, detail: str, help: str = "") -> Check:
     wrong = state != "ok"
-    cause = CAUSES.get((component, name)) or ISSUES.get(component, "")
+    cause = CAUSES.get((component, name), ISSUES.get(component, ""))
     return Check(
         component=component,
         check=name,

@@ -333,11 +333,6 @@ class SuppressedRecipient(Conflict):
     hints = ("nself billing email suppressed remove {address}",)
 
 
-class FileUnwritable(Conflict):
-    code, param = "file_unwritable", "to"
-    text = "{path} cannot be written: {detail}"
-
-
 class BadReport(Invalid):
     code, guide = "parameter_invalid", "4.5"
     text = "This is no report of mail: {detail}"

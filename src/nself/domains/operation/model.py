@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from nself.core.errors import NotFound, Unavailable
+from nself.core.errors import Conflict, NotFound, Unavailable
 
 
 class Maintenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +45,12 @@ class UnderMaintenance(Unavailable):
 class NoSuchProgram(NotFound):
     code = "no_such_program"
     text = "No such program: {program}"
+    hints = ("nself exec --help",)
+
+
+class ProgramNotRun(Conflict):
+    code = "program_not_run"
+    text = "{program} cannot be run: {detail}"
     hints = ("nself exec --help",)
 
 

@@ -302,7 +302,7 @@ class PlannedRefund(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefundBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of `refund batch`: a plan, or what was done."""
+    """Result of `refund batch`: a plan, or what was done. Of `totals`, `given_back` was refunded now or before, `open` was not."""
 
     executed: bool
     reason: str
@@ -310,6 +310,8 @@ class RefundBatch(msgspec.Struct, frozen=True, kw_only=True):
     refunded: int
     refunded_before: int
     totals: list[str]
+    given_back: list[str]
+    open: list[str]
     told: int
     output: str | None
     note: str

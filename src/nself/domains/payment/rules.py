@@ -345,10 +345,10 @@ def _asked(number: int, cells: dict[str, str]) -> Asked:
     if object is None or not re.fullmatch(r"[A-Za-z0-9_]{1,255}", object):
         raise InvalidParameter("it names no charge, payment_intent or invoice")
     amount = cells.get("amount", "")
-    if amount and not re.fullmatch(r"\d{1,12}", amount, re.ASCII):
+    if amount and not re.fullmatch(r"-?\d{1,12}", amount, re.ASCII):
         raise InvalidInteger(amount[:40], "amount")
-    if amount and not int(amount):
-        raise InvalidParameter("amount is 0; leave it empty for all that is left")
+    if amount and int(amount) < 1:
+        raise InvalidParameter(f"amount is {amount}; 1 or more is needed, or nothing for all that is left")
     return Asked(
         number, object, int(amount) if amount else None, code_of_currency(cells.get("currency", "")),
         cells.get("customer") or None,

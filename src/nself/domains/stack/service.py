@@ -22,7 +22,7 @@ from nself.log import redact
 from nself.process import nginx, supervisor, waiting
 from nself.process.client import State
 from nself.process.paths import log_folder, run_folder
-from nself.process.table import DEFAULT, Service, absent, settings_hash
+from nself.process.table import DEFAULT, Service, absent, program, settings_hash
 from nself.process.waiting import Outcome
 
 SANDBOX = "stripe-mock"
@@ -62,15 +62,24 @@ def start(app: App, given: StartServices) -> list[ServiceStatus]:
 
 
 def restart(app: App, given: RestartServices) -> list[ServiceStatus]:
-    """Services end and start afresh, or start. Raises ServiceFailed, DatabaseUnavailable."""
+    """Services end and start afresh, or start. Raises BadNginxConfiguration, ServiceFailed, DatabaseUnavailable."""
     running = [row for row in DEFAULT.rows if row.name in supervisor.wishes(app.project)]
     rows = _chosen(app, given.services, running or DEFAULT.usual(app.settings))
     needed = [row for row in DEFAULT.with_needs(rows, app.settings) if row not in rows]
     app.ensure_project()
+    _require_nginx(app, rows)
     supervisor.want(app.project, app.settings, needed, DEFAULT, app.environ)
     supervisor.renew(app.project, app.settings, rows, app.environ, DEFAULT)
     outcome = _wait_up(app, [*needed, *rows])
     return _with_fixtures(app, _rows(app, rows or DEFAULT.named(given.services), outcome, "stopped by another command"))
+
+
+def _require_nginx(app: App, rows: list[Service]) -> None:
+    """An nginx that runs is not ended for a configuration that it would refuse. Raises BadNginxConfiguration."""
+    found = program(nginx.NAME) if any(row.name == nginx.NAME for row in rows) else None
+    if found:
+        nginx.ensure(app.project, app.settings)
+        nginx.require(found, app.project)
 
 
 def _with_fixtures(app: App, rows: list[ServiceStatus]) -> list[ServiceStatus]:

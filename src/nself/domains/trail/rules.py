@@ -13,6 +13,7 @@ import msgspec
 from nself.core.errors import InvalidParameter
 from nself.core.settings import is_secret
 from nself.domains.trail.model import Chained, Entry, Head
+from nself.present.fields import fields
 
 START = Head(0, bytes(32))
 LONGEST = 2000
@@ -82,17 +83,24 @@ def read_head(text: str) -> Head:
 
 
 def command_line(path: str, given: msgspec.Struct) -> str:
-    """What was given, without defaults; secrets as ***. Keys and card numbers in other texts are for `log.redact`."""
-    hidden, words = secrets(type(given)), [path]
-    for field in msgspec.structs.fields(given):
-        value = getattr(given, field.name)
-        if value in (field.default, None) or (value == [] and field.default is msgspec.NODEFAULT):
+    """What was given, without defaults, so that it can be given again; secrets as ***. Keys and card numbers in other texts are for `log.redact`."""
+    hidden, words, options = secrets(type(given)), [path], list[str]()
+    for field in fields(type(given)):
+        value, flag = getattr(given, field.name), field.name.replace("_", "-")
+        if value in (field.default, None, ()) or value == []:
+            continue
+        if field.kind is bool:
+            options.append(f"--{'' if value else 'no-'}{flag}")
             continue
         many = cast("list[object]", value if isinstance(value, (list, tuple)) else [value])
-        for one in many:
-            text = "***" if field.name in hidden else one if isinstance(one, str) else msgspec.json.encode(one).decode()
-            words.append(f"--{field.name.replace('_', '-')}={shlex.quote(_assigned(text))}")
-    return " ".join(words)[:LONGEST]
+        texts = [
+            "***" if field.name in hidden else one if isinstance(one, str) else msgspec.json.encode(one).decode()
+            for one in many
+        ]
+        for text in texts:
+            word = shlex.quote(_assigned(text))
+            (words if field.positional else options).append(word if field.positional else f"--{flag}={word}")
+    return " ".join([*words, *options])[:LONGEST]
 
 
 def _assigned(text: str) -> str:

@@ -230,7 +230,8 @@ class TableUpkeep(msgspec.Struct, frozen=True, kw_only=True):
 
 class NoSuchTable(NotFound):
     code, guide = "no_such_table", "8.2"
-    text = "There is no table {name} here. There are: {known}"
+    text = "There is no table {name} here{near}"
+    hints = ("nself db query 'select tablename from pg_tables order by 1'",)
 
 
 class NotATable(Invalid):

@@ -23,24 +23,24 @@ SKEW = timedelta(days=1)
 
 
 class Tally:
-    """What passed by status, and the sum a currency of what is too much for certain."""
+    """What passed by status, and the sums a currency of what is too much for certain: still open, and given back."""
 
     def __init__(self) -> None:
-        self.found, self.sums = Counter[str](), Counter[str]()
+        self.found, self.open, self.refunded = Counter[str](), Counter[str](), Counter[str]()
 
     def watch(self, given: AuditCharges, found: Generator[Suspect]) -> Generator[Suspect]:
         for one in found:
             self.found[one.status] += 1
-            if one.status == "suspicious":
-                self.sums[one.currency] += one.amount
+            self.open[one.currency] += one.amount
+            self.refunded[one.currency] += one.refunded
             if given.status in (None, one.status):
                 yield one
 
-    def totals(self) -> list[str]:
-        return [str(Money(minor, currency)) for currency, minor in sorted(self.sums.items())]
-
     def notes(self, status: str | None) -> str:
-        parts = [f"{self.found['suspicious']} charges took too much: {', '.join(self.totals()) or 'nothing'}"]
+        took, back = ", ".join(totals(self.open)), ", ".join(totals(self.refunded))
+        parts = [
+            f"{self.found['suspicious']} charges took too much: {took or 'nothing'}{f' ({back} was given back)' if back else ''}"
+        ]
         for name, meaning in (
             ("review", "need a person's look"),
             ("disputed", "are disputed"),
@@ -50,6 +50,11 @@ class Tally:
                 seen = "" if status in (None, name) else f" (--status {name})"
                 parts.append(f"{self.found[name]} {meaning}{seen}")
         return "; ".join(parts)
+
+
+def totals(sums: Counter[str]) -> list[str]:
+    """One amount a currency."""
+    return [str(Money(minor, currency)) for currency, minor in sorted(sums.items()) if minor]
 
 
 def span(app: App, since: str, until: str | None) -> tuple[datetime, datetime]:
@@ -71,7 +76,9 @@ def audit_charges(app: App, given: AuditCharges) -> Rows[Suspect] | AuditedCharg
                 rows = files.write(file, "json" if given.format == "json" else "csv", Suspect, passing)
             note = tally.notes(given.status)
             log.info("charges_audited", file=str(path), rows=rows, found=dict(tally.found))
-            return AuditedCharges(output=str(path), rows=rows, totals=tally.totals(), note=note)
+            return AuditedCharges(
+                output=str(path), rows=rows, open=totals(tally.open), refunded=totals(tally.refunded), note=note
+            )
         shown = list(islice(passing, given.limit))
         more = sum(1 for _ in passing)
     notes = [tally.notes(given.status)]

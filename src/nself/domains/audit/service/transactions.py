@@ -15,7 +15,7 @@ from nself.core.errors import Denied, NotFound
 from nself.domains.audit import rules, store
 from nself.domains.audit.inputs import AuditTransactions
 from nself.domains.audit.model import AuditedTransactions, Cause, Made, Movement, Paid
-from nself.domains.audit.service.charges import span
+from nself.domains.audit.service.charges import span, totals
 from nself.domains.customer import service as customers
 from nself.domains.trail import service as trail
 from nself.domains.webhook.service import endpoints
@@ -33,15 +33,24 @@ class Look:
     def __init__(self, app: App, since: datetime, until: datetime) -> None:
         self.app, self.since, self.until = app, since, until
         self.causes, self.strangers, self.not_read = Counter[Cause](), list[Movement](), list[str]()
+        self.open, self.refunded = Counter[str](), Counter[str]()
 
     def movements(self) -> Generator[Movement]:
         """Kind by kind, newest first, a page at a time."""
         for page in self._pages():
             for one in self._judged(page):
                 self.causes[one.cause] += 1
-                if one.cause == "unknown" and len(self.strangers) < SHOWN:
-                    self.strangers.append(one)
+                if one.cause == "unknown":
+                    self._keep(one)
                 yield one
+
+    def _keep(self, one: Movement) -> None:
+        if one.kind == "charge" and one.status == "succeeded":
+            back = one.refunded or 0
+            self.open[one.currency or ""] += (one.amount or 0) - back
+            self.refunded[one.currency or ""] += back
+        if len(self.strangers) < SHOWN:
+            self.strangers.append(one)
 
     def _pages(self) -> Iterator[list[Snapshot]]:
         first, last = int(self.since.timestamp()), int(self.until.timestamp())
@@ -110,6 +119,7 @@ def _movement(one: Snapshot, cause: Cause, by: str, users: dict[str, str]) -> Mo
         amount=one.get("amount"),
         currency=one.get("currency"),
         status=one.get("status"),
+        refunded=one.get("amount_refunded"),
     )
 
 
@@ -134,6 +144,8 @@ def audit_transactions(app: App, given: AuditTransactions) -> AuditedTransaction
         ours=look.causes["ours"],
         stripe=look.causes["stripe"],
         unknown=unknown,
+        strangers_open=totals(look.open),
+        strangers_refunded=totals(look.refunded),
         not_read=look.not_read,
         output=given.output,
         note=note,

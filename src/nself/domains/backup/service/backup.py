@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
-from nself import log
+from nself import files, log
 from nself.app import App
 from nself.core.clock import monotonic
 from nself.db import dump
@@ -22,7 +24,7 @@ def beside(file: Path) -> Path:
 
 
 def backup(app: App, given: BackupDatabase) -> BackupMade:
-    """Services may go on working. Raises BackupExists, BackupUnwritable, DumpFailed, BackupDamaged, NoPostgres, DatabaseUnavailable."""
+    """Services may go on working. Raises BackupExists, FileNotWritten, DumpFailed, BackupDamaged, NoPostgres, DatabaseUnavailable."""
     started, target = monotonic(), _target(app, given.output)
     with store.writing(target) as fresh:
         manifest = _dump(app, fresh)
@@ -52,7 +54,9 @@ def _target(app: App, output: str | None) -> Path:
         return Path(output).expanduser().absolute()
     app.ensure_project()
     folder = app.project.state / "backups"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with files.refusing(folder):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        files.sweep(folder)
     return folder / rules.file_name(app.clock())
 
 
@@ -60,7 +64,10 @@ def _dump(app: App, file: Path) -> Manifest:
     """Dump and figures are of one snapshot."""
     with store.session(app.db.conninfo) as tx, store.snapshot(tx):
         facts, ledger, rows = store.facts(tx), store.ledger(tx), store.rows(tx)
-        dump.dump(app.db.conninfo, file, store.export_snapshot(tx))
+        try:
+            dump.dump(app.db.conninfo, file, store.export_snapshot(tx))
+        except dump.DiskFull as error:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
     sha256, length = store.checksum(file)
     return Manifest(
         format=FORMAT,

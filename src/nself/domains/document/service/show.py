@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+from nself import files
 from nself.app import App
 from nself.core.errors import BillingError
 from nself.domains.document import store
-from nself.domains.document.errors import UnwritableFile
 from nself.domains.document.inputs import DownloadPdf, PdfStatus, ShowTemplate
 from nself.domains.document.model import (
     Bill,
@@ -104,18 +103,13 @@ def _hints(
 
 
 def save(app: App, given: DownloadPdf) -> Downloaded:
-    """Write the PDF to a file, which is replaced as a whole. Raises UnwritableFile, and what making it raises."""
+    """Write the PDF to a file, which is replaced as a whole. Raises FileNotWritten, and what making it raises."""
     prepared, made = prepare(app, given.invoice), produce.document(app, given.invoice)
     path = Path(given.output or produce.file_name(prepared))
     if path.is_dir():
         path /= produce.file_name(prepared)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(made.content)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UnwritableFile(file=path, detail=error.strerror) from error
+    with files.private(path) as file:
+        file.buffer.write(made.content)
     return Downloaded(
         invoice=given.invoice,
         file=str(path.absolute()),

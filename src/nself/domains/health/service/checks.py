@@ -140,6 +140,19 @@ def _stripe(app: App) -> Iterator[Check]:
         f"{wishes.pending} wait, {wishes.failed} were refused for good",
         f"nself billing stripe intents --state {'pending' if late else 'failed'}",
     )
+    yield _charging(app)
+
+
+def _charging(app: App) -> Check:
+    """An emergency's switch that was left on is as silent as an outage."""
+    switches = {"BILLING_SAFE_MODE": True, "BILLING_AUTO_PAYMENT": False, "BILLING_QUEUE_PAYMENTS": True}
+    held = [name for name, when in switches.items() if app.settings.flag(name) == when]
+    if not held:
+        return rules.check("stripe", "charging", "ok", "payments are made at once")
+    told = " and ".join(f"{name} is {str(switches[name]).lower()}" for name in held)
+    back = " ".join(f"{name}={str(not switches[name]).lower()}" for name in held)
+    wait = intents.unpaid(app).queued
+    return rules.check("stripe", "charging", "warning", f"{told}: {wait} payments wait", f"nself env set {back}")
 
 
 def _usage(app: App) -> Iterator[Check]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from nself import files
 from nself.app import App
 from nself.core.entrypoint import Rows
 from nself.core.errors import InvalidParameter
@@ -21,7 +22,6 @@ from nself.domains.health.service.memory import jumps, leaks
 from nself.domains.stack import service as stack
 from nself.domains.tuning.service import statements
 from nself.process import probe
-from nself.process.paths import write_private, writing
 from nself.process.probe import Asked, Heap, Memory, Profile
 
 SHOWN = 20
@@ -31,26 +31,36 @@ ENDINGS = {"speedscope": "speedscope.json", "flamegraph": "svg", "table": "csv"}
 
 
 def profile(app: App, given: ProfileService) -> Rows[Spot]:
-    """Raises InvalidParameter, NotRunning, ProbeBusy, StateUnwritable."""
-    answer = probe.ask(app.project, given.service, Asked("profile", _duration(given.duration)))
-    found = msgspec.json.decode(answer, type=Profile)
-    title = f"{given.service} (process {found.pid}), {found.seconds:.0f} s, {app.clock():%Y-%m-%dT%H:%M:%SZ}"
+    """Raises InvalidParameter, NotRunning, ProbeBusy, FileNotWritten."""
+    place = _place(app, given.output, f"profile-{given.service}", ENDINGS[given.form])
+    with files.private(place) as file:
+        answer = probe.ask(app.project, given.service, Asked("profile", _duration(given.duration)))
+        found = msgspec.json.decode(answer, type=Profile)
+        title, text = _drawn(app, given, found)
+        file.write(text)
     rows = figures.spots(found, SHOWN)
-    text = {
-        "speedscope": lambda: figures.speedscope(found, title),
-        "flamegraph": lambda: figures.flamegraph(found, title),
-        "table": lambda: _csv(figures.spots(found, len(found.stacks) * probe.DEPTH)),
-    }[given.form]()
-    place = _write(app, given.output, f"profile-{given.service}", ENDINGS[given.form], text)
     notes = [f"{title}: looked {found.looks} times; what only waits is left out here", f"written: {place}"]
     return Rows(rows, notes if rows else ["it was idle all the time", *notes])
 
 
+def _drawn(app: App, given: ProfileService, found: Profile) -> tuple[str, str]:
+    """Title and text of the file."""
+    title = f"{given.service} (process {found.pid}), {found.seconds:.0f} s, {app.clock():%Y-%m-%dT%H:%M:%SZ}"
+    draw = {
+        "speedscope": lambda: figures.speedscope(found, title),
+        "flamegraph": lambda: figures.flamegraph(found, title),
+        "table": lambda: _csv(figures.spots(found, len(found.stacks) * probe.DEPTH)),
+    }[given.form]
+    return title, draw()
+
+
 def memory(app: App, given: ProfileMemory) -> Rows[Grown]:
-    """Raises InvalidParameter, NotRunning, ProbeBusy, StateUnwritable."""
-    answer = probe.ask(app.project, given.service, Asked("memory", _duration(given.duration)))
+    """Raises InvalidParameter, NotRunning, ProbeBusy, FileNotWritten."""
+    place = _place(app, given.output, f"memory-{given.service}", "json")
+    with files.private(place) as file:
+        answer = probe.ask(app.project, given.service, Asked("memory", _duration(given.duration)))
+        file.write(answer.decode())
     found = msgspec.json.decode(answer, type=Memory)
-    place = _write(app, given.output, f"memory-{given.service}", "json", answer.decode())
     rows = [Grown(place=one.place, grown_kb=one.bytes // 1024, pieces=one.pieces) for one in found.growth[:SHOWN]]
     before, after = (size // 2**20 for size in (found.rss_before, found.rss_after))
     note = f"process {found.pid} had {before} MB before and {after} MB after {found.seconds:.0f} s (tracing takes some itself)"
@@ -58,10 +68,12 @@ def memory(app: App, given: ProfileMemory) -> Rows[Grown]:
 
 
 def heap(app: App, given: SnapshotHeap) -> Rows[Living]:
-    """Raises NotRunning, ProbeBusy, StateUnwritable."""
-    answer = probe.ask(app.project, given.service, Asked("heap"))
+    """Raises NotRunning, ProbeBusy, FileNotWritten."""
+    place = _place(app, given.output, f"heap-{given.service}", "json")
+    with files.private(place) as file:
+        answer = probe.ask(app.project, given.service, Asked("heap"))
+        file.write(answer.decode())
     found = msgspec.json.decode(answer, type=Heap)
-    place = _write(app, given.output, f"heap-{given.service}", "json", answer.decode())
     rows = [
         Living(type=one.type, count=one.count, kb=one.bytes // 1024, percent=figures.percent(one.bytes, found.bytes))
         for one in found.kinds[:SHOWN]
@@ -98,15 +110,13 @@ def _duration(given: str) -> float:
     return found
 
 
-def _write(app: App, output: str | None, name: str, ending: str, text: str) -> Path:
-    """0600, replaced at once. Raises StateUnwritable."""
+def _place(app: App, output: str | None, name: str, ending: str) -> Path:
+    """Raises FileNotWritten."""
     if output:
-        place = Path(output).expanduser()
-    else:
-        place = app.project.state / "profiles" / f"{name}-{app.clock():%Y%m%dT%H%M%SZ}.{ending}"
-        with writing(place):
-            place.parent.mkdir(mode=0o700, exist_ok=True)
-    write_private(place, text)
+        return Path(output).expanduser()
+    place = app.project.state / "profiles" / f"{name}-{app.clock():%Y%m%dT%H%M%SZ}.{ending}"
+    with files.refusing(place):
+        place.parent.mkdir(mode=0o700, exist_ok=True)
     return place
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from nself import files
 from nself.app import App
 from nself.core.errors import BillingError
 from nself.core.hosts import LOOPBACK
@@ -18,7 +19,6 @@ from nself.domains.notification.inputs import ListMails, OneMail, PreviewTemplat
 from nself.domains.notification.model import (
     BrokenTemplate,
     Content,
-    FileUnwritable,
     Happening,
     Mail,
     MailConfig,
@@ -221,17 +221,15 @@ def _stored(app: App, id: str) -> str | None:
 
 
 def preview(app: App, given: PreviewTemplate) -> Preview:
-    """A template filled with sample data. Raises NoSuchTemplate, TemplateUnusable, FileUnwritable."""
+    """A template filled with sample data. Raises NoSuchTemplate, TemplateUnusable, FileNotWritten."""
     template.require(given.template)
     try:
         filled = template.render(app, given.template, template.samples()[given.template])
     except BrokenTemplate as error:
         raise TemplateUnusable(template=given.template, detail=error) from error
     if given.to:
-        try:
-            Path(given.to).write_text(filled.html, encoding="utf-8")
-        except OSError as error:
-            raise FileUnwritable(path=given.to, detail=error.strerror) from error
+        with files.private(Path(given.to)) as file:
+            file.write(filled.html)
     return Preview(
         template=given.template,
         source=str(template.source(app, given.template)),

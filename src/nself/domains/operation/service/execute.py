@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from nself import log
 from nself.app import App
 from nself.domains.operation import rules
 from nself.domains.operation.inputs import Execute
-from nself.domains.operation.model import Executed, NoSuchProgram
+from nself.domains.operation.model import Executed, NoSuchProgram, ProgramNotRun
 from nself.log import redact
 from nself.process import nginx, supervisor
 from nself.process.table import DEFAULT, program
 
 
 def execute(app: App, given: Execute) -> Executed:
-    """Input and output are the caller's. Raises NoSuchService, NoSuchProgram, BadNginxConfiguration."""
+    """Input and output are the caller's. Raises NoSuchService, NoSuchProgram, ProgramNotRun, BadNginxConfiguration."""
     row = DEFAULT.named([given.service])[0]
     command = list(given.command)
     log.info("command_executed", service_of=row.name, by=app.operator(), command=[redact(one) for one in given.command])
@@ -57,8 +56,10 @@ def _run(app: App, service: str, command: list[str]) -> int:
     sys.stdout.flush()
     try:
         code = subprocess.run(command, check=False, cwd=app.project.root, env=environ).returncode
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        raise NoSuchProgram(program=Path(command[0]).name) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NoSuchProgram(program=command[0]) from error
+    except OSError as error:
+        raise ProgramNotRun(program=command[0], detail=error.strerror) from error
     return code if code >= 0 else 128 - code
 
 

@@ -213,11 +213,18 @@ def _result(
         refunded=sum(one.result == "refunded" for one in rows) - old,
         refunded_before=old,
         totals=rules.totals(Money(one.amount_minor, one.currency) for one in rows),
+        given_back=_sums(rows, True),
+        open=_sums(rows, False),
         told=told,
         output=output,
         note=note,
         refunds=rows,
     )
+
+
+def _sums(rows: Sequence[PlannedRefund], refunded: bool) -> list[str]:
+    some = (one for one in rows if (one.result == "refunded") == refunded)
+    return rules.totals(Money(one.amount_minor, one.currency) for one in some)
 
 
 # ---- Doing it ----
