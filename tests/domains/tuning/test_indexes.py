@@ -70,7 +70,7 @@ def valid(link: psycopg.Connection, name: str) -> bool | None:
 def test_a_missing_index_is_found_by_the_load_and_made_by_the_printed_command(
     app: App, link: psycopg.Connection
 ) -> None:
-    link.execute("drop index billing_customers_user")
+    link.execute("drop index billing_customers_user, billing_customers_of_user")
     link.execute(
         "insert into billing_customers (customer_id, user_id, livemode, snapshot, snapshot_number, created_at, synced_at)"
         " select 'cus_' || n, 'user' || n, false, '{}', n, now(), now() from generate_series(1, 5000) n"
