@@ -235,10 +235,6 @@ def test_an_error_has_all_that_helps(client: Client) -> None:
     [
         ("GET", "/nothing"),
         ("GET", "/api/v1/nothing"),
-        ("PUT", USAGE),
-        ("DELETE", USAGE),
-        ("GET", CHECK),
-        ("POST", "/health"),
         ("POST", f"{USAGE}/"),
         ("GET", f"{USAGE}/"),
     ],
@@ -247,6 +243,23 @@ def test_an_unknown_route_is_404_with_its_name(client: Client, method: str, path
     answer = client.ask(method, path)
     assert (answer.status, answer.code) == (404, "no_such_route")
     assert error(answer)["message"] == f"No such route: {method} {path}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", USAGE, "GET, HEAD, POST"),
+        ("DELETE", USAGE, "GET, HEAD, POST"),
+        ("GET", CHECK, "POST"),
+        ("POST", "/health", "GET, HEAD"),
+    ],
+)
+def test_another_method_is_405_and_told_which_are_answered(
+    client: Client, method: str, path: str, allowed: str
+) -> None:
+    answer = client.ask(method, path)
+    assert (answer.status, answer.code, answer.headers["allow"]) == (405, "method_not_allowed", allowed)
+    assert error(answer)["message"] == f"{path} does not answer {method}, only {allowed}"
 
 
 def test_health_is_answered_without_a_key(service: Service) -> None:

@@ -63,6 +63,13 @@ def unavailable(error: Exception) -> DatabaseUnavailable | None:
     return DatabaseUnavailable(detail=str(error).strip()) if later else None
 
 
+def refused(error: Exception) -> str | None:
+    """Why the database does not take a row, without the row: it breaks a constraint, or a value has no room."""
+    if isinstance(error, (psycopg.IntegrityError, psycopg.DataError)):
+        return error.diag.message_primary or type(error).__name__
+    return None
+
+
 @contextmanager
 def _told() -> Generator[None]:
     """A connection that is lost in the middle is told as one that cannot be made."""

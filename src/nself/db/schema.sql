@@ -998,6 +998,7 @@ CREATE INDEX billing_charges_failed_method ON billing.billing_charges USING btre
 CREATE INDEX billing_comps_subscription ON billing.billing_comps USING btree (subscription_id, until);
 CREATE INDEX billing_credit_notes_created_at_idx ON billing.billing_credit_notes USING btree (created_at);
 CREATE INDEX billing_credit_notes_customer_id_created_at_idx ON billing.billing_credit_notes USING btree (customer_id, created_at);
+CREATE INDEX billing_customers_claims ON billing.billing_customers USING btree ((((snapshot -> 'metadata'::text) ->> 'nself_user'::text))) WHERE ((user_id IS NULL) AND (NOT deleted));
 CREATE INDEX billing_customers_created ON billing.billing_customers USING btree (created_at);
 CREATE INDEX billing_customers_of_user ON billing.billing_customers USING btree (user_id);
 CREATE INDEX billing_customers_tax_id_unverified ON billing.billing_customers USING btree (customer_id) WHERE ((snapshot @? '$."tax_ids"."data"[*]."verification"."status"?(@ == "unverified")'::jsonpath) AND (NOT deleted));

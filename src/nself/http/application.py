@@ -13,6 +13,7 @@ from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Match
 from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -48,6 +49,13 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class NoSuchRoute(NotFound):
     code = "no_such_route"
     text = "No such route: {method} {path}"
+    hints = ("nself status http",)
+
+
+class MethodNotAllowed(Invalid):
+    status = 405
+    code = "method_not_allowed"
+    text = "{path} does not answer {method}, only {allowed}"
     hints = ("nself status http",)
 
 
@@ -99,11 +107,13 @@ def application(app: App, hot: Iterable[Hot] | None = None, heart: Heart | None 
     routes += mail_routes(app)
     routes += web_routes(app)
     routes += [HttpRoute("/metrics", metrics), HttpRoute("/openapi.json", openapi), HttpRoute("/docs", page)]
+    by_path = {one.path: one for one in hot or hot_routes(app)}
     frame = Starlette(
-        routes=routes, exception_handlers={404: _unknown, 405: _unknown}, lifespan=partial(_lifespan, app, heart)
+        routes=routes,
+        exception_handlers={404: _unknown, 405: partial(_other_method, set(by_path))},
+        lifespan=partial(_lifespan, app, heart),
     )
     frame.router.redirect_slashes = False
-    by_path = {one.path: one for one in hot or hot_routes(app)}
 
     async def entry(scope: Scope, receive: Receive, send: Send) -> None:
         found = by_path.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
@@ -127,6 +137,17 @@ async def _lifespan(app: App, heart: Heart | None, frame: Starlette) -> AsyncGen
 
 async def _unknown(request: Request, error: Exception) -> Response:
     return answer.failure(NoSuchRoute(method=request.method, path=request.url.path), answer.new_request_id())
+
+
+async def _other_method(hot: set[str], request: Request, error: Exception) -> Response:
+    """The path is known; all methods that it answers are told (RFC 9110, 15.5.6)."""
+    routes = [one for one in cast("list[HttpRoute]", request.app.routes) if one.matches(request.scope)[0] != Match.NONE]
+    methods = {method for one in routes for method in one.methods or ()}
+    allowed = ", ".join(sorted(methods | ({"POST"} if request.url.path in hot else set())))
+    refused = MethodNotAllowed(method=request.method, path=request.url.path, allowed=allowed)
+    response = answer.failure(refused, answer.new_request_id())
+    response.headers["Allow"] = allowed
+    return response
 
 
 def _endpoint(app: App, row: Route, gate: maintenance.Gate) -> Endpoint:

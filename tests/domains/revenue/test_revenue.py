@@ -230,3 +230,19 @@ def test_notes_of_a_subscription_are_taken_in_their_order(firm: Firm) -> None:
     first, later = [note for (note,) in shop.bench.sql("select id from billing_mrr_due order by id")][:2]
     taken = [app.db.transact(lambda tx, note=note: store.take_due(tx, note)) for note in (later, first, later)]
     assert taken == [False, True, True]
+
+
+def test_prices_below_nothing_count_as_nothing_and_hold_nobody_up(firm: Firm) -> None:
+    shop = firm.shop
+    odd, price = shop.customer(firm.app, "user1"), shop.price(900)
+    shop.subscribe(odd, price)
+    firm.hear()
+    firm.sandbox.edit("price", price, unit_amount=-900, unit_amount_decimal="-900")
+    id = firm.sandbox.get("/v1/subscriptions", customer=odd)[0]["id"]
+    firm.sandbox.edit("subscription", id, metadata={"by": "hand"})
+    plain = shop.customer(firm.app, "user2")
+    shop.subscribe(plain, shop.price(700))
+    firm.hear()
+    assert firm.months(1)[-1].mrr_minor == 700
+    doubts = [one for one in show.by_month(firm.app, ShowRevenue(months=1)).notes if "in doubt" in one]
+    assert doubts == [f"in doubt: {id}: its prices come to less than nothing: counted as nothing"]

@@ -13,15 +13,22 @@ from nself.app import App
 from nself.core.errors import BillingError, MissingParameter
 from nself.domains.customer.inputs import CreateCustomer, ShowCustomer
 from nself.domains.customer.model import Customer, NoSuchCustomer
+from nself.domains.mirror import service as mirror
+from nself.domains.mirror.model import Unstorable
+from nself.domains.subscription.model import NoSuchSubscription
 from nself.domains.sync.inputs import (
     CompareSubscription,
     FindInconsistencies,
     LinkCustomer,
+    Reconcile,
+    ShowDiff,
     SyncCustomer,
     SyncSubscription,
 )
 from nself.domains.sync.model import Comparison, Inconsistency, Linked, OtherUser, UserHasCustomer
-from nself.domains.sync.service import link, look, one
+from nself.domains.sync.service import link, look, one, run
+from nself.domains.webhook.inputs import ListFailures
+from nself.domains.webhook.service import show as shown
 from nself.domains.webhook.service.receive import receive
 
 
@@ -249,18 +256,15 @@ def test_inconsistencies_are_found_without_stripe(bench: Bench):
     )
 
 
-def test_a_second_customer_whose_user_lost_the_first_is_told_so_and_given_to_the_user(bench: Bench):
+def test_a_second_customer_whose_user_lost_the_first_is_given_to_the_user(bench: Bench):
     app = bench.app()
     first, second = (customer(bench, number, metadata={"nself_user": "user1"}) for number in (1, 2))
     for id in (first, second):
         one.import_customer(app, SyncCustomer(customer=id))
+    (odd,) = look.find_inconsistencies(app, FindInconsistencies())
+    assert (odd.object, odd.detail) == (second, f"it names user user1, who belongs to {first}, which is older")
     bench.sandbox.edit("customer", first, webhook=False, delete=True)
     one.sync_customer(app, SyncCustomer(customer=first))
-    (odd,) = look.find_inconsistencies(app, FindInconsistencies())
-    assert (odd.detail, odd.mend) == (
-        "it names user user1, whose customer was deleted at Stripe", f"nself billing sync customer {second}"
-    )  # fmt: skip
-    one.sync_customer(app, SyncCustomer(customer=second))
     assert bench.sql("select user_id from billing_customers where customer_id = %s", second) == [("user1",)]
     assert look.find_inconsistencies(app, FindInconsistencies()) == []
 
@@ -275,3 +279,39 @@ def test_an_event_of_an_unknown_customer_imports_it(bench: Bench):
     bench.work(app)
     assert bench.sql("select customer_id from billing_customers") == [(owner,)]
     assert bench.sql("select object_id from billing_subscriptions") == [(sub,)]
+
+
+def test_what_is_known_as_deleted_alone_is_told_as_such(bench: Bench):
+    app, owner = bench.app(), customer(bench)
+    sub = subscription(bench, owner)
+    one.import_customer(app, SyncCustomer(customer=owner))
+    for kind, id in (("subscription", "sub_unseen"), ("customer", "cus_unseen")):
+        mirror.refresh(app, kind, id, "webhook evt_1")  # an event told of it after it was gone
+    with pytest.raises(NoSuchSubscription, match="sub_unseen"):
+        one.sync_subscription(app, SyncSubscription(subscription="sub_unseen"))
+    with pytest.raises(NoSuchCustomer, match="cus_unseen"):
+        one.sync_customer(app, SyncCustomer(customer="cus_unseen"))
+    bench.sandbox.edit("customer", owner, webhook=False, delete=True)
+    results = [
+        {one.object: one.result for one in one.sync_customer(app, SyncCustomer(customer=owner))}[owner] for _ in "12"
+    ]
+    assert results == ["marked deleted", "deleted at Stripe"]
+    assert {one.object for one in one.sync_subscription(app, SyncSubscription(subscription=sub))} == {owner, sub}
+
+
+def test_what_the_tables_do_not_take_is_told_in_words(bench: Bench):
+    app, owner = bench.app(), customer(bench)
+    bench.sandbox.edit("customer", owner, balance=2**70)
+    bench.deliver(app)
+    bench.work(app)
+    cause = (
+        f'The customer {owner} as Stripe has it cannot be stored here: value "{2**70}" is out of range for type bigint'
+    )
+    failures = {(one.what, one.cause) for one in shown.failures(app, ListFailures())}
+    assert failures == {("failed", f"object_unstorable: {cause}")}
+    with pytest.raises(Unstorable) as told:
+        one.sync_customer(app, SyncCustomer(customer=owner))
+    assert (told.value.message, told.value.hint[0]) == (cause, f"nself billing webhook events --object {owner}")
+    result = run.reconcile(app, Reconcile())
+    (refused,) = [one for one in look.show_diff(app, ShowDiff()) if one.object == owner]
+    assert (result.refused, refused.state, refused.error) == (1, "refused", f"object_unstorable: {cause}")

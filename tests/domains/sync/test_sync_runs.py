@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 from typing import Any
 
 import psycopg
@@ -343,11 +345,12 @@ def test_a_page_takes_few_statements_however_many_objects_it_has(bench: Bench, m
         statements.append(query)
         return execute(self, query, *given, **more)
 
-    def watched(app: App, tx: Tx, run: int, found: Any, overtaken: Any) -> None:
+    def watched(app: App, tx: Tx, run: int, found: Any, overtaken: Any) -> list[Finding]:
         statements.clear()
-        heal(app, tx, run, found, overtaken)
+        done = heal(app, tx, run, found, overtaken)
         objects.append(len(found))
         assert len(statements) < 16, statements
+        return done
 
     monkeypatch.setattr(psycopg.Cursor, "execute", counted)
     monkeypatch.setattr(page, "heal", watched)
@@ -502,3 +505,25 @@ def test_times_are_the_apps(bench: Bench):
     app = bench.app(clock=lambda: NOW + timedelta(days=1))
     assert reconcile(app).started_at == NOW + timedelta(days=1)
     assert mirror.mirrored(app, "product")
+
+
+def test_what_two_runs_find_at_once_is_healed_and_counted_once(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    made = products(bench, 3)
+    settled(bench, bench.app())
+    bench.sql("delete from billing_sync_differences")
+    for id in made:
+        bench.sandbox.edit("product", id, webhook=False, name="by hand")
+    met, heal = Barrier(2, timeout=30), page.heal
+
+    def together(app: App, tx: Tx, run: int, found: Sequence[Finding], overtaken: Callable[[Finding], None]):
+        if found:
+            met.wait()
+        return heal(app, tx, run, found, overtaken)
+
+    monkeypatch.setattr(page, "heal", together)
+    apps = [bench.app(), bench.app()]
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(reconcile, apps[0]), pool.submit(run.sync_all, apps[1], SyncAll(execute=True))]
+    assert sum(one.result().differences for one in both) == 3
+    assert look.status(apps[0], Nothing()).healed_last_day == 3
+    assert names(bench) == dict.fromkeys(made, "by hand")

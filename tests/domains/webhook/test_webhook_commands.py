@@ -248,9 +248,10 @@ def test_dead_letters_are_replayed_once_their_cause_is_gone(bench: Bench, app: A
         assert (failure.what, failure.times, failure.next_at) == ("failed_permanent", work.MAX_ATTEMPTS, None)
         assert "division by zero" in failure.cause
         done = replay.replay(app, ReplayWebhooks(status="failed"))
-        assert (done.replayed, done.processed, done.failed) == (1, 0, 1)
+        assert (done.replayed, done.processed, done.failed, done.ok) == (1, 0, 1, False)
+        assert done.remarks() == ["1 failed: nself billing webhook failures"]
     done = replay.replay(app, ReplayWebhooks(status="failed", since="1h"))
-    assert (done.replayed, done.processed) == (1, 1)
+    assert (done.replayed, done.processed, done.ok) == (1, 1, True)
     assert replay.replay(app, ReplayWebhooks(status="failed")).replayed == 0
     assert show.failures(app, ListFailures()) == []
     bench.check_quiet()

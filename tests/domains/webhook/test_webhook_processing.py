@@ -23,7 +23,7 @@ from nself.domains.customer.inputs import ListCustomers
 from nself.domains.customer.service import list_customers
 from nself.domains.mirror.model import Picture
 from nself.domains.webhook import store
-from nself.domains.webhook.inputs import ListEvents
+from nself.domains.webhook.inputs import ListEvents, ListFailures, ShowTimeline
 from nself.domains.webhook.service import process, show, work
 from nself.domains.webhook.service import receive as receiving
 from nself.domains.webhook.service.receive import receive
@@ -187,6 +187,11 @@ def test_an_event_of_the_other_mode_is_parked(bench: Bench):
     deliver(app, made("customer.updated", "cus_live", live=True))
     bench.work(app)
     assert bench.events() == [("evt_cus_live_1", "parked")]
+    cause = "mode_mismatch: it is of live mode, and STRIPE_MODE is test"
+    (failure,), (listed,) = show.failures(app, ListFailures()), show.events(app, ListEvents())
+    (moment,) = show.timeline(app, ShowTimeline(object="cus_live"))
+    assert (failure.what, failure.cause, listed.error) == ("parked", cause, cause)
+    assert moment.detail.endswith(f"parked; {cause}")
     assert list_customers(app, ListCustomers()) == []
 
 

@@ -76,15 +76,24 @@ select exists (
     where mine.customer_id = %(customer)s and other.trial_used
 );
 
+-- name: lock_users
+-- Who gets these users, and those whom these customers have, is decided by one after the other.
+select name, pg_advisory_xact_lock(hashtextextended('link ' || name, 0))
+from (
+    select unnest(%(users)s::text[])
+    union
+    select user_id from billing_customers where customer_id = any(%(customers)s::text[]) and user_id is not null
+) as given (name)
+order by name;
+
 -- name: upsert
--- Stripe owns everything but user_id, which is written once, by us. A user has one customer: a second one that bears
--- the same user's name, made by hand or by another program, belongs to nobody.
+-- Stripe owns everything but user_id, which is ours. A user has one customer: only one whom nobody has is given here.
 insert into billing_customers as mirror (
     customer_id, user_id, livemode, snapshot, snapshot_number, source, api_version, digest, created_at, synced_at
 )
 select
     id,
-    case when not exists (
+    case when row_number() over (partition by given.user order by id) = 1 and not exists (
         select from billing_customers other
         where other.user_id = given.user and other.livemode = given.livemode and not other.deleted and other.customer_id <> given.id
     ) then given.user end,
@@ -95,7 +104,48 @@ from jsonb_to_recordset(%(rows)s) as given (
 on conflict (customer_id) do update set
     user_id = coalesce(mirror.user_id, excluded.user_id), snapshot = excluded.snapshot, digest = excluded.digest,
     snapshot_number = excluded.snapshot_number, source = excluded.source, api_version = excluded.api_version, synced_at = now()
-where mirror.snapshot_number <= excluded.snapshot_number;
+where mirror.snapshot_number <= excluded.snapshot_number
+returning customer_id as id, user_id as user;
+
+-- name: entitled
+-- Of the living customers that have a user or bear its name and have none, the one that the user belongs to where it does
+-- not have it yet. In any order of arrival it is the same one: the one that an operator linked, the one that has the user
+-- by another word than its name, the one that was made from here, the oldest.
+select customer_id as id, "user"
+from (
+    select distinct on (wanted.user) wanted.user, claimant.customer_id, claimant.user_id
+    from unnest(%(users)s::text[]) as wanted ("user")
+    join billing_customers claimant on
+        claimant.user_id = wanted.user
+        or claimant.user_id is null and claimant.snapshot -> 'metadata' ->> 'nself_user' = wanted.user
+    where claimant.livemode = %(livemode)s and not claimant.deleted
+    order by
+        wanted.user,
+        claimant.customer_id = (
+            select link.customer_id from billing_customer_links link
+            where link.user_id = wanted.user and link.livemode = %(livemode)s
+            order by link.id desc
+            limit 1
+        ) desc nulls last,
+        claimant.snapshot -> 'metadata' ->> 'nself_user' is distinct from wanted.user desc,
+        claimant.snapshot -> 'metadata' ->> 'nself_intent' is not null desc,
+        claimant.created_at, claimant.customer_id
+) entitled
+where user_id is null;
+
+-- name: take
+-- Locked in one order, so that two who link crosswise come one after the other.
+with locked as (
+    select customer_id from billing_customers
+    where livemode = %(livemode)s and (customer_id = %(customer)s or (user_id = %(user)s and not deleted))
+    order by customer_id
+    for update
+)
+update billing_customers set user_id = null
+where customer_id in (select customer_id from locked) and customer_id <> %(customer)s;
+
+-- name: give
+update billing_customers set user_id = %(user)s where customer_id = %(customer)s;
 
 -- name: mark_deleted
 -- Deletion is final at Stripe: no number can be higher. One that was never seen alive leaves its mark too, so that an

@@ -203,10 +203,33 @@ def tell_created(app: App, tx: Tx, changes: Sequence[Change]) -> None:
 def _store(tx: Tx, given: Sequence[tuple[Picture, str | None]]) -> bool:
     """Pictures and the users they belong to."""
     there = [(one, user) for one, user in given if not one.snapshot.get("deleted")]
+    users = store.lock_users(tx, [user for _, user in given if user], [one.snapshot["id"] for one, _ in given])
     for one, user in given:
         if one.snapshot.get("deleted"):
             store.mark_deleted(tx, one, user)
-    return not there or store.upsert(tx, there)
+    held = store.upsert(tx, there) if there else {}
+    if len(there) < len(given) or any(user and held.get(one.snapshot["id"]) != user for one, user in there):
+        _settle(tx, users, given[0][0].snapshot["livemode"])
+    return len(held) == len(there)
+
+
+def _settle(tx: Tx, users: Sequence[str], livemode: bool) -> None:
+    """Whom several customers claim belongs to the same one in whatever order they came."""
+    for user, id in store.entitled(tx, users, livemode).items():
+        if store.give(tx, id, user, livemode):
+            log.warning(
+                "customer_user_moved", customer=id, user=user, detail="another customer had the user and gave way"
+            )
+
+
+def lock_user(tx: Tx, user: str) -> None:
+    """Step: until the end of the transaction nobody else gives the user a customer."""
+    store.lock_users(tx, [user], [])
+
+
+def give(tx: Tx, customer: str, user: str, livemode: bool) -> None:
+    """Step: take the user from whatever other customer has it, and give it to this one."""
+    store.give(tx, customer, user, livemode)
 
 
 def show(app: App, given: ShowCustomer) -> ShownCustomer:

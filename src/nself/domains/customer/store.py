@@ -21,6 +21,11 @@ class Link(msgspec.Struct, frozen=True):
     id: str
 
 
+class Given(msgspec.Struct, frozen=True):
+    id: str
+    user: str | None
+
+
 class Address(msgspec.Struct, frozen=True):
     user: str
     email: str
@@ -101,10 +106,27 @@ def refused_trials(tx: Tx, customer: str | None, since: datetime, livemode: bool
     )  # fmt: skip
 
 
-def upsert(tx: Tx, given: Sequence[tuple[Picture, str | None]]) -> bool:
-    """False where one that is stored has a higher number; the others are written."""
+def lock_users(tx: Tx, users: Sequence[str], customers: Sequence[str]) -> list[str]:
+    """Until the end of the transaction nobody else gives them a customer: `users`, and those whom `customers` have."""
+    return tx.values(SQL["lock_users"], users=list(users), customers=list(customers))
+
+
+def upsert(tx: Tx, given: Sequence[tuple[Picture, str | None]]) -> dict[str, str | None]:
+    """Customer id -> user; without those that are stored with a higher number, which are not written."""
     rows = [{**one.row(), "user": user} for one, user in given]
-    return tx.run(SQL["upsert"], rows=Jsonb(rows)) == len(given)
+    return {one.id: one.user for one in tx.all(SQL["upsert"], Given, rows=Jsonb(rows))}
+
+
+def entitled(tx: Tx, users: Sequence[str], livemode: bool) -> dict[str, str]:
+    """User -> the customer that the user belongs to and that does not have it yet."""
+    return {one.user: one.id for one in tx.all(SQL["entitled"], Link, users=list(users), livemode=livemode)}
+
+
+def give(tx: Tx, customer: str, user: str, livemode: bool) -> int:
+    """Take the user from whatever other customer has it, and give it to this one; number of those who had it."""
+    taken = tx.run(SQL["take"], customer=customer, user=user, livemode=livemode)
+    tx.run(SQL["give"], customer=customer, user=user)
+    return taken
 
 
 def mark_deleted(tx: Tx, picture: Picture, user: str | None) -> None:

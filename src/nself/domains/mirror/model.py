@@ -7,7 +7,17 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from nself.core.errors import Conflict
+
 Snapshot = dict[str, Any]
+
+
+class Unstorable(Conflict):
+    """What Stripe answered breaks a rule of a table."""
+
+    code, guide = "object_unstorable", "7.3"
+    text = "The {kind} {id} as Stripe has it cannot be stored here: {detail}"
+    hints = ("nself billing webhook events --object {id}", "nself billing reconcile show-diff", "nself db migrate")
 
 
 class Picture(NamedTuple):

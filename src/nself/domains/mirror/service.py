@@ -15,9 +15,9 @@ from typing import TypeVar, cast
 from nself import log
 from nself.app import App
 from nself.core import entrypoint
-from nself.db.connect import Tx
+from nself.db.connect import Tx, refused
 from nself.domains.mirror import rules, store
-from nself.domains.mirror.model import Change, ListedChange, Picture, Seen, Snapshot, Stored
+from nself.domains.mirror.model import Change, ListedChange, Picture, Seen, Snapshot, Stored, Unstorable
 from nself.gateway.api import STRIPE_VERSION
 from nself.gateway.errors import NoAnswer, NoSuchObject, StripeDown
 from nself.gateway.kinds import KINDS
@@ -118,16 +118,18 @@ def accept(app: App, tx: Tx, picture: Picture) -> Change | None:
     return witness(app, tx, picture, lambda: _apply(app, tx, [picture]))
 
 
-def accept_all(app: App, tx: Tx, pictures: Sequence[Picture]) -> None:
+def accept_all(app: App, tx: Tx, pictures: Sequence[Picture]) -> list[Change]:
     """Step: `accept` of many objects, those first that others name. Raises Overtaken where one of them is."""
     by_kind = {kind: [one for one in pictures if one.snapshot["object"] == kind] for kind in KINDS}
     # Reactions lock customers: here already, so that all locks are taken in one order.
     named = {("customer", customer) for one in pictures if (customer := _customer(one))}
     store.lock_objects(tx, named | {(kind, one.snapshot["id"]) for kind, found in by_kind.items() for one in found})
+    changes = list[Change]()
     for kind, found in by_kind.items():
         if found:
             before = store.stored(tx, kind, [one.snapshot["id"] for one in found])
-            _record(app, tx, before, found, _apply(app, tx, found))
+            changes += _record(app, tx, before, found, _apply(app, tx, found))
+    return changes
 
 
 def _apply(app: App, tx: Tx, pictures: Sequence[Picture]) -> bool:
@@ -136,11 +138,16 @@ def _apply(app: App, tx: Tx, pictures: Sequence[Picture]) -> bool:
 
 
 def witness(app: App, tx: Tx, picture: Picture, act: Callable[[], bool]) -> Change | None:
-    """Step: `act` stores the picture of a mirrored kind; record what that changed. Raises Overtaken where it is false."""
+    """Step: `act` stores the picture of a mirrored kind; record what that changed. Raises Overtaken where it is false, Unstorable."""
     kind, id = cast("str", picture.snapshot["object"]), cast("str", picture.snapshot["id"])
     store.lock_objects(tx, [(kind, id)])
     before = store.stored(tx, kind, [id])
-    return next(iter(_record(app, tx, before, [picture], act())), None)
+    try:
+        return next(iter(_record(app, tx, before, [picture], act())), None)
+    except Exception as error:
+        if detail := refused(error):
+            raise Unstorable(kind=kind, id=id, detail=detail) from error
+        raise
 
 
 def _record(app: App, tx: Tx, before: dict[str, Stored], pictures: Sequence[Picture], applied: bool) -> list[Change]:

@@ -163,12 +163,12 @@ where
 -- name: doubts
 select subscription_id || ': ' || doubt
 from (
-    select distinct on (subscription_id) subscription_id, doubt, mrr_minor
+    select distinct on (subscription_id) subscription_id, doubt, parts
     from billing_mrr_changes
     where livemode = %(live)s and at <= %(now)s and (%(customer)s::text is null or customer_id = %(customer)s)
     order by subscription_id, note desc, at desc
 ) newest
-where doubt is not null and mrr_minor > 0
+where doubt is not null and parts <> '[]'
 order by subscription_id
 limit 20;
 

@@ -21,12 +21,15 @@ def monthly(amount: Fraction, interval: str, every: int) -> Fraction:
     return amount * PER_MONTH[interval] * Fraction(1, every)
 
 
+BELOW = "its prices come to less than nothing: counted as nothing"
+
+
 def total(parts: Iterable[Part]) -> Fraction:
     return sum((Fraction(one.monthly) for one in parts), Fraction(0))
 
 
 def whole(exact: Fraction) -> int:
-    """Minor units, half away from zero; nothing here is below zero."""
+    """Minor units, half away from zero."""
     return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
 
 

@@ -214,7 +214,7 @@ class Synced(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     object: str
-    result: Literal["imported", "updated", "marked deleted", "unchanged"]
+    result: Literal["imported", "updated", "marked deleted", "unchanged", "deleted at Stripe"]
     cause: str
     fields: list[str]
 

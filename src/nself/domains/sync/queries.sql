@@ -287,18 +287,24 @@ order by created_at desc, customer_id
 limit %(limit)s;
 
 -- name: claimed_twice
--- Customers that bear a user's name although the user has another one, or had it when they were stored.
+-- Customers that bear the name of a user who belongs to another one, and why to that.
 select
-    mirror.customer_id as object, mirror.snapshot -> 'metadata' ->> 'nself_user' as customer,
-    not exists (
-        select from billing_customers other
-        where other.user_id = mirror.snapshot -> 'metadata' ->> 'nself_user' and other.livemode = mirror.livemode
-            and not other.deleted
-    ) as gone
+    mirror.customer_id as object, holder.user_id as customer,
+    holder.customer_id || ', ' || case
+        when holder.customer_id = (
+            select link.customer_id from billing_customer_links link
+            where link.user_id = holder.user_id and link.livemode = holder.livemode
+            order by link.id desc
+            limit 1
+        ) then 'which an operator linked'
+        when holder.snapshot -> 'metadata' ->> 'nself_user' is distinct from holder.user_id then 'which had the user before'
+        when holder.snapshot -> 'metadata' ->> 'nself_intent' is not null then 'which was made from here'
+        else 'which is older'
+    end as holder
 from billing_customers mirror
-where
-    mirror.livemode = %(livemode)s and not mirror.deleted and mirror.user_id is null
-    and mirror.snapshot -> 'metadata' ->> 'nself_user' is not null
+join billing_customers holder on
+    holder.user_id = mirror.snapshot -> 'metadata' ->> 'nself_user' and holder.livemode = mirror.livemode and not holder.deleted
+where mirror.livemode = %(livemode)s and not mirror.deleted and mirror.user_id is null
 order by mirror.customer_id
 limit %(limit)s;
 
@@ -310,27 +316,10 @@ group by object_kind, object_id
 order by object_id
 limit %(limit)s;
 
--- name: lock_user
-select pg_advisory_xact_lock(hashtextextended('link ' || %(user)s::text, 0));
-
--- name: link
--- Locked in one order, so that two who link crosswise come one after the other.
-with locked as (
-    select customer_id from billing_customers
-    where livemode = %(livemode)s and (customer_id = %(customer)s or (user_id = %(user)s and not deleted))
-    order by customer_id
-    for update
-),
-taken as (
-    update billing_customers set user_id = null
-    where customer_id in (select customer_id from locked) and customer_id <> %(customer)s
-    returning customer_id
-)
-select count(*) from locked left join taken using (customer_id);
-
--- name: give
-update billing_customers set user_id = %(user)s where customer_id = %(customer)s;
-
 -- name: record_link
+-- Unless it is what was said last.
 insert into billing_customer_links (customer_id, user_id, before_user_id, livemode, actor, reason, linked_at)
-values (%(customer)s, %(user)s, %(before)s, %(livemode)s, %(actor)s, %(reason)s, %(now)s);
+select %(customer)s, %(user)s, %(before)s, %(livemode)s, %(actor)s, %(reason)s, %(now)s
+where %(customer)s is distinct from (
+    select customer_id from billing_customer_links where user_id = %(user)s and livemode = %(livemode)s order by id desc limit 1
+);

@@ -53,6 +53,7 @@ class Odd(msgspec.Struct, frozen=True, kw_only=True):
     object: str
     customer: str | None = None
     gone: bool = False
+    holder: str = ""
     synced_at: datetime | None = None
 
 
@@ -236,17 +237,6 @@ def claimed_twice(tx: Tx, livemode: bool, limit: int) -> list[Odd]:
 
 def failed_objects(tx: Tx, livemode: bool, limit: int) -> list[Odd]:
     return tx.all(SQL["failed_objects"], Odd, livemode=livemode, limit=limit)
-
-
-def lock_user(tx: Tx, user: str) -> None:
-    """Until the end of the transaction nobody else gives the user a customer by hand."""
-    tx.value(SQL["lock_user"], user=user)
-
-
-def link(tx: Tx, customer: str, user: str, livemode: bool) -> None:
-    """Take the user from whatever other customer has it, and give it to this one."""
-    tx.value(SQL["link"], customer=customer, user=user, livemode=livemode)
-    tx.run(SQL["give"], customer=customer, user=user)
 
 
 def record_link(

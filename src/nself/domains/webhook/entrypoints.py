@@ -67,6 +67,7 @@ ROWS: tuple[Row, ...] = (
         input="webhook.inputs:ReplayWebhooks",
         help="Process events again; their effects come once.",
         example="nself billing webhook replay --status failed --since 24h",
+        check="ok",
     ),
     Command(
         path="billing webhook check-duplicates",

@@ -139,21 +139,12 @@ class Failure(msgspec.Struct, frozen=True):
     cause: str
 
 
-class Seen(msgspec.Struct, frozen=True):
+class Seen(ListedEvent, frozen=True):
     """An event of an object, as far as its way to us goes; rows are in order of arrival."""
 
-    event: str
-    type: str
-    status: str
-    source: str
-    deliveries: int
-    attempts: int
     created_at: datetime
-    received_at: datetime
-    processed_at: datetime | None
     fetch_ms: int | None
     took_ms: int | None
-    error: str | None
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -258,6 +249,10 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     waiting: int
     events: list[ListedEvent]
+    ok: bool = True
+
+    def remarks(self) -> list[str]:
+        return [] if self.ok else [f"{self.failed} failed: nself billing webhook failures"]
 
 
 class Twin(msgspec.Struct, frozen=True):

@@ -12,10 +12,12 @@ with given as (
 ),
 event as (
     insert into billing_webhook_events as stored (
-        event_id, type, object_id, object_kind, livemode, api_version, event_created_at, payload, status, deliveries, received_at
+        event_id, type, object_id, object_kind, livemode, api_version, event_created_at, payload, status, deliveries, received_at,
+        error
     )
     select
-        event_id, type, object_id, object_kind, livemode, nullif(api_version, ''), created_at, payload, status, copies, %(now)s
+        event_id, type, object_id, object_kind, livemode, nullif(api_version, ''), created_at, payload, status, copies, %(now)s,
+        case when status = 'parked' then %(parked)s::text end
     from given
     on conflict (event_id) where status <> 'duplicate' do update
     set
@@ -79,10 +81,11 @@ with given as (
 event as (
     insert into billing_webhook_events (
         event_id, type, object_id, object_kind, livemode, api_version, event_created_at, payload, status, deliveries, received_at,
-        source
+        source, error
     )
     select
-        event_id, type, object_id, object_kind, livemode, nullif(api_version, ''), created_at, payload, status, 0, %(now)s, 'poll'
+        event_id, type, object_id, object_kind, livemode, nullif(api_version, ''), created_at, payload, status, 0, %(now)s, 'poll',
+        case when status = 'parked' then %(parked)s::text end
     from given
     on conflict (event_id) where status <> 'duplicate' do nothing
     returning event_id, object_id, status
@@ -161,8 +164,8 @@ with locked as (
 )
 update billing_webhook_events event
 set
-    status = done.status, attempts = attempts + 1, processed_at = %(now)s, error = null, claimed_at = done.claimed_at,
-    fetch_ms = done.fetch_ms, took_ms = done.took_ms
+    status = done.status, attempts = attempts + 1, processed_at = %(now)s, claimed_at = done.claimed_at,
+    error = case when done.status = 'parked' then %(parked)s::text end, fetch_ms = done.fetch_ms, took_ms = done.took_ms
 from
     locked,
     unnest(

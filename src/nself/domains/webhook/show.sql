@@ -74,11 +74,11 @@ limit %(last)s;
 
 -- name: arrivals
 -- In the order in which they arrived; the newest ones where there are more than the limit.
-select event, type, status, source, deliveries, attempts, created_at, received_at, processed_at, fetch_ms, took_ms, error
+select *
 from (
     select
-        id, event_id as event, type, status, source, deliveries, attempts, event_created_at as created_at, received_at, processed_at,
-        fetch_ms, took_ms, error
+        id, event_id as event, type, object_id as object, status, source, deliveries, attempts, event_created_at as created_at,
+        received_at, processed_at, fetch_ms, took_ms, error
     from billing_webhook_events
     where object_id = %(object)s and status <> 'duplicate'
     order by billing_webhook_events.id desc

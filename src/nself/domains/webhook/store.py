@@ -74,6 +74,12 @@ def receive(
     )
 
 
+def _parked(live: bool) -> str:
+    """Why an event of the other mode than ours is kept and not processed."""
+    ours, other = ("live", "test") if live else ("test", "live")
+    return f"mode_mismatch: it is of {other} mode, and STRIPE_MODE is {ours}"
+
+
 def _columns(events: Sequence[Delivery], live: bool) -> dict[str, list[Any]]:
     """Of another mode than ours: kept, not processed."""
     return {
@@ -86,6 +92,7 @@ def _columns(events: Sequence[Delivery], live: bool) -> dict[str, list[Any]]:
         "created": [one.event_created_at for one in events],
         "payloads": [one.payload for one in events],
         "statuses": ["received" if one.livemode == live else "parked" for one in events],
+        "parked": _parked(live),
     }
 
 
@@ -161,7 +168,7 @@ def lock_objects(tx: Tx, object_ids: Sequence[str]) -> dict[str, int]:
     return {one.object_id: one.fence for one in found}
 
 
-def finish_events(tx: Tx, done: Sequence[tuple[int, str, datetime, int, int]], now: datetime) -> None:
+def finish_events(tx: Tx, done: Sequence[tuple[int, str, datetime, int, int]], live: bool, now: datetime) -> None:
     """Id of the row, status, when it was claimed, milliseconds that the fetch and all of it took."""
     ids, statuses, claimed_at, fetch_ms, took_ms = ([one[at] for one in done] for at in range(5))
     tx.run(
@@ -171,6 +178,7 @@ def finish_events(tx: Tx, done: Sequence[tuple[int, str, datetime, int, int]], n
         claimed_at=claimed_at,
         fetch_ms=fetch_ms,
         took_ms=took_ms,
+        parked=_parked(live),
         now=now,
     )
 

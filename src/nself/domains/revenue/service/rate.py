@@ -45,8 +45,10 @@ def _rate(tx: Tx, one: Due, terms: worth.Terms) -> bool:
     )
     if rules.known(before, found):
         return True
-    worths = [(step, rules.whole(rules.total(step.parts))) for step in found]
-    store.add(tx, one, worths, not before, terms.doubt)
+    worths = [(step, max(0, rules.whole(rules.total(step.parts)))) for step in found]
+    below = any(rules.total(step.parts) < 0 for step in found)
+    doubt = ", ".join(filter(None, (terms.doubt, rules.BELOW if below else None))) or None
+    store.add(tx, one, worths, not before, doubt)
     log.debug("mrr_noted", subscription=one.subscription, note=one.id, mrr_minor=worths[-1][1])
     return True
 

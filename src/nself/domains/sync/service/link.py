@@ -37,9 +37,10 @@ def link(app: App, given: LinkCustomer) -> Linked:
     customer.create_users(app, {given.user: None})
 
     def work(tx: Tx) -> Linked:
-        store.lock_user(tx, given.user)
+        customer.lock_user(tx, given.user)
         wanted, standing = customer.require_customer(tx, given.customer), customer.customers_of(tx, [given.user], live)
         if wanted.user == given.user:
+            store.record_link(tx, wanted.id, given.user, wanted.user, live, actor, given.reason, now)
             return Linked(
                 customer=wanted.id,
                 user=given.user,
@@ -52,7 +53,7 @@ def link(app: App, given: LinkCustomer) -> Linked:
         other = standing.get(given.user)
         if other and not given.force:
             raise UserHasCustomer(wanted=given.user, customer=other, given=wanted.id)
-        store.link(tx, wanted.id, given.user, live)
+        customer.give(tx, wanted.id, given.user, live)
         limits.forget(tx, sorted({given.user, wanted.user or given.user}))
         store.record_link(tx, wanted.id, given.user, wanted.user, live, actor, given.reason, now)
         known = customer.emails(tx, [given.user]).get(given.user)

@@ -133,14 +133,9 @@ def _orphans(tx: Tx, live: bool, limit: int) -> Iterator[Inconsistency]:
             one.kind, one.object, "no customer", f"{one.customer} {what}", f"nself billing {command} {one.customer}"
         )
     for one in store.claimed_twice(tx, live, limit):
-        whose = "whose customer was deleted at Stripe" if one.gone else "who has another customer"
-        command = f"sync customer {one.object}" if one.gone else f"customer show {one.object} --compare"
+        detail = f"it names user {one.customer}, who belongs to {one.holder}"
         yield _of(
-            "customer",
-            one.object,
-            "second customer",
-            f"it names user {one.customer}, {whose}",
-            f"nself billing {command}",
+            "customer", one.object, "second customer", detail, f"nself billing customer show {one.object} --compare"
         )
 
 

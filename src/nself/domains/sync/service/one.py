@@ -125,7 +125,10 @@ def sync_customer(app: App, given: SyncCustomer) -> list[Synced]:
 def _with_customer(app: App, kind: str, id: str, source: str) -> list[Synced]:
     done = [refresh(app, kind, id, source)]
     with app.db.reading() as tx:
-        owner = mirror.stored(tx, kind, [id])[id].snapshot.get("customer")
+        known = mirror.stored(tx, kind, [id])[id].snapshot
+    if "created" not in known:
+        raise _no_such(kind, id)
+    owner = known.get("customer")
     return [refresh(app, "customer", owner, source), *done] if owner else done
 
 
@@ -136,7 +139,12 @@ def _customer(app: App, id: str, source: str) -> list[Synced]:
     listed = {
         (kind, picture.snapshot["id"]) for kind in CHILDREN for picture in of_customer(app, kind, id, source)
     }  # by now each of them is fetched whole, with the number of its own fetch
-    return done + [refresh(app, kind, one, source) for kind, one in sorted(here | listed)]
+    done += [refresh(app, kind, one, source) for kind, one in sorted(here | listed)]
+    with app.db.reading() as tx:
+        known = mirror.stored(tx, "customer", [id])[id].snapshot
+    if "created" not in known and len(done) == 1:
+        raise _no_such("customer", id)
+    return done
 
 
 def refresh(app: App, kind: str, id: str, source: str) -> Synced:
@@ -149,12 +157,12 @@ def refresh(app: App, kind: str, id: str, source: str) -> Synced:
     picture = picture._replace(cause=found.cause if found else None)
     mirror.in_order(app, picture, lambda tx, picture: mirror.accept(app, tx, picture) and None)
     results = {"import": "imported", "update": "updated", "mark deleted": "marked deleted"}
-    result = results[found.action] if found else "unchanged"
+    result = results[found.action] if found else "deleted at Stripe" if picture.snapshot.get("deleted") else "unchanged"
     log.info("sync", kind=kind, object=id, result=result, cause=found.cause if found else None, by=source)
     return Synced(
         kind=kind,
         object=id,
-        result=cast('Literal["imported", "updated", "marked deleted", "unchanged"]', result),
+        result=cast('Literal["imported", "updated", "marked deleted", "unchanged", "deleted at Stripe"]', result),
         cause=found.cause if found else "",
         fields=[change["field"] for change in found.changes] if found else [],
     )

@@ -13,6 +13,7 @@ import msgspec
 
 from nself import log
 from nself.app import App
+from nself.core.errors import BillingError
 from nself.db.connect import Tx, unavailable
 from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture
@@ -119,7 +120,7 @@ class Reader:
             found = findings(tx, run.kind, pictures, self.complete)
             overtaken.clear()
             if run.heal:
-                heal(app, tx, run.id, found, overtaken.append)
+                found = heal(app, tx, run.id, found, overtaken.append)
             else:
                 store.add_differences(tx, run.id, found, "open", app.clock())
             if not store.move_run(tx, moved, pages, len(pictures), LEASE, app.clock()):
@@ -172,35 +173,46 @@ def findings(tx: Tx, kind: str, pictures: Sequence[Picture], complete: bool) -> 
     return [rules.finding(before, change, evidence[change.id], complete) for before, change in changes]
 
 
-def heal(app: App, tx: Tx, run: int, found: Sequence[Finding], overtaken: Callable[[Finding], None]) -> None:
-    """Step: store what was found, all at once; where one stands in the way of the others, each by itself."""
-    healed, now = found, app.clock()
-    if found:
-        try:
-            with tx.savepoint():
-                mirror.accept_all(app, tx, [_picture(one) for one in found])
-        except Exception as error:
-            if unavailable(error):
-                raise
-            log.debug("sync_page_split", objects=len(found), error=log.redact(f"{type(error).__name__}: {error}"))
-            healed = [one for one in found if _heal_alone(app, tx, run, one, overtaken)]
-    store.add_differences(tx, run, healed, "healed", now)
+def heal(app: App, tx: Tx, run: int, found: Sequence[Finding], overtaken: Callable[[Finding], None]) -> list[Finding]:
+    """Step: store what was found, all at once; where one stands in the way of the others, each by itself.
 
-
-def _heal_alone(app: App, tx: Tx, run: int, one: Finding, overtaken: Callable[[Finding], None]) -> bool:
-    """Step: what the database refuses is told and holds nothing up."""
+    What is told of it, which what somebody else healed meanwhile is not: they tell it.
+    """
+    if not found:
+        return []
+    refused = list[Finding]()
     try:
         with tx.savepoint():
-            mirror.accept(app, tx, _picture(one))
-        return True
+            changed = {(one.kind, one.id) for one in mirror.accept_all(app, tx, [_picture(one) for one in found])}
+        healed = [one for one in found if (one.kind, one.id) in changed]
+    except Exception as error:
+        if unavailable(error):
+            raise
+        log.debug("sync_page_split", objects=len(found), error=log.redact(f"{type(error).__name__}: {error}"))
+        healed = [one for one in found if _heal_alone(app, tx, run, one, overtaken, refused.append)]
+    store.add_differences(tx, run, healed, "healed", app.clock())
+    return [*healed, *refused]
+
+
+def _heal_alone(
+    app: App, tx: Tx, run: int, one: Finding, overtaken: Callable[[Finding], None], refused: Callable[[Finding], None]
+) -> bool:
+    """Step: whether it was healed; what the database refuses is told and holds nothing up."""
+    try:
+        with tx.savepoint():
+            return mirror.accept(app, tx, _picture(one)) is not None
     except mirror.Overtaken:
         overtaken(one)
     except Exception as error:
         if unavailable(error):
             raise
-        log.failure("sync_refused", kind=one.kind, object=one.id)
-        text = log.redact(f"{type(error).__name__}: {error}"[:500])
-        store.add_differences(tx, run, [one], "refused", app.clock(), text)
+        text = (
+            f"{error.code}: {error.message}" if isinstance(error, BillingError) else f"{type(error).__name__}: {error}"
+        )
+        if not isinstance(error, BillingError):
+            log.failure("sync_refused", kind=one.kind, object=one.id)
+        store.add_differences(tx, run, [one], "refused", app.clock(), log.redact(text[:500]))
+        refused(one)
     return False
 
 

@@ -43,6 +43,7 @@ def replay(app: App, given: ReplayWebhooks) -> Replayed:
         failed=failed,
         waiting=waiting,
         events=found,
+        ok=not failed,
     )
 
 

@@ -185,6 +185,7 @@ def finish(app: App, tx: Tx, work: Sequence[Work]) -> None:
     store.finish_events(
         tx,
         [(event.id, one.status, one.claimed_at, one.fetch_ms, one.ms()) for one in work for event in one.events],
+        app.settings.live,
         app.clock(),
     )
     _release(app, tx, work, timedelta(0))
