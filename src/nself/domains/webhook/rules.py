@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from nself.core.errors import InvalidParameter
+from nself.core.redact import redact
 from nself.core.settings import YEAR, seconds
 from nself.domains.mirror import rules as mirror
 from nself.domains.mirror.model import ListedChange
@@ -61,6 +62,11 @@ TIMED_OUT = "webhook_timeout:"
 def without_client_secret(event: str) -> str:
     """The JSON of an event: with that secret whoever reads the table could pay, and see how."""
     return CLIENT_SECRET.sub(r"\1null", event) if "client_secret" in event else event
+
+
+def readable(payload: str) -> str:
+    """The JSON of an event over several lines, without secrets and card numbers."""
+    return redact(msgspec.json.format(payload, indent=2))
 
 
 def grouped(refused: Iterable[Refusal]) -> list[Refusal]:
