@@ -186,3 +186,11 @@ def test_what_one_panel_is_asked_for_is_no_wrong_word_for_another(owner: Browser
     page = owner.get("/usage?by=user")
     assert page.status_code == 200 and "Invalid" not in page.text
     assert re.findall(r"<option[^>]*>user</option>", page.text) == []
+
+
+def test_content_is_shown_as_json_over_several_lines() -> None:
+    class Event(msgspec.Struct):
+        payload: object
+
+    shown = showing.show(Event({"a": ["<b>", "\x1b[1m"]}), Panel("", "", within="payload"))
+    assert shown.text == '{\n  "a": [\n    "<b>",\n    "\\u001b[1m"\n  ]\n}'

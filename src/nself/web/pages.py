@@ -164,9 +164,25 @@ PAGES = (
                 "billing usage totals",
                 {"by": "user"},
                 asks=("metric", "period", "limit"),
+                columns=("metric", "user", "value", "unit", "events", "counted_at"),
+                late=True,
             ),
-            Panel("By dimension", "billing usage totals", {"by": "dimension"}, asks=("metric", "period", "group_by")),
-            Panel("What came late", "billing usage totals", {"by": "hour", "late": "true"}, asks=("metric", "period")),
+            Panel(
+                "By dimension",
+                "billing usage totals",
+                {"by": "dimension"},
+                asks=("metric", "period", "group_by"),
+                columns=("metric", "dimension", "group", "value", "unit", "events", "counted_at"),
+                late=True,
+            ),
+            Panel(
+                "What came late",
+                "billing usage totals",
+                {"by": "hour", "late": "true"},
+                asks=("metric", "period"),
+                columns=("metric", "value", "unit", "events", "late", "period_start"),
+                late=True,
+            ),
             Panel(
                 "Usage of a user over time",
                 "billing usage show",
@@ -235,7 +251,7 @@ PAGES = (
         "Incidents",
         (
             Panel("Incidents", "billing incident list", asks=("state",), every=15),
-            Panel("Refunds being made", "billing stripe intents", every=5),
+            Panel("What waits for Stripe", "billing stripe intents", every=5),
             Panel("Refunds", "billing refund list", asks=("charge", "customer", "limit"), every=5),
         ),
         (
@@ -248,7 +264,7 @@ PAGES = (
     Page(
         "/incidents/{id}",
         "Incident {id}",
-        (Panel("Incident", "billing incident show", {"incident": "{id}"}),),
+        (Panel("Incident", "billing incident show", {"incident": "{id}"}, every=5),),
         (
             Deed("Add a note", "billing incident note", {"incident": "{id}"}),
             Deed("Find wrong charges", "billing audit charges", AFFECTED),

@@ -65,6 +65,8 @@ def show(result: object, panel: Panel | None = None, leads: Leads = dashboard) -
         return Shown(text=printable(result))
     if isinstance(result, list):
         return _rows(cast("list[object]", result), panel, leads)
+    if isinstance(result, dict):
+        return Shown(text=_lines(cast("object", result)))
     if isinstance(result, msgspec.Struct):
         fields = {
             name: one
@@ -73,6 +75,12 @@ def show(result: object, panel: Panel | None = None, leads: Leads = dashboard) -
         }
         return Shown(card=[_pair(name, value, fields, leads) for name, value in fields.items()])
     return Shown(text=printable(str(result)) if result is not None else "done")
+
+
+def _lines(content: object) -> str:
+    """JSON over several lines; of its text no character means anything to a terminal or a browser."""
+    lines = msgspec.json.format(msgspec.json.encode(content), indent=2).decode().splitlines()
+    return "\n".join(printable(line) for line in lines)
 
 
 def _rows(found: list[object], panel: Panel | None, leads: Leads) -> Shown:

@@ -12,12 +12,15 @@ on conflict (metric_type, hour, shard) do update set
 
 -- name: sums
 -- Of the hours that begin in `[start, end)`, with what was not folded yet. One statement, so that a fold in between cannot
--- count a delta twice.
+-- count a delta twice. Shards are added up first: where a day begins in a zone is costly to tell.
 select
     metric_type as metric, date_trunc(%(unit)s::text, hour, %(zone)s::text) as bucket, sum(events)::bigint as events,
     sum(total) as total, sum(late)::bigint as late
 from (
-    select metric_type, hour, events, total, late from billing_usage_totals where hour >= %(start)s and hour < %(end)s
+    select metric_type, hour, sum(events) as events, sum(total) as total, sum(late) as late
+    from billing_usage_totals
+    where hour >= %(start)s and hour < %(end)s
+    group by metric_type, hour
     union all
     select
         metric_type, hour, events, total,

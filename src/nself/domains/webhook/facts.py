@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -29,7 +30,24 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     payload: str
 
 
-class ShownEvent(StoredEvent, frozen=True, kw_only=True):
-    """Result of `webhook show`: `payload` without secrets and card numbers; `effects` is what of the mirror it changed."""
+class ShownEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `webhook show`: `payload` is what Stripe sent, without secrets and card numbers; `effects` what it changed here."""
 
+    event: str
+    type: str
+    object: str
+    status: str
+    source: str
+    livemode: bool
+    api_version: str | None
+    deliveries: int
+    attempts: int
+    made_at: datetime
+    received_at: datetime
+    tried_at: datetime | None
+    processed_at: datetime | None
+    fetch_ms: int | None
+    took_ms: int | None
+    error: str | None
     effects: list[str]
+    payload: Any

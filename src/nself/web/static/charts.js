@@ -55,7 +55,7 @@
     const money = new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
     const apart = Math.max(1, Math.ceil((months.length * 70) / plot.clientWidth));
     return {
-      data: [at, ...series.map(({ values }, n) => values.flatMap((value) => series.map((_, other) => (n === other ? value / 10 ** digits : null))))],
+      data: [at, ...series.map(({ values }, n) => values.flatMap((value) => series.map((_, other) => (n === other && (value || many === 1) ? value / 10 ** digits : null))))],
       options: {
         width: plot.clientWidth,
         height: HEIGHT,
@@ -65,7 +65,7 @@
           y: { range: (_, least, most) => [Math.min(0, least * 1.05), Math.max(0, most * 1.05) || 1] },
         },
         axes: [
-          { ...axis, splits: () => months.map((_, n) => n).filter((n) => n % apart === 0), values: (_, ticks) => ticks.map((tick) => months[tick]) },
+          { ...axis, splits: () => months.map((_, n) => n).filter((n) => (months.length - 1 - n) % apart === 0), values: (_, ticks) => ticks.map((tick) => months[tick]) },
           { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => short.format(tick)) },
         ],
         series: [
