@@ -14,7 +14,7 @@ import pytest
 from commanding import Commands
 from nself.web.model import Page
 from nself.web.pages import PAGES
-from visiting import CHROMIUM, DIFFERENT, VIEWS, Person
+from visiting import CHROMIUM, DIFFERENT, SHOTS, VIEWS, Person
 
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium on this machine"),
@@ -161,7 +161,8 @@ def test_refunds_are_planned_approved_and_seen(ada: Person, project: Commands) -
     page.fill("[name=reason]", "billing_error")
     page.locator("button.act").click()
     page.get_by_role("heading", name="The plan").wait_for()
-    assert "1.00 USD" in ada.text() and ada.axe() == []
+    assert "1.00 USD" in ada.text() and ada.axe() == [] and not ada.overflows()
+    page.screenshot(path=SHOTS / "refunds-planned.png", full_page=True)
     assert project.json("billing", "refund", "list") == []
     page.fill("[name=confirm_code]", ada.code(1))
     page.get_by_role("button", name="Approve: do it").click()
