@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -64,10 +65,8 @@ def show(app: App, given: ShowEvent) -> ShownEvent:
         if found is None:
             raise NoSuchEvent(event=given.event)
         changes = mirror.changes(tx, found.object, EFFECTS)
-    told = msgspec.structs.asdict(found) | {
-        "payload": rules.readable(found.payload),
-        "error": found.error and redact(found.error),
-    }
+    told: dict[str, Any] = msgspec.structs.asdict(found)
+    told |= {"payload": rules.readable(found.payload), "error": found.error and redact(found.error)}
     return ShownEvent(**told, effects=_effects(found.event, changes))
 
 
