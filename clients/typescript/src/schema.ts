@@ -2349,10 +2349,7 @@ export interface operations {
             query?: {
                 /** @description Only this metric. */
                 metric?: string | null;
-                /**
-                 * @description A month, 2026-01; this month where it is left out.
-                 * @example 2026-01
-                 */
+                /** @description A month, 2026-01; this month where it is left out. */
                 period?: string | null;
                 /** @description The same as --period. */
                 month?: string | null;

@@ -17,7 +17,7 @@ ROWS: tuple[Row, ...] = (
         input="total.inputs:ShowTotals",
         scope="usage:read",
         help="Usage of all users together, by metric; by hour, day, user or dimension with `by`. Not for keys of one user.",
-        example='{"period": "2026-01", "by": "user", "limit": 20}',
+        example='{"by": "user", "limit": 20}',
     ),
     Scheduled(
         type="usage_totals",
