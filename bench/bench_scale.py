@@ -35,7 +35,8 @@ values (%s, 'ada', 'x', '127.0.0.1', now(), now(), now() + interval '12 hours')
 USER = "user0000007"
 COMMANDS = (
     "status", "health", "metrics", "errors --last 24h", "customer list", "customer show cus_123", "invoice list", "webhook status",
-    "sync status", "usage status", f"usage show --user {USER}", f"usage compare --user {USER}", f"quota status --user {USER}",
+    "sync status", "usage status", f"usage show --user {USER}", "usage totals", "usage totals --by hour",
+    "usage totals --by user", f"usage compare --user {USER}", f"quota status --user {USER}",
 )  # fmt: skip
 
 
@@ -54,6 +55,9 @@ def paths(made: Project) -> list[str]:
 
     of = {"/customers": "cus_123", "/users": USER, "/subscriptions": "sub_123", "/invoices": "in_122"}
     incident = ("incident", "create", "--type", "overcharge", "--severity", "info", "--description", "bench")
+    of["/webhooks"] = json.loads(made.nself("billing", "webhook", "events", "--limit", "1", "--format", "json"))[0][
+        "event"
+    ]
     of["/incidents"] = json.loads(made.nself("billing", *incident, "--format", "json"))["id"]
     link = json.loads(made.nself("billing", "page-link", "create", "--user", USER, "--format", "json"))["url"]
     found = [f"/me/{link.rpartition('/me/')[2]}"]
@@ -128,10 +132,13 @@ def alone(made: Project) -> list[tuple[float, str]]:
 
 def recounted(made: Project) -> None:
     """As the worker does once a day; then the law holds for what was filled in."""
+    from nself.domains.total import service as totals
     from nself.domains.usage.service import recount
 
     app = opened(made)
     print(recount.scheduled(app), flush=True)
+    began = time.perf_counter()
+    print(totals.scheduled(app), f"in {time.perf_counter() - began:.1f} s", flush=True)
     app.close()
     law = json.loads(made.nself("billing", "usage", "status", "--recount", "--format", "json"))
     assert law["balanced"], law

@@ -131,6 +131,13 @@ from generate_series({first}, {end}) n, generate_series(0, {groups} - 1) k, gene
 order by 1, 2;
 """
 
+TOTALS = """
+insert into billing_usage_totals (metric_type, hour, shard, events, total, late)
+select metric_type, hour, hashtext(user_id) & 15 as shard, sum(events), sum(total), 0
+from billing_usage_rollups group by metric_type, hour, shard
+on conflict (metric_type, hour, shard) do update set events = excluded.events, total = excluded.total;
+"""
+
 CONSTRAINED = (
     ("billing_usage", "primary key (user_id, created_at, idempotency_key)"),
     ("billing_usage_rollups", "primary key (user_id, metric_type, hour)"),
@@ -147,6 +154,7 @@ def fill(conninfo: str, sizes: Sizes) -> None:
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(lambda work: work(conninfo, sizes), (_objects, _usage)))
     with _connected(conninfo) as connection:
+        _script(connection, "totals", TOTALS)
         _script(connection, "traces", TRACES.replace("{", "{{").replace("}", "}}"))
         _script(connection, "vacuum", "vacuum (analyze);\ncheckpoint;")
 

@@ -20,6 +20,7 @@ from nself.app import App
 from nself.config import find_project
 from nself.core.clock import Clock
 from nself.domains.customer import service as customer
+from nself.domains.total import store as totals
 from nself.domains.usage.inputs import UsageStatus
 from nself.domains.usage.model import Conservation
 from nself.domains.usage.service import show
@@ -67,12 +68,14 @@ def status(app: App) -> Conservation:
 
 
 def law(app: App) -> Conservation:
-    """accepted = counted + duplicate + rejected + pending, and the raw events agree."""
+    """accepted = counted + duplicate + rejected + pending, the raw events agree, and the hours of all users with rollups."""
     found = status(app)
     assert found.accepted == found.counted + found.duplicate + found.rejected + found.pending, found
     counted = found.counted + found.pending - found.buffered
     assert found.raw_events + found.archived == counted + found.deduplicated + found.voided and found.balanced, found
     assert sum(reason.events for reason in found.rejected_by_reason) == found.rejected, found
+    with app.db.reading() as tx:
+        assert totals.drift(tx) == []
     return found
 
 

@@ -10,7 +10,7 @@ from nself.core.entrypoint import Row
 
 # From bottom to top: a domain may import those before it, never those after it.
 DOMAINS = (
-    "setting", "mirror", "connection", "database", "api_key", "job", "measurement", "uptime", "notification", "trail", "operator", "tuning", "stack", "operation", "customer", "catalog", "usage", "payment", "subscription", "incident", "notice", "quota", "access", "page_link", "invoice", "document", "overage", "revenue",
+    "setting", "mirror", "connection", "database", "api_key", "job", "measurement", "uptime", "notification", "trail", "operator", "tuning", "stack", "operation", "customer", "catalog", "total", "usage", "payment", "subscription", "incident", "notice", "quota", "access", "page_link", "invoice", "document", "overage", "revenue",
     "archive", "backup", "repair", "gap", "webhook", "sync", "health", "audit", "export", "history",
     "seed", "sandbox", "check", "doctor", "drill",
 )  # fmt: skip

@@ -47,6 +47,7 @@ def test_every_distributed_table(rule: str, database: str) -> None:
 def test_every_table_of_usage_and_quotas_has_its_place(database: str) -> None:
     names = (
         "intake", "rejected", "imports", "folds", "spools", "refusals", "reconstructions", "archives", "archive_log", "archive_owner", "recounts",
+        "totals", "shares", "share_counts",
     )  # fmt: skip
     local = {f"billing_usage_{name}" for name in names}
     with psycopg.connect(database) as connection:

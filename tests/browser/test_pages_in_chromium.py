@@ -14,14 +14,14 @@ import pytest
 from commanding import Commands
 from nself.web.model import Page
 from nself.web.pages import PAGES
-from visiting import CHROMIUM, DIFFERENT, VIEWS, Person
+from visiting import CHROMIUM, DIFFERENT, SHOTS, VIEWS, Person
 
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium on this machine"),
     pytest.mark.xdist_group("browser"),  # one browser, and its event loop stays out of other tests
 ]
 EXAMPLES = {"customers": "cus_123", "users": "user123", "subscriptions": "sub_123", "invoices": "in_123"}
-ASKED = {"/usage": "?user=user123", "/users/{id}": "?period=2026-03"}
+ASKED = {"/usage": "?user=user123&period=2026-03", "/users/{id}": "?period=2026-03"}
 """What there is more to see with."""
 EACH_TIME = {"/", "/customers/{id}", "/usage"}
 """Looked at by `make test`; the others need long."""
@@ -40,12 +40,17 @@ CHARTS = """[...document.querySelectorAll("figure.chart")].map(figure => {
 })"""
 
 
-def address(page: Page, incident: str) -> str:
+@pytest.fixture(scope="module")
+def examples(project: Commands, incident: str) -> dict[str, str]:
+    """Ids by the first word of their pages."""
+    (event,) = project.json("billing", "webhook", "events", "--status", "processed", "--limit", "1")
+    return {**EXAMPLES, "incidents": incident, "webhooks": event["event"]}
+
+
+def address(page: Page, examples: dict[str, str]) -> str:
     """Of the guide's object where the page is of one."""
-    kind = page.path.split("/")[1]
-    return page.path.replace("{id}", incident if kind == "incidents" else EXAMPLES.get(kind, "")) + ASKED.get(
-        page.path, ""
-    )
+    id = examples.get(page.path.split("/")[1], "")
+    return page.path.replace("{id}", id) + ASKED.get(page.path, "")
 
 
 def named(page: Page) -> str:
@@ -59,8 +64,8 @@ every_page = pytest.mark.parametrize(
 
 
 @every_page
-def test_a_page_has_nothing_to_complain_about(ada: Person, incident: str, page: Page) -> None:
-    ada.examine(address(page, incident), named(page), views=VIEWS if page.path in SAMPLE else DIFFERENT)
+def test_a_page_has_nothing_to_complain_about(ada: Person, examples: dict[str, str], page: Page) -> None:
+    ada.examine(address(page, examples), named(page), views=VIEWS if page.path in SAMPLE else DIFFERENT)
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -85,8 +90,8 @@ def plain(chromium: Any, ada: Person, base: str) -> Iterator[Person]:
 
 
 @every_page
-def test_a_page_is_read_without_javascript_and_is_small(plain: Person, incident: str, page: Page) -> None:
-    plain.page.goto(address(page, incident))
+def test_a_page_is_read_without_javascript_and_is_small(plain: Person, examples: dict[str, str], page: Page) -> None:
+    plain.page.goto(address(page, examples))
     late = plain.page.get_by_role("link", name="Look (this takes a moment)")
     assert late.count() == sum(panel.late for panel in page.panels)
     if late.count():
@@ -133,6 +138,61 @@ def test_usage_is_drawn_one_metric_a_chart_with_the_values_of_the_table(ada: Per
     drawn.hover(position={"x": drawn.bounding_box()["width"] - 4, "y": 20})
     assert "2026-03-07" in chart.inner_text() and "7,000" in chart.inner_text()
     ada.open("/usage?user=user123&period=2026-03&by=hour&metric=api_calls")
-    assert [one[0] for one in ada.page.evaluate(CHARTS)] == ["api_calls, request by hour"]
-    ada.open("/usage")
+    of_all, of_one = ada.page.evaluate(CHARTS)
+    assert of_all == of_one == ["api_calls, request by hour", [7, 7], True]
+    ada.open("/usage?period=2026-02")
     assert "Give a user to look at." in ada.text() and ada.page.evaluate(CHARTS) == []
+
+
+def test_revenue_is_drawn_with_the_values_of_the_table(ada: Person, project: Commands) -> None:
+    rows = project.json("billing", "revenue")
+    series = """[...document.querySelectorAll("figure.chart")].map(figure => {
+      const { months, series } = JSON.parse(figure.dataset.chart), canvas = figure.querySelector("canvas");
+      const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+      return [months, series.map(one => one.values), pixels.some(one => one)];
+    })"""
+    for path in ("/", "/revenue"):
+        ada.open(path)
+        mrr, moved = ada.page.evaluate(series)
+        months = sorted(one["month"] for one in rows)
+        assert mrr == [months, [[one["mrr_minor"] for one in sorted(rows, key=lambda one: one["month"])]], True]
+        assert moved[0] == months and len(moved[1]) == 5 and moved[2]
+    drawn = ada.page.locator("figure.chart").first.locator(".u-over")
+    drawn.hover(position={"x": drawn.bounding_box()["width"] - 30, "y": 20})
+    assert months[-1] in ada.page.locator("figure.chart").first.inner_text()
+
+
+def test_refunds_are_planned_approved_and_seen(ada: Person, project: Commands) -> None:
+    (project.root / "affected.csv").write_text("charge,amount,currency\nch_123,100,usd\n")
+    page = ada.page
+    ada.open("/incidents")
+    page.get_by_role("link", name="Plan refunds").click()
+    page.fill("[name=reason]", "billing_error")
+    page.locator("button.act").click()
+    page.get_by_role("heading", name="The plan").wait_for()
+    assert "1.00 USD" in ada.text() and ada.axe() == [] and not ada.overflows()
+    page.screenshot(path=SHOTS / "refunds-planned.png", full_page=True)
+    assert project.json("billing", "refund", "list") == []
+    page.fill("[name=confirm_code]", ada.code(1))
+    page.get_by_role("button", name="Approve: do it").click()
+    page.get_by_role("heading", name="Done", exact=True).wait_for()
+    assert (
+        f"nself billing refund batch --input {project.root / 'affected.csv'} --reason billing_error --execute"
+        in ada.text()
+    )
+    (made,) = project.json("billing", "refund", "list")
+    assert made["amount_minor"] == 100 and (project.root / "affected.result.csv").exists()
+    ada.open("/incidents")
+    assert made["id"] in ada.text()
+
+
+def test_an_event_is_looked_at_from_the_list_and_replayed(ada: Person, examples: dict[str, str]) -> None:
+    page, event = ada.page, examples["webhooks"]
+    ada.open("/webhooks")
+    page.get_by_role("link", name=event, exact=True).first.click()
+    page.wait_for_url(f"**/webhooks/{event}")
+    assert f'"id": "{event}"' in ada.text() and "Attempts" in ada.text()
+    page.get_by_role("link", name="Replay").click()
+    assert page.locator("[name=event]").input_value() == event
+    page.locator("button.act").click()
+    page.get_by_role("heading", name="Done", exact=True).wait_for()

@@ -15,6 +15,7 @@ from nself.db.connect import Tx
 from nself.domains.page_link import service as page_link
 from nself.domains.page_link.inputs import CreatePageLink
 from nself.domains.sync.service import look
+from nself.domains.total import service as total
 from nself.domains.usage.service import inspect
 from nself.web.pages import PAGES
 
@@ -50,7 +51,11 @@ insert into billing_usage (user_id, metric_type, value, created_at, idempotency_
 select 'user' || n, 'api_calls', 1, {at}, 'k', 'http', {at} from generate_series(1, {n}) n;
 insert into billing_usage_rollups (user_id, metric_type, hour, events, total, largest, last_value, last_at)
 select 'user' || n, 'api_calls', date_trunc('hour', {at}), 1, 1, 1, 1, {at} from generate_series(1, {n}) n;
-insert into billing_usage_intake (source, received, duplicate, at) select 'http', 1, 0, {at} from generate_series(1, {n}) n
+insert into billing_usage_intake (source, received, duplicate, at) select 'http', 1, 0, {at} from generate_series(1, {n}) n;
+insert into billing_usage_totals (metric_type, hour, shard, events, total, late)
+select metric_type, hour, hashtext(user_id) & 15, count(*), sum(total), 0 from billing_usage_rollups group by 1, 2, 3;
+insert into billing_usage_share_counts (period_start, metric_type, dimension, events, counted_at)
+values ('2026-01-01Z', 'api_calls', '', {n}, '2026-01-10Z')
 """
 AT = "timestamptz '2026-01-10Z' + n * interval '100 seconds'"
 WRITES = re.compile(rb"\b(insert into|update|delete from|for share)\b|advisory", re.IGNORECASE)
@@ -71,6 +76,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
     """The statements that pages ask from here on; what is counted up to a number is counted to a small one."""
     monkeypatch.setattr(look, "EXACT", 100)
     monkeypatch.setattr(inspect, "EXACT", 100)
+    monkeypatch.setattr(total, "EXACT", 100)
     found = list[Asked]()
     for name in ("all", "each", "maybe", "value", "values"):
         monkeypatch.setattr(Tx, name, _noting(getattr(Tx, name), found))
@@ -111,6 +117,7 @@ OF = {
     "/subscriptions": "subscription7",
     "/invoices": "in_7",
     "/incidents": "inc_1",
+    "/webhooks": "evt_7",
 }
 PATHS = [page.path.format(id=OF.get(page.path.removesuffix("/{id}"))) for page in PAGES]
 FILTERED = [

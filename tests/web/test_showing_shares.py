@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import nself.web
 from browsing import Browser
 from nself.web import showing
-from nself.web.model import QUOTA, USAGE, Panel
+from nself.web.model import QUOTA, REVENUE, USAGE, Panel
 from nself.web.words import label
 
 ROOT = Path(__file__).parents[2]
@@ -138,3 +139,58 @@ def test_what_a_page_loads_is_compressed_and_small(owner: Browser) -> None:
         assert "content-encoding" not in plain.headers and plain.content == packed.content
         size += len(gzip.compress(plain.content))
     assert size < LARGEST / 2
+
+
+class Month(msgspec.Struct):
+    month: str
+    currency: str
+    mrr_minor: int
+    new_minor: int = 0
+    expansion_minor: int = 0
+    reactivated_minor: int = 0
+    contraction_minor: int = 0
+    churned_minor: int = 0
+
+
+def test_revenue_is_drawn_by_currency_oldest_first_in_minor_units() -> None:
+    rows = [
+        Month("2026-02", "usd", 500, churned_minor=-100),
+        Month("2026-02", "jpy", 7),
+        Month("2026-01", "usd", 600, 600),
+    ]
+    found = showing.show(rows, Panel("Revenue", "billing revenue", chart=REVENUE))
+    assert [one.caption for one in found.charts] == [
+        f"{title}, {currency} by month" for currency in ("USD", "JPY") for title in ("MRR", "What moved MRR")
+    ]
+    mrr, moved, yen, _ = (json.loads(one.data) for one in found.charts)
+    assert (mrr["months"], mrr["digits"], yen["digits"]) == (["2026-01", "2026-02"], 2, 0)
+    assert mrr["series"] == [{"name": "MRR", "values": [600, 500]}]
+    assert {one["name"]: one["values"] for one in moved["series"]} == {
+        "New": [600, 0], "Expansion": [0, 0], "Reactivated": [0, 0], "Contraction": [0, 0], "Churned": [0, -100],
+    }  # fmt: skip
+    assert "2 months, 2026-01 to 2026-02; in the last MRR 5.00 USD" in found.charts[0].summary
+    assert found.table and len(found.table.rows) == 3
+
+
+def test_what_has_no_figure_is_in_the_table_alone() -> None:
+    rows = [
+        Day("peak", None, "byte", DAY, DAY + timedelta(days=1)),
+        Day("api_calls", 1, "request", DAY, DAY + timedelta(days=1)),
+    ]  # type: ignore[arg-type]
+    found = showing.show(rows, Panel("", "", chart=USAGE))
+    assert [one.caption for one in found.charts] == ["api_calls, request by day"]
+    assert found.table and len(found.table.rows) == 2
+
+
+def test_what_one_panel_is_asked_for_is_no_wrong_word_for_another(owner: Browser) -> None:
+    page = owner.get("/usage?by=user")
+    assert page.status_code == 200 and "Invalid" not in page.text
+    assert re.findall(r"<option[^>]*>user</option>", page.text) == []
+
+
+def test_content_is_shown_as_json_over_several_lines() -> None:
+    class Event(msgspec.Struct):
+        payload: object
+
+    shown = showing.show(Event({"a": ["<b>", "\x1b[1m"]}), Panel("", "", within="payload"))
+    assert shown.text == '{\n  "a": [\n    "<b>",\n    "\\u001b[1m"\n  ]\n}'

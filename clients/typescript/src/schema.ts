@@ -91,6 +91,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/usage/totals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Usage of all users together, by metric; by hour, day, user or dimension with `by`. Not for keys of one user. */
+        get: operations["total.show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/payments": {
         parameters: {
             query?: never;
@@ -657,6 +674,44 @@ export interface components {
              * @default null
              */
             type?: "overage" | null;
+        };
+        /** ShowTotals */
+        ShowTotals: {
+            /**
+             * @description Only this metric.
+             * @default null
+             */
+            metric?: string | null;
+            /**
+             * @description A month, 2026-01; this month where it is left out.
+             * @default null
+             */
+            period?: string | null;
+            /**
+             * @description The same as --period.
+             * @default null
+             */
+            month?: string | null;
+            /**
+             * @description One row an hour, a day, a user, or a value of each property that the metric's group_by names.
+             * @default null
+             */
+            by?: ("day" | "dimension" | "hour" | "user") | null;
+            /**
+             * @description By dimension: only this property.
+             * @default null
+             */
+            group_by?: string | null;
+            /**
+             * @description Only hours or days with events that came after their hour was over and counted.
+             * @default false
+             */
+            late?: boolean;
+            /**
+             * @description Most users or values of a property shown of each metric, largest first.
+             * @default 10
+             */
+            limit?: number;
         };
         /** ShowUsage */
         ShowUsage: {
@@ -1369,6 +1424,26 @@ export interface components {
             in_force: boolean;
         };
         /**
+         * UsageTotal
+         * @description A metric of all users over a half-open period. `value` is None where the figures of users do not add up to one.
+         *
+         *         By time it is exact to the last event, and `late` of the events came after their hour was over and counted. By `user`, and
+         *         by the value `group` of the property `dimension` (None where events have none), it is as it was at `counted_at`; None is now.
+         */
+        UsageTotal: {
+            metric: string;
+            user?: string;
+            dimension?: string;
+            group?: unknown;
+            value: number | null;
+            unit: string;
+            events: number;
+            late?: number;
+            period_start: string;
+            period_end: string;
+            counted_at?: string | null;
+        };
+        /**
          * Total
          * @description One metric of one user over a half-open period.
          *
@@ -1854,7 +1929,7 @@ export interface components {
          * @description The codes of our own; Stripe's come through as they are.
          * @enum {string}
          */
-        ErrorCode: "amount_too_small" | "api_connection_error" | "api_error" | "api_key_deleted" | "api_key_expired" | "api_timeout" | "archive_damaged" | "archive_differs" | "archive_extra_missing" | "archive_full" | "archive_not_configured" | "archive_object_missing" | "archive_refused" | "archive_unreachable" | "audit_log_broken" | "audit_log_not_written" | "authentication_required" | "backup_damaged" | "backup_exists" | "backup_of_other_mode" | "backup_too_new" | "backup_unwritable" | "bad_fixture" | "batch_too_large" | "body_too_large" | "broken_catalog" | "buffer_damaged" | "buffer_full" | "buffer_sound" | "buffer_unreadable" | "buffer_unwritable" | "card_declined" | "card_number_refused" | "chain_broken" | "change_not_made" | "change_not_schedulable" | "charge_not_refundable" | "circuit_open" | "confirmation_needed" | "conflict" | "customer_deleted" | "customer_email_missing" | "customer_exists" | "customer_linked" | "customer_missing" | "customer_tax_location_invalid" | "customer_without_email" | "customers_file_invalid" | "database_in_use" | "database_stopped" | "database_timeout" | "database_unavailable" | "drills_failed" | "dump_disk_full" | "dump_failed" | "email_invalid" | "events_not_stored" | "file_not_written" | "file_unwritable" | "filtered" | "forged_form" | "forget_refused" | "idempotency_error" | "idempotency_key_in_use" | "import_differs" | "incident_closed" | "incorrect_number" | "index_failed" | "index_name_taken" | "index_needed" | "index_under_way" | "initdb_failed" | "insufficient_permissions" | "invalid_api_key" | "invalid_cvc" | "invalid_expiry_month" | "invalid_expiry_year" | "invalid_http" | "invalid_json" | "invalid_pattern" | "invalid_request" | "invalid_setting" | "invalid_time" | "invalid_url" | "invoice_adds_not_up" | "invoice_no_items" | "invoice_not_created" | "invoice_not_creditable" | "invoice_not_editable" | "invoice_not_finalized" | "invoice_not_payable" | "invoice_not_voidable" | "key_invalid" | "last_owner" | "line_of_subscription" | "link_over" | "live_key_kept_back" | "live_rows_here" | "livemode_mismatch" | "lock_timeout" | "mail_disabled" | "mail_signature_verification_failed" | "maintenance" | "may_not_create_database" | "metric_not_in_force" | "migration_changed" | "missing_parameter" | "mixed_currencies" | "mixed_intervals" | "mock_needed" | "money_moves" | "month_busy" | "months_invoiced" | "nginx_configuration" | "no_customer" | "no_fixtures" | "no_invoice_to_tell" | "no_invoice_yet" | "no_log" | "no_log_given" | "no_postgres" | "no_such_api_key" | "no_such_backup" | "no_such_bucket" | "no_such_cause" | "no_such_column" | "no_such_drill" | "no_such_endpoint" | "no_such_event" | "no_such_file" | "no_such_incident" | "no_such_index" | "no_such_job" | "no_such_log" | "no_such_mail" | "no_such_metric" | "no_such_notification" | "no_such_operator" | "no_such_plan" | "no_such_preview" | "no_such_program" | "no_such_project" | "no_such_rejected_event" | "no_such_reservation" | "no_such_route" | "no_such_run" | "no_such_service" | "no_such_service_record" | "no_such_setting" | "no_such_symptom" | "no_such_table" | "no_such_template" | "no_such_user" | "not_a_table" | "not_in_sandbox" | "not_mended_here" | "not_of_this_user" | "not_owner" | "not_partitioned" | "not_signed_in" | "not_suppressed" | "nothing_archived" | "nothing_paid" | "nothing_planted" | "nothing_read" | "only_reads_analyzed" | "operator_exists" | "operator_not_confirmed" | "other_postgres" | "page_link_over" | "parameter_invalid" | "parameter_invalid_integer" | "parameter_missing" | "parameter_unknown" | "parameters_exclusive" | "payment_failed_before" | "payment_method_missing" | "payment_method_needed" | "payment_method_not_attached" | "payment_methods_changed" | "payment_on_its_way" | "payment_queued" | "payment_repeated" | "pdf_memory_limit" | "pdf_renderer_died" | "pdf_template_error" | "pdf_template_exists" | "pdf_template_unreadable" | "pdf_timeout" | "period_invoiced" | "period_not_over" | "plant_failed" | "port_taken" | "preview_expired" | "preview_of_another_change" | "preview_outdated" | "price_unusable" | "probe_busy" | "property_invalid" | "property_missing" | "proration_date_outside_period" | "protected_cache" | "query_failed" | "query_timed_out" | "queue_stopped" | "queued_payment_expired" | "quota_journal_damaged" | "quota_journal_sound" | "quota_journal_unsettled" | "rate_limit" | "receiver_away" | "recipient_suppressed" | "redis_extra_missing" | "refund_file_invalid" | "refund_in_progress" | "refund_repeated" | "refund_result_not_written" | "refund_rows_refused" | "refunds_incomplete" | "reservation_settled" | "reset_under_way" | "resource_missing" | "restore_failed" | "restore_under_way" | "role_lacks" | "safe_mode" | "sandbox_away" | "sandbox_conflict" | "sandbox_declined" | "sandbox_refused" | "sandbox_unsupported" | "sandbox_unused" | "secret_from_environment" | "secret_not_taken" | "seed_constraint" | "seed_duplicate" | "seed_failed" | "seed_file_invalid" | "self_test_under_way" | "service_failed" | "service_not_running" | "service_still_running" | "services_run" | "settings_busy" | "settings_not_written" | "several_users" | "shared_database" | "sign_in_locked" | "stack_busy" | "state_unwritable" | "statement_refused" | "still_pending" | "stripe_not_configured" | "subscription_canceled" | "subscription_payment_intent_requires_action" | "subscription_unpaid" | "supervisor_failed" | "sync_running" | "sync_stopped" | "table_busy" | "tax_id_invalid" | "template_broken" | "test_mode_only" | "timestamp_out_of_range" | "too_many_objects" | "trial_used" | "truncate_refused" | "unconfirmed" | "unknown_setting" | "unreadable_event" | "unreadable_file" | "unreadable_import" | "unsafe_folder" | "unwritable_project" | "usage_archived" | "usage_keys_missing" | "usage_not_aggregated" | "value_not_allowed" | "value_out_of_range" | "weak_password" | "webhook_signature_verification_failed" | "webhook_timeout" | "webhook_unreadable" | "webhooks_late" | "write_needed" | "wrong_code" | "wrong_sign_in" | "wrong_source";
+        ErrorCode: "amount_too_small" | "api_connection_error" | "api_error" | "api_key_deleted" | "api_key_expired" | "api_timeout" | "archive_damaged" | "archive_differs" | "archive_extra_missing" | "archive_full" | "archive_not_configured" | "archive_object_missing" | "archive_refused" | "archive_unreachable" | "audit_log_broken" | "audit_log_not_written" | "authentication_required" | "backup_damaged" | "backup_exists" | "backup_of_other_mode" | "backup_too_new" | "bad_fixture" | "batch_too_large" | "body_too_large" | "broken_catalog" | "buffer_damaged" | "buffer_full" | "buffer_sound" | "buffer_unreadable" | "buffer_unwritable" | "card_declined" | "card_number_refused" | "chain_broken" | "change_not_made" | "change_not_schedulable" | "charge_not_refundable" | "circuit_open" | "confirmation_needed" | "conflict" | "customer_deleted" | "customer_email_missing" | "customer_exists" | "customer_linked" | "customer_missing" | "customer_tax_location_invalid" | "customer_without_email" | "customers_file_invalid" | "database_in_use" | "database_stopped" | "database_timeout" | "database_unavailable" | "drills_failed" | "dump_disk_full" | "dump_failed" | "email_invalid" | "events_not_stored" | "file_not_written" | "filtered" | "forged_form" | "forget_refused" | "idempotency_error" | "idempotency_key_in_use" | "import_differs" | "incident_closed" | "incorrect_number" | "index_failed" | "index_name_taken" | "index_needed" | "index_under_way" | "initdb_failed" | "insufficient_permissions" | "invalid_api_key" | "invalid_cvc" | "invalid_expiry_month" | "invalid_expiry_year" | "invalid_http" | "invalid_json" | "invalid_pattern" | "invalid_request" | "invalid_setting" | "invalid_time" | "invalid_url" | "invoice_adds_not_up" | "invoice_no_items" | "invoice_not_created" | "invoice_not_creditable" | "invoice_not_editable" | "invoice_not_finalized" | "invoice_not_payable" | "invoice_not_voidable" | "key_invalid" | "last_owner" | "line_of_subscription" | "link_over" | "live_key_kept_back" | "live_rows_here" | "livemode_mismatch" | "lock_timeout" | "mail_disabled" | "mail_signature_verification_failed" | "maintenance" | "may_not_create_database" | "method_not_allowed" | "metric_not_in_force" | "migration_changed" | "missing_parameter" | "mixed_currencies" | "mixed_intervals" | "mock_needed" | "money_moves" | "month_busy" | "months_invoiced" | "nginx_configuration" | "no_customer" | "no_fixtures" | "no_invoice_to_tell" | "no_invoice_yet" | "no_log" | "no_log_given" | "no_postgres" | "no_such_api_key" | "no_such_backup" | "no_such_bucket" | "no_such_cause" | "no_such_column" | "no_such_drill" | "no_such_endpoint" | "no_such_event" | "no_such_file" | "no_such_incident" | "no_such_index" | "no_such_job" | "no_such_log" | "no_such_mail" | "no_such_metric" | "no_such_notification" | "no_such_operator" | "no_such_plan" | "no_such_preview" | "no_such_program" | "no_such_project" | "no_such_rejected_event" | "no_such_reservation" | "no_such_route" | "no_such_run" | "no_such_service" | "no_such_service_record" | "no_such_setting" | "no_such_symptom" | "no_such_table" | "no_such_template" | "no_such_user" | "not_a_table" | "not_in_sandbox" | "not_mended_here" | "not_of_this_user" | "not_owner" | "not_partitioned" | "not_signed_in" | "not_suppressed" | "nothing_archived" | "nothing_paid" | "nothing_planted" | "nothing_read" | "object_unstorable" | "only_reads_analyzed" | "operator_exists" | "operator_not_confirmed" | "other_postgres" | "page_link_over" | "parameter_invalid" | "parameter_invalid_integer" | "parameter_missing" | "parameter_unknown" | "parameters_exclusive" | "payment_failed_before" | "payment_method_missing" | "payment_method_needed" | "payment_method_not_attached" | "payment_methods_changed" | "payment_on_its_way" | "payment_queued" | "payment_repeated" | "pdf_memory_limit" | "pdf_renderer_died" | "pdf_template_error" | "pdf_template_exists" | "pdf_template_unreadable" | "pdf_timeout" | "period_invoiced" | "period_not_over" | "plant_failed" | "port_taken" | "preview_expired" | "preview_of_another_change" | "preview_outdated" | "price_unusable" | "probe_busy" | "program_not_run" | "property_invalid" | "property_missing" | "proration_date_outside_period" | "protected_cache" | "query_failed" | "query_timed_out" | "queue_stopped" | "queued_payment_expired" | "quota_journal_damaged" | "quota_journal_sound" | "quota_journal_unsettled" | "rate_limit" | "receiver_away" | "recipient_suppressed" | "redis_extra_missing" | "refund_file_invalid" | "refund_in_progress" | "refund_repeated" | "refund_result_not_written" | "refund_rows_refused" | "refunds_incomplete" | "reservation_settled" | "reset_under_way" | "resource_missing" | "restore_failed" | "restore_under_way" | "role_lacks" | "safe_mode" | "sandbox_away" | "sandbox_conflict" | "sandbox_declined" | "sandbox_refused" | "sandbox_unsupported" | "sandbox_unused" | "secret_from_environment" | "secret_not_taken" | "seed_constraint" | "seed_duplicate" | "seed_failed" | "seed_file_invalid" | "self_test_under_way" | "service_failed" | "service_not_running" | "service_still_running" | "services_run" | "settings_busy" | "settings_not_written" | "several_users" | "shared_database" | "shares_not_counted" | "sign_in_locked" | "stack_busy" | "state_unwritable" | "statement_refused" | "still_pending" | "stripe_not_configured" | "subscription_canceled" | "subscription_payment_intent_requires_action" | "subscription_unpaid" | "supervisor_failed" | "sync_running" | "sync_stopped" | "table_busy" | "tax_id_invalid" | "template_broken" | "test_mode_only" | "timestamp_out_of_range" | "too_many_objects" | "trial_used" | "truncate_refused" | "unconfirmed" | "unknown_setting" | "unreadable_event" | "unreadable_file" | "unreadable_import" | "unsafe_folder" | "unwritable_project" | "usage_archived" | "usage_keys_missing" | "usage_not_aggregated" | "value_not_allowed" | "value_out_of_range" | "weak_password" | "webhook_signature_verification_failed" | "webhook_timeout" | "webhook_unreadable" | "webhooks_late" | "write_needed" | "wrong_code" | "wrong_sign_in" | "wrong_source";
     };
     responses: {
         /** @description Wrong input */
@@ -2255,6 +2330,57 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OveragePrice"][] | components["schemas"]["StripePrice"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            402: components["responses"]["402"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
+            504: components["responses"]["504"];
+        };
+    };
+    "total.show": {
+        parameters: {
+            query?: {
+                /** @description Only this metric. */
+                metric?: string | null;
+                /** @description A month, 2026-01; this month where it is left out. */
+                period?: string | null;
+                /** @description The same as --period. */
+                month?: string | null;
+                /**
+                 * @description One row an hour, a day, a user, or a value of each property that the metric's group_by names.
+                 * @example user
+                 */
+                by?: ("day" | "dimension" | "hour" | "user") | null;
+                /** @description By dimension: only this property. */
+                group_by?: string | null;
+                /** @description Only hours or days with events that came after their hour was over and counted. */
+                late?: boolean;
+                /**
+                 * @description Most users or values of a property shown of each metric, largest first.
+                 * @example 20
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageTotal"][];
                 };
             };
             400: components["responses"]["400"];

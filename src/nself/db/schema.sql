@@ -790,6 +790,24 @@ create table billing_usage_rollups (
     last_at timestamp with time zone not null
 );
 
+create table billing_usage_share_counts (
+    period_start timestamp with time zone not null,
+    metric_type text not null,
+    dimension text not null,
+    events bigint not null,
+    counted_at timestamp with time zone not null
+);
+
+create table billing_usage_shares (
+    period_start timestamp with time zone not null,
+    metric_type text not null,
+    dimension text not null,
+    place bigint not null,
+    name text,
+    value numeric,
+    events bigint not null
+);
+
 create table billing_usage_spools (
     spool text not null,
     segment bigint not null,
@@ -803,6 +821,15 @@ create table billing_usage_terms (
     zone text not null,
     formulas text not null,
     noted_at timestamp with time zone not null
+);
+
+create table billing_usage_totals (
+    metric_type text not null,
+    hour timestamp with time zone not null,
+    shard integer not null,
+    events bigint not null,
+    total numeric not null,
+    late bigint not null
 );
 
 create table billing_webhook_events (
@@ -978,8 +1005,11 @@ alter table billing_usage_recounts add constraint billing_usage_recounts_pkey PR
 alter table billing_usage_refusals add constraint billing_usage_refusals_pkey PRIMARY KEY (origin, number);
 alter table billing_usage_rejected add constraint billing_usage_rejected_pkey PRIMARY KEY (id);
 alter table billing_usage_rollups add constraint billing_usage_rollups_pkey PRIMARY KEY (user_id, metric_type, hour);
+alter table billing_usage_share_counts add constraint billing_usage_share_counts_pkey PRIMARY KEY (period_start, metric_type, dimension);
+alter table billing_usage_shares add constraint billing_usage_shares_pkey PRIMARY KEY (period_start, metric_type, dimension, place);
 alter table billing_usage_spools add constraint billing_usage_spools_pkey PRIMARY KEY (spool);
 alter table billing_usage_terms add constraint billing_usage_terms_pkey PRIMARY KEY (month);
+alter table billing_usage_totals add constraint billing_usage_totals_pkey PRIMARY KEY (hour, metric_type, shard);
 alter table billing_webhook_events add constraint billing_webhook_events_pkey PRIMARY KEY (id);
 alter table billing_webhook_events add constraint billing_webhook_events_source_check CHECK ((source = ANY (ARRAY['delivery'::text, 'poll'::text])));
 alter table billing_webhook_events add constraint billing_webhook_events_status_check CHECK ((status = ANY (ARRAY['received'::text, 'processed'::text, 'failed'::text, 'failed_permanent'::text, 'duplicate'::text, 'ignored'::text, 'parked'::text])));

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast, get_args, get_origin
 
 import msgspec
@@ -11,7 +13,7 @@ import msgspec
 from nself.app import App
 from nself.core import acting
 from nself.core.entrypoint import Command
-from nself.core.errors import BillingError
+from nself.core.errors import BillingError, InvalidParameter
 from nself.db.connect import unavailable
 from nself.domains.access import service as access
 from nself.domains.api_key.model import ApiKey
@@ -23,6 +25,8 @@ from nself.log import failure, redact
 from nself.present import fields
 from nself.web.model import Panel
 
+FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,100}\.csv")
+"""A name that leads nowhere else."""
 MOST = 200
 """Rows of one panel."""
 
@@ -52,14 +56,16 @@ def ask(app: App, panel: Panel, place: Mapping[str, str], query: Mapping[str, st
     """Never raises: what is wrong with one panel is told in it."""
     command = row(app, panel.command)
     values = {name: text.format(**place) for name, text in panel.given.items()}
-    values |= {name: query[name] for name in panel.asks if query.get(name)}
+    given = {name: query[name] for name in panel.asks if query.get(name)}
+    values |= {name: text for name, text in given.items() if text in panel.words.get(name, (text,))}
     known = list(fields.fields(struct(app, command)))
     missing = [one.name for one in known if one.required and one.name not in values]
     if missing and set(missing) <= set(panel.asks):
         answer = Asked(f"nself {panel.command}", f"Give a {' and a '.join(missing)} to look at.")
     else:
         answer = _answer(app, panel, command, values)
-    return answer._replace(choices={one.name: words(one) for one in known if one.name in panel.asks and words(one)})
+    choices = {one.name: list(panel.words.get(one.name, words(one))) for one in known if one.name in panel.asks}
+    return answer._replace(choices={name: found for name, found in choices.items() if found})
 
 
 def words(field: fields.Field) -> list[str]:
@@ -92,9 +98,9 @@ def do(app: App, command: Command, values: Mapping[str, str], session: Session, 
     """A deed, written into the audit log as the session's. Never raises for what the command refuses."""
     line = f"nself {command.path}"
     try:
-        given = fields.build(struct(app, command), _typed(app, command, values), strict=False)
+        given = fields.build(struct(app, command), _inside(app, command, _typed(app, command, values)), strict=False)
         line = fields.typed(command.path, given)
-        if command.money:
+        if command.money and not getattr(given, "dry_run", False):
             operator.confirm(app, session.name, code)
         acting.cause.set(f"{command.path} by {session.name}")
         with deeds.deed(app, trail.command_line(f"nself {command.path}", given), f"{session.name} (dashboard)"):
@@ -117,6 +123,21 @@ def _typed(app: App, command: Command, values: Mapping[str, str]) -> dict[str, A
             continue
         made[name] = text in ("true", "on", "1") if field.kind is bool else text.split() if field.many else text.strip()
     return made
+
+
+def _inside(app: App, command: Command, values: dict[str, Any]) -> dict[str, Any]:
+    """Files that a form names lie in the project's folder. Raises InvalidParameter for others."""
+    known = [field.name for field in fields.fields(struct(app, command)) if field.metavar == "FILE"]
+    return values | {name: str(_file(app, values[name], name)) for name in known if name in values}
+
+
+def _file(app: App, text: str, name: str) -> Path:
+    if not FILE.fullmatch(text):
+        raise InvalidParameter(
+            f"Invalid {name}: {text[:40]} (a .csv file directly in the project's folder, like affected.csv)",
+            name,
+        )
+    return app.project.root / text
 
 
 def _whole(result: object) -> object:

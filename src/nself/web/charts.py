@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from nself.web.model import OverTime, Share
-from nself.web.words import STATES, count
+from nself.core.money import Money, exponent
+from nself.web.model import ByMonth, OverTime, Share
+from nself.web.words import STATES, count, label
 
 
 class Bar(NamedTuple):
@@ -43,11 +44,34 @@ class Chart(NamedTuple):
     """JSON: middles of the periods in seconds, values, a period's seconds, name."""
 
 
-def charts(rows: Sequence[dict[str, Any]], of: OverTime) -> list[Chart]:
+def charts(rows: Sequence[dict[str, Any]], of: OverTime | ByMonth) -> list[Chart]:
+    """What has no figure is not drawn."""
+    if isinstance(of, ByMonth):
+        grouped = _grouped(rows, of.currency)
+        return [_months(title, names, found, of) for found in grouped.values() for title, names in of.lines.items()]
+    grouped = _grouped([row for row in rows if row[of.value] is not None], of.name)
+    return [_chart(name, found, of) for name, found in grouped.items()]
+
+
+def _grouped(rows: Sequence[dict[str, Any]], by: str) -> dict[str, list[dict[str, Any]]]:
     grouped = dict[str, list[dict[str, Any]]]()
     for row in rows:
-        grouped.setdefault(str(row[of.name]), []).append(row)
-    return [_chart(name, found, of) for name, found in grouped.items()]
+        grouped.setdefault(str(row[by]), []).append(row)
+    return grouped
+
+
+def _months(title: str, names: tuple[str, ...], rows: list[dict[str, Any]], of: ByMonth) -> Chart:
+    """Of one currency; in months that are apart by their order, whatever their days."""
+    rows = sorted(rows, key=lambda row: row[of.month])
+    currency = rows[0][of.currency]
+    last = "; ".join(f"{label(name, rows[-1])} {Money(rows[-1][name], currency)}" for name in names)
+    summary = f"{title}: bars of {len(rows)} months, {rows[0][of.month]} to {rows[-1][of.month]}; in the last {last}. The table has each."
+    data = {
+        "months": [row[of.month] for row in rows],
+        "series": [{"name": label(name, rows[0]), "values": [row[name] for row in rows]} for name in names],
+        "digits": exponent(currency),
+    }
+    return Chart(f"{title}, {currency.upper()} by month", summary, msgspec.json.encode(data).decode())
 
 
 def _chart(name: str, rows: list[dict[str, Any]], of: OverTime) -> Chart:

@@ -25,8 +25,18 @@ class OverTime(NamedTuple):
     end: str
 
 
+class ByMonth(NamedTuple):
+    """Columns of money by month: one chart of each of `lines` for each currency, its columns side by side."""
+
+    month: str
+    currency: str
+    lines: Mapping[str, tuple[str, ...]]
+
+
 QUOTA = Share("metric", "used", "limit", "state")
 USAGE = OverTime("metric", "value", "unit", "period_start", "period_end")
+MOVEMENTS = ("new_minor", "expansion_minor", "reactivated_minor", "contraction_minor", "churned_minor")
+REVENUE = ByMonth("month", "currency", {"MRR": ("mrr_minor",), "What moved MRR": MOVEMENTS})
 
 
 class Panel(NamedTuple):
@@ -39,6 +49,8 @@ class Panel(NamedTuple):
     """Its fields; `{id}` is a part of the page's address."""
     asks: tuple[str, ...] = ()
     """Fields that the page's query string may set; the panel has a form for them."""
+    words: Mapping[str, tuple[str, ...]] = {}
+    """Of a field that it asks for: only these; others of the query string are meant for other panels."""
     columns: tuple[str, ...] = ()
     """Only these, where it says more than is good to look at."""
     every: int = 0
@@ -46,7 +58,7 @@ class Panel(NamedTuple):
     late: bool = False
     """It takes longer: the page comes without it, and asks for it then."""
     bars: Share | None = None
-    chart: OverTime | None = None
+    chart: OverTime | ByMonth | None = None
     within: str = ""
     """Only this field of the answer."""
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from nself.web.model import QUOTA, USAGE, Deed, Page, Panel
+from nself.web.model import QUOTA, REVENUE, USAGE, Deed, Page, Panel
 
+AFFECTED = {"since": "24h", "status": "suspicious", "output": "affected.csv"}
+"""The file that refunds are planned from."""
+EVENT = tuple(
+    "type object status source livemode api_version deliveries attempts made_at received_at tried_at processed_at fetch_ms took_ms error effects".split()
+)
 PAGES = (
     Page(
         "/",
@@ -18,7 +23,7 @@ PAGES = (
                 columns=("cause", "title", "sure", "evidence", "because", "mend"),
                 late=True,
             ),
-            Panel("Revenue", "billing revenue", {"months": "3"}, every=60, late=True),
+            Panel("Revenue", "billing revenue", {"months": "12"}, every=60, late=True, chart=REVENUE),
             Panel("Failed payments", "billing payments failures", {"last": "24h"}, every=30),
             Panel("Usage lag", "billing usage show-lag", every=15),
             Panel("Calls to Stripe", "billing stripe rate-limits", every=15),
@@ -133,14 +138,57 @@ PAGES = (
         ),
     ),
     Page(
+        "/revenue",
+        "Revenue",
+        (
+            Panel("Revenue by month", "billing revenue", asks=("month", "months", "currency"), chart=REVENUE),
+            Panel("Failed payments", "billing payments failures", {"last": "24h"}),
+        ),
+        menu="Revenue",
+    ),
+    Page(
         "/usage",
         "Usage",
         (
+            Panel(
+                "Usage of all users over time",
+                "billing usage totals",
+                {"by": "day"},
+                asks=("metric", "period", "by"),
+                words={"by": ("hour", "day")},
+                chart=USAGE,
+                every=60,
+            ),
+            Panel(
+                "Who used most",
+                "billing usage totals",
+                {"by": "user"},
+                asks=("metric", "period", "limit"),
+                columns=("metric", "user", "value", "unit", "events", "counted_at"),
+                late=True,
+            ),
+            Panel(
+                "By dimension",
+                "billing usage totals",
+                {"by": "dimension"},
+                asks=("metric", "period", "group_by"),
+                columns=("metric", "dimension", "group", "value", "unit", "events", "counted_at"),
+                late=True,
+            ),
+            Panel(
+                "What came late",
+                "billing usage totals",
+                {"by": "hour", "late": "true"},
+                asks=("metric", "period"),
+                columns=("metric", "value", "unit", "events", "late", "period_start"),
+                late=True,
+            ),
             Panel(
                 "Usage of a user over time",
                 "billing usage show",
                 {"by": "day"},
                 asks=("user", "metric", "period", "by"),
+                words={"by": ("hour", "day")},
                 chart=USAGE,
             ),
             Panel("Gaps of a user", "billing usage find-gaps", asks=("user", "metric")),
@@ -159,13 +207,22 @@ PAGES = (
         "Webhooks",
         (
             Panel("Standing", "billing webhook status", late=True),
-            Panel("Events", "billing webhook events", asks=("type", "status", "object", "limit"), every=10),
+            Panel("Events", "billing webhook events", asks=("type", "status", "object", "limit"), every=5),
             Panel("Failures", "billing webhook failures", {"last": "20"}, every=10),
             Panel("Queue", "billing webhook queue-status", every=5),
             Panel("Slow", "billing webhook slow"),
         ),
         (Deed("Replay", "billing webhook replay"), Deed("Rotate the secret", "billing webhook rotate-secret")),
         menu="Webhooks",
+    ),
+    Page(
+        "/webhooks/{id}",
+        "Event {id}",
+        (
+            Panel("Event", "billing webhook show", {"event": "{id}"}, columns=EVENT, every=10),
+            Panel("What Stripe sent", "billing webhook show", {"event": "{id}"}, within="payload"),
+        ),
+        (Deed("Replay", "billing webhook replay", {"event": "{id}"}),),
     ),
     Page(
         "/sync",
@@ -192,16 +249,26 @@ PAGES = (
     Page(
         "/incidents",
         "Incidents",
-        (Panel("Incidents", "billing incident list"), Panel("Refunds", "billing refund list")),
-        (Deed("Open an incident", "billing incident create"),),
+        (
+            Panel("Incidents", "billing incident list", asks=("state",), every=15),
+            Panel("What waits for Stripe", "billing stripe intents", every=5),
+            Panel("Refunds", "billing refund list", asks=("charge", "customer", "limit"), every=5),
+        ),
+        (
+            Deed("Open an incident", "billing incident create"),
+            Deed("Find wrong charges", "billing audit charges", AFFECTED),
+            Deed("Plan refunds", "billing refund batch", {"input": "affected.csv", "dry_run": "true"}),
+        ),
         menu="Incidents",
     ),
     Page(
         "/incidents/{id}",
         "Incident {id}",
-        (Panel("Incident", "billing incident show", {"incident": "{id}"}),),
+        (Panel("Incident", "billing incident show", {"incident": "{id}"}, every=5),),
         (
             Deed("Add a note", "billing incident note", {"incident": "{id}"}),
+            Deed("Find wrong charges", "billing audit charges", AFFECTED),
+            Deed("Plan refunds", "billing refund batch", {"input": "affected.csv", "dry_run": "true"}),
             Deed("Close", "billing incident close", {"incident": "{id}"}),
         ),
     ),
@@ -271,5 +338,6 @@ LINKS = {
     "sub": "/subscriptions/{id}",
     "in": "/invoices/{id}",
     "inc": "/incidents/{id}",
+    "evt": "/webhooks/{id}",
 }
 """Prefix of an id -> where it is looked at."""

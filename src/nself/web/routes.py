@@ -143,13 +143,21 @@ async def _deed(app: App, request: Request, session: Session) -> Response:
         mode=app.settings.text("STRIPE_MODE"),
     )
     if request.method == "GET":
-        return page("deed.html", values=dict(request.query_params), asked=None, shown=None)
+        return page("deed.html", values=dict(request.query_params), asked=None, shown=None, planned=False)
     form = await read_form(request)
     authentic(session, form)
     values = {field.name: form.get(field.name, "") for field in known}
     asked = await to_thread.run_sync(asking.do, app, command, values, session, form.get("confirm_code", ""))
+    planned = values.get("dry_run") == "true" and not asked.problem
+    if planned:  # what was looked at is what the form does next
+        values |= {"dry_run": "", "execute": "true"}
     return page(
-        "deed.html", 400 if asked.problem else 200, values=values, asked=asked, shown=showing.show(asked.result)
+        "deed.html",
+        400 if asked.problem else 200,
+        values=values,
+        asked=asked,
+        shown=showing.show(asked.result),
+        planned=planned,
     )
 
 

@@ -17,7 +17,7 @@ from nself.web.model import Panel
 from nself.web.pages import LINKS
 from nself.web.words import NAMES, NUMBER, STATES, TOLD, count, label
 
-ID = re.compile(r"\b(cus|sub|in|inc)_[A-Za-z0-9]{2,}\b")
+ID = re.compile(r"\b(cus|sub|in|inc|evt)_[A-Za-z0-9]{2,}\b")
 MOST = 200
 """Rows of one table."""
 LONG = 60
@@ -65,10 +65,22 @@ def show(result: object, panel: Panel | None = None, leads: Leads = dashboard) -
         return Shown(text=printable(result))
     if isinstance(result, list):
         return _rows(cast("list[object]", result), panel, leads)
+    if isinstance(result, dict):
+        return Shown(text=_lines(cast("object", result)))
     if isinstance(result, msgspec.Struct):
-        fields = _fields(result)
+        fields = {
+            name: one
+            for name, one in _fields(result).items()
+            if not panel or not panel.columns or name in panel.columns
+        }
         return Shown(card=[_pair(name, value, fields, leads) for name, value in fields.items()])
     return Shown(text=printable(str(result)) if result is not None else "done")
+
+
+def _lines(content: object) -> str:
+    """JSON over several lines; of its text no character means anything to a terminal or a browser."""
+    lines = msgspec.json.format(msgspec.json.encode(content), indent=2).decode().splitlines()
+    return "\n".join(printable(line) for line in lines)
 
 
 def _rows(found: list[object], panel: Panel | None, leads: Leads) -> Shown:

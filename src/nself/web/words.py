@@ -17,7 +17,7 @@ WORDS = {
     "bad": "failed stopped canceled unpaid stuck dead void uncollectible exceeded certain no disabled critical error",
 }
 STATES = {word: state for state, words in WORDS.items() for word in words.split()}
-SHORT = {"id": "ID", "pdf": "PDF", "url": "URL", "http": "HTTP", "sha256": "SHA-256", "csv": "CSV"}
+SHORT = {"id": "ID", "mrr": "MRR", "pdf": "PDF", "url": "URL", "http": "HTTP", "sha256": "SHA-256", "csv": "CSV"}
 
 
 def label(name: str, row: Mapping[str, Any] | None = None) -> str:

@@ -23,6 +23,7 @@ from nself.domains.archive.model import KeysMissing, LockTimeout, MonthBusy
 from nself.domains.archive.service import archive, files, partitions, plan
 from nself.domains.quota.inputs import SetQuota
 from nself.domains.quota.service import limits
+from nself.domains.total import service as total
 from nself.domains.usage.errors import EventsArchived
 from nself.domains.usage.inputs import CompareUsage, ShowUsage
 from nself.domains.usage.service import aggregate, inspect, show
@@ -179,6 +180,7 @@ def test_a_month_whose_events_and_rollups_differ_is_refused(app: App) -> None:
         app,
         "update billing_usage_intake set received = received - 1 where id = (select min(id) from billing_usage_intake) returning 1",
     )
+    total.mend(app)
 
 
 def test_usage_that_is_stored_but_not_folded_when_the_month_is_dropped_stays(

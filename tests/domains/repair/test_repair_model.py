@@ -24,6 +24,7 @@ from nself.domains.quota.service import limits
 from nself.domains.quota.service import show as quota
 from nself.domains.repair.inputs import CorrectEvent, DeduplicateUsage, RecalculateUsage, VoidEvent
 from nself.domains.repair.service import adjust, recalculate
+from nself.domains.total import store as totals
 from nself.domains.usage.inputs import ShowUsage, UsageEvent
 from nself.domains.usage.service import aggregate, record, show
 
@@ -158,6 +159,8 @@ class Repairing(RuleBasedStateMachine):
         assert (tried.hours, tried.changes) == (done.hours, done.changes)
         again = recalculate.recalculate(self.app, RecalculateUsage(user=self.user, month=month, execute=True))
         assert (again.hours, again.changes) == ([], [])
+        with self.app.db.reading() as tx:
+            assert totals.drift(tx) == []
 
     @invariant()
     def figures_agree(self) -> None:

@@ -90,7 +90,7 @@ delete from billing_usage_rejected where id = any(%(ids)s::bigint[]);
 
 -- name: recompute
 -- Rollups of some hours anew from the events as they count; what waits to be folded there is in it. Whatever is committed
--- meanwhile is in neither the events nor the deltas that this statement sees.
+-- meanwhile is in neither the events nor the deltas that this statement sees. Returns what they have more than before.
 with given as (
     select user_id, metric_type, hour
     from unnest(%(users)s::text[], %(metrics)s::text[], %(hours)s::timestamptz[]) as given (user_id, metric_type, hour)
@@ -115,14 +115,23 @@ empty as (
             except
             select user_id, metric_type, hour from fresh
         )
+),
+made as (
+    insert into billing_usage_rollups as rollup (user_id, metric_type, hour, events, total, largest, last_value, last_at)
+    select user_id, metric_type, hour, events, total, largest, last_value, last_at
+    from fresh
+    order by user_id, metric_type, hour
+    on conflict (user_id, metric_type, hour) do update set
+        events = excluded.events, total = excluded.total, largest = excluded.largest, last_value = excluded.last_value,
+        last_at = excluded.last_at
 )
-insert into billing_usage_rollups as rollup (user_id, metric_type, hour, events, total, largest, last_value, last_at)
-select user_id, metric_type, hour, events, total, largest, last_value, last_at
-from fresh
-order by user_id, metric_type, hour
-on conflict (user_id, metric_type, hour) do update set
-    events = excluded.events, total = excluded.total, largest = excluded.largest, last_value = excluded.last_value,
-    last_at = excluded.last_at;
+select metric_type, hour, hashtext(user_id) & 15 as shard, sum(events)::bigint as events, sum(total) as total, 0::bigint as late
+from (
+    select user_id, metric_type, hour, events, total from fresh
+    union all
+    select user_id, metric_type, hour, -events, -total from billing_usage_rollups join given using (user_id, metric_type, hour)
+) parts
+group by metric_type, hour, shard;
 
 -- name: hour
 -- What one rollup and the deltas beside it say.

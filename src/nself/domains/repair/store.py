@@ -17,6 +17,7 @@ from nself.domains.repair.model import (
     StoredEvent,
     WrongHour,
 )
+from nself.domains.total.model import Grown
 from nself.domains.usage.model import RejectedEvent
 
 SQL = beside(__file__)
@@ -84,10 +85,10 @@ def remove_rejected(tx: Tx, ids: Sequence[int]) -> None:
     tx.run(SQL["remove_rejected"], ids=list(ids))
 
 
-def recompute(tx: Tx, hours: Sequence[Hour]) -> None:
-    """Rollups of `hours` from the events; the caller holds the locks of their users' shards."""
+def recompute(tx: Tx, hours: Sequence[Hour]) -> list[Grown]:
+    """Rollups of `hours` from the events, and by how much they differ; the caller holds the locks of their users' shards."""
     users, metrics, starts = zip(*hours, strict=True)
-    tx.run(SQL["recompute"], users=list(users), metrics=list(metrics), hours=list(starts))
+    return tx.all(SQL["recompute"], Grown, users=list(users), metrics=list(metrics), hours=list(starts))
 
 
 def hour(tx: Tx, place: Hour) -> HourTotal:

@@ -206,7 +206,8 @@ group by user_id, metric_type, hour;
 
 -- name: fold
 -- Quota counters grow by what lies in what they count. Where that cannot be told (several events of an hour of which the
--- counter counts a part), or the figure is no sum, they are to be built anew.
+-- counter counts a part), or the figure is no sum, they are to be built anew. Events of hours that were over at the last
+-- fold come late.
 with taken as (
     delete from billing_usage_deltas
     where (user_id, metric_type, hour) in (
@@ -218,7 +219,7 @@ with taken as (
 grouped as (
     select
         user_id, metric_type, hour, sum(events)::bigint as events, sum(total) as total, max(largest) as largest,
-        (array_agg(last_value order by last_at desc, last_value desc))[1] as last_value, max(last_at) as last_at
+        (array_agg(last_value order by last_at desc, last_value desc))[1] as last_value, max(last_at) as last_at, count(*) as deltas
     from taken
     group by user_id, metric_type, hour
 ),
@@ -260,7 +261,11 @@ folded as (
         end,
         last_at = greatest(rollup.last_at, excluded.last_at)
 )
-select count(*) from taken;
+select
+    metric_type, hour, hashtext(user_id) & 15 as shard, sum(events)::bigint as events, sum(total) as total,
+    case when hour + interval '1 hour' <= %(counted)s::timestamptz then sum(events)::bigint else 0 end as late, sum(deltas)::bigint as deltas
+from grouped
+group by metric_type, hour, shard;
 
 -- name: note_fold
 insert into billing_usage_folds (shard, folded_at, deltas, duration, workers)

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
+from nself.domains.total.model import Grown
 from nself.domains.usage.facts import Holding, LastFold, RejectedLately, Terms
 from nself.domains.usage.figures import Area, Holder
 from nself.domains.usage.inputs import ImportUsage
@@ -281,10 +282,10 @@ def pending_of_users(tx: Tx, users: Sequence[str]) -> list[Pending]:
     return tx.all(SQL["pending_of_users"], Pending, users=list(users))
 
 
-def fold(tx: Tx, places: Sequence[Pending]) -> int:
-    """Number of deltas folded; the caller holds the locks of their users' shards."""
+def fold(tx: Tx, places: Sequence[Pending], counted: datetime | None) -> list[Grown]:
+    """By how much hours have grown; the caller holds the locks of their users' shards. `counted`: the last fold's time."""
     users, metrics, hours, _, _ = zip(*places, strict=True)
-    return int(tx.value(SQL["fold"], users=list(users), metrics=list(metrics), hours=list(hours)))
+    return tx.all(SQL["fold"], Grown, users=list(users), metrics=list(metrics), hours=list(hours), counted=counted)
 
 
 def note_fold(tx: Tx, now: datetime, deltas: int, duration: timedelta, workers: int) -> None:

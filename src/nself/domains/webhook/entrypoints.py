@@ -12,6 +12,13 @@ ROWS: tuple[Row, ...] = (
         example="nself billing webhook events --status failed",
     ),
     Command(
+        path="billing webhook show",
+        use="webhook.service.show:show",
+        input="webhook.inputs:ShowEvent",
+        help="Show an event with what Stripe sent, when it was tried and what became of it.",
+        example="nself billing webhook show evt_123",
+    ),
+    Command(
         path="billing webhook status",
         use="webhook.service.status:status",
         input="webhook.inputs:WebhookStatus",

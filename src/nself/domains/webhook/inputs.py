@@ -86,6 +86,10 @@ class ShowIdempotency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     event: Event
 
 
+class ShowEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    event: Event
+
+
 class ListEndpoints(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Nothing."""
 

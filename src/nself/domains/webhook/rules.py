@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 import msgspec
 
 from nself.core.errors import InvalidParameter
+from nself.core.redact import redact
 from nself.core.settings import YEAR, seconds
 from nself.domains.mirror import rules as mirror
 from nself.domains.mirror.model import ListedChange
@@ -61,6 +63,19 @@ TIMED_OUT = "webhook_timeout:"
 def without_client_secret(event: str) -> str:
     """The JSON of an event: with that secret whoever reads the table could pay, and see how."""
     return CLIENT_SECRET.sub(r"\1null", event) if "client_secret" in event else event
+
+
+def readable(payload: str) -> object:
+    """The JSON of an event without secrets and card numbers."""
+    return _without_secrets(msgspec.json.decode(payload))
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_secrets(one) for name, one in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_without_secrets(one) for one in cast("list[Any]", value)]
+    return redact(value) if isinstance(value, str) else value
 
 
 def grouped(refused: Iterable[Refusal]) -> list[Refusal]:

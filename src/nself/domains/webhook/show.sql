@@ -24,6 +24,13 @@ select
 from billing_webhook_events
 where event_id = %(event)s and status <> 'duplicate';
 
+-- name: shown
+select
+    event_id as event, type, object_id as object, status, source, livemode, api_version, deliveries, attempts, event_created_at as made_at,
+    received_at, claimed_at as tried_at, processed_at, fetch_ms, took_ms, error, payload
+from billing_webhook_events
+where event_id = %(event)s and status <> 'duplicate';
+
 -- name: status
 select
     count(*) filter (where status <> 'duplicate') as events,

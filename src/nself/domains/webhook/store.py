@@ -10,6 +10,7 @@ import msgspec
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
+from nself.domains.webhook.facts import StoredEvent
 from nself.domains.webhook.model import (
     Backlog,
     Claimed,
@@ -225,6 +226,10 @@ def events_by_id(tx: Tx, ids: Sequence[int]) -> list[ListedEvent]:
 
 def event(tx: Tx, event: str) -> ListedEvent | None:
     return tx.maybe(SQL["event"], ListedEvent, event=event)
+
+
+def shown(tx: Tx, event: str) -> StoredEvent | None:
+    return tx.maybe(SQL["shown"], StoredEvent, event=event)
 
 
 def status(tx: Tx, now: datetime) -> Status:

@@ -46,12 +46,53 @@
     };
   };
 
+  // Months are equally far apart, at whole numbers; the bars of one stand side by side around its middle.
+  const monthly = (plot, { months, series, digits }) => {
+    const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
+    const many = series.length;
+    const spot = (month, n) => month + (many > 1 ? (n - (many - 1) / 2) / (many + 1) : 0);
+    const at = months.flatMap((_, month) => series.map((_, n) => spot(month, n)));
+    const money = new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+    const apart = Math.max(1, Math.ceil((months.length * 70) / plot.clientWidth));
+    return {
+      data: [at, ...series.map(({ values }, n) => values.flatMap((value) => series.map((_, other) => (n === other && (value || many === 1) ? value / 10 ** digits : null))))],
+      options: {
+        width: plot.clientWidth,
+        height: HEIGHT,
+        cursor: { drag: { x: false, y: false } },
+        scales: {
+          x: { time: false, range: () => [-0.7, months.length - 0.3] },
+          y: { range: (_, least, most) => [Math.min(0, least * 1.05), Math.max(0, most * 1.05) || 1] },
+        },
+        axes: [
+          { ...axis, splits: () => months.map((_, n) => n).filter((n) => (months.length - 1 - n) % apart === 0), values: (_, ticks) => ticks.map((tick) => months[tick]) },
+          { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => short.format(tick)) },
+        ],
+        series: [
+          { label: "Month", value: (_, spot) => (spot == null ? "–" : months[Math.round(spot)]) },
+          ...series.map(({ name }, n) => ({
+            label: name,
+            fill: colour(n ? `--chart-${n + 1}` : "--chart"),
+            stroke: colour(n ? `--chart-${n + 1}` : "--chart"),
+            width: 0,
+            paths: uPlot.paths.bars({ size: [0.85, 48] }),
+            points: { show: false },
+            value: (_, value) => (value == null ? "–" : money.format(value)),
+          })),
+        ],
+      },
+    };
+  };
+
+  const daily = (plot, data) => ({ options: options(plot, data), data: [data.at, data.values] });
+
   const draw = (figure) => {
     const plot = figure.querySelector(".plot");
-    const data = JSON.parse(figure.dataset.chart);
+    const given = JSON.parse(figure.dataset.chart);
     drawn.get(figure)?.destroy();
     plot.hidden = false;
-    drawn.set(figure, new uPlot(options(plot, data), [data.at, data.values], plot));
+    const made = (given.months ? monthly : daily)(plot, given);
+    drawn.set(figure, new uPlot(made.options, made.data, plot));
   };
 
   const resized = new ResizeObserver((entries) => {

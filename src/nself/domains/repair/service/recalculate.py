@@ -9,6 +9,7 @@ from nself.domains.repair import rules, store
 from nself.domains.repair.inputs import RecalculateUsage
 from nself.domains.repair.model import Hour, Recalculated
 from nself.domains.repair.service import steps
+from nself.domains.total import service as total
 from nself.domains.usage.service import inspect, show
 
 
@@ -38,6 +39,8 @@ def recalculate(app: App, given: RecalculateUsage) -> Recalculated:
 
     done = steps.attempt(app, given.execute, given.reason, work)
     if done.executed:
+        if done.hours:
+            total.mend(app)  # rollups that were changed by hand are in no total
         log.info(
             "usage_recalculated", user=given.user, hours=len(done.hours), actor=app.operator(), reason=given.reason
         )

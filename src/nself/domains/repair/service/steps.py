@@ -18,6 +18,7 @@ from nself.domains.invoice.service import assess
 from nself.domains.quota.service import cache
 from nself.domains.repair import rules, store
 from nself.domains.repair.model import Adjustment, Change, Hour, PeriodInvoiced
+from nself.domains.total import service as total
 from nself.domains.usage import figures
 from nself.domains.usage.errors import EventsArchived
 from nself.domains.usage.service import aggregate, measure, show
@@ -137,4 +138,4 @@ def adjust(app: App, tx: Tx, user: str, made: Sequence[Adjustment], reason: str 
 def recompute(tx: Tx, hours: Collection[Hour]) -> None:
     """Step: rollups of `hours` anew from the events as they count. The caller holds the locks of their users."""
     if hours:
-        store.recompute(tx, sorted(hours))
+        total.add(tx, store.recompute(tx, sorted(hours)))

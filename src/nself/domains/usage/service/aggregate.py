@@ -16,6 +16,7 @@ from nself import log
 from nself.app import App
 from nself.core.clock import monotonic
 from nself.db.connect import Tx
+from nself.domains.total import service as total
 from nself.domains.usage import store
 from nself.domains.usage.inputs import AggregateUsage
 from nself.domains.usage.model import Folded, Pending
@@ -93,7 +94,7 @@ def _chunks(places: Sequence[Pending]) -> Iterator[list[Pending]]:
 
 def fold_some(tx: Tx, places: Sequence[Pending]) -> int | None:
     """Step: fold what is there of `places`, all of one shard; None where somebody else has the shard's lock."""
-    return store.fold(tx, places) if store.try_shard(tx, places[0].shard) else None
+    return _fold(tx, places) if store.try_shard(tx, places[0].shard) else None
 
 
 def lock_users(tx: Tx, users: Sequence[str]) -> None:
@@ -109,7 +110,13 @@ def lock_everybody(tx: Tx) -> None:
 def fold_users(tx: Tx, users: Sequence[str]) -> int:
     """Step: fold all deltas of `users`, whose locks the caller holds; number of deltas folded."""
     deltas = store.pending_of_users(tx, users)
-    return store.fold(tx, deltas) if deltas else 0
+    return _fold(tx, deltas) if deltas else 0
+
+
+def _fold(tx: Tx, places: Sequence[Pending]) -> int:
+    grown = store.fold(tx, places, store.last_fold_at(tx))
+    total.add(tx, grown)
+    return sum(one.deltas for one in grown)
 
 
 def pending(tx: Tx, users: Sequence[str]) -> bool:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
 
 from nself.app import App
 from nself.core import period
+from nself.core.redact import redact
 from nself.db.connect import Tx
 from nself.domains.mirror import service as mirror
+from nself.domains.mirror.model import ListedChange
 from nself.domains.stack import service as stack
 from nself.domains.stack.inputs import ShowStatus
 from nself.domains.webhook import rules, store
 from nself.domains.webhook.errors import NoEventsOf, NoSuchEvent
+from nself.domains.webhook.facts import ShownEvent
 from nself.domains.webhook.inputs import (
     ListEvents,
     ListFailures,
     ListSlow,
+    ShowEvent,
     ShowIdempotency,
     ShowOrder,
     ShowQueue,
@@ -48,6 +56,23 @@ def events(app: App, given: ListEvents) -> list[ListedEvent]:
     """Newest first."""
     with app.db.reading() as tx:
         return store.list_events(tx, given.status, given.object, given.type, given.limit)
+
+
+def show(app: App, given: ShowEvent) -> ShownEvent:
+    """An event with what Stripe sent, and what became of it. Raises NoSuchEvent."""
+    with app.db.reading() as tx:
+        found = store.shown(tx, given.event)
+        if found is None:
+            raise NoSuchEvent(event=given.event)
+        changes = mirror.changes(tx, found.object, EFFECTS)
+    told: dict[str, Any] = msgspec.structs.asdict(found)
+    told |= {"payload": rules.readable(found.payload), "error": found.error and redact(found.error)}
+    return ShownEvent(**told, effects=_effects(found.event, changes))
+
+
+def _effects(event: str, changes: Sequence[ListedChange]) -> list[str]:
+    mine = [one for one in changes if event in one.source.split()]
+    return [f"{one.kind} {one.object} {one.what}, {len(one.changes)} fields" for one in mine]
 
 
 def status(app: App, given: WebhookStatus) -> Status:
@@ -139,7 +164,6 @@ def show_idempotency(app: App, given: ShowIdempotency) -> Idempotency:
         changes = mirror.changes(tx, found.object, EFFECTS)
         twins = [one for one in store.twins(tx, found.received_at) if given.event in (one.event, one.twin_of)]
         odd = [one.unmarked for one in store.odd(tx, found.received_at) if one.event == given.event]
-    mine = [one for one in changes if given.event in one.source.split()]
     off = not switches.on(app, "WEBHOOK_IDEMPOTENCY_ENABLED")
     return Idempotency(
         key=found.event,
@@ -151,7 +175,7 @@ def show_idempotency(app: App, given: ShowIdempotency) -> Idempotency:
         attempts=found.attempts,
         received_at=found.received_at,
         processed_at=found.processed_at,
-        effects=[f"{one.kind} {one.object} {one.what}, {len(one.changes)} fields" for one in mine],
+        effects=_effects(given.event, changes),
         protection="off: each delivery is processed again (WEBHOOK_IDEMPOTENCY_ENABLED)"
         if off
         else "one row an event id",

@@ -1,0 +1,1 @@
+"""What all users together used: by hour and day exactly, by user and dimension as last counted."""
