@@ -69,6 +69,7 @@ def test_after_kill_9_the_next_command_finds_all_committed_rows(stand: Stand, vi
     assert not any(living(pid) for pid in pids[victims])
 
 
+@pytest.mark.long
 def test_a_command_killed_in_mid_start_leaves_nothing_half_done() -> None:
     for delay in (0.2, 0.5):
         with standing() as stand:
@@ -80,6 +81,7 @@ def test_a_command_killed_in_mid_start_leaves_nothing_half_done() -> None:
             assert rows(stand) == [(1,), (2,), (3,)]
 
 
+@pytest.mark.long
 def test_supervisord_killed_in_mid_initdb(fresh: Stand) -> None:
     command = fresh.popen("ensure")
     link = fresh.state / "postgres"
@@ -93,6 +95,7 @@ def test_supervisord_killed_in_mid_initdb(fresh: Stand) -> None:
 
 
 @pytest.mark.parametrize("state", ["alive", "zombie"])
+@pytest.mark.long
 def test_a_stale_postmaster_pid_with_a_recycled_number(stand: Stand, state: str) -> None:
     keep(stand)
     note = stand.home / "data" / "postmaster.pid"
@@ -113,6 +116,7 @@ def test_a_stale_postmaster_pid_with_a_recycled_number(stand: Stand, state: str)
         other.wait()
 
 
+@pytest.mark.long
 def test_an_older_postmaster_that_nobody_supervises_is_asked_to_end(stand: Stand) -> None:
     keep(stand)
     stand.run("stop")
@@ -132,6 +136,7 @@ def test_an_older_postmaster_that_nobody_supervises_is_asked_to_end(stand: Stand
         "odd ; # %s $HOME \"quoted\" 'x' é",
     ],
 )
+@pytest.mark.long
 def test_any_project_path_works(name: str, template: Path) -> None:
     with standing(name) as stand:
         stand.with_database(template)
@@ -142,6 +147,7 @@ def test_any_project_path_works(name: str, template: Path) -> None:
         assert len(os.fsencode(socket_folder(Project(stand.root)) / "supervisor.sock.123456")) < SOCKET_LIMIT
 
 
+@pytest.mark.long
 def test_a_project_that_moves_keeps_its_data_and_a_copy_is_refused(stand: Stand) -> None:
     keep(stand)
     stand.run("stop")
@@ -159,6 +165,7 @@ def test_a_project_that_moves_keeps_its_data_and_a_copy_is_refused(stand: Stand)
         assert rows(stand) == [(1,), (2,), (3,)]
 
 
+@pytest.mark.long
 def test_a_new_project_on_the_path_of_a_deleted_one_is_empty(stand: Stand) -> None:
     keep(stand)
     old = stand.home
@@ -203,6 +210,7 @@ def test_as_a_plain_user_whose_folder_is_read_only() -> None:
 
 
 @PLAIN
+@pytest.mark.long
 def test_as_a_plain_user() -> None:
     with standing(user="nobody") as stand:
         conninfo = stand.ensure()
@@ -216,6 +224,7 @@ def test_as_a_plain_user() -> None:
         assert "run this command as nobody" in refused.run("start", code=4).stderr
 
 
+@pytest.mark.long
 def test_a_full_disk_is_told() -> None:
     if not ROOT:
         pytest.skip("needs root to mount a small file system")
@@ -272,6 +281,7 @@ def test_an_own_database_that_does_not_answer(tmp_path: Path, url: str) -> None:
 
 
 @pytest.mark.skipif(not ROOT, reason="only root may be unable to share its folders")
+@pytest.mark.long
 def test_binaries_in_a_private_folder_are_copied(tmp_path: Path) -> None:
     origin = find_binaries(tmp_path).folder.parents[2]
     private = tmp_path / "private"
@@ -287,6 +297,7 @@ def test_binaries_in_a_private_folder_are_copied(tmp_path: Path) -> None:
             shutil.rmtree(copied)
 
 
+@pytest.mark.long
 def test_a_service_waits_for_the_database_and_does_not_start_it(stand: Stand) -> None:
     stand.ensure()
     stand.run("stop")

@@ -17,7 +17,7 @@ class Unstorable(Conflict):
 
     code, guide = "object_unstorable", "7.3"
     text = "The {kind} {id} as Stripe has it cannot be stored here: {detail}"
-    hints = ("nself billing webhook events --object {id}", "nself billing reconcile show-diff", "nself db migrate")
+    hints = ("nself billing webhook events --object {id}", "nself billing reconcile show-diff", "nself db status")
 
 
 class Picture(NamedTuple):

@@ -81,7 +81,7 @@ def _parked(live: bool) -> str:
     return f"mode_mismatch: it is of {other} mode, and STRIPE_MODE is {ours}"
 
 
-def _columns(events: Sequence[Delivery], live: bool) -> dict[str, list[Any]]:
+def _columns(events: Sequence[Delivery], live: bool) -> dict[str, Any]:
     """Of another mode than ours: kept, not processed."""
     return {
         "event_ids": [one.event_id for one in events],
