@@ -85,6 +85,7 @@ def test_a_healthy_busy_system_is_found_healthy_a_hundred_times(project: Command
     assert list(found) == [] and traffic.sent > RUNS
 
 
+@pytest.mark.long
 def test_a_stopped_collector_is_found_mended_and_found_no_more(project: Commands) -> None:
     project.nself(*RESET)
     project.nself("stop", "usage-collector")
@@ -101,6 +102,7 @@ def test_a_stopped_collector_is_found_mended_and_found_no_more(project: Commands
     assert "doctor fix --cause=2.1.1" in project.nself("billing", "audit", "log")
 
 
+@pytest.mark.long
 def test_somebody_is_let_find_what_was_planted(project: Commands) -> None:
     project.nself("billing", "drill", "check", code=1)
     project.nself("billing", "drill", "plant", "1.1.4", code=4)

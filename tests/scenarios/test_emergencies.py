@@ -165,6 +165,7 @@ def test_mass_overcharging(project: Commands, tmp_path: Path) -> None:
     assert "unbroken" in project.nself("billing", "audit", "log", "--verify")
 
 
+@pytest.mark.long
 def test_leaked_keys(project: Commands, tmp_path: Path) -> None:
     """Emergency 3. A stranger has our key; we do not know since when."""
     sandbox, ours = at_stripe(project, OLD), customer(project, "victim")

@@ -146,6 +146,7 @@ def everybody(root: Any) -> list[psutil.Process]:
     ]
 
 
+@pytest.mark.long
 def test_emergency_1_every_service_is_killed(commands: Commands) -> None:
     sandbox = stripe(commands)
     eve = customer(commands, "eve")

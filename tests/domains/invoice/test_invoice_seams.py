@@ -93,6 +93,7 @@ def test_a_crash_at_any_seam_leaves_one_invoice_and_one_charge(bench: Bench):
     assert crashed > 40
 
 
+@pytest.mark.long
 def test_a_crash_at_any_seam_while_a_small_amount_is_carried_forward_conserves_every_cent(bench: Bench):
     hand = Hand(bench, **STRICT)
 

@@ -111,6 +111,7 @@ def test_whatever_was_done_a_reset_puts_everything_back(project: Whole) -> None:
     assert "MY_OWN=kept" in env.read_text()
 
 
+@pytest.mark.long
 def test_what_waits_in_the_buffer_is_forgotten_and_never_counted(project: Whole) -> None:
     project.run(*RESET)
     project.run("stop", "usage-collector", "worker", "postgres")
@@ -138,6 +139,7 @@ def test_the_users_own_fixtures_are_there_and_mirrored(project: Whole) -> None:
         (folder / "customers.json").unlink()
 
 
+@pytest.mark.long
 def test_two_resets_at_once_are_one(project: Whole) -> None:
     running = [project.popen(*RESET) for _ in range(2)]
     said = [one.communicate(timeout=60) for one in running]

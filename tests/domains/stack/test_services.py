@@ -8,6 +8,7 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
 from harness import Stand, kill, living, until
 
 BILLING = ("http", "worker", "usage-collector")
@@ -82,6 +83,7 @@ def test_starts_and_stops_of_everything_at_once(stand: Stand) -> None:
     assert stand.up(*BILLING)
 
 
+@pytest.mark.long
 def test_restarts_at_once_end_with_running_services(fresh: Stand) -> None:
     at_once(fresh, *[("restart", "light")] * 4, *[("start", "light")] * 2)
     assert fresh.up("one", "two")
@@ -104,6 +106,7 @@ def levels(stand: Stand) -> list[object]:
     return [line["BILLING_LOG_LEVEL"] for line in told(stand, "two", "started")]
 
 
+@pytest.mark.long
 def test_restart_carries_the_callers_settings_until_the_next_restart(fresh: Stand) -> None:
     fresh.run("start", "two")
     secret = "sk_test_planted_4242"
@@ -148,6 +151,7 @@ def test_a_killed_service_and_a_killed_supervisor_come_back(stand: Stand) -> Non
     until(lambda: stand.up(*BILLING))
 
 
+@pytest.mark.long
 def test_a_draining_leftover_of_a_killed_supervisor_is_waited_for(fresh: Stand) -> None:
     fresh.run("start", "one", BILLING_STANDIN_DRAIN="3")
     old = fresh.pid("one")
@@ -191,6 +195,7 @@ def test_a_service_that_cannot_start_is_told_with_its_last_words(fresh: Stand) -
     assert fresh.down("broken")
 
 
+@pytest.mark.long
 def test_a_supervisor_whose_socket_was_deleted_is_replaced(fresh: Stand) -> None:
     fresh.run("start", "two")
     old = fresh.supervisord()

@@ -20,6 +20,7 @@ def restarts(commands: Commands) -> list[tuple[str, str]]:
     return sorted((line.split()[2], re.findall(r"reason=(\w+)", line)[0]) for line in lines)
 
 
+@pytest.mark.long
 def test_every_end_of_a_service_is_told_by_its_cause() -> None:
     with commanding() as commands:
         commands.nself("start")
