@@ -10,10 +10,11 @@ from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nself.core.errors import Invalid, NotFound
+from nself.core.roles import by_login
 
 Kind = Literal[
     "text", "integer", "flag", "duration", "size", "share", "choice", "zone", "currency", "secret", "percents", "url",
-    "amounts", "networks",
+    "amounts", "networks", "roles",
 ]  # fmt: skip
 TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off", ""})
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
@@ -94,6 +95,7 @@ DECLARED: tuple[Setting, ...] = (
     Setting("STRIPE_ENABLE_IP_WHITELIST", "flag", "false", "local policy: webhooks are taken from STRIPE_WEBHOOK_NETWORKS alone, and from this machine where the sandbox is used; signatures are asked for all the same. It restricts no key: allowed addresses of keys are set in Stripe's Dashboard"),
     Setting("STRIPE_WEBHOOK_NETWORKS", "networks", STRIPES_NETWORKS, "addresses that webhooks come from, comma separated; Stripe publishes its own at https://stripe.com/files/ips/ips_webhooks.txt"),
     Setting("BILLING_TRUSTED_PROXIES", "networks", "127.0.0.1", "proxies whose X-Forwarded-For tells where a request comes from"),
+    Setting("BILLING_TERMINAL_ROLES", "roles", "", "who may what in the terminal, like `ada=owner bob=support *=read-only`, by login, behind sudo that of who asked; others may look; empty = whoever may run nself may everything"),
     Setting("STRIPE_REQUIRE_2FA", "flag", "false", "local policy: commands that move money have the operator type a number, without a terminal NSELF_CONFIRM=yes; no second factor at Stripe, which is set in its Dashboard"),
     # Service
     Setting("DATABASE_URL", "secret", "", "PostgreSQL to use instead of the embedded one"),
@@ -288,6 +290,8 @@ def wrong(setting: Setting, text: str) -> str | None:
                 amounts(text, "usd")
             case "networks":
                 networks(text)
+            case "roles":
+                by_login(text)
             case "url":
                 if text and not re.fullmatch(r"https?://[^/?#\s]+\S*", text):
                     return "an address like https://example.com/path is needed"

@@ -17,9 +17,9 @@ from starlette.responses import HTMLResponse, Response
 
 from nself import log
 from nself.app import App
+from nself.core import roles
 from nself.core.errors import BillingError
 from nself.db.connect import unavailable
-from nself.domains.operator import rules
 from nself.domains.operator.model import Forged, Session
 from nself.web.pages import PAGES
 from nself.web.words import label
@@ -47,7 +47,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     cast("dict[str, Any]", made.globals).update(
-        {"static": _address, "menu": [page for page in PAGES if page.menu], "may": rules.may}
+        {"static": _address, "menu": [page for page in PAGES if page.menu], "may": roles.may}
     )
     made.filters["label"] = label
     return made

@@ -323,14 +323,14 @@ SUPPORT = frozenset(
 )  # fmt: skip
 
 
-def _needed(command: str) -> str:
+def needed(command: str) -> str:
     """The role that a command takes which changes something."""
     if command.startswith("billing operator "):
         return "owner"
     return "support" if command in SUPPORT else "operator"
 
 
-DEEDS = {deed.command: _needed(deed.command) for page in PAGES for deed in page.deeds}
+DEEDS = {deed.command: needed(deed.command) for page in PAGES for deed in page.deeds}
 """Command -> the role that it takes. What is not here cannot be done from the dashboard."""
 LABELS = {deed.command: deed.label for page in PAGES for deed in page.deeds}
 LINKS = {

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from nself.app import App
-from nself.domains.operator import rules
+from nself.core import roles
 from nself.domains.operator.model import Forged, NotSignedIn, RoleLacks, Session
 from nself.present import fields
 from nself.present.fields import Field
@@ -42,7 +42,7 @@ def web_routes(app: App) -> list[Route]:
 
 def _require(session: Session, needed: str) -> None:
     """Raises RoleLacks."""
-    if not rules.may(session.role, needed):
+    if not roles.may(session.role, needed):
         raise RoleLacks(role=session.role, needed=needed)
 
 
@@ -84,7 +84,7 @@ def _page(app: App, page: Page) -> Endpoint:
         deeds = [
             (one, _deed_address(one.command, one.given, place))
             for one in page.deeds
-            if rules.may(session.role, DEEDS[one.command])
+            if roles.may(session.role, DEEDS[one.command])
         ]
         return render(
             "page.html",

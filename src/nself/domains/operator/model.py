@@ -118,6 +118,12 @@ class RoleLacks(Denied):
     hints = ("nself billing operator list",)
 
 
+class TerminalRoleLacks(Denied):
+    code = "role_lacks"
+    text = "{login} is {role} in the terminal (BILLING_TERMINAL_ROLES) and may not do this; it takes {needed}"
+    hints = ("nself env get BILLING_TERMINAL_ROLES",)
+
+
 class Forged(Denied):
     """The form was not made by this dashboard for this session."""
 

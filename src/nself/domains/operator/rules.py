@@ -20,13 +20,7 @@ LINK_LIVES, SESSION_LIVES, IDLE = timedelta(minutes=30), timedelta(hours=12), ti
 STEP, DIGITS, DRIFT = 30, 6, 1
 """Seconds of a code; steps that a device's clock may be off."""
 FREE_FAILURES, LONGEST_LOCK = 5, 900
-ROLES = ("read-only", "support", "operator", "owner")
-"""Each may what those before it may."""
 CODE = re.compile(r"[0-9]{6}")
-
-
-def may(role: str, needed: str) -> bool:
-    return ROLES.index(role) >= ROLES.index(needed)
 
 
 def hashed(password: str, salt: bytes) -> bytes:
