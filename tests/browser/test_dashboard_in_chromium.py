@@ -142,7 +142,7 @@ def test_stripe_that_is_away_is_told_and_what_was_asked_of_it_can_be_done_later(
         for path in ("/", "/customers/cus_123", "/invoices/in_123", "/subscriptions/sub_123", "/sync"):
             assert ada.open(path) == 200
         ada.open("/customers/cus_123")
-        assert "keyboard@example.com" in page.locator("#panel-0").inner_text()
+        assert "Jane Doe" in page.locator("#panel-0").inner_text()
         ada.open(deed)
         page.get_by_role("button", name="Update").click()
         page.get_by_role("heading", name="Not done").wait_for(timeout=120_000)

@@ -230,7 +230,7 @@ def test_killed_at_messages_to_the_database(killing: Bench) -> None:
 @pytest.mark.long
 def test_killed_at_any_message_to_the_database(killing: Bench) -> None:
     messages, requests = killing.count()
-    killed = [killing.at_message(number) for number in range(10 + secrets.randbelow(3), messages, 3)]
+    killed = [killing.at_message(number) for number in range(10 + secrets.randbelow(7), messages, 7)]
     assert sum(killed) >= len(killed) - 5
     for number in range(1, requests + 1):
         killing.at_request(number, late=not number % 2)
