@@ -28,7 +28,7 @@ from object_store import KEYS, Gate, Hang, Store, column, gate_to, moto
 sys.path.insert(0, str(Path(__file__).parents[1] / "domains" / "archive"))
 from history import BEFORE, answers, archive_all, bring_back, populate, raw
 
-pytestmark = pytest.mark.xdist_group("archive faults")
+pytestmark = [pytest.mark.xdist_group("archive faults"), pytest.mark.timeout(400)]
 MONTHS = ("2025-11", "2025-12")
 
 

@@ -161,6 +161,7 @@ def test_eight_clients_race_for_the_last_units_through_services_that_are_killed(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1500)
 def test_a_thousand_quotas_through_services_that_are_killed(tmp_path: Path, postgres: Postgres) -> None:
     race(Place(tmp_path / "project", postgres, users=1000, limit=8), kills=20)
 

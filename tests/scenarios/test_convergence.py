@@ -51,6 +51,7 @@ def run(stand: Stand, histories: int, number: int | None) -> None:
     (example(FRESH)(example(TOUR)(live)) if number is None else seed(number)(live))()
 
 
+@pytest.mark.timeout(1500)
 def test_a_hundred_histories_end_with_what_stripe_has(stand: Stand):
     run(stand, 100, None)
     check_coverage(stand)

@@ -116,6 +116,7 @@ def test_somebody_is_let_find_what_was_planted(project: Commands) -> None:
     project.nself("billing", "drill", "check", code=1)
 
 
+@pytest.mark.long
 def test_a_rehearsal_tells_each_step(project: Commands) -> None:
     rows = project.nself("billing", "drill", "run", "1.1.4", "--yes", "--format", "jsonl").splitlines()
     drill, summary = map(json.loads, rows)

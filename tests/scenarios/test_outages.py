@@ -66,6 +66,7 @@ def taken(sandbox: Sandbox, customer: str) -> list[int]:
     return sorted(one["amount_received"] for one in sandbox.payments(customer))
 
 
+@pytest.mark.long
 def test_emergency_4_stripe_is_away_for_an_hour_with_renewals_due(commands: Commands) -> None:
     sandbox = stripe(commands)
     ann, ben, declined, sca = (

@@ -128,6 +128,7 @@ def test_what_waits_in_the_buffer_is_forgotten_and_never_counted(project: Whole)
     assert picture(project)["quota"][0][2] == rules.GUIDE_NOW["api_calls"]
 
 
+@pytest.mark.long
 def test_the_users_own_fixtures_are_there_and_mirrored(project: Whole) -> None:
     folder = project.root / "services/billing/test/fixtures"
     folder.mkdir(parents=True)
@@ -155,6 +156,7 @@ def test_it_wants_to_be_confirmed_and_test_mode(project: Whole) -> None:
     assert "test mode only" in project.run(*RESET, code=4, STRIPE_MODE="live").stderr
 
 
+@pytest.mark.long
 def test_a_database_with_live_rows_is_never_emptied(project: Whole) -> None:
     project.run(*RESET)
     change = "UPDATE billing_customers SET livemode = {} WHERE customer_id = 'cus_123'"

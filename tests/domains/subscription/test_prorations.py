@@ -277,7 +277,7 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("examples", [60, pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [60, pytest.param(250, marks=pytest.mark.long)])
 def test_what_we_calculate_is_what_the_sandbox_previews(shop: Shop, examples: int) -> None:
     apps = {
         behavior: shop.app(STRIPE_PRORATION_BEHAVIOR=behavior)
