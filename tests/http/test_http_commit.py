@@ -33,7 +33,7 @@ class Commits:
         self.gate = threading.Event()
         self.gate.set()
 
-    def __call__(self, app: App, events: Sequence[bytes], source: str) -> record.Outcome:
+    def __call__(self, app: App, events: Sequence[bytes], source: str, written: object) -> record.Outcome:
         self.sizes.append(len(events))
         assert self.gate.wait(60)
         if b"poison" in events:
@@ -66,7 +66,8 @@ def run(commits: Commits, requests: list[list[bytes]], behind: int = 2) -> list[
         service = Ingest(NO_APP)
         commits.gate.clear()
         first = [asyncio.create_task(commit(service, [b"first"])) for _ in range(behind)]
-        while len(commits.sizes) < 1:
+        while not commits.sizes:
+            assert not first[0].done(), first[0].exception()
             await asyncio.sleep(0)
         waiting = [asyncio.create_task(commit(service, one)) for one in requests]
         await asyncio.sleep(0)
@@ -119,6 +120,7 @@ def test_a_second_commit_is_begun_only_for_enough_events(commits: Commits, monke
         service = Ingest(NO_APP)
         tasks = [asyncio.create_task(commit(service, [b"first"]))]
         while not commits.sizes:
+            assert not tasks[0].done(), tasks[0].exception()
             await asyncio.sleep(0)
         tasks += [asyncio.create_task(commit(service, one)) for one in requests]
         for _ in range(3):
