@@ -44,7 +44,7 @@ CHARTS = """[...document.querySelectorAll("figure.chart")].map(figure => {
 def examples(project: Commands, incident: str) -> dict[str, str]:
     """Ids by the first word of their pages."""
     (event,) = project.json("billing", "webhook", "events", "--status", "processed", "--limit", "1")
-    return {**EXAMPLES, "incidents": incident, "webhooks": event["event"]}
+    return {**EXAMPLES, "incidents": incident, "events": event["event"]}
 
 
 def address(page: Page, examples: dict[str, str]) -> str:
@@ -158,7 +158,7 @@ def test_revenue_is_drawn_with_the_values_of_the_table(ada: Person, project: Com
         assert mrr == [months, [[one["mrr_minor"] for one in sorted(rows, key=lambda one: one["month"])]], True]
         assert moved[0] == months and len(moved[1]) == 5 and moved[2]
     drawn = ada.page.locator("figure.chart").first.locator(".u-over")
-    drawn.hover(position={"x": drawn.bounding_box()["width"] - 30, "y": 20})
+    drawn.hover(position={"x": drawn.bounding_box()["width"] - 2, "y": 20})
     assert months[-1] in ada.page.locator("figure.chart").first.inner_text()
 
 
@@ -190,7 +190,7 @@ def test_an_event_is_looked_at_from_the_list_and_replayed(ada: Person, examples:
     page, event = ada.page, examples["webhooks"]
     ada.open("/webhooks")
     page.get_by_role("link", name=event, exact=True).first.click()
-    page.wait_for_url(f"**/webhooks/{event}")
+    page.wait_for_url(f"**/events/{event}")
     assert f'"id": "{event}"' in ada.text() and "Attempts" in ada.text()
     page.get_by_role("link", name="Replay").click()
     assert page.locator("[name=event]").input_value() == event

@@ -23,8 +23,6 @@ SECONDS = {"ms": 0.001, "": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 YEAR, LONGEST_STATEMENT = 366 * 86_400, 24 * 86_400
 """The longest duration of a setting, and of one that PostgreSQL takes in milliseconds of 32 bits."""
 FACTOR = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-
-
 SHARE = "a share above 0 and up to 1 is needed, like 0.8"
 
 

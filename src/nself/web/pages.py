@@ -216,7 +216,7 @@ PAGES = (
         menu="Webhooks",
     ),
     Page(
-        "/webhooks/{id}",
+        "/events/{id}",
         "Event {id}",
         (
             Panel("Event", "billing webhook show", {"event": "{id}"}, columns=EVENT, every=10),
@@ -338,6 +338,6 @@ LINKS = {
     "sub": "/subscriptions/{id}",
     "in": "/invoices/{id}",
     "inc": "/incidents/{id}",
-    "evt": "/webhooks/{id}",
+    "evt": "/events/{id}",
 }
 """Prefix of an id -> where it is looked at."""

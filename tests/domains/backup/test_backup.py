@@ -82,7 +82,7 @@ def test_what_was_there_is_there_again(bench: Bench, tmp_path: Path) -> None:
     bench.check_law()
     # The audit log of the restored database says who did it, and is unbroken.
     (deed,) = show_log(bench.app(), ShowLog(since="1h"))
-    assert deed.command.startswith(f"nself db restore --file={file}") and deed.outcome == "done" and deed.actor
+    assert deed.command.startswith(f"nself db restore {file}") and deed.outcome == "done" and deed.actor
     assert show_log(bench.app(), ShowLog(verify=True)).entries == 2
     # What was there meanwhile is kept until somebody says otherwise.
     assert done.kept_as

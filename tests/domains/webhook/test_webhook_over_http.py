@@ -110,7 +110,7 @@ def test_an_unsigned_ping_gets_the_guides_words(url: str):
 def test_the_other_address_and_methods(url: str, bench: Bench):
     assert post(url.replace("/webhooks", "/api/webhooks"), BODY, GOOD).status == 200
     assert post(url, b"", method="HEAD").status == 200
-    assert post(url, b"", method="GET").status == 404
+    assert post(url, b"", method="GET").status == 405
     assert bench.events() == [("evt_1", "received")]
 
 

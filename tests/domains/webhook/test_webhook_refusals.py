@@ -165,9 +165,13 @@ def test_each_root_cause_has_its_name(bench: Bench):
         until(lambda: refusals(bench))
         assert any(cause.startswith("multiple webhook endpoints configured: ") for cause in causes(app))
         bench.sandbox.client.raw_request("delete", f"/v1/webhook_endpoints/{other['id']}")
-        bench.sql("truncate billing_webhook_refusals")
-        bench.work(app)
-        assert causes(app) == []
+
+        def quiet() -> bool:  # what was on its way comes after all
+            bench.sql("truncate billing_webhook_refusals")
+            bench.work(app)
+            return causes(app) == []
+
+        until(quiet)
     assert causes(app) == ["endpoint unreachable: nothing listens"]
     app.environ = {**app.environ, "STRIPE_WEBHOOK_SECRET": ""}
     app.__dict__.pop("settings", None)
