@@ -187,7 +187,7 @@ def test_refunds_are_planned_approved_and_seen(ada: Person, project: Commands) -
 
 
 def test_an_event_is_looked_at_from_the_list_and_replayed(ada: Person, examples: dict[str, str]) -> None:
-    page, event = ada.page, examples["webhooks"]
+    page, event = ada.page, examples["events"]
     ada.open("/webhooks")
     page.get_by_role("link", name=event, exact=True).first.click()
     page.wait_for_url(f"**/events/{event}")

@@ -252,6 +252,6 @@ def test_who_reads_no_answers_gets_all_of_them_later(app: App, service: Service,
 
 def test_other_methods_and_paths_go_the_long_way(service: Service, key: str) -> None:
     with link(service) as made:
-        for method, path, status in (("GET", PATH, 400), ("PUT", PATH, 404), ("POST", f"{PATH}x", 404)):
+        for method, path, status in (("GET", PATH, 400), ("PUT", PATH, 405), ("POST", f"{PATH}x", 404)):
             made.send(request(key, b"{}", path).replace(b"POST", method.encode(), 1))
             assert made.answer()[0] == status

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from browsing import Browser, hidden
 from nself.app import App
+from nself.core import roles
 from nself.core.entrypoint import Command
 from nself.domains.customer import service as customer
 from nself.domains.operator import rules
@@ -54,10 +55,10 @@ def test_a_role_sees_its_pages_and_no_other(browser: Browser, role: Role) -> Non
     browser.sign_in("somebody")
     for page in PAGES:
         for path in (filled(page.path), f"{filled(page.path)}?panel=0"):
-            allowed = rules.may(role, page.role)
+            allowed = roles.may(role, page.role)
             assert browser.get(path).status_code == (200 if allowed else 403), path
     menu = browser.get("/customers").text
-    assert ('href="/operators"' in menu) == (role == "owner") and ('href="/settings"' in menu) == rules.may(
+    assert ('href="/operators"' in menu) == (role == "owner") and ('href="/settings"' in menu) == roles.may(
         role, "operator"
     )
 
@@ -70,7 +71,7 @@ def test_a_role_does_its_deeds_and_no_other(browser: Browser, role: Role) -> Non
     csrf = browser.csrf()
     for command, needed in DEEDS.items():
         path = f"/do/{command.replace(' ', '/')}"
-        if rules.may(role, needed):
+        if roles.may(role, needed):
             assert browser.get(path).status_code == 200, command
         else:
             assert browser.get(path).status_code == 403
@@ -87,7 +88,7 @@ def test_every_panel_and_every_deed_is_a_command_whose_fields_exist(app: App) ->
             known = app.registry.resolve(rows[one.command].input).__struct_fields__  # type: ignore[attr-defined]
             assert set(one.given) | set(getattr(one, "asks", ())) <= set(known), one
         assert not [one.command for one in page.panels if rows[one.command].audited], "a panel only reads"
-    assert all(rules.may("owner", needed) for needed in DEEDS.values())
+    assert all(roles.may("owner", needed) for needed in DEEDS.values())
 
 
 def test_a_deed_is_done_once_said_in_its_line_and_written_down(app: App, owner: Browser) -> None:
