@@ -55,7 +55,7 @@ def paths(made: Project) -> list[str]:
 
     of = {"/customers": "cus_123", "/users": USER, "/subscriptions": "sub_123", "/invoices": "in_122"}
     incident = ("incident", "create", "--type", "overcharge", "--severity", "info", "--description", "bench")
-    of["/webhooks"] = json.loads(made.nself("billing", "webhook", "events", "--limit", "1", "--format", "json"))[0][
+    of["/events"] = json.loads(made.nself("billing", "webhook", "events", "--limit", "1", "--format", "json"))[0][
         "event"
     ]
     of["/incidents"] = json.loads(made.nself("billing", *incident, "--format", "json"))["id"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from nself.app import App
-from nself.cli import main, roles
+from nself.cli import main
 from nself.core.entrypoint import Command
 from nself.core.roles import by_login
+from nself.domains.operator import rules
 from nself.domains.trail import service as trail
 from nself.domains.trail.inputs import ShowLog
 from nself.registry import Registry
@@ -36,12 +37,11 @@ def test_logins_have_roles_or_the_setting_is_refused() -> None:
     ],
 )  # fmt: skip
 def test_what_a_command_takes(path: str, role: str) -> None:
-    assert roles.needed(row(path)) == role
+    assert rules.in_terminal(path, row(path).audited) == role
 
 
 def test_a_command_that_is_not_known_to_look_takes_an_operator() -> None:
-    unknown = row("billing usage record")._replace(path="billing something new")
-    assert roles.needed(unknown) == "operator"
+    assert rules.in_terminal("billing something new", audited=False) == "operator"
 
 
 def test_who_may_not_is_told_and_written_down_and_who_may_goes_on(

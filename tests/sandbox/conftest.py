@@ -124,6 +124,12 @@ class Receiver:
         with self._changed:
             assert self._changed.wait_for(lambda: self.refused >= count, timeout), self.refused
 
+    @contextmanager
+    def silent(self) -> Generator[None]:
+        """Whatever is delivered waits for its answer."""
+        with self._changed:
+            yield
+
     def subscribe(self, api: Sdk, *types: str) -> Any:
         endpoint = api.webhook_endpoints.create({"url": self.url, "enabled_events": list(types) or ["*"]})
         self.secret = endpoint.secret

@@ -64,15 +64,9 @@ def test_nothing_changes_under_way(api: Sdk, receiver: Receiver) -> None:
     receiver.subscribe(api, "invoice.created")
     customer = clocked(api, "2026-01-01")
     subscription = subscribe(api, customer, price(api))
-    api.test_helpers.test_clocks.advance(customer.test_clock, {"frozen_time": at("2026-02-02")})
-    refused = None
-    try:
-        api.customers.update(customer.id, {"name": "x"})
-    except stripe.StripeError as error:
-        refused = error
-    if refused is None:  # it was ready sooner
-        assert api.test_helpers.test_clocks.retrieve(customer.test_clock).status == "ready"
-    else:
+    with receiver.silent():
+        api.test_helpers.test_clocks.advance(customer.test_clock, {"frozen_time": at("2026-02-02")})
+        refused = refusal(stripe.StripeError, api.customers.update, customer.id, {"name": "x"})
         assert refused.http_status == 429 and "underway" in (refused.user_message or "")
         assert api.customers.retrieve(customer.id).id == customer.id
     ready(api, customer.test_clock)

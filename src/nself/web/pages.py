@@ -1,7 +1,8 @@
-"""Every page, by its commands; and which role a command takes that changes something."""
+"""Every page, by its commands."""
 
 from __future__ import annotations
 
+from nself.domains.operator import rules
 from nself.web.model import QUOTA, REVENUE, USAGE, Deed, Page, Panel
 
 AFFECTED = {"since": "24h", "status": "suspicious", "output": "affected.csv"}
@@ -315,22 +316,7 @@ PAGES = (
         role="owner",
     ),
 )
-SUPPORT = frozenset(
-    {
-        "billing customer notify", "billing customer link", "billing quota set", "billing quota unblock", "billing incident create",
-        "billing incident note", "billing invoice send", "billing invoice explain", "billing usage explain", "billing invoice regenerate-pdf",
-    }
-)  # fmt: skip
-
-
-def needed(command: str) -> str:
-    """The role that a command takes which changes something."""
-    if command.startswith("billing operator "):
-        return "owner"
-    return "support" if command in SUPPORT else "operator"
-
-
-DEEDS = {deed.command: needed(deed.command) for page in PAGES for deed in page.deeds}
+DEEDS = {deed.command: rules.changing(deed.command) for page in PAGES for deed in page.deeds}
 """Command -> the role that it takes. What is not here cannot be done from the dashboard."""
 LABELS = {deed.command: deed.label for page in PAGES for deed in page.deeds}
 LINKS = {

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from metering import METRICS, PAGES, app_on, people
@@ -176,6 +179,27 @@ def test_totals_follow_rollups_that_another_hand_changed(app: App) -> None:
     assert whole(app) == of_users(app, (user,)) == (10, 8)
     recalculate.recalculate(app, RecalculateUsage(user=user, period=JANUARY, execute=True))
     assert whole(app) == of_users(app, (user,)) == (3, 1)
+
+
+def test_two_who_put_totals_right_at_once_do_it_once(app: App, database: str) -> None:
+    (user,) = people(app)
+    send(app, user, 3, "2026-01-02T03:00:00Z")
+    aggregate.aggregate(app)
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    with (
+        psycopg.connect(database) as holder,
+        ThreadPoolExecutor(2) as two,
+        psycopg.connect(database, autocommit=True) as seen,
+    ):
+        holder.execute("update billing_usage_rollups set events = events + 7, total = total + 7")
+        holder.commit()
+        holder.execute("lock table billing_usage_totals in exclusive mode")
+        menders = [two.submit(total.mend, app) for _ in range(2)]
+        while seen.execute(waiting).fetchone() != (2,):
+            time.sleep(0.02)
+        holder.commit()
+        assert sorted(one.result() for one in menders) == ["", "1 hours put right"]
+    assert whole(app) == of_users(app, (user,)) == (10, 8)
 
 
 def test_what_is_asked_for_must_be_there(app: App) -> None:

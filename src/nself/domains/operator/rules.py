@@ -21,6 +21,36 @@ STEP, DIGITS, DRIFT = 30, 6, 1
 """Seconds of a code; steps that a device's clock may be off."""
 FREE_FAILURES, LONGEST_LOCK = 5, 900
 CODE = re.compile(r"[0-9]{6}")
+OWNERS = ("billing operator ", "billing api-key ", "env set", "env unset", "exec", "db restore")
+"""How commands begin that take an owner."""
+SUPPORT = frozenset(
+    {
+        "billing customer notify", "billing customer link", "billing quota set", "billing quota unblock", "billing incident create",
+        "billing incident note", "billing invoice send", "billing invoice explain", "billing usage explain", "billing invoice regenerate-pdf",
+    }
+)  # fmt: skip
+LOOKS = frozenset(
+    "aggregation-status archives audit calculate-overage check check-duplicates collector-status compare count decline-reason deliveries"
+    " doctor download errors events explain failures find-gaps find-inconsistencies find-orphaned get health intents journal last-reset"
+    " list list-endpoints list-metrics list-rates log logs metrics missing-indexes next-reset operations pdf-status performance ping"
+    " preview preview-change prorations queue-status rate-limits requests retrieve revenue show simulate-change slow slow-queries"
+    " snapshots status test-connection test-enforce test-key test-signature timeline totals track trial-eligibility upcoming uptime"
+    " verify-queue-empty".split()
+)
+"""Last words of commands that change nothing, where they are not audited; those that begin with `show-` are so too."""
+
+
+def changing(command: str) -> str:
+    """The role that a command takes which changes something."""
+    if f"{command} ".startswith(OWNERS):
+        return "owner"
+    return "support" if command in SUPPORT else "operator"
+
+
+def in_terminal(command: str, audited: bool) -> str:
+    """The role that any command takes; one that is not known to look changes something."""
+    word = command.split()[-1]
+    return "read-only" if not audited and (word in LOOKS or word.startswith("show-")) else changing(command)
 
 
 def hashed(password: str, salt: bytes) -> bytes:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from nself import log
 from nself.app import App
+from nself.core.roles import ROLES, by_login, may
 from nself.db.connect import Tx
 from nself.domains.operator import rules, store
 from nself.domains.operator.inputs import (
@@ -33,6 +34,7 @@ from nself.domains.operator.model import (
     Session,
     Signed,
     SignInLocked,
+    TerminalRoleLacks,
     WrongCode,
     WrongSignIn,
 )
@@ -200,3 +202,12 @@ def confirm(app: App, name: str, code: str) -> None:
 def sign_out(app: App, token: str) -> None:
     with app.db.transaction() as tx:
         store.end_session(tx, rules.digest(token))
+
+
+def permit_in_terminal(app: App, command: str, audited: bool) -> None:
+    """Who BILLING_TERMINAL_ROLES does not name may look. Raises TerminalRoleLacks, InvalidSetting."""
+    roles = by_login(app.settings.text("BILLING_TERMINAL_ROLES"))
+    login, needed = app.operator(), rules.in_terminal(command, audited)
+    role = roles.get(login, roles.get("*", ROLES[0]))
+    if not may(role, needed):
+        raise TerminalRoleLacks(login=login, role=role, needed=needed)

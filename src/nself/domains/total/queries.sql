@@ -33,6 +33,10 @@ group by metric_type, bucket
 having sum(events) > 0 and (sum(late) > 0 or not %(late)s)
 order by bucket, metric;
 
+-- name: lock_drift
+-- Two who mend at once would both add what they find missing.
+select pg_advisory_xact_lock(hashtext('billing_usage_totals'));
+
 -- name: drift
 -- By how much totals are not what rollups are, where another hand changed these. Both are of one snapshot and change in the
 -- same transactions, so that what is between them is true whoever folds meanwhile.

@@ -31,6 +31,8 @@ def sums(tx: Tx, span: Period, metric: str | None, unit: str | None, zone: str, 
 
 
 def drift(tx: Tx) -> list[Grown]:
+    """By how much totals are not what rollups are; until the end of the transaction nobody else is told."""
+    tx.run(SQL["lock_drift"])
     return tx.all(SQL["drift"], Grown)
 
 
