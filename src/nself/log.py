@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nself.core import acting
 from nself.core.redact import redact
 
 logger = logging.getLogger("nself")
@@ -21,7 +22,8 @@ _encode = json.JSONEncoder(default=str, ensure_ascii=False).encode
 
 
 class JsonFormatter(logging.Formatter):
-    """`{"time", "level", "service", "message", …fields}`; the fields come from `extra={"fields": {…}}`.
+    """`{"time", "level", "service", "message", …fields}`; the fields come from `extra={"fields": {…}}`. `task` is the id of the
+    request, job, event, mail or invoice that the thread was busy with.
 
     A record is made into a line once, however many handlers write it.
     """
@@ -46,6 +48,8 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
+        if task := acting.task.get():
+            line["task"] = task.id
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         many: Sequence[dict[str, Any]] = getattr(record, "many", ({},))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -53,6 +53,8 @@ class Measures:
     """Thread-safe."""
 
     def __init__(self) -> None:
+        self.heard: Callable[[Name, tuple[str, ...], float, int], None] | None = None
+        """Is told what was observed, as it is told here."""
         self._lock = threading.Lock()
         self._series: dict[tuple[Name, tuple[str, ...]], _Series] = {}
 
@@ -63,6 +65,8 @@ class Measures:
             series = self._of(name, labels)
             series.counts[at] += times
             series.seconds += seconds * times
+        if self.heard:
+            self.heard(name, labels, seconds, times)
 
     def observe_all(self, name: Name, labels: tuple[str, ...], seconds: Sequence[float]) -> None:
         """It occurred once for each of `seconds`."""

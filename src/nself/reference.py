@@ -14,9 +14,9 @@ from typing import cast
 import msgspec
 
 import nself
+from nself.core.declared import DECLARED
 from nself.core.entrypoint import Causes, Command, Route
 from nself.core.errors import BillingError
-from nself.core.settings import DECLARED
 from nself.diagnosis import Cause
 from nself.domains.doctor import rules as doctor
 from nself.domains.doctor.facts import ISSUES

@@ -39,6 +39,7 @@ from nself.http.quota import quota_routes
 from nself.http.webhook import standing, webhook_routes
 from nself.measure import SLOW_SECONDS, measures
 from nself.process import probe
+from nself.tracing import spans
 from nself.web.routes import web_routes
 
 KEY, RATE = "idempotency_key", "API_RATE_LIMIT"
@@ -153,8 +154,8 @@ async def _other_method(hot: set[str], request: Request, error: Exception) -> Re
 def _endpoint(app: App, row: Route, gate: maintenance.Gate) -> Endpoint:
     """The handler of one row: key, input, use case, answer."""
 
-    async def respond(request: Request) -> Response:
-        request_id, limit = answer.new_request_id(), app.settings.seconds("API_TIMEOUT")
+    async def respond(request: Request, request_id: str) -> Response:
+        limit = app.settings.seconds("API_TIMEOUT")
         try:
             gate.require_open()
             raw = await answer.read_body(request, app.settings.bytes("API_MAX_BODY"))
@@ -169,15 +170,15 @@ def _endpoint(app: App, row: Route, gate: maintenance.Gate) -> Endpoint:
             return answer.failure(_helped(app, row, error), request_id)
 
     async def run(request: Request) -> Response:
-        began = monotonic()
-        response = await respond(request)
-        took = monotonic() - began
-        measures.observe("http_request", (row.method, row.path, str(response.status_code)), took)
-        if took >= SLOW_SECONDS:
-            log.info(
-                "slow_request", method=row.method, route=row.path, took_ms=round(took * 1000),
-                request_id=response.headers.get("request-id"),
-            )  # fmt: skip
+        began, request_id = monotonic(), answer.new_request_id()
+        with acting.on(acting.new_task(request_id, spans.caller(request.headers.get("traceparent")))):
+            response = await respond(request, request_id)
+            took = monotonic() - began
+            measures.observe("http_request", (row.method, row.path, str(response.status_code)), took)
+            if took >= SLOW_SECONDS:
+                log.info(
+                    "slow_request", method=row.method, route=row.path, took_ms=round(took * 1000), request_id=request_id
+                )
         return response
 
     return run

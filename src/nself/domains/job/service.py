@@ -18,6 +18,7 @@ import msgspec
 
 from nself import log
 from nself.app import App
+from nself.core import acting
 from nself.core.clock import monotonic
 from nself.core.entrypoint import Scheduled
 from nself.core.errors import BillingError, Unavailable
@@ -81,7 +82,15 @@ def run_due(app: App, only: str | None = None) -> int:
         return 0
     if job.attempts > 1:
         log.warning("job_taken_over", type=job.type, job=job.id, attempts=job.attempts)
-    use = cast("Callable[[App], object]", app.registry.resolve(rows[job.type].use))
+    with acting.on(acting.new_task(f"job_{job.id}")):
+        result, error = _do(app, rows[job.type], job)
+    _finish(app, rows[job.type], job, result, error)
+    return 1
+
+
+def _do(app: App, row: Scheduled, job: Claimed) -> tuple[str | None, str | None]:
+    """What the work said of itself, or its error."""
+    use = cast("Callable[[App], object]", app.registry.resolve(row.use))
     began = monotonic()
     with _beating(app, job):
         try:
@@ -97,8 +106,7 @@ def run_due(app: App, only: str | None = None) -> int:
         log.warning("job_failed", type=job.type, job=job.id, error=error, took_ms=round(took * 1000))
     elif took >= SLOW_SECONDS:
         log.info("slow_job", type=job.type, job=job.id, took_ms=round(took * 1000))
-    _finish(app, rows[job.type], job, result, error)
-    return 1
+    return result, error
 
 
 def _finish(app: App, row: Scheduled, job: Claimed, result: str | None, error: str | None) -> None:

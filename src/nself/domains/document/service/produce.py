@@ -13,6 +13,7 @@ from functools import partial
 
 from nself import log
 from nself.app import App
+from nself.core import acting
 from nself.core.clock import monotonic
 from nself.core.errors import BillingError, Conflict, NotFound
 from nself.db.connect import Tx, unavailable
@@ -106,7 +107,8 @@ def work_due(app: App, renderer: Renderer) -> int:
     with app.db.transaction() as tx:
         claimed = store.claim(tx, now, now + _lease(app), 1)
     for one in claimed:
-        _make(app, renderer, one)
+        with acting.on(acting.new_task(one.invoice)):
+            _make(app, renderer, one)
     return len(claimed)
 
 

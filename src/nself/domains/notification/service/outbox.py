@@ -14,6 +14,7 @@ import msgspec
 
 from nself import log
 from nself.app import App
+from nself.core import acting
 from nself.core.clock import monotonic
 from nself.core.entrypoint import Attachment
 from nself.core.errors import BillingError
@@ -155,9 +156,10 @@ def send_due(app: App, channel: Channel) -> int:
 
 
 def _send(app: App, one: Outgoing) -> None:
-    began = monotonic()
-    end = _attempt(app, one)
-    measures.observe("mail", (one.channel, "ok" if end.state == "sent" else end.state), monotonic() - began)
+    with acting.on(acting.new_task(one.id)):
+        began = monotonic()
+        end = _attempt(app, one)
+        measures.observe("mail", (one.channel, "ok" if end.state == "sent" else end.state), monotonic() - began)
     if end.state == "queued" and one.attempts >= rules.MAX_ATTEMPTS:
         end = end._replace(state="failed")
     now = app.clock()

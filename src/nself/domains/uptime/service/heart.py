@@ -22,6 +22,7 @@ from nself.process import wanted
 from nself.process.paths import run_folder
 from nself.process.table import GENERATION
 from nself.spool import refused
+from nself.tracing import switch as tracing
 
 QUICK_BEAT = timedelta(seconds=2)
 """While the database is away."""
@@ -70,6 +71,7 @@ class Heart:
     def start(self) -> None:
         refused.prepare(self.app.project.spool)
         self.paper = store.Paper(self.app.project.beats, self.note)
+        tracing.start(self.app.settings, self.run.service)
         self.thread.start()
 
     def _beat_on(self) -> None:
@@ -80,6 +82,7 @@ class Heart:
 
     def stop(self) -> None:
         """The process ends in order. What the database cannot be told of it is left for the next one to tell."""
+        tracing.stop()
         self.stopping.set()
         self.thread.join(PATIENCE)
         self.run.ended = _how(self.app, self.run.service)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import cast
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from nself import log
 from nself.app import App
+from nself.core import acting
 from nself.core.clock import monotonic
 from nself.core.errors import BillingError, Denied, Unavailable
 from nself.db.connect import Tx
@@ -22,6 +24,8 @@ from nself.gateway import retry
 from nself.gateway.errors import TimedOut
 from nself.measure import measures
 
+P = ParamSpec("P")
+T = TypeVar("T")
 MAX_ATTEMPTS = 12
 LONGEST_WAIT = 3600
 MAX_NAMED = 5
@@ -38,6 +42,17 @@ def lease(app: App) -> timedelta:
     return timedelta(seconds=app.settings.seconds("WEBHOOK_TIMEOUT")) + MARGIN
 
 
+def _on_its_task(method: Callable[Concatenate[Work, P], T]) -> Callable[Concatenate[Work, P], T]:
+    """Several threads take turns at one object."""
+
+    @wraps(method)
+    def done(self: Work, *args: P.args, **named: P.kwargs) -> T:
+        with acting.on(self.task):
+            return method(self, *args, **named)
+
+    return done
+
+
 class Work:
     """First `look`, then `store`; instead of it `finish` stores many together."""
 
@@ -47,6 +62,7 @@ class Work:
         self.began, self.claimed_at, self.fetch_ms = monotonic(), app.clock(), 0
         self.events, self.before, self.number = events, before, number
         self.status = self._verdict()
+        self.task = acting.new_task(events[-1].event_id if events else claimed.object_id)
         self.source = "webhook " + " ".join(event.event_id for event in events[-MAX_NAMED:])
         self.limit, self.picture = app.settings.seconds("WEBHOOK_TIMEOUT"), cast("Picture | None", None)
 
@@ -63,6 +79,7 @@ class Work:
         found = self.picture.snapshot.get("customer") if self.picture else None
         return found if isinstance(found, str) else None
 
+    @_on_its_task
     def look(self) -> bool:
         """Fetch the object where its events are to be processed; whether there is something to store."""
         if self.status != "processed":
@@ -81,6 +98,7 @@ class Work:
             return False
         return True
 
+    @_on_its_task
     def store(self) -> None:
         """By itself. Raises only what keeps the outcome from being recorded."""
         try:
@@ -95,6 +113,7 @@ class Work:
         else:
             self.tell_done()
 
+    @_on_its_task
     def tell_done(self) -> None:
         self._observe("ok")
         log.infos(
@@ -143,6 +162,7 @@ class Work:
                 "webhook", (self.events[-1].object_kind, outcome), self.ms() / 1000, times=len(self.events)
             )
 
+    @_on_its_task
     def fail(self, error: Exception) -> None:
         """Try again later; an outage or a refused key is never the event's fault and is not counted out.
 
