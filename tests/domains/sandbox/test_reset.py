@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,44 +12,15 @@ from nself.domains.sandbox import rules
 from nself.process.table import DEFAULT
 from nself.spool.segments import Spool
 from ports import free_port
-from stripe_openapi import validate_traffic
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "process"))
-from harness import Stand
+from whole import Whole, whole
 
 RESET = ("billing", "sandbox", "reset", "--fixtures", "guide", "--yes")
 
 
-class Whole(Stand):
-    """A project whose services are the real ones, and whose commands are the real command line."""
-
-    def popen(self, *words: str, **environ: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [Path(sys.executable).with_name("nself"), "--project", self.root, *words],
-            env={**self.environ, **environ}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
-        )  # fmt: skip
-
-    def ask(self, *words: str) -> Any:
-        return json.loads(self.run(*words, "--format", "json").stdout)
-
-
 @pytest.fixture(scope="module")
 def project() -> Iterator[Whole]:
-    with tempfile.TemporaryDirectory(prefix="nself-test-", dir="/tmp", ignore_cleanup_errors=True) as above:
-        Path(above).chmod(0o755)
-        root = Path(above) / "p"
-        root.mkdir()
-        found = Whole(root)
-        ports = f"BILLING_PORT={free_port()}\nSTRIPE_MOCK_PORT={free_port()}\n"
-        (root / ".env").write_text(f"{ports}STRIPE_MOCK_TRAFFIC=.nself/traffic.jsonl\n")
-        try:
-            yield found
-            traffic = (
-                root / ".nself/traffic.jsonl"
-            )  # which is not there where the only test of this process was one that is refused
-            assert not traffic.exists() or validate_traffic(traffic) == []
-        finally:
-            found.close()
+    with whole() as found:
+        yield found
 
 
 def services(project: Whole) -> list[dict[str, Any]]:

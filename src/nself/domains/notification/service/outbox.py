@@ -173,7 +173,9 @@ def _send(app: App, one: Outgoing) -> None:
 
     app.db.transact(work)
     word = "mail" if one.channel == "mail" else "notification"
-    fields = {"id": one.id, "type": one.type, "attempts": one.attempts, "answer": storable(end.answer)}
+    data = msgspec.json.decode(one.data, type=Content).data
+    about = {str(data["object"]): data["id"]} if {"object", "id"} <= data.keys() else {}
+    fields = {"id": one.id, "type": one.type, **about, "attempts": one.attempts, "answer": storable(end.answer)}
     if end.state == "sent":
         log.info(f"{word}_sent", **fields)
     else:

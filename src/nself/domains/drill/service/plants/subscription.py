@@ -11,7 +11,7 @@ from nself.domains.drill.service.bench import Bench, Drill
 CREATE = "nself billing subscription create --customer cus_123 --price price_123 --payment-method pm_123"
 LOGGED = 'nself logs billing | grep "subscription_create" | tail -20'
 TRIAL_OF_20_DAYS = "nself billing subscription update sub_123 --trial-end \"$(date -u -d '+20 days' +%F)\""
-AT_END = r"[^\n]*\s*\Z"
+AT_END = r"[^\n]*\s*(note: test mode[^\n]*\s*)?\Z"
 """Of what a log says the newest line counts: those before it stay."""
 
 
