@@ -5,7 +5,7 @@ from __future__ import annotations
 from nself.diagnosis import Cause, Evidence, Look
 from nself.domains.connection.service import walk
 from nself.domains.health import rules
-from nself.domains.health.service.measured import slow_routes
+from nself.domains.health.service.measured import crowded, cut_off, slow_routes
 from nself.domains.health.service.memory import jumps, leaks
 from nself.domains.health.service.profile import LEFT_OPEN
 from nself.domains.stack import service as stack
@@ -29,7 +29,8 @@ def many_calls(look: Look) -> Evidence | None:
 
 
 def few_connections(look: Look) -> Evidence | None:
-    return _slowing(look, POOL)
+    found = crowded(look.app)
+    return Evidence(f"{POOL} is {look.app.settings.value(POOL).text}: {'; '.join(found)}") if found else None
 
 
 def leak(look: Look) -> Evidence | None:
@@ -70,8 +71,8 @@ def left_open(look: Look) -> Evidence | None:
 
 
 def short_timeouts(look: Look) -> Evidence | None:
-    found = rules.too_short(look.app.settings)
-    return Evidence(f"{', '.join(found)}: what takes longer is cut off, and asked for again") if found else None
+    found = cut_off(look.app)
+    return Evidence("; ".join(found)) if found else None
 
 
 def far_away(look: Look) -> Evidence | None:
@@ -110,11 +111,10 @@ CAUSES = (
         detect=few_connections,
         explain=(
             "A service has fewer database connections than threads that need one: they wait for each other though the database is "
-            "idle, which looks like a slow database."
+            "idle, which looks like a slow database. What is measured is the waiting; the setting explains it."
         ),
         mend=("nself env set BILLING_DB_POOL_SIZE=10", "nself env set BILLING_DB_POOL_TIMEOUT=30s", RESTART),
         itself=True,
-        needs=(),
     ),
     Cause(
         id="8.3.1",
@@ -170,7 +170,7 @@ CAUSES = (
         detect=short_timeouts,
         explain=(
             "A limit of time is shorter than work that is in order takes on a busy day: requests end with 504 and statements are "
-            "cancelled, and whoever asked asks again."
+            "cancelled, and whoever asked asks again. What was cut off is counted; a short limit that cuts off nothing is none."
         ),
         mend=(
             "nself env set API_TIMEOUT=60s",
@@ -179,7 +179,6 @@ CAUSES = (
             RESTART,
         ),
         itself=True,
-        needs=(),
     ),
     Cause(
         id="8.4.2",
