@@ -14,7 +14,7 @@ from nself.config import find_project
 from nself.core.settings import Settings
 from nself.domains.health import rules
 from nself.domains.measurement.model import Total
-from nself.domains.uptime.model import Sample
+from nself.domains.uptime.model import Outgrown, Sample
 from nself.domains.uptime.rules import longest
 from nself.measure import BOUNDS, Measured
 from nself.registry import Registry
@@ -122,6 +122,13 @@ def test_a_route_that_takes_long_most_of_the_time_is_slow() -> None:
 )
 def test_what_is_no_slow_operation(totals: list[Total]) -> None:
     assert rules.slow_routes(totals) == []
+
+
+def test_a_limit_of_memory_is_too_low_where_services_come_close_to_it() -> None:
+    assert rules.short_of_memory(120 * MB, {"http": 59 * MB, "worker": 95 * MB}, []) == []
+    assert rules.short_of_memory(120 * MB, {"http": 59 * MB, "worker": 96 * MB}, []) == ["worker has 96 MB of it"]
+    (said,) = rules.short_of_memory(120 * MB, {}, [Outgrown(service="http", times=3, most=130 * MB)])
+    assert said == "http was started anew 3 times since it had more, 130 MB at most"
 
 
 def waits(*seconds: float, outcome: str = "waited") -> Total:

@@ -12,7 +12,7 @@ from nself.core.settings import Settings
 from nself.domains.health.model import Check, Metric, Performance, State
 from nself.domains.measurement.model import Total
 from nself.domains.measurement.rules import joined, percentile
-from nself.domains.uptime.model import Sample
+from nself.domains.uptime.model import Outgrown, Sample
 
 DISK_LOW, DISK_FULL = 10, 3
 MEMORY_LOW = 5
@@ -208,8 +208,8 @@ SHORTEST = {
     "BILLING_DB_POOL_TIMEOUT": (3.0, DATABASE, "no_connection", "times no database connection became free"),
 }
 """Seconds that work which is quite in order takes on a busy day, and what is measured where the limit cuts it off."""
-LEAST_MEMORY = 128 * 2**20
-"""Bytes that a service may take without anything being wrong."""
+MEMORY_SHORT = 80
+"""Percent of the limit that a service has."""
 
 
 def slowing(settings: Settings) -> list[str]:
@@ -243,6 +243,18 @@ def crowded(settings: Settings, totals: Sequence[Total]) -> str | None:
 
 def _times(totals: Iterable[Total], measure: str, outcome: str) -> int:
     return sum(one.count for one in totals if one.name == measure and one.labels[-1] == outcome)
+
+
+def short_of_memory(limit: int, used: Mapping[str, int], ended: Iterable[Outgrown]) -> list[str]:
+    """Services that the limit ended, and those that are close to it."""
+    told = [
+        f"{one.service} was started anew {one.times} times since it had more, {one.most // 2**20} MB at most"
+        for one in ended
+    ]
+    close = [
+        f"{name} has {size // 2**20} MB of it" for name, size in used.items() if size * 100 >= limit * MEMORY_SHORT
+    ]
+    return told + close
 
 
 LONG, OFTEN = 2.0, 5

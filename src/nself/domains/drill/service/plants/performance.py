@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from datetime import timedelta
 
 from nself.domains.drill import store
 from nself.domains.drill.service.bench import Bench, Drill
+from nself.domains.uptime.service import show as uptime
 
 RESTART = "nself restart billing"
 MISSING = "nself db missing-indexes"
@@ -21,6 +23,7 @@ EVENTS = 12_000
 ASKING = 12
 """Requests at once."""
 SOON = timedelta(minutes=1)
+SHORT_OF_MEMORY = r"BILLING_MEMORY_LIMIT is \d+M: \S+ (has \d+ MB of it|was started anew)"
 
 
 def setting(bench: Bench, *lines: str) -> None:
@@ -110,7 +113,11 @@ def gone(bench: Bench) -> None:
 
 
 def memory(bench: Bench) -> None:
-    setting(bench, "BILLING_MEMORY_LIMIT=120M")
+    """Little more than the largest service has."""
+    with bench.app() as app:
+        most = max(samples[-1].high for samples in uptime.memory(app))
+    setting(bench, f"BILLING_MEMORY_LIMIT={most * 112 // 100 // 2**20}M")
+    bench.wait(lambda: re.search(SHORT_OF_MEMORY, bench.nself("billing heap-snapshot 2>&1")))
 
 
 def leaking(bench: Bench) -> None:
@@ -255,7 +262,7 @@ DRILLS = (
     Drill(
         "8.3.3",
         plant=memory,
-        shows=((HEAP, "BILLING_MEMORY_LIMIT is 120M"),),
+        shows=((HEAP, SHORT_OF_MEMORY),),
         mend=("nself env set BILLING_MEMORY_LIMIT=4G", RESTART),
     ),
     Drill(
