@@ -18,7 +18,9 @@ SLOW_SECONDS = 1.0
 """From here on a command, a request or a job is worth a line in the log."""
 SERIES = 2000
 """Different names and labels that one process holds; more are counted under the label `other`."""
-Name = Literal["http_request", "stripe_request", "job", "webhook_delivery", "webhook", "mail", "pdf", "stripe_cache"]
+Name = Literal[
+    "http_request", "stripe_request", "job", "webhook_delivery", "webhook", "mail", "pdf", "stripe_cache", "database"
+]  # fmt: skip
 LABELS: dict[Name, tuple[str, ...]] = {
     "http_request": ("method", "route", "status"),
     "stripe_request": ("method", "collection", "outcome"),
@@ -28,6 +30,7 @@ LABELS: dict[Name, tuple[str, ...]] = {
     "mail": ("channel", "outcome"),
     "pdf": ("outcome",),
     "stripe_cache": ("collection", "outcome"),
+    "database": ("outcome",),
 }
 """What is measured, and by what it is told apart. Never by ids: each combination is a row a minute."""
 

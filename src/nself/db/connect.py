@@ -17,13 +17,17 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from nself.core.clock import monotonic
 from nself.db.arrays import ArrayDumper
 from nself.db.server import GLANCE, Absence, DatabaseTimeout, DatabaseUnavailable, masked
+from nself.measure import measures
 
 T = TypeVar("T")
 Params = Mapping[str, Any]
 MAX_ATTEMPTS = 8
+WAITED = 0.1
+"""Seconds: a connection that had to be made took less."""
 STREAMED = 1000
 """Rows that a stream fetches at once."""
-TOO_LONG = ("57014", "55P03")
+CANCELLED = "57014"
+TOO_LONG = (CANCELLED, "55P03")
 """Cancelled by DB_QUERY_TIMEOUT; a lock that was not granted in time."""
 ONLY_READS = "25006"
 NO_RESOURCES = "53"
@@ -206,6 +210,9 @@ class Database:
         connection = self._reach()
         try:
             yield connection
+        except psycopg.errors.QueryCanceled:
+            measures.observe("database", ("cancelled",), 0.0)
+            raise
         finally:
             self.pool.putconn(connection)
 
@@ -229,14 +236,19 @@ class Database:
         """Wait while all connections are busy, but not while the server is away: that is told within GLANCE seconds."""
         if self.pool.closed:
             self.pool.open()
-        deadline = monotonic() + self.pool.timeout
+        began = monotonic()
         while True:
             try:
-                return self.pool.getconn(timeout=min(GLANCE, self.pool.timeout))
+                connection = self.pool.getconn(timeout=min(GLANCE, self.pool.timeout))
             except PoolTimeout as error:
                 self._look()
-                if monotonic() >= deadline:
+                if (waited := monotonic() - began) >= self.pool.timeout:
+                    measures.observe("database", ("no_connection",), waited)
                     raise DatabaseUnavailable(detail=str(error)) from error
+                continue
+            if (waited := monotonic() - began) >= WAITED:
+                measures.observe("database", ("waited",), waited)
+            return connection
 
     def _look(self) -> None:
         """Raises DatabaseUnavailable with the server's own reason where it grants no session."""

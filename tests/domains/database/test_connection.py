@@ -9,6 +9,7 @@ import msgspec
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import QueryCanceled
 
 from nself.app import App
 from nself.cli import render
@@ -17,6 +18,7 @@ from nself.db.connect import DatabaseUnavailable
 from nself.db.migrate import available
 from nself.domains.database import service
 from nself.domains.database.inputs import Ping, ShowStatus, TryConnection
+from nself.measure import measures
 from nself.registry import Registry
 from ports import free_port
 
@@ -97,14 +99,26 @@ def test_ping(app: App, tmp_path: Path, registry: Registry) -> None:
         service.ping(app_at(tmp_path, f"host={tmp_path} dbname=x", registry), Ping())
 
 
+def test_what_is_cancelled_is_counted(tmp_path: Path, registry: Registry, database: str) -> None:
+    app = App(Project(tmp_path), registry, environ={"DATABASE_URL": database, "DB_QUERY_TIMEOUT": "100ms"})
+    measures.take()
+    with pytest.raises(QueryCanceled), app.db.reading() as tx:
+        tx.value(b"select pg_sleep(5)")
+    assert [(one.name, one.labels, one.count) for one in measures.take()] == [("database", ("cancelled",), 1)]
+    app.close()
+
+
 def test_settings_of_the_pool_have_their_effect(tmp_path: Path, registry: Registry, database: str) -> None:
     """One connection, and whoever finds it taken waits as long as the setting says."""
     environ = {"DATABASE_URL": database, "BILLING_DB_POOL_SIZE": "1", "BILLING_DB_POOL_TIMEOUT": "100ms"}
     app = App(Project(tmp_path), registry, environ=environ)
     with app.db.reading() as tx:
         assert tx.value(b"select current_setting('statement_timeout')") == "30s"
+        measures.take()
         with pytest.raises(DatabaseUnavailable, match=r"after 0\.10 sec"), app.db.reading():
             pass
+        (told,) = measures.take()  # outside a service it is tried once more, after a look at the server
+        assert (told.name, told.labels, told.count) == ("database", ("no_connection",), 2)
     with app.db.reading() as tx:
         assert tx.value(b"select 1") == 1
     status = service.status(app, ShowStatus())

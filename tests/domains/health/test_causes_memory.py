@@ -5,17 +5,26 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from nself.app import App
+from nself.config import find_project
+from nself.core.settings import Settings
 from nself.domains.health import rules
 from nself.domains.measurement.model import Total
-from nself.domains.uptime.model import Sample
+from nself.domains.uptime.model import Outgrown, Sample
 from nself.domains.uptime.rules import longest
 from nself.measure import BOUNDS, Measured
+from nself.registry import Registry
 
 START = datetime(2026, 1, 15, 12, tzinfo=UTC)
 MB = 2**20
+
+
+def settings(folder: Path, **given: str) -> Settings:
+    return App(find_project(str(folder), {}, folder), Registry(), environ={**given}).settings
 
 
 def lived(minutes: int, size: Callable[[int], float]) -> list[Sample]:
@@ -113,6 +122,39 @@ def test_a_route_that_takes_long_most_of_the_time_is_slow() -> None:
 )
 def test_what_is_no_slow_operation(totals: list[Total]) -> None:
     assert rules.slow_routes(totals) == []
+
+
+def test_a_limit_of_memory_is_too_low_where_services_come_close_to_it() -> None:
+    assert rules.short_of_memory(120 * MB, {"http": 59 * MB, "worker": 95 * MB}, []) == []
+    assert rules.short_of_memory(120 * MB, {"http": 59 * MB, "worker": 96 * MB}, []) == ["worker has 96 MB of it"]
+    (said,) = rules.short_of_memory(120 * MB, {}, [Outgrown(service="http", times=3, most=130 * MB)])
+    assert said == "http was started anew 3 times since it had more, 130 MB at most"
+
+
+def waits(*seconds: float, outcome: str = "waited") -> Total:
+    return total("database", (outcome,), *seconds)
+
+
+def test_a_small_pool_is_a_cause_where_somebody_waits(tmp_path: Path) -> None:
+    small = settings(tmp_path, BILLING_DB_POOL_SIZE="2")
+    said = rules.crowded(small, [waits(*[0.5] * 6), asked(*[4.0] * 6)])
+    assert said == "6 times somebody waited for a database connection, 0.5 s on average"
+    assert rules.crowded(small, [asked(*[0.1] * 500), waits(0.1, 0.2), waits(*[0.0] * 9, outcome="cancelled")]) is None
+    assert rules.crowded(settings(tmp_path), [waits(*[0.5] * 50)]) is None, "as many as threads: the database is busy"
+
+
+CUT_OFF = [asked(*[1.0] * 3, status="504"), waits(0.0, 0.0, outcome="cancelled"), waits(1.0, outcome="no_connection")]
+
+
+def test_a_short_limit_is_a_cause_where_it_cut_something_off(tmp_path: Path) -> None:
+    short = settings(tmp_path, API_TIMEOUT="1s", DB_QUERY_TIMEOUT="2s", BILLING_DB_POOL_TIMEOUT="1s")
+    assert rules.too_short(short, CUT_OFF) == [
+        "API_TIMEOUT=1s: 3 requests were answered with 504",
+        "DB_QUERY_TIMEOUT=2s: 2 statements were cancelled",
+        "BILLING_DB_POOL_TIMEOUT=1s: 1 times no database connection became free",
+    ]
+    assert rules.too_short(short, [asked(*[0.9] * 500), waits(*[0.5] * 20)]) == []
+    assert rules.too_short(settings(tmp_path, API_TIMEOUT="10s", DB_QUERY_TIMEOUT="0"), CUT_OFF) == []
 
 
 def test_the_longest_of_what_was_counted_is_named_without_its_outcome() -> None:

@@ -299,6 +299,17 @@ def test_a_process_that_outgrows_its_memory_is_asked_to_end(
     assert sent == [(os.getpid(), signal.SIGTERM)]
 
 
+def test_a_process_that_ended_with_more_than_a_limit_is_told(app: App, beats: Beats, clock: Any) -> None:
+    heart = beats.begin()
+    used = store.memory()
+    assert show.outgrown(app, used // 2, clock.now - BEAT) == [], "it lives"
+    heart.stop()
+    (found,) = show.outgrown(app, used // 2, clock.now - BEAT)
+    assert (found.service, found.times) == (heart.run.service, 1) and found.most >= used // 2
+    assert show.outgrown(app, used * 100, clock.now - BEAT) == []
+    assert show.outgrown(app, used // 2, clock.now + BEAT) == []
+
+
 def test_each_minute_of_a_living_process_s_memory_is_kept_until_it_ends(app: App, beats: Beats, clock: Any) -> None:
     """The least and the most of each, also a peak between two beats; the next process begins anew."""
     clock.now = clock.now.replace(second=0, microsecond=0)

@@ -81,9 +81,6 @@ update billing_customers set snapshot = %(snapshot)s::jsonb where customer_id = 
 -- A report that lets nobody else read for some seconds.
 lock table billing_prices in access exclusive mode;
 
--- name: think
-select pg_sleep(4);
-
 -- name: undo
 -- All of it may be there or not, whatever the rehearsal was that was broken off.
 do $$

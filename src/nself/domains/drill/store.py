@@ -305,8 +305,3 @@ def put_customer_snapshot(tx: Tx, snapshot: object) -> None:
 def keep_prices(tx: Tx) -> None:
     """Nobody reads prices as long as the transaction lasts."""
     tx.run(SQL["keep_prices"])
-
-
-def think(tx: Tx) -> None:
-    """Four seconds."""
-    tx.run(SQL["think"])

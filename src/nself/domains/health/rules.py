@@ -12,7 +12,7 @@ from nself.core.settings import Settings
 from nself.domains.health.model import Check, Metric, Performance, State
 from nself.domains.measurement.model import Total
 from nself.domains.measurement.rules import joined, percentile
-from nself.domains.uptime.model import Sample
+from nself.domains.uptime.model import Outgrown, Sample
 
 DISK_LOW, DISK_FULL = 10, 3
 MEMORY_LOW = 5
@@ -27,7 +27,7 @@ SLOWER = 20
 SLOWEST = 5
 EXAMPLE = 200
 """Characters."""
-HTTP, STRIPE, JOB, CACHE = "http_request", "stripe_request", "job", "stripe_cache"
+HTTP, STRIPE, JOB, CACHE, DATABASE = "http_request", "stripe_request", "job", "stripe_cache", "database"
 KINDS = {
     HTTP: "HTTP requests",
     STRIPE: "calls to Stripe",
@@ -36,7 +36,7 @@ KINDS = {
     "mail": "mails and notifications",
     "pdf": "PDFs",
 }
-GOOD = ("ok", "resource_missing", "card_declined", "suppressed", "hit", "miss")
+GOOD = ("ok", "resource_missing", "card_declined", "suppressed", "hit", "miss", "waited")
 """Outcomes that are no failure of ours."""
 P50, P95, P99 = Decimal("0.5"), Decimal("0.95"), Decimal("0.99")
 
@@ -202,10 +202,14 @@ def example(line: Mapping[str, object]) -> str:
 
 LEAST_POOL = 4
 """Connections: a service has more threads that need one than that."""
-SHORTEST = {"API_TIMEOUT": 5.0, "DB_QUERY_TIMEOUT": 5.0, "BILLING_DB_POOL_TIMEOUT": 3.0}
-"""Seconds: work that is quite in order takes that long on a busy day."""
-LEAST_MEMORY = 128 * 2**20
-"""Bytes that a service may take without anything being wrong."""
+SHORTEST = {
+    "API_TIMEOUT": (5.0, HTTP, "504", "requests were answered with 504"),
+    "DB_QUERY_TIMEOUT": (5.0, DATABASE, "cancelled", "statements were cancelled"),
+    "BILLING_DB_POOL_TIMEOUT": (3.0, DATABASE, "no_connection", "times no database connection became free"),
+}
+"""Seconds that work which is quite in order takes on a busy day, and what is measured where the limit cuts it off."""
+MEMORY_SHORT = 80
+"""Percent of the limit that a service has."""
 
 
 def slowing(settings: Settings) -> list[str]:
@@ -218,11 +222,39 @@ def slowing(settings: Settings) -> list[str]:
     return notes
 
 
-def too_short(settings: Settings) -> list[str]:
-    """Limits of time that cut off what is in order, as NAME=value."""
+def too_short(settings: Settings, totals: Sequence[Total]) -> list[str]:
+    """What short limits of time cut off, a sentence each."""
     return [
-        f"{name}={settings.value(name).text}" for name, least in SHORTEST.items() if 0 < settings.seconds(name) < least
+        f"{name}={settings.value(name).text}: {count} {said}"
+        for name, (least, measure, outcome, said) in SHORTEST.items()
+        if 0 < settings.seconds(name) < least and (count := _times(totals, measure, outcome))
     ]
+
+
+def crowded(settings: Settings, totals: Sequence[Total]) -> str | None:
+    """That threads wait for each other's connection, where there are fewer than threads need."""
+    waits = joined(one for one in totals if one.name == DATABASE and one.labels[-1] != "cancelled")
+    if settings.integer("BILLING_DB_POOL_SIZE") >= LEAST_POOL or waits.count < OFTEN:
+        return None
+    return (
+        f"{waits.count} times somebody waited for a database connection, {waits.seconds / waits.count:.1f} s on average"
+    )
+
+
+def _times(totals: Iterable[Total], measure: str, outcome: str) -> int:
+    return sum(one.count for one in totals if one.name == measure and one.labels[-1] == outcome)
+
+
+def short_of_memory(limit: int, used: Mapping[str, int], ended: Iterable[Outgrown]) -> list[str]:
+    """Services that the limit ended, and those that are close to it."""
+    told = [
+        f"{one.service} was started anew {one.times} times since it had more, {one.most // 2**20} MB at most"
+        for one in ended
+    ]
+    close = [
+        f"{name} has {size // 2**20} MB of it" for name, size in used.items() if size * 100 >= limit * MEMORY_SHORT
+    ]
+    return told + close
 
 
 LONG, OFTEN = 2.0, 5

@@ -70,6 +70,14 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+class Outgrown(msgspec.Struct, frozen=True, kw_only=True):
+    """A service was ended `times` times since it had more than it may, `most` bytes at most."""
+
+    service: str
+    times: int
+    most: int
+
+
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """Usage that was answered with 503 between two instants. `events` counts resends, and none that was not read."""
 

@@ -61,6 +61,20 @@ on conflict (run, at) do update set
 -- name: forget_memory
 delete from billing_service_memory where at < %(before)s;
 
+-- name: outgrown
+-- How often services ended because they had more than a limit.
+select service, count(*) as times, max(most) as most
+from (
+    select run.service, max(memory.high) as most
+    from billing_service_runs run
+    join billing_service_memory memory using (run)
+    where run.ended = 'terminated' and run.last_seen_at >= %(since)s
+    group by run.run, run.service
+) ended
+where most > %(limit)s
+group by service
+order by times desc, service;
+
 -- name: memory
 -- Of processes that live, in the order of time.
 select run.run, run.service, run.pid, memory.at, memory.low, memory.high, memory.doing, memory.seconds

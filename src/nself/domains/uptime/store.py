@@ -17,7 +17,7 @@ import psutil
 from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.db.queries import beside
-from nself.domains.uptime.model import Interruption, Note, Refusal, Run, Sample
+from nself.domains.uptime.model import Interruption, Note, Outgrown, Refusal, Run, Sample
 from nself.spool.refused import Span
 
 SQL = beside(__file__)
@@ -46,6 +46,10 @@ def forget_memory(tx: Tx, before: datetime) -> None:
 def memory_of_living(tx: Tx, alive: datetime) -> list[Sample]:
     """By process, then time, of those seen since `alive`."""
     return tx.all(SQL["memory"], Sample, alive=alive)
+
+
+def outgrown(tx: Tx, limit: int, since: datetime) -> list[Outgrown]:
+    return tx.all(SQL["outgrown"], Outgrown, limit=limit, since=since)
 
 
 def tell(tx: Tx, note: Note) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from nself.diagnosis import Cause, Evidence, Look
 from nself.domains.connection.service import walk
 from nself.domains.health import rules
-from nself.domains.health.service.measured import slow_routes
-from nself.domains.health.service.memory import jumps, leaks
+from nself.domains.health.service.measured import crowded, cut_off, slow_routes
+from nself.domains.health.service.memory import jumps, leaks, short_of_memory
 from nself.domains.health.service.profile import LEFT_OPEN
-from nself.domains.stack import service as stack
 from nself.domains.tuning.service import statements
 
 FAR = 3_000
 """Milliseconds for the way to Stripe with three calls; from the other side of the world it is half of that."""
 LEAKED = 3
 """Sessions: one that somebody left open at lunch is no leak."""
-BATCH, POOL, LIMIT, QUEUE = "STRIPE_BATCH_REQUESTS", "BILLING_DB_POOL_SIZE", "BILLING_MEMORY_LIMIT", "BILLING_USE_QUEUE"
+BATCH, POOL, QUEUE = "STRIPE_BATCH_REQUESTS", "BILLING_DB_POOL_SIZE", "BILLING_USE_QUEUE"
 RESTART = "nself restart billing"
 
 
@@ -29,7 +28,8 @@ def many_calls(look: Look) -> Evidence | None:
 
 
 def few_connections(look: Look) -> Evidence | None:
-    return _slowing(look, POOL)
+    found = crowded(look.app)
+    return Evidence(f"{POOL} is {look.app.settings.value(POOL).text}: {'; '.join(found)}") if found else None
 
 
 def leak(look: Look) -> Evidence | None:
@@ -48,14 +48,8 @@ def slow_operations(look: Look) -> Evidence | None:
 
 
 def little_memory(look: Look) -> Evidence | None:
-    limit = look.app.settings.bytes(LIMIT)
-    if not limit:
-        return None
-    used = max(stack.memories(look.app).items(), key=lambda one: one[1], default=("", 0))
-    if limit >= rules.LEAST_MEMORY and used[1] * 10 < limit * 9:
-        return None
-    now = f"; {used[0]} has {used[1] // 2**20} MB now" if used[0] else ""
-    return Evidence(f"{LIMIT} is {look.app.settings.value(LIMIT).text}: a service that takes more is started anew{now}")
+    found = short_of_memory(look.app)
+    return Evidence("; ".join(found)) if found else None
 
 
 def left_open(look: Look) -> Evidence | None:
@@ -70,8 +64,8 @@ def left_open(look: Look) -> Evidence | None:
 
 
 def short_timeouts(look: Look) -> Evidence | None:
-    found = rules.too_short(look.app.settings)
-    return Evidence(f"{', '.join(found)}: what takes longer is cut off, and asked for again") if found else None
+    found = cut_off(look.app)
+    return Evidence("; ".join(found)) if found else None
 
 
 def far_away(look: Look) -> Evidence | None:
@@ -110,11 +104,10 @@ CAUSES = (
         detect=few_connections,
         explain=(
             "A service has fewer database connections than threads that need one: they wait for each other though the database is "
-            "idle, which looks like a slow database."
+            "idle, which looks like a slow database. What is measured is the waiting; the setting explains it."
         ),
         mend=("nself env set BILLING_DB_POOL_SIZE=10", "nself env set BILLING_DB_POOL_TIMEOUT=30s", RESTART),
         itself=True,
-        needs=(),
     ),
     Cause(
         id="8.3.1",
@@ -148,10 +141,10 @@ CAUSES = (
         detect=little_memory,
         explain=(
             "The limit of memory is close to what a service needs for its work: it is ended and started anew again and again, though "
-            "it leaks nothing."
+            "it leaks nothing. What it has, and why it ended, is measured: a low limit under which it has room is none."
         ),
         mend=("nself env set BILLING_MEMORY_LIMIT=4G", RESTART),
-        needs=(),
+        follows=("8.3.1", "8.3.2"),
     ),
     Cause(
         id="8.3.4",
@@ -170,7 +163,7 @@ CAUSES = (
         detect=short_timeouts,
         explain=(
             "A limit of time is shorter than work that is in order takes on a busy day: requests end with 504 and statements are "
-            "cancelled, and whoever asked asks again."
+            "cancelled, and whoever asked asks again. What was cut off is counted; a short limit that cuts off nothing is none."
         ),
         mend=(
             "nself env set API_TIMEOUT=60s",
@@ -179,7 +172,6 @@ CAUSES = (
             RESTART,
         ),
         itself=True,
-        needs=(),
     ),
     Cause(
         id="8.4.2",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from nself.app import App
@@ -12,6 +13,7 @@ from nself.domains.health import rules, store
 from nself.domains.health.inputs import ShowMetrics, ShowPerformance, ShowRequests, ShowTimeouts
 from nself.domains.health.model import Metric, Performance, Timeout
 from nself.domains.measurement import service as measurement
+from nself.domains.measurement.model import Total
 from nself.domains.uptime.service import show as uptime
 
 SOON = timedelta(minutes=1)
@@ -56,7 +58,7 @@ def performance(app: App, given: ShowPerformance) -> Rows[Performance]:
     if given.compare:
         compared = f"compared with the {given.last} before {asked:%Y-%m-%dT%H:%M:%SZ}" if asked else ""
         notes.append(compared or "this is the first look: the next one will be compared with it")
-    notes += rules.slowing(app.settings)
+    notes += [*rules.slowing(app.settings), *crowded(app)]
     return Rows(rules.performance(now, before), notes)
 
 
@@ -78,7 +80,7 @@ TIMEOUTS = {
 def timeouts(app: App, given: ShowTimeouts) -> Rows[Timeout]:
     """Each limit of time, where its value comes from, and what it limits; and what takes long below them."""
     try:
-        notes = slow_routes(app)
+        notes = [*slow_routes(app), *cut_off(app)]
     except DatabaseUnavailable as error:
         notes = [f"what takes long is not known: {error.message}"]
     rows = [
@@ -90,10 +92,22 @@ def timeouts(app: App, given: ShowTimeouts) -> Rows[Timeout]:
 
 
 def slow_routes(app: App) -> list[str]:
-    """One sentence a route whose requests take long by our own work, since http was started, within the last hour.
+    """One sentence a route whose requests take long by our own work, since http was started, within the last hour."""
+    return _since_start(app, rules.slow_routes)
 
-    The minute of the start does not count: measurements are kept by minute.
-    """
+
+def cut_off(app: App) -> list[str]:
+    """What limits of time that are too short cut off since then."""
+    return _since_start(app, lambda found: rules.too_short(app.settings, found))
+
+
+def crowded(app: App) -> list[str]:
+    """That services waited for a database connection since then, having too few."""
+    return _since_start(app, lambda found: [said] if (said := rules.crowded(app.settings, found)) else [])
+
+
+def _since_start(app: App, judged: Callable[[list[Total]], list[str]]) -> list[str]:
+    """The minute of the start does not count: measurements are kept by minute."""
     now = app.clock()
     with app.db.reading() as tx:
         started = uptime.started_at(tx, "http", now)
@@ -101,4 +115,4 @@ def slow_routes(app: App) -> list[str]:
             return []
         first = max(started.replace(second=0, microsecond=0) + SOON, now - RECENT)
         found = measurement.between(tx, Period(first, now + SOON))
-    return [f"{one} since {first:%H:%M} UTC" for one in rules.slow_routes(found)]
+    return [f"{one} since {first:%H:%M} UTC" for one in judged(found)]

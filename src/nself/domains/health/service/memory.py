@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from nself.app import App
 from nself.domains.health import rules
 from nself.domains.uptime.service import show as uptime
+
+LIMIT = "BILLING_MEMORY_LIMIT"
+RECENT = timedelta(hours=1)
 
 
 def leaks(app: App) -> list[str]:
@@ -25,6 +30,17 @@ def jumps(app: App) -> list[str]:
         if (found := rules.jumped(samples))
         for before, peak in (found,)
     ]
+
+
+def short_of_memory(app: App) -> list[str]:
+    """What shows that BILLING_MEMORY_LIMIT is less than services need, within the last hour."""
+    limit = app.settings.bytes(LIMIT)
+    if not limit:
+        return []
+    ended = uptime.outgrown(app, limit, app.clock() - RECENT)
+    used = {samples[-1].service: samples[-1].low for samples in uptime.memory(app)}
+    found = rules.short_of_memory(limit, used, ended)
+    return [f"{LIMIT} is {app.settings.value(LIMIT).text}: {one}" for one in found]
 
 
 def _mb(size: int) -> str:

@@ -18,7 +18,7 @@ from nself.db.server import DatabaseUnavailable
 from nself.domains.health import figures
 from nself.domains.health.inputs import ProfileMemory, ProfileService, SnapshotHeap
 from nself.domains.health.model import Grown, Living, Spot
-from nself.domains.health.service.memory import jumps, leaks
+from nself.domains.health.service.memory import jumps, leaks, short_of_memory
 from nself.domains.stack import service as stack
 from nself.domains.tuning.service import statements
 from nself.process import probe
@@ -95,7 +95,7 @@ def kept_notes(app: App) -> list[str]:
 def _trend(app: App) -> list[str]:
     """Of all services since they were started, at most two hours."""
     try:
-        return leaks(app) + jumps(app)
+        return leaks(app) + jumps(app) + short_of_memory(app)
     except DatabaseUnavailable as error:
         return [f"how memory went on is not known: {error.message}"]
 

@@ -17,6 +17,7 @@ from nself.domains.uptime.model import (
     STALE,
     Downtime,
     NoSuchRecord,
+    Outgrown,
     Refusal,
     Run,
     Sample,
@@ -58,6 +59,12 @@ def memory(app: App) -> list[list[Sample]]:
     with app.db.reading() as tx:
         found = store.memory_of_living(tx, app.clock() - STALE)
     return [list(group) for _, group in groupby(found, key=lambda one: one.run)]
+
+
+def outgrown(app: App, limit: int, since: datetime) -> list[Outgrown]:
+    """Services that were started anew since they had more than `limit` bytes, most often first."""
+    with app.db.reading() as tx:
+        return store.outgrown(tx, limit, since)
 
 
 def started_at(tx: Tx, service: str, now: datetime) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from datetime import timedelta
 
 from nself.domains.drill import store
 from nself.domains.drill.service.bench import Bench, Drill
+from nself.domains.uptime.service import show as uptime
 
 RESTART = "nself restart billing"
 MISSING = "nself db missing-indexes"
@@ -18,9 +20,10 @@ HEAP = "nself billing heap-snapshot"
 TIMEOUTS = "nself billing show-timeouts"
 ADD_INDEX = 'nself db add-index billing_usage \\\n  --columns "user_id,created_at" \\\n  --name idx_usage_user_date'
 EVENTS = 12_000
-ASKING = 6
+ASKING = 12
 """Requests at once."""
 SOON = timedelta(minutes=1)
+SHORT_OF_MEMORY = r"BILLING_MEMORY_LIMIT is \d+M: \S+ (has \d+ MB of it|was started anew)"
 
 
 def setting(bench: Bench, *lines: str) -> None:
@@ -55,7 +58,10 @@ def batches(bench: Bench) -> None:
 
 
 def pool(bench: Bench) -> None:
+    """Requests at once wait for the two connections that there are."""
     setting(bench, "BILLING_DB_POOL_SIZE=2")
+    held_up(bench, seconds=1)
+    bench.wait(lambda: "waited for a database connection" in bench.nself("billing performance 2>&1"))
 
 
 def broken_index(bench: Bench) -> None:
@@ -107,7 +113,11 @@ def gone(bench: Bench) -> None:
 
 
 def memory(bench: Bench) -> None:
-    setting(bench, "BILLING_MEMORY_LIMIT=120M")
+    """Little more than the largest service has."""
+    with bench.app() as app:
+        most = max(samples[-1].high for samples in uptime.memory(app))
+    setting(bench, f"BILLING_MEMORY_LIMIT={most * 112 // 100 // 2**20}M")
+    bench.wait(lambda: re.search(SHORT_OF_MEMORY, bench.nself("billing heap-snapshot 2>&1")))
 
 
 def leaking(bench: Bench) -> None:
@@ -156,8 +166,8 @@ def large(bench: Bench) -> None:
     bench.wait(lambda: "jumped from" in bench.nself("billing heap-snapshot 2>&1"))
 
 
-def waiting(bench: Bench) -> None:
-    """A report keeps prices to itself, again and again, while an app asks for them."""
+def held_up(bench: Bench, seconds: int) -> None:
+    """A report keeps prices to itself for so long, while an app asks for them."""
     with bench.app() as app:
         minute = app.clock().replace(second=0, microsecond=0)
         bench.wait(lambda: app.clock() - minute >= SOON, 70)  # that of the services' start does not count
@@ -165,14 +175,21 @@ def waiting(bench: Bench) -> None:
             with app.db.transaction() as tx:
                 store.keep_prices(tx)
                 asked = [pool.submit(get, "/api/v1/prices") for _ in range(ASKING)]
-                store.think(tx)
+                store.pause(seconds)
             for one in asked:
-                one.result()
+                one.exception()  # what was cut off failed
+
+
+def waiting(bench: Bench) -> None:
+    held_up(bench, seconds=4)
     bench.wait(lambda: "/api/v1/prices" in bench.nself("billing show-timeouts 2>&1"))
 
 
 def short(bench: Bench) -> None:
+    """A report takes longer than an app may wait."""
     setting(bench, "API_TIMEOUT=1s", "DB_QUERY_TIMEOUT=2s")
+    held_up(bench, seconds=4)
+    bench.wait(lambda: "answered with 504" in bench.nself("billing show-timeouts 2>&1"))
 
 
 def far(bench: Bench) -> None:
@@ -210,7 +227,7 @@ DRILLS = (
     Drill(
         "8.1.4",
         plant=pool,
-        shows=(("nself billing performance", "BILLING_DB_POOL_SIZE is 2"),),
+        shows=(("nself billing performance", r"\d+ times somebody waited for a database connection"),),
         mend=("nself env set BILLING_DB_POOL_SIZE=10", "nself env set BILLING_DB_POOL_TIMEOUT=30s", RESTART),
     ),
     Drill("8.2.1", plant=broken_index, shows=((MISSING, "broken +billing_usage"),), mend=(ADD_INDEX,)),
@@ -245,7 +262,7 @@ DRILLS = (
     Drill(
         "8.3.3",
         plant=memory,
-        shows=((HEAP, "BILLING_MEMORY_LIMIT is 120M"),),
+        shows=((HEAP, SHORT_OF_MEMORY),),
         mend=("nself env set BILLING_MEMORY_LIMIT=4G", RESTART),
     ),
     Drill(
@@ -254,7 +271,7 @@ DRILLS = (
     Drill(
         "8.4.1",
         plant=short,
-        shows=((TIMEOUTS, "API_TIMEOUT +1s"),),
+        shows=((TIMEOUTS, r"API_TIMEOUT=1s: \d+ requests were answered with 504"),),
         mend=("nself env set API_TIMEOUT=60s", "nself env set DB_QUERY_TIMEOUT=30s", RESTART),
     ),
     Drill(
