@@ -62,7 +62,7 @@ def test_a_plan_needs_no_code_and_its_approval_does(owner: Browser, app: App, mo
 
     def refund_file(app: App, given: RefundFile) -> Any:
         asked.append(given)
-        return batch._result(given, [], executed=not given.dry_run, note="seen")  # pyright: ignore[reportPrivateUsage]
+        return batch._result(given, "abcdef", [], executed=not given.dry_run, note="seen")  # pyright: ignore[reportPrivateUsage]
 
     monkeypatch.setattr(asking, "_use", lambda app, command: refund_file)
     blank = owner.get(f"{REFUND}?input=affected.csv&dry_run=true").text
@@ -75,6 +75,7 @@ def test_a_plan_needs_no_code_and_its_approval_does(owner: Browser, app: App, mo
     assert "The plan</h2>" in plan.text and "Approve: do it" in plan.text
     assert 'name="execute" value="true" checked' in plan.text and 'name="dry_run" value="true" checked' not in plan.text
     assert 'autocomplete="one-time-code" required></p>' in plan.text
+    assert 'name="plan" value="abcdef"' in plan.text
     refused = owner.post(REFUND, form(owner, execute="true"))
     assert refused.status_code == 400 and len(asked) == 1, "without a code no money moves"
     done = owner.post(REFUND, form(owner, execute="true", confirm_code=owner.code()))

@@ -150,7 +150,7 @@ async def _deed(app: App, request: Request, session: Session) -> Response:
     asked = await to_thread.run_sync(asking.do, app, command, values, session, form.get("confirm_code", ""))
     planned = values.get("dry_run") == "true" and not asked.problem
     if planned:  # what was looked at is what the form does next
-        values |= {"dry_run": "", "execute": "true"}
+        values |= {"dry_run": "", "execute": "true", "plan": getattr(asked.result, "plan", "")}
     return page(
         "deed.html",
         400 if asked.problem else 200,

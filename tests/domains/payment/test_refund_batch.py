@@ -14,7 +14,14 @@ import pytest
 from money_seams import Crash, Seams, fragile
 
 from nself.app import App
-from nself.domains.payment.errors import BadBatch, BatchIncomplete, BatchRefused, RefundUnconfirmed, ResultNotWritten
+from nself.domains.payment.errors import (
+    BadBatch,
+    BatchIncomplete,
+    BatchRefused,
+    PlanChanged,
+    RefundUnconfirmed,
+    ResultNotWritten,
+)
 from nself.domains.payment.inputs import RefundFile
 from nself.domains.payment.model import RefundBatch
 from nself.domains.payment.service import batch
@@ -317,3 +324,25 @@ def test_a_plan_tells_what_would_go_back_and_what_it_adds_to(desk: Desk) -> None
     assert "4.50 USD would go back" in plan.note
     assert [one.detail for one in plan.refunds] == ["besides 4.00 USD given back before", "refunded before"]
     assert (plan.totals, plan.given_back, plan.open) == (["8.50 USD"], ["4.00 USD"], ["4.50 USD"])
+
+
+def test_what_was_approved_is_what_is_done(desk: Desk) -> None:
+    """Between the plan and its approval the file was written anew, or somebody gave back some of it."""
+    first, second, third = desk.charges
+    plan = desk.run(desk.file((first, 400, "usd"), (second, "", "usd")), dry_run=True).plan
+    assert desk.run(desk.file((second, "", "usd"), (first, 400, "usd")), dry_run=True).plan == plan
+    for rows in (
+        ((first, 401, "usd"), (second, "", "usd")),
+        ((first, 400, "usd"),),
+        ((third, 400, "usd"), (second, "", "usd")),
+    ):
+        with pytest.raises(PlanChanged, match="none was made"):
+            desk.run(desk.file(*rows), plan=plan)
+    desk.till.bench.sandbox.post("/v1/refunds", charge=second, amount=100)
+    path = desk.file((first, 400, "usd"), (second, "", "usd"))
+    with pytest.raises(PlanChanged):
+        desk.run(path, plan=plan)
+    assert desk.refunded() == [[], [100], []]
+    plan = desk.run(path, dry_run=True).plan
+    assert desk.run(path, plan=plan).refunded == 2
+    assert desk.run(path, plan=plan).refunded_before == 2, "as it may have to be after a crash"

@@ -150,6 +150,12 @@ class BatchRefused(Invalid):
     hints = ("nself billing transactions list --limit 100",)
 
 
+class PlanChanged(Conflict):
+    code, guide, param = "refund_plan_changed", "3.2", "plan"
+    text = "{path}: these are no longer the refunds of plan {plan}, since the file or what is left of a charge changed; none was made"
+    hints = ("nself billing refund batch --input {path} --reason {reason} --dry-run",)
+
+
 class BatchIncomplete(Conflict):
     code, guide = "refunds_incomplete", "3.2"
     text = "{done} of {total} rows are refunded, {failed} failed, {pending} are pending; see {output}. Run the same again to go on."

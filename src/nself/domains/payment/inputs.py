@@ -132,6 +132,7 @@ class RefundFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     execute: Annotated[bool, Meta(description="Do it. In test mode that is the default.")] = False
     dry_run: Annotated[bool, Meta(description="Only the plan, in test mode too.")] = False
     confirm: Annotated[bool, Meta(description="A large total, or reason fraudulent, is meant.")] = False
+    plan: Annotated[str, Meta(description="Only if the refunds are still those of this plan.")] | None = None
     output: Annotated[
         str | None, Meta(description="Result file; else FILE with .result.csv.", extra={"metavar": "FILE"})
     ] = None

@@ -302,9 +302,13 @@ class PlannedRefund(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefundBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of `refund batch`: a plan, or what was done. Of `totals`, `given_back` was refunded now or before, `open` was not."""
+    """Result of `refund batch`: a plan, or what was done. Of `totals`, `given_back` was refunded now or before, `open` was not.
+
+    `plan` names these refunds: given with --execute, no others are made.
+    """
 
     executed: bool
+    plan: str
     reason: str
     rows: int
     refunded: int

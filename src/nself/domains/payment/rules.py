@@ -355,6 +355,12 @@ def _asked(number: int, cells: dict[str, str]) -> Asked:
     )  # fmt: skip
 
 
+def plan(refunds: Iterable[tuple[str, int]]) -> str:
+    """A word for these refunds, by operation and minor units, in whatever order; it stays the same while they are made."""
+    text = "\n".join(sorted(f"{name} {amount}" for name, amount in refunds))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def totals(amounts: Iterable[Money]) -> list[str]:
     """One sum a currency."""
     sums: dict[str, int] = {}

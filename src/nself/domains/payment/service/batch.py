@@ -29,6 +29,7 @@ from nself.domains.payment.errors import (
     BatchIncomplete,
     BatchRefused,
     NothingPaid,
+    PlanChanged,
     RefundUnconfirmed,
     ResultNotWritten,
 )
@@ -57,21 +58,24 @@ class Row(NamedTuple):
 def refund_file(app: App, given: RefundFile) -> RefundBatch:
     """The plan; in test mode without --dry-run, in live mode with --execute, what was done.
 
-    Raises BadBatch, BatchRefused, RefundUnconfirmed, FileNotWritten before anything is done, BatchIncomplete,
+    Raises BadBatch, BatchRefused, RefundUnconfirmed, PlanChanged, FileNotWritten before anything is done, BatchIncomplete,
     ResultNotWritten.
     """
     app.require_stripe()
     execute = not given.dry_run and (given.execute or not app.settings.live)
     rows = _rows(app, given)
+    plan = rules.plan((row.operation, row.amount) for row in rows)
     _refuse_unconfirmed(rows, given)
     planned = [_planned(row) for row in rows]
     if not execute:
         how = "the same without --dry-run does it" if given.dry_run else "--execute does it"
         moved = rules.totals(Money(row.amount, row.charge["currency"]) for row in rows if row.state != "done")
         note = f"nothing was done: this is the plan, {' and '.join(moved) or 'nothing'} would go back; {how}"
-        return _result(given, planned, executed=False, note=note)
+        return _result(given, plan, planned, executed=False, note=note)
+    if given.plan not in (None, plan):
+        raise PlanChanged(path=given.input, plan=given.plan, reason=given.reason)
     if not rows:
-        return _result(given, [], executed=True, note="the file names nothing to refund")
+        return _result(given, plan, [], executed=True, note="the file names nothing to refund")
     path = Path(given.output) if given.output else Path(given.input).with_suffix(".result.csv")
     done = list[PlannedRefund]()
     try:
@@ -83,7 +87,7 @@ def refund_file(app: App, given: RefundFile) -> RefundBatch:
     told, note = _tell(app, done) if given.notify else 0, f"see {path}"
     if given.notify and not outbox.listened(app):
         note += "; nobody is told while MAIL_ENABLED is false"
-    made = _result(given, done, executed=True, note=note, before=planned, told=told, output=str(path))
+    made = _result(given, plan, done, executed=True, note=note, before=planned, told=told, output=str(path))
     log.info("refund_batch", file=given.input, rows=len(done), refunded=made.refunded, reason=given.reason, told=told)
     _refuse_incomplete(done, path)
     return made
@@ -202,12 +206,13 @@ def _known(row: Row) -> str:
 
 
 def _result(
-    given: RefundFile, rows: list[PlannedRefund], *, executed: bool, note: str, before: Sequence[PlannedRefund] = (),
+    given: RefundFile, plan: str, rows: list[PlannedRefund], *, executed: bool, note: str, before: Sequence[PlannedRefund] = (),
     told: int = 0, output: str | None = None,
 ) -> RefundBatch:  # fmt: skip
     old = sum(one.result == "refunded" for one in before or rows)
     return RefundBatch(
         executed=executed,
+        plan=plan,
         reason=given.reason,
         rows=len(rows),
         refunded=sum(one.result == "refunded" for one in rows) - old,
