@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -66,6 +67,10 @@ def test_an_integer_is_taken_or_refused_in_the_guides_words(value: str) -> None:
     good = digits.isascii() and digits.isdecimal() and len(digits) < 20 and -(2**63) <= int(plain) < 2**63
     if good:
         assert build("me", f"--value={value}").value == int(plain)
+        return
+    if re.match("--[a-z]", plain):  # it looks like the next option
+        with pytest.raises(click.BadOptionUsage, match="a whole number is needed"):
+            build("me", f"--value={value}")
         return
     with pytest.raises(InvalidInteger) as caught:
         build("me", f"--value={value}")
