@@ -99,7 +99,7 @@ def test_a_stopped_collector_is_found_mended_and_found_no_more(project: Commands
     project.nself("billing", "doctor", "--issue", "2.1", code=3)
     project.nself("billing", "doctor", "fix", "2.1.1")
     project.nself("billing", "doctor")
-    assert "doctor fix --cause=2.1.1" in project.nself("billing", "audit", "log")
+    assert "nself billing doctor fix 2.1.1 " in project.nself("billing", "audit", "log")
 
 
 @pytest.mark.long
