@@ -221,6 +221,19 @@ def test_without_the_extra_the_service_goes_on_and_says_what_to_install(
     assert "pip install 'nself-billing[otel]'" in line.fields["detail"]  # type: ignore[attr-defined]
 
 
+@pytest.mark.usefixtures("stopped")
+def test_variables_that_opentelemetry_refuses_keep_no_service_from_starting(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A queue that is smaller than the SDK's own batch of 512."""
+    monkeypatch.setattr(logging.getLogger("nself"), "propagate", True)
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "100")
+    switch.start(settings("http://127.0.0.1:1"), "http")
+    assert measures.heard is None
+    (line,) = [one for one in caplog.records if one.message == "tracing_off"]
+    assert "max_queue_size" in line.fields["detail"]  # type: ignore[attr-defined]
+
+
 def test_what_is_measured_outside_of_a_task_is_a_trace_of_its_own() -> None:
     first, second = spans.place("stripe_request", None), spans.place("stripe_request", None)
     assert first.parent is None and first.trace != second.trace
