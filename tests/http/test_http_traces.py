@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -207,6 +209,22 @@ def test_a_collector_that_is_away_holds_nobody_up_and_is_told_once(
         until(lambda: len(told()) == 2)
         until(lambda: found.spans)
     assert told() == ["tracing_failed", "tracing_back"] and 0 < len(found.spans) < 10_000
+
+
+def test_requests_do_not_wait_for_a_collector_that_never_answers(server: str, template: str, tmp_path: Path) -> None:
+    """It takes connections; were they waited for, each request would take SEND_SECONDS."""
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        environ = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{hole.getsockname()[1]}",
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+        }
+        with guided(server, template, tmp_path, **environ) as made:
+            began = time.monotonic()
+            assert all(ask(made).startswith("req_") for _ in range(20))
+            assert time.monotonic() - began < 60
+            (log,) = tmp_path.rglob("*-http.log")
+            until(lambda: "tracing_failed" in log.read_text())
+        assert log.read_text().count("tracing_failed") == 1
 
 
 def test_without_the_extra_the_service_goes_on_and_says_what_to_install(
