@@ -79,6 +79,8 @@ class Request(NamedTuple):
     number: int
     method: str
     path: str
+    signature: str
+    """AWS's, version 4."""
 
 
 Answer = tuple[int, bytes]
@@ -105,7 +107,9 @@ class Gate:
             def handle_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 with gate.lock:
-                    request = Request(len(gate.requests) + 1, self.command, self.path)
+                    request = Request(
+                        len(gate.requests) + 1, self.command, self.path, self.headers.get("Authorization", "")
+                    )
                     gate.requests.append(request)
                 try:
                     status, data = gate.before(request) or gate.after(request, self.forward(body))

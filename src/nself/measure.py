@@ -68,8 +68,8 @@ class Measures:
             series = self._of(name, labels)
             series.counts[at] += times
             series.seconds += seconds * times
-        if self.heard:
-            self.heard(name, labels, seconds, times)
+        if heard := self.heard:  # once: a service that ends takes it away meanwhile
+            heard(name, labels, seconds, times)
 
     def observe_all(self, name: Name, labels: tuple[str, ...], seconds: Sequence[float]) -> None:
         """It occurred once for each of `seconds`."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -209,6 +211,22 @@ def test_a_collector_that_is_away_holds_nobody_up_and_is_told_once(
     assert told() == ["tracing_failed", "tracing_back"] and 0 < len(found.spans) < 10_000
 
 
+def test_requests_do_not_wait_for_a_collector_that_never_answers(server: str, template: str, tmp_path: Path) -> None:
+    """It takes connections; were they waited for, each request would take SEND_SECONDS."""
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        environ = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{hole.getsockname()[1]}",
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+        }
+        with guided(server, template, tmp_path, **environ) as made:
+            began = time.monotonic()
+            assert all(ask(made).startswith("req_") for _ in range(20))
+            assert time.monotonic() - began < 60
+            (log,) = tmp_path.rglob("*-http.log")
+            until(lambda: "tracing_failed" in log.read_text())
+        assert log.read_text().count("tracing_failed") == 1
+
+
 def test_without_the_extra_the_service_goes_on_and_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -219,6 +237,19 @@ def test_without_the_extra_the_service_goes_on_and_says_what_to_install(
     assert measures.heard is None
     (line,) = [one for one in caplog.records if one.message == "tracing_off"]
     assert "pip install 'nself-billing[otel]'" in line.fields["detail"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("stopped")
+def test_variables_that_opentelemetry_refuses_keep_no_service_from_starting(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A queue that is smaller than the SDK's own batch of 512."""
+    monkeypatch.setattr(logging.getLogger("nself"), "propagate", True)
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "100")
+    switch.start(settings("http://127.0.0.1:1"), "http")
+    assert measures.heard is None
+    (line,) = [one for one in caplog.records if one.message == "tracing_off"]
+    assert "max_queue_size" in line.fields["detail"]  # type: ignore[attr-defined]
 
 
 def test_what_is_measured_outside_of_a_task_is_a_trace_of_its_own() -> None:

@@ -64,6 +64,13 @@ def test_a_link_is_over_with_its_time_and_when_it_is_revoked(app: App, browser: 
     assert browser.get(link).status_code == 404
 
 
+@pytest.mark.parametrize("given", ["https://billing.example.com", "https://billing.example.com/"])
+def test_a_link_leads_to_where_browsers_reach_the_service(app: App, link: str, given: str) -> None:
+    made = App(app.project, app.registry, environ={**app.environ, "BILLING_PUBLIC_URL": given}, clock=app.clock)
+    assert page_link.create(made, CreatePageLink(user=MINE)).url.startswith("https://billing.example.com/me/")
+    made.close()
+
+
 @pytest.mark.parametrize("lives", ["0s", "91d", "soon"])
 def test_a_link_lives_for_a_while(app: App, link: str, lives: str) -> None:
     with pytest.raises((InvalidParameter, ValueError)):

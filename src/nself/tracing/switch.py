@@ -20,16 +20,20 @@ def start(settings: Settings, service: str) -> None:
     global _end
     if not (endpoint := settings.text("OTEL_EXPORTER_OTLP_ENDPOINT")):
         return
+    headers = dict(_pair(one) for one in settings.text("OTEL_EXPORTER_OTLP_HEADERS").split(",") if "=" in one)
     try:
         from nself.tracing.otlp import Sender
+
+        sender = Sender(f"{endpoint.rstrip('/')}/v1/traces", headers, service)
     except ImportError:
         log.warning(
             "tracing_off",
             detail="OTEL_EXPORTER_OTLP_ENDPOINT is set, but opentelemetry is not installed: pip install 'nself-billing[otel]'",
         )
         return
-    headers = dict(_pair(one) for one in settings.text("OTEL_EXPORTER_OTLP_HEADERS").split(",") if "=" in one)
-    sender = Sender(f"{endpoint.rstrip('/')}/v1/traces", headers, service)
+    except ValueError as error:
+        log.warning("tracing_off", detail=f"OpenTelemetry refuses its own variables (OTEL_BSP_…): {error}")
+        return
     measures.heard, _end = sender.hear, sender.end
 
 

@@ -163,3 +163,12 @@ def test_encryption_is_asked_for(open_app: Any, objects: Store, bucket: str) -> 
     assert len(places) == 2 and all(place.startswith("usage/") for place in places)
     assert {client.head_object(Bucket=bucket, Key=place)["ServerSideEncryption"] for place in places} == {"AES256"}
     assert bring_back(app, month="2025-11").put_back == 120
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
+def test_requests_are_signed_for_the_region(open_app: Any, gate: Gate, region: str) -> None:
+    app = open_app(ARCHIVE_S3_REGION=region)
+    populate(app, months=(11,))
+    archive_all(app)
+    assert gate.requests
+    assert all(f"/{region}/s3/aws4_request" in one.signature for one in gate.requests)
