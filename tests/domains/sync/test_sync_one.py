@@ -258,7 +258,9 @@ def test_inconsistencies_are_found_without_stripe(bench: Bench):
 
 def test_a_second_customer_whose_user_lost_the_first_is_given_to_the_user(bench: Bench):
     app = bench.app()
-    first, second = (customer(bench, number, metadata={"nself_user": "user1"}) for number in (1, 2))
+    first = customer(bench, 1, metadata={"nself_user": "user1"})
+    bench.sandbox.admin("clock", advance=1)  # of one second the ids decide
+    second = customer(bench, 2, metadata={"nself_user": "user1"})
     for id in (first, second):
         one.import_customer(app, SyncCustomer(customer=id))
     (odd,) = look.find_inconsistencies(app, FindInconsistencies())
