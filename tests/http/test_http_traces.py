@@ -240,12 +240,24 @@ def test_without_the_extra_the_service_goes_on_and_says_what_to_install(
     assert "pip install 'nself-billing[otel]'" in line.fields["detail"]  # type: ignore[attr-defined]
 
 
+def test_an_address_that_is_none_keeps_no_service_from_starting(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logging.getLogger("nself"), "propagate", True)
+    caplog.set_level("INFO", "nself")
+    switch.start(settings("nonsense"), "http")
+    assert measures.heard is None
+    (line,) = [one for one in caplog.records if one.message == "tracing_off"]
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT is 'nonsense'" in line.fields["detail"]  # type: ignore[attr-defined]
+
+
 @pytest.mark.usefixtures("stopped")
 def test_variables_that_opentelemetry_refuses_keep_no_service_from_starting(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A queue that is smaller than the SDK's own batch of 512."""
     monkeypatch.setattr(logging.getLogger("nself"), "propagate", True)
+    caplog.set_level("INFO", "nself")
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "100")
     switch.start(settings("http://127.0.0.1:1"), "http")
     assert measures.heard is None

@@ -26,8 +26,7 @@ WAITED = 0.1
 """Seconds: a connection that had to be made took less."""
 STREAMED = 1000
 """Rows that a stream fetches at once."""
-CANCELLED = "57014"
-TOO_LONG = (CANCELLED, "55P03")
+TOO_LONG = ("57014", "55P03")
 """Cancelled by DB_QUERY_TIMEOUT; a lock that was not granted in time."""
 ONLY_READS = "25006"
 NO_RESOURCES = "53"

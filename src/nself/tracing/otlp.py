@@ -15,8 +15,8 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 
 from nself import log
 from nself.core import acting
-from nself.measure import LABELS, Name
-from nself.tracing.spans import TASKS, TRACED, attributes, place, title
+from nself.measure import Name
+from nself.tracing.spans import TASKS, TRACED, attributes, failed, place, title, told
 
 SEND_SECONDS = 5.0
 """Longest time for one answer of the collector."""
@@ -60,14 +60,13 @@ class Sender:
         """Something that was measured has just ended."""
         task, ended = acting.task.get(), time_ns()
         if name in TRACED and not (task and task.caller and not task.caller.sampled):
-            told = dict(zip(LABELS[name], labels, strict=True))
-            self._processor.on_end(self._span(name, told, task, (ended - round(seconds * 1e9), ended), times))
+            began = ended - round(seconds * 1e9)
+            self._processor.on_end(self._span(name, told(name, labels), task, (began, ended), times))
 
     def _span(
         self, name: Name, labels: dict[str, str], task: acting.Task | None, span: tuple[int, int], times: int
     ) -> ReadableSpan:
         at = place(name, task)
-        failed = labels.get("outcome", "ok") not in ("ok", "sent") or labels.get("status", "200") >= "500"
         return ReadableSpan(
             title(name, labels),
             context=SpanContext(at.trace, at.span, is_remote=False, trace_flags=SAMPLED),
@@ -75,7 +74,7 @@ class Sender:
             resource=self._resource,
             attributes=attributes(labels, task, times),
             kind=KINDS.get(name, SpanKind.INTERNAL),
-            status=Status(StatusCode.ERROR if failed else StatusCode.UNSET),
+            status=Status(StatusCode.ERROR if failed(labels) else StatusCode.UNSET),
             start_time=span[0],
             end_time=span[1],
             instrumentation_scope=SCOPE,

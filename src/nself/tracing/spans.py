@@ -8,12 +8,12 @@ from random import getrandbits
 from typing import NamedTuple
 
 from nself.core import acting
-from nself.measure import Name
+from nself.measure import LABELS, Name
 
 TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 """W3C Trace Context."""
 ATTRIBUTES = {"method": "http.request.method", "route": "http.route", "status": "http.response.status_code"}
-"""OpenTelemetry's names of labels; the others are told as `nself.kind`."""
+"""OpenTelemetry's names of labels; others stand behind `nself.`."""
 TASKS: tuple[Name, ...] = ("http_request", "job", "webhook", "mail", "pdf")
 TRACED: tuple[Name, ...] = (*TASKS, "stripe_request")
 
@@ -47,20 +47,28 @@ def place(name: Name, task: acting.Task | None) -> Place:
     return Place(trace, task.span, around) if name in TASKS else Place(trace, getrandbits(64) or 1, task.span)
 
 
+def told(name: Name, values: tuple[str, ...]) -> dict[str, str]:
+    """Labels by their names; methods in capitals."""
+    labels = dict(zip(LABELS[name], values, strict=True))
+    return labels | ({"method": labels["method"].upper()} if "method" in labels else {})
+
+
 def title(name: Name, labels: dict[str, str]) -> str:
-    what = [
-        labels[one].upper() if one == "method" else labels[one] for one in labels if one not in ("outcome", "status")
-    ]
+    what = [value for one, value in labels.items() if one not in ("outcome", "status")]
     return " ".join(what if name == "http_request" else (name.removesuffix("_request"), *what))
+
+
+def failed(labels: dict[str, str]) -> bool:
+    """By our own fault or Stripe's; what a caller did wrong is no failure of a request."""
+    return labels.get("outcome", "ok") != "ok" or labels.get("status", "200") >= "500"
 
 
 def attributes(labels: dict[str, str], task: acting.Task | None, times: int) -> dict[str, str | int]:
     """Labels and the task's id: nothing of a user, and no secret."""
-    found: dict[str, str | int] = {}
-    for name, value in labels.items():
-        found[ATTRIBUTES.get(name, f"nself.{name}")] = int(value) if name == "status" else value
-    if "method" in labels:
-        found["http.request.method"] = labels["method"].upper()
+    found: dict[str, str | int] = {
+        ATTRIBUTES.get(name, f"nself.{name}"): int(value) if name == "status" else value
+        for name, value in labels.items()
+    }
     if task:
         found["nself.task"] = task.id
     if times > 1:

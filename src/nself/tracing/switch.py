@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 from nself import log
-from nself.core.settings import Settings
+from nself.core.settings import InvalidSetting, Settings
 from nself.measure import measures
 
 LAST_SECONDS = 3.0
@@ -18,23 +18,19 @@ _end: Callable[[], None] | None = None
 def start(settings: Settings, service: str) -> None:
     """Where OTEL_EXPORTER_OTLP_ENDPOINT is set, spans go there from now on. Never keeps a service from starting."""
     global _end
-    if not (endpoint := settings.text("OTEL_EXPORTER_OTLP_ENDPOINT")):
-        return
-    headers = dict(_pair(one) for one in settings.text("OTEL_EXPORTER_OTLP_HEADERS").split(",") if "=" in one)
     try:
+        if not (endpoint := settings.text("OTEL_EXPORTER_OTLP_ENDPOINT")):
+            return
+        headers = dict(_pair(one) for one in settings.text("OTEL_EXPORTER_OTLP_HEADERS").split(",") if "=" in one)
         from nself.tracing.otlp import Sender
 
         sender = Sender(f"{endpoint.rstrip('/')}/v1/traces", headers, service)
     except ImportError:
-        log.warning(
-            "tracing_off",
-            detail="OTEL_EXPORTER_OTLP_ENDPOINT is set, but opentelemetry is not installed: pip install 'nself-billing[otel]'",
-        )
-        return
-    except ValueError as error:
-        log.warning("tracing_off", detail=f"OpenTelemetry refuses its own variables (OTEL_BSP_…): {error}")
-        return
-    measures.heard, _end = sender.hear, sender.end
+        log.warning("tracing_off", detail="opentelemetry is not installed: pip install 'nself-billing[otel]'")
+    except (InvalidSetting, ValueError) as error:  # OpenTelemetry refuses its own variables with ValueError
+        log.warning("tracing_off", detail=str(error))
+    else:
+        measures.heard, _end = sender.hear, sender.end
 
 
 def stop() -> None:

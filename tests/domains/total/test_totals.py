@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from nself.domains.total.inputs import ShowTotals
 from nself.domains.total.model import UsageTotal
 from nself.domains.usage.inputs import ShowUsage, UsageEvent
 from nself.domains.usage.service import aggregate, record, show
+from serving import until
 
 JANUARY = "2026-01"
 
@@ -195,8 +195,7 @@ def test_two_who_put_totals_right_at_once_do_it_once(app: App, database: str) ->
         holder.commit()
         holder.execute("lock table billing_usage_totals in exclusive mode")
         menders = [two.submit(total.mend, app) for _ in range(2)]
-        while seen.execute(waiting).fetchone() != (2,):
-            time.sleep(0.02)
+        until(lambda: seen.execute(waiting).fetchone() == (2,))
         holder.commit()
         assert sorted(one.result() for one in menders) == ["", "1 hours put right"]
     assert whole(app) == of_users(app, (user,)) == (10, 8)

@@ -18,13 +18,9 @@ BATCH, POOL, QUEUE = "STRIPE_BATCH_REQUESTS", "BILLING_DB_POOL_SIZE", "BILLING_U
 RESTART = "nself restart billing"
 
 
-def _slowing(look: Look, name: str) -> Evidence | None:
-    said = next((one for one in rules.slowing(look.app.settings) if one.startswith(name)), None)
-    return Evidence(said) if said else None
-
-
 def many_calls(look: Look) -> Evidence | None:
-    return _slowing(look, BATCH)
+    said = next((one for one in rules.slowing(look.app.settings) if one.startswith(BATCH)), None)
+    return Evidence(said) if said else None
 
 
 def few_connections(look: Look) -> Evidence | None:
