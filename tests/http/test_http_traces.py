@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import logging
 import socket
 import sys
 import threading
@@ -192,7 +191,6 @@ def test_a_collector_that_is_away_holds_nobody_up_and_is_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-    monkeypatch.setattr(logging.getLogger("nself"), "propagate", True)
     caplog.set_level("INFO", "nself")
 
     def told() -> list[str]:
@@ -230,7 +228,6 @@ def test_requests_do_not_wait_for_a_collector_that_never_answers(server: str, te
 def test_without_the_extra_the_service_goes_on_and_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("nself"), "propagate", True)
     caplog.set_level("INFO", "nself")
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     monkeypatch.delitem(sys.modules, "nself.tracing.otlp", raising=False)
@@ -243,7 +240,6 @@ def test_without_the_extra_the_service_goes_on_and_says_what_to_install(
 def test_an_address_that_is_none_keeps_no_service_from_starting(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("nself"), "propagate", True)
     caplog.set_level("INFO", "nself")
     switch.start(settings("nonsense"), "http")
     assert measures.heard is None
@@ -256,7 +252,6 @@ def test_variables_that_opentelemetry_refuses_keep_no_service_from_starting(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A queue that is smaller than the SDK's own batch of 512."""
-    monkeypatch.setattr(logging.getLogger("nself"), "propagate", True)
     caplog.set_level("INFO", "nself")
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "100")
     switch.start(settings("http://127.0.0.1:1"), "http")
