@@ -19,7 +19,8 @@ SLOW_SECONDS = 1.0
 SERIES = 2000
 """Different names and labels that one process holds; more are counted under the label `other`."""
 Name = Literal[
-    "http_request", "stripe_request", "job", "webhook_delivery", "webhook", "mail", "pdf", "stripe_cache", "database"
+    "http_request", "stripe_request", "job", "webhook_delivery", "webhook", "mail", "pdf", "stripe_cache", "database",
+    "operation",
 ]  # fmt: skip
 LABELS: dict[Name, tuple[str, ...]] = {
     "http_request": ("method", "route", "status"),
@@ -31,6 +32,7 @@ LABELS: dict[Name, tuple[str, ...]] = {
     "pdf": ("outcome",),
     "stripe_cache": ("collection", "outcome"),
     "database": ("outcome",),
+    "operation": ("operation", "asked_by"),
 }
 """What is measured, and by what it is told apart. Never by ids: each combination is a row a minute."""
 

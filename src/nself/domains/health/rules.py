@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from nself.core.period import Period
 from nself.core.settings import Settings
+from nself.domains.connection.rules import MANY_LOOKED_UP, RARELY_CHANGE
 from nself.domains.health.model import Check, Metric, Performance, State
 from nself.domains.measurement.model import Total
 from nself.domains.measurement.rules import joined, percentile
@@ -28,6 +29,7 @@ SLOWEST = 5
 EXAMPLE = 200
 """Characters."""
 HTTP, STRIPE, JOB, CACHE, DATABASE = "http_request", "stripe_request", "job", "stripe_cache", "database"
+OPERATION = "operation"
 KINDS = {
     HTTP: "HTTP requests",
     STRIPE: "calls to Stripe",
@@ -208,18 +210,37 @@ SHORTEST = {
     "BILLING_DB_POOL_TIMEOUT": (3.0, DATABASE, "no_connection", "times no database connection became free"),
 }
 """Seconds that work which is quite in order takes on a busy day, and what is measured where the limit cuts it off."""
+QUEUED = ("BILLING_ASYNC_OPERATIONS", "BILLING_USE_QUEUE")
+"""Both leave long operations to the worker."""
+LONG_OPERATION = 5.0
+"""Seconds from which on whoever asks should not wait for it."""
 MEMORY_SHORT = 80
 """Percent of the limit that a service has."""
 
 
-def slowing(settings: Settings) -> list[str]:
-    """What makes operations slower than they must be."""
-    notes = list[str]()
-    if not settings.flag("STRIPE_BATCH_REQUESTS"):
-        notes.append("STRIPE_BATCH_REQUESTS is false: each object that is looked up is a call to Stripe of its own")
-    if (size := settings.integer("BILLING_DB_POOL_SIZE")) < LEAST_POOL:
-        notes.append(f"BILLING_DB_POOL_SIZE is {size}: the threads of a service wait for each other's connection")
-    return notes
+def one_by_one(settings: Settings, totals: Sequence[Total]) -> str | None:
+    """That most of what was read from Stripe is what hardly ever changes, since a setting has it asked for again and again."""
+    off = [name for name in ("STRIPE_ENABLE_CACHE", "STRIPE_BATCH_REQUESTS") if not settings.flag(name)]
+    read = [one for one in totals if one.name == STRIPE and one.labels[0] == "get"]
+    calls = sum(one.count for one in read)
+    looked_up = sum(one.count for one in read if one.labels[1] in RARELY_CHANGE)
+    if not off or looked_up < MANY_LOOKED_UP or 2 * looked_up <= calls:
+        return None
+    return (
+        f"{looked_up} of {calls} calls that read from Stripe asked for prices, products and tax rates one by one: "
+        f"{' and '.join(off)} {'is' if len(off) == 1 else 'are'} false"
+    )
+
+
+def blocking(settings: Settings, totals: Sequence[Total]) -> list[str]:
+    """Long operations that kept a request waiting, though a setting would leave them to the worker."""
+    off = [name for name in QUEUED if not settings.flag(name)]
+    waited = {one.labels[0]: one for one in totals if one.name == OPERATION and one.labels[1] == "request"}
+    return [
+        f"{name} kept {one.count} request{'s' if one.count > 1 else ''} waiting for {one.seconds / one.count:.1f} s on average: {off[0]} is false"
+        for name, one in sorted(waited.items())
+        if off and one.seconds >= LONG_OPERATION * one.count
+    ]
 
 
 def too_short(settings: Settings, totals: Sequence[Total]) -> list[str]:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -32,6 +32,8 @@ from nself.measure import SLOW_SECONDS, measures
 LEASE = timedelta(seconds=60)
 LATE = timedelta(seconds=60)
 """A worker looks every second; one that is busy with other work may take this long."""
+G = TypeVar("G", bound=msgspec.Struct)
+R = TypeVar("R")
 BEATS = 3
 """In one lease."""
 KEPT = 20
@@ -243,13 +245,21 @@ def _require(app: App, type: str | None) -> None:
         raise NoSuchJob(type=type, known=", ".join(sorted(known)))
 
 
-def put_off(app: App, use: str, input: str, given: msgspec.Struct) -> PutOff | None:
-    """Leave `use(app, given)` to the worker where BILLING_ASYNC_OPERATIONS and BILLING_USE_QUEUE are true; None: do it here.
-
-    It survives kills of everybody. The same asked for again before it ends is one operation.
+def operate(app: App, work: Callable[[App, G], R], use: str, input: str, given: G) -> R | PutOff:
+    """`work(app, given)`, a long operation: left to the worker where BILLING_ASYNC_OPERATIONS and BILLING_USE_QUEUE are true,
+    else done here, and measured, since whoever asked waits. `use` and `input` are the names of `work` and of what it takes.
     """
-    if not (app.settings.flag("BILLING_ASYNC_OPERATIONS") and app.settings.flag("BILLING_USE_QUEUE")):
-        return None
+    if app.settings.flag("BILLING_ASYNC_OPERATIONS") and app.settings.flag("BILLING_USE_QUEUE"):
+        return _put_off(app, use, input, given)
+    began, name = monotonic(), f"{use.partition('.')[0]}.{use.rpartition(':')[2]}"
+    try:
+        return work(app, given)
+    finally:
+        measures.observe("operation", (name, "request" if acting.task.get() else "command"), monotonic() - began)
+
+
+def _put_off(app: App, use: str, input: str, given: msgspec.Struct) -> PutOff:
+    """It survives kills of everybody. The same asked for again before it ends is one operation."""
     ensure(app)
     asked, live, now = msgspec.to_builtins(given), app.settings.live, app.clock()
 

@@ -21,7 +21,7 @@ from nself.domains.archive.model import Archive, ArchivedMonth, Manifest, MonthB
 from nself.domains.archive.service import files, plan
 from nself.domains.archive.service.plan import Look
 from nself.domains.job.model import PutOff
-from nself.domains.job.service import put_off
+from nself.domains.job.service import operate
 from nself.domains.usage.service import aggregate, recount
 
 ATTEMPTS = 3
@@ -31,11 +31,9 @@ ATTEMPTS = 3
 def command(app: App, given: ArchiveUsage) -> Rows[ArchivedMonth] | PutOff:
     """`archive_usage`; with `execute` it may be left to the worker."""
     rules.before(given.before)
-    ready = given.execute and given.to_s3
-    later = (
-        put_off(app, "archive.service.archive:archive_usage", "archive.inputs:ArchiveUsage", given) if ready else None
-    )
-    return later or archive_usage(app, given)
+    if not (given.execute and given.to_s3):
+        return archive_usage(app, given)
+    return operate(app, archive_usage, "archive.service.archive:archive_usage", "archive.inputs:ArchiveUsage", given)
 
 
 def archive_usage(app: App, given: ArchiveUsage) -> Rows[ArchivedMonth]:

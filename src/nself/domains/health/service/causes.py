@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from nself.diagnosis import Cause, Evidence, Look
 from nself.domains.connection.service import walk
-from nself.domains.health import rules
-from nself.domains.health.service.measured import crowded, cut_off, slow_routes
+from nself.domains.health.service.measured import blocking, crowded, cut_off, one_by_one, slow_routes
 from nself.domains.health.service.memory import jumps, leaks, short_of_memory
 from nself.domains.health.service.profile import LEFT_OPEN
 from nself.domains.tuning.service import statements
@@ -14,13 +13,13 @@ FAR = 3_000
 """Milliseconds for the way to Stripe with three calls; from the other side of the world it is half of that."""
 LEAKED = 3
 """Sessions: one that somebody left open at lunch is no leak."""
-BATCH, POOL, QUEUE = "STRIPE_BATCH_REQUESTS", "BILLING_DB_POOL_SIZE", "BILLING_USE_QUEUE"
+POOL = "BILLING_DB_POOL_SIZE"
 RESTART = "nself restart billing"
 
 
 def many_calls(look: Look) -> Evidence | None:
-    said = next((one for one in rules.slowing(look.app.settings) if one.startswith(BATCH)), None)
-    return Evidence(said) if said else None
+    found = one_by_one(look.app)
+    return Evidence("; ".join(found)) if found else None
 
 
 def few_connections(look: Look) -> Evidence | None:
@@ -73,12 +72,9 @@ def far_away(look: Look) -> Evidence | None:
     )
 
 
-def blocking(look: Look) -> Evidence | None:
-    if look.app.settings.flag(QUEUE):
-        return None
-    return Evidence(
-        f"{QUEUE} is false ({look.app.settings.value(QUEUE).origin}): long operations keep whoever asks waiting"
-    )
+def kept_waiting(look: Look) -> Evidence | None:
+    found = blocking(look.app)
+    return Evidence("; ".join(found)) if found else None
 
 
 CAUSES = (
@@ -87,12 +83,13 @@ CAUSES = (
         title="Too many API calls",
         detect=many_calls,
         explain=(
-            "Each price, product and tax rate that an operation needs is a call to Stripe of its own, where one call could read a "
-            "hundred. Told apart from a rate limit (1.3) by what is slow: nothing is refused, each operation takes many calls."
+            "Most calls that read from Stripe ask for prices, products and tax rates, each by a call of its own: one call could read "
+            "a hundred, and the cache keeps them. It slows operations down long before Stripe refuses calls (1.3.3, 1.3.4). What is "
+            "measured are the calls; a setting that costs no call is no cause."
         ),
-        mend=("nself env set STRIPE_BATCH_REQUESTS=true", RESTART),
+        mend=("nself env set STRIPE_BATCH_REQUESTS=true", "nself env set STRIPE_ENABLE_CACHE=true", RESTART),
         itself=True,
-        needs=(),
+        follows=("1.3.3", "1.3.4"),
     ),
     Cause(
         id="8.1.4",
@@ -200,12 +197,11 @@ CAUSES = (
     Cause(
         id="8.4.4",
         title="Blocking operations",
-        detect=blocking,
+        detect=kept_waiting,
         explain=(
-            "Without the queue of long operations whoever asks for everybody's invoices or a reconciliation waits until all is done, "
-            "longer than a request may take."
+            "Whoever asked for everybody's invoices, a reconciliation or an archive waited until all was done, which may be longer "
+            "than a request can take. What is measured is the waiting of requests; a command in a terminal may take its time."
         ),
         mend=("nself env set BILLING_ASYNC_OPERATIONS=true", "nself env set BILLING_USE_QUEUE=true", RESTART),
-        needs=(),
     ),
 )

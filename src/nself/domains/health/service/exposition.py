@@ -35,6 +35,10 @@ HISTOGRAMS: dict[Name, tuple[str, str]] = {
     "mail": ("nself_notifications_seconds", "Tries to send mail and webhooks of our own"),
     "pdf": ("nself_documents_seconds", "Making of PDFs"),
     "stripe_cache": ("nself_stripe_cache_seconds", "Reads that the cache may answer"),
+    "operation": (
+        "nself_operations_seconds",
+        "Long operations that whoever asked waited for; asked_by is request or command",
+    ),
     "database": (
         "nself_database_waits_seconds",
         "Waits for a connection of a busy pool; outcome is waited, no_connection or, of a statement, cancelled",

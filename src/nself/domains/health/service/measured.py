@@ -58,7 +58,7 @@ def performance(app: App, given: ShowPerformance) -> Rows[Performance]:
     if given.compare:
         compared = f"compared with the {given.last} before {asked:%Y-%m-%dT%H:%M:%SZ}" if asked else ""
         notes.append(compared or "this is the first look: the next one will be compared with it")
-    notes += [*rules.slowing(app.settings), *crowded(app)]
+    notes += [*one_by_one(app), *crowded(app)]
     return Rows(rules.performance(now, before), notes)
 
 
@@ -80,7 +80,7 @@ TIMEOUTS = {
 def timeouts(app: App, given: ShowTimeouts) -> Rows[Timeout]:
     """Each limit of time, where its value comes from, and what it limits; and what takes long below them."""
     try:
-        notes = [*slow_routes(app), *cut_off(app)]
+        notes = [*slow_routes(app), *cut_off(app), *blocking(app)]
     except DatabaseUnavailable as error:
         notes = [f"what takes long is not known: {error.message}"]
     rows = [
@@ -104,6 +104,21 @@ def cut_off(app: App) -> list[str]:
 def crowded(app: App) -> list[str]:
     """That services waited for a database connection since then, having too few."""
     return _since_start(app, lambda found: [said] if (said := rules.crowded(app.settings, found)) else [])
+
+
+def one_by_one(app: App) -> list[str]:
+    """That settings made most calls to Stripe needless, in the last hour."""
+    return [said] if (said := rules.one_by_one(app.settings, _recent(app))) else []
+
+
+def blocking(app: App) -> list[str]:
+    """One sentence a long operation that requests waited for in the last hour."""
+    return rules.blocking(app.settings, _recent(app))
+
+
+def _recent(app: App) -> list[Total]:
+    with app.db.reading() as tx:
+        return measurement.between(tx, Period(app.clock() - RECENT, app.clock() + SOON))
 
 
 def _since_start(app: App, judged: Callable[[list[Total]], list[str]]) -> list[str]:

@@ -24,7 +24,7 @@ from nself.domains.invoice.model import Changed, Generated, Plan
 from nself.domains.invoice.service import assess, current, edit, steps
 from nself.domains.invoice.service.assess import Catalog
 from nself.domains.job.model import PutOff
-from nself.domains.job.service import put_off
+from nself.domains.job.service import operate
 from nself.domains.usage.service import show as usage
 
 CHUNK_USERS = 200
@@ -49,12 +49,9 @@ def command(app: App, given: GenerateInvoices) -> Generated | Changed | PutOff:
     if given.invoice is not None:
         return edit.update(app, UpdateInvoice(invoice=given.invoice))
     app.require_stripe()
-    later = (
-        None
-        if given.user
-        else put_off(app, "invoice.service.generate:generate", "invoice.inputs:GenerateInvoices", given)
-    )
-    return later or generate(app, given)
+    if given.user:
+        return generate(app, given)
+    return operate(app, generate, "invoice.service.generate:generate", "invoice.inputs:GenerateInvoices", given)
 
 
 def generate(app: App, given: GenerateInvoices) -> Generated:

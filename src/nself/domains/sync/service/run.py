@@ -24,7 +24,7 @@ from nself.core.clock import monotonic
 from nself.core.errors import BillingError, InvalidParameter, Unavailable
 from nself.db.connect import Tx
 from nself.domains.job.model import PutOff
-from nself.domains.job.service import put_off
+from nself.domains.job.service import operate
 from nself.domains.sync import rules, store
 from nself.domains.sync.inputs import CompareAll, Reconcile, SyncAll
 from nself.domains.sync.model import (
@@ -64,7 +64,7 @@ UNFORGOTTEN = timedelta(days=1)
 def command(app: App, given: Reconcile) -> RunResult | PutOff:
     """`reconcile`, which may be left to the worker."""
     app.require_stripe(changing=False)
-    return put_off(app, "sync.service.run:reconcile", "sync.inputs:Reconcile", given) or reconcile(app, given)
+    return operate(app, reconcile, "sync.service.run:reconcile", "sync.inputs:Reconcile", given)
 
 
 def reconcile(app: App, given: Reconcile) -> RunResult:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import urllib.request
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 
 from nself.domains.drill import store
+from nself.domains.drill.service import dashboard
 from nself.domains.drill.service.bench import Bench, Drill
+from nself.domains.measurement import service as measurement
 from nself.domains.uptime.service import show as uptime
 
 RESTART = "nself restart billing"
@@ -22,7 +24,9 @@ ADD_INDEX = 'nself db add-index billing_usage \\\n  --columns "user_id,created_a
 EVENTS = 12_000
 ASKING = 12
 """Requests at once."""
+PRICES = 120
 SOON = timedelta(minutes=1)
+BLOCKED = "sync.reconcile kept 1 request waiting"
 SHORT_OF_MEMORY = r"BILLING_MEMORY_LIMIT is \d+M: \S+ (has \d+ MB of it|was started anew)"
 
 
@@ -54,7 +58,16 @@ def lost_index(bench: Bench) -> None:
 
 
 def batches(bench: Bench) -> None:
-    setting(bench, "STRIPE_BATCH_REQUESTS=false")
+    """A shop has many prices, and a program of the project looks each of them up."""
+    setting(bench, "STRIPE_ENABLE_CACHE=true", "STRIPE_BATCH_REQUESTS=false")
+    prices = [
+        bench.api("POST", "prices", product="prod_123", currency="usd", unit_amount=100 + one)["id"]
+        for one in range(PRICES)
+    ]
+    with bench.app() as app:
+        for price in prices:
+            app.stripe.look_up("price", price)
+        measurement.flush(app)
 
 
 def pool(bench: Bench) -> None:
@@ -171,13 +184,19 @@ def held_up(bench: Bench, seconds: int) -> None:
     with bench.app() as app:
         minute = app.clock().replace(second=0, microsecond=0)
         bench.wait(lambda: app.clock() - minute >= SOON, 70)  # that of the services' start does not count
-        with asking(bench) as get, ThreadPoolExecutor(ASKING) as pool:
-            with app.db.transaction() as tx:
-                store.keep_prices(tx)
-                asked = [pool.submit(get, "/api/v1/prices") for _ in range(ASKING)]
-                store.pause(seconds)
-            for one in asked:
-                one.exception()  # what was cut off failed
+    with asking(bench) as get:
+        meanwhile(bench, seconds, [lambda: get("/api/v1/prices")] * ASKING)
+
+
+def meanwhile(bench: Bench, seconds: int, asked: Sequence[Callable[[], None]]) -> None:
+    """What is asked for, at once, while a report keeps prices to itself."""
+    with bench.app() as app, ThreadPoolExecutor(len(asked)) as pool:
+        with app.db.transaction() as tx:
+            store.keep_prices(tx)
+            begun = [pool.submit(one) for one in asked]
+            store.pause(seconds)
+        for one in begun:
+            one.exception()  # what was cut off failed
 
 
 def waiting(bench: Bench) -> None:
@@ -201,7 +220,10 @@ def near(bench: Bench) -> None:
 
 
 def blocking(bench: Bench) -> None:
-    setting(bench, "BILLING_USE_QUEUE=false")
+    """An operator has everything reconciled from the dashboard while a report holds it up."""
+    with dashboard.signed_in(bench) as found:
+        meanwhile(bench, 7, [lambda: found.do("billing reconcile")])
+    bench.wait(lambda: BLOCKED in bench.nself("billing show-timeouts 2>&1"))
 
 
 DRILLS = (
@@ -221,7 +243,7 @@ DRILLS = (
     Drill(
         "8.1.3",
         plant=batches,
-        shows=(("nself billing performance", "STRIPE_BATCH_REQUESTS is false"),),
+        shows=(("nself billing performance", r"one by one: STRIPE_BATCH_REQUESTS is false"),),
         mend=("nself env set STRIPE_BATCH_REQUESTS=true", RESTART, "nself billing performance --compare"),
     ),
     Drill(
@@ -290,7 +312,7 @@ DRILLS = (
     Drill(
         "8.4.4",
         plant=blocking,
-        shows=((TIMEOUTS, "BILLING_USE_QUEUE +false"),),
+        shows=((TIMEOUTS, BLOCKED),),
         mend=("nself env set BILLING_ASYNC_OPERATIONS=true", "nself env set BILLING_USE_QUEUE=true", RESTART),
     ),
 )
