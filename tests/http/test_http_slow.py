@@ -17,6 +17,7 @@ from nself.domains.api_key import service as api_key
 from nself.domains.job import service as job
 from nself.http import application
 from nself.log import JsonFormatter
+from nself.measure import measures
 
 WORDS = re.compile(r"timeout|took.*ms")
 
@@ -25,11 +26,11 @@ def lines(caplog: pytest.LogCaptureFixture, message: str) -> list[str]:
     return [JsonFormatter("http").format(one) for one in caplog.records if one.getMessage() == message]
 
 
-def ask(app: App) -> httpx.Response:
+def ask(app: App, path: str = "/api/v1/usage?user=u") -> httpx.Response:
     async def run() -> httpx.Response:
         transport = httpx.ASGITransport(app=application.application(app))
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-            return await client.get("/api/v1/usage?user=u")
+            return await client.get(path)
 
     return asyncio.run(run())
 
@@ -81,3 +82,14 @@ def test_slow_scheduled_work(app: App, told: pytest.LogCaptureFixture, monkeypat
     while job.run_due(app):
         pass
     assert all(WORDS.search(line) for line in lines(told, "slow_job")) and lines(told, "slow_job")
+
+
+def test_a_page_of_the_dashboard_is_counted_and_told_as_a_request_is(
+    app: App, told: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(application, "SLOW_SECONDS", 0)
+    measures.take()
+    assert ask(app, "/sign-in").status_code == 200
+    assert ("GET", "/sign-in", "200") in [one.labels for one in measures.take() if one.name == "http_request"]
+    (line,) = lines(told, "slow_request")
+    assert re.search(r'"route": "/sign-in".*"request_id": "(req_\w+)"', line)

@@ -106,7 +106,7 @@ def application(app: App, hot: Iterable[Hot] | None = None, heart: Heart | None 
     routes += [HttpRoute(row.path, _endpoint(app, row, gate), methods=[row.method]) for row in rows]
     routes += [HttpRoute(path, standing, methods=["HEAD"]) for path in WEBHOOK_PATHS]
     routes += mail_routes(app)
-    routes += web_routes(app)
+    routes += [_measured(one) for one in web_routes(app)]
     routes += [HttpRoute("/metrics", metrics), HttpRoute("/openapi.json", openapi), HttpRoute("/docs", page)]
     by_path = {one.path: one for one in hot or hot_routes(app)}
     frame = Starlette(
@@ -169,19 +169,29 @@ def _endpoint(app: App, row: Route, gate: maintenance.Gate) -> Endpoint:
         except Exception as error:  # the boundary: nothing may leave without an answer
             return answer.failure(_helped(app, row, error), request_id)
 
-    async def run(request: Request) -> Response:
-        began, request_id = monotonic(), answer.new_request_id()
-        with acting.on(acting.new_task(request_id, spans.caller(request.headers.get("traceparent")))):
-            response = await respond(request, request_id)
-            took = monotonic() - began
-            measures.observe("http_request", (row.method, row.path, str(response.status_code)), took)
-            if took >= SLOW_SECONDS:
-                log.info(
-                    "slow_request", method=row.method, route=row.path, took_ms=round(took * 1000), request_id=request_id
-                )
-        return response
+    return partial(_timed, row.path, respond)
 
-    return run
+
+async def _timed(route: str, respond: Callable[[Request, str], Awaitable[Response]], request: Request) -> Response:
+    """A request with an id: what is logged, measured and asked of Stripe on the way belongs to it."""
+    began, request_id = monotonic(), answer.new_request_id()
+    with acting.on(acting.new_task(request_id, spans.caller(request.headers.get("traceparent")))):
+        response = await respond(request, request_id)
+        took = monotonic() - began
+        measures.observe("http_request", (request.method, route, str(response.status_code)), took)
+        if took >= SLOW_SECONDS:
+            said = {"method": request.method, "route": route, "took_ms": round(took * 1000), "request_id": request_id}
+            log.info("slow_request", **said)
+    return response
+
+
+def _measured(page: HttpRoute) -> HttpRoute:
+    """A page of the dashboard is a request as one of the API is."""
+
+    async def respond(request: Request, _: str) -> Response:
+        return await cast("Endpoint", page.endpoint)(request)
+
+    return HttpRoute(page.path, partial(_timed, page.path, respond), methods=list(page.methods or ()))
 
 
 def _helped(app: App, row: Route, error: Exception) -> Exception:

@@ -37,6 +37,19 @@ def test_pairs_are_of_two_that_can_be_seen_together_and_the_same_for_a_seed() ->
     assert all(one != other and not DRILLS[one].blinds and not DRILLS[other].blinds for one, other in pairs)
 
 
+def test_two_that_mend_or_hide_each_other_are_not_paired() -> None:
+    pairs = {frozenset(pair) for pair in chosen(pairs=10_000)}
+    assert {"4.2.1", "3.3.2"} in pairs
+    apart = [("7.2.1", "4.3.3"), ("3.3.2", "3.4.1"), ("3.4.4", "3.3.3"), ("3.2.4", "4.2.1")]
+    assert not pairs & {frozenset(pair) for pair in apart}
+
+
+def test_two_that_are_named_are_two_at_once() -> None:
+    assert chosen(cause="6.2.1+5.3.3") == [("6.2.1", "5.3.3")]
+    with pytest.raises(NoSuchDrill):
+        chosen(cause="6.2.1+9.9.9")
+
+
 @pytest.mark.parametrize(
     "given, error",
     [

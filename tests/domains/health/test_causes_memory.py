@@ -143,6 +143,45 @@ def test_a_small_pool_is_a_cause_where_somebody_waits(tmp_path: Path) -> None:
     assert rules.crowded(settings(tmp_path), [waits(*[0.5] * 50)]) is None, "as many as threads: the database is busy"
 
 
+def read(kind: str, count: int, method: str = "get") -> Total:
+    return total("stripe_request", (method, kind, "ok"), *[0.1] * count)
+
+
+SINGLY = [read("prices", 70), read("tax_rates", 50), read("invoices", 100), read("payment_intents", 500, "post")]
+
+
+def test_looking_up_one_by_one_is_a_cause_where_it_is_most_of_what_is_read(tmp_path: Path) -> None:
+    cached = {"STRIPE_ENABLE_CACHE": "true"}
+    singly = settings(tmp_path, STRIPE_BATCH_REQUESTS="false", **cached)
+    assert rules.one_by_one(singly, SINGLY) == (
+        "120 of 220 calls that read from Stripe asked for prices, products and tax rates one by one: "
+        "STRIPE_BATCH_REQUESTS is false"
+    )
+    uncached = rules.one_by_one(settings(tmp_path, STRIPE_BATCH_REQUESTS="false"), SINGLY)
+    assert (uncached or "").endswith("STRIPE_ENABLE_CACHE and STRIPE_BATCH_REQUESTS are false")
+    assert rules.one_by_one(singly, [read("prices", 99)]) is None, "few"
+    assert rules.one_by_one(singly, [read("prices", 120), read("invoices", 120)]) is None, "not most"
+    assert rules.one_by_one(settings(tmp_path, **cached), SINGLY) is None, "no setting would spare them"
+
+
+def operated(name: str, asker: str, *seconds: float) -> Total:
+    return total("operation", (name, asker), *seconds)
+
+
+def test_a_long_operation_blocks_where_a_request_waited_for_it(tmp_path: Path) -> None:
+    totals = [
+        operated("sync.reconcile", "request", 9.0, 5.0),
+        operated("invoice.generate", "request", 0.5),
+        operated("archive.archive_usage", "command", 300.0),
+    ]
+    told = "sync.reconcile kept 2 requests waiting for 7.0 s on average"
+    assert rules.blocking(settings(tmp_path), totals) == [f"{told}: BILLING_ASYNC_OPERATIONS is false"]
+    later = {"BILLING_ASYNC_OPERATIONS": "true"}
+    off = settings(tmp_path, BILLING_USE_QUEUE="false", **later)
+    assert rules.blocking(off, totals) == [f"{told}: BILLING_USE_QUEUE is false"]
+    assert rules.blocking(settings(tmp_path, **later), totals) == [], "the queue takes them"
+
+
 CUT_OFF = [asked(*[1.0] * 3, status="504"), waits(0.0, 0.0, outcome="cancelled"), waits(1.0, outcome="no_connection")]
 
 

@@ -6,6 +6,7 @@ import pytest
 from money_bench import MONTH, Bench
 from money_seams import Crash, Seams, fragile
 
+from nself.core import acting
 from nself.core.errors import Unavailable
 from nself.domains.connection.service import intents
 from nself.domains.invoice.inputs import GenerateInvoices
@@ -14,6 +15,7 @@ from nself.domains.invoice.service.generate import command
 from nself.domains.job import service as job
 from nself.domains.job.inputs import ListOperations
 from nself.domains.job.model import PutOff
+from nself.measure import measures
 
 LATER = {"BILLING_ASYNC_OPERATIONS": "true"}
 MONTHLY = GenerateInvoices(period=MONTH)
@@ -77,6 +79,16 @@ def test_one_that_is_refused_says_why(used: Bench) -> None:
 
 @pytest.mark.parametrize("settings", [{}, {**LATER, "BILLING_USE_QUEUE": "false"}])
 def test_without_one_of_the_switches_it_is_waited_for(used: Bench, settings: dict[str, str]) -> None:
+    measures.take()
     done = command(used.app(**settings), MONTHLY)
     assert isinstance(done, Generated)
     assert (done.paid, charged(used)) == (1, [100])
+    waited = [(one.labels, one.count) for one in measures.take() if one.name == "operation"]
+    assert waited == [(("invoice.generate", "command"), 1)]
+
+
+def test_a_request_that_waits_for_it_is_counted_as_one(used: Bench) -> None:
+    measures.take()
+    with acting.on(acting.new_task("req_1")):
+        command(used.app(), MONTHLY)
+    assert [one.labels for one in measures.take() if one.name == "operation"] == [("invoice.generate", "request")]

@@ -40,7 +40,7 @@ class RunDrills(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Annotated[
             str,
             Meta(
-                description="A root cause: 1.1.4 is cause 4 of the guide's issue 1.1.",
+                description="A root cause: 1.1.4 is cause 4 of the guide's issue 1.1; 1.1.4+6.1.1 are two at once.",
                 extra={"positional": True, "metavar": "CAUSE"},
             ),
         ]

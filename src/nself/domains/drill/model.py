@@ -76,6 +76,9 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
+        """Of two at once it is asked that both are named: the guide's lines for one may speak of an invoice that the other closed."""
+        if "+" in self.cause:
+            return self.named
         return self.shown and self.named and self.alone and self.mended and self.gone
 
     def plain(self) -> str:

@@ -128,3 +128,15 @@ class Drill(NamedTuple):
     """What hands outside nself do for the mend, before its lines: in Stripe's Dashboard, at the firewall, in a file."""
     blinds: bool = False
     """While it is there others cannot be looked at: it is not paired."""
+    apart: tuple[str, ...] = ()
+    """Issues or causes that are not at the same object at once, since one mends the other or hides it: a subscription has a trial
+    or none, and a customer who is missing has no tax id."""
+
+    def together(self, other: Drill) -> bool:
+        """Whether both may be there at once."""
+        blind = self.blinds or other.blinds
+        return not blind and not any(
+            f"{one.cause}.".startswith(f"{issue}.")
+            for this, one in ((self, other), (other, self))
+            for issue in this.apart
+        )

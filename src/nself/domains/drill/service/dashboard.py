@@ -23,7 +23,7 @@ class Dashboard:
     """Keeps cookies; each call is one request."""
 
     def __init__(self, base: str) -> None:
-        self.base = base
+        self.base, self.csrf = base, ""
         proxy, cookies = urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(CookieJar())
         self.opener = urllib.request.build_opener(proxy, cookies)
 
@@ -35,8 +35,7 @@ class Dashboard:
 
     def do(self, command: str) -> None:
         """The deed that calls what the command line calls, such as `billing reconcile`."""
-        page = self.ask("/sync")
-        self.ask(f"/do/{command.replace(' ', '/')}", csrf=_hidden(page, "csrf"))
+        self.ask(f"/do/{command.replace(' ', '/')}", csrf=self.csrf)
 
 
 @contextmanager
@@ -47,9 +46,11 @@ def signed_in(bench: Bench) -> Generator[Dashboard]:
         with bench.app() as app:
             found, now = Dashboard(f"http://127.0.0.1:{app.settings.integer('BILLING_PORT')}"), app.clock()
         page = found.ask(f"{link.path}?{link.query}")
-        secret = _hidden(page, "totp")
-        code = rules.totp(secret, int(now.timestamp()) // rules.STEP)
-        found.ask(link.path, token=_hidden(page, "token"), totp=secret, password=token_urlsafe(), code=code)
+        secret, password, step = _hidden(page, "totp"), token_urlsafe(), int(now.timestamp()) // rules.STEP
+        code = rules.totp(secret, step - 1)  # each serves once, for a while
+        found.ask(link.path, token=_hidden(page, "token"), totp=secret, password=password, code=code)
+        page = found.ask("/sign-in", name=NAME, password=password, code=rules.totp(secret, step))
+        found.csrf = _hidden(page, "csrf")
         yield found
     finally:
         bench.nself(f"billing operator remove {NAME}")

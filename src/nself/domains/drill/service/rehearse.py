@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Generator, Sequence
+from itertools import combinations
 
 from nself import log
 from nself.app import App
@@ -108,13 +109,13 @@ def _run(app: App, groups: Sequence[Sequence[Drill]]) -> Generator[Rehearsal | S
     try:
         for group in groups:
             row = _rehearsed(app, group)
-            if not row.passed and len(groups) > 1:
+            if not row.passed and (len(groups) > 1 or len(group) > 1):
                 # A busy machine lets something come too late, and a restart for one of two may mend the other: once more, the other
                 # way round, and both are told.
                 yield row
                 row = _rehearsed(app, group[::-1])
             if not row.passed:
-                failed.append(group[0].cause)
+                failed.append(row.cause)
             log.info("rehearsed", cause=row.cause, passed=row.passed, seconds=row.seconds, note=row.note)
             yield row
     finally:
@@ -127,14 +128,15 @@ def _run(app: App, groups: Sequence[Sequence[Drill]]) -> Generator[Rehearsal | S
 def _groups(given: RunDrills) -> list[tuple[Drill, ...]]:
     ids = [id for id in sorted(DRILLS) if doctor.belongs(id, [given.issue] if given.issue else [])]
     if given.cause:
-        return [(_drill(given.cause),)]
+        return [tuple(_drill(one) for one in given.cause.split("+"))]
     if not (given.all or given.issue or given.pairs):
         raise MissingParameter("a cause, --issue, --pairs or --all")
     if not ids:
         raise NoSuchDrill(cause=given.issue)
     if given.pairs:
-        draw, open = random.Random(given.seed), [id for id in ids if not DRILLS[id].blinds]
-        groups = [tuple(DRILLS[id] for id in sorted(draw.sample(open, 2))) for _ in range(given.pairs)]
+        draw = random.Random(given.seed)
+        pairs = [(DRILLS[one], DRILLS[other]) for one, other in combinations(ids, 2)]
+        groups = draw.choices([pair for pair in pairs if pair[0].together(pair[1])], k=given.pairs)
     else:
         groups = [(DRILLS[id],) for id in ids]
     at, of = map(int, given.part.split("/")) if given.part else (1, 1)

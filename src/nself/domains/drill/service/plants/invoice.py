@@ -173,6 +173,7 @@ DRILLS = (
             "--line-item $(nself billing invoice show-lines in_123 | grep price_456 | cut -d' ' -f1)",
             CORRECT,
         ),
+        apart=("3.2",),
     ),
     Drill(
         "4.2.2",

@@ -239,6 +239,7 @@ DRILLS = (
         plant=other_zone,
         shows=(('nself logs billing | grep "proration"', f"Pacific/Auckland{AT_END}"),),
         mend=("nself env get BILLING_TIMEZONE", TRIAL_OF_20_DAYS),
+        apart=("3.4",),
     ),
     Drill(
         "3.3.3",
@@ -253,6 +254,7 @@ DRILLS = (
             "nself billing subscription preview-change --subscription sub_123 --new-price price_456 --proration-date $(date +%s)",
             "nself billing subscription update sub_123 --price price_456 --proration-date $(date +%s)",
         ),
+        apart=("3.4",),
     ),
     Drill(
         "3.3.4",
