@@ -157,8 +157,12 @@ def test_looking_up_one_by_one_is_a_cause_where_it_is_most_of_what_is_read(tmp_p
         "120 of 220 calls that read from Stripe asked for prices, products and tax rates one by one: "
         "STRIPE_BATCH_REQUESTS is false"
     )
-    uncached = rules.one_by_one(settings(tmp_path, STRIPE_BATCH_REQUESTS="false"), SINGLY)
-    assert (uncached or "").endswith("STRIPE_ENABLE_CACHE and STRIPE_BATCH_REQUESTS are false")
+    uncached = settings(tmp_path, STRIPE_BATCH_REQUESTS="false")
+    assert rules.one_by_one(uncached, SINGLY) is None, (
+        "batches are of no use without the cache, and that is off by default"
+    )
+    told = rules.one_by_one(uncached, [read("prices", 1_000), read("invoices", 500)])
+    assert (told or "").endswith("STRIPE_ENABLE_CACHE and STRIPE_BATCH_REQUESTS are false")
     assert rules.one_by_one(singly, [read("prices", 99)]) is None, "few"
     assert rules.one_by_one(singly, [read("prices", 120), read("invoices", 120)]) is None, "not most"
     assert rules.one_by_one(settings(tmp_path, **cached), SINGLY) is None, "no setting would spare them"

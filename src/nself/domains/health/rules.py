@@ -212,6 +212,8 @@ SHORTEST = {
 """Seconds that work which is quite in order takes on a busy day, and what is measured where the limit cuts it off."""
 QUEUED = ("BILLING_ASYNC_OPERATIONS", "BILLING_USE_QUEUE")
 """Both leave long operations to the worker."""
+MANY_UNCACHED = 1_000
+"""Look-ups in an hour from which on the cache is worth its while: without it, as it is by default, each is a call."""
 LONG_OPERATION = 5.0
 """Seconds from which on whoever asks should not wait for it."""
 MEMORY_SHORT = 80
@@ -221,10 +223,11 @@ MEMORY_SHORT = 80
 def one_by_one(settings: Settings, totals: Sequence[Total]) -> str | None:
     """That most of what was read from Stripe is what hardly ever changes, since a setting has it asked for again and again."""
     off = [name for name in ("STRIPE_ENABLE_CACHE", "STRIPE_BATCH_REQUESTS") if not settings.flag(name)]
+    least = MANY_LOOKED_UP if settings.flag("STRIPE_ENABLE_CACHE") else MANY_UNCACHED
     read = [one for one in totals if one.name == STRIPE and one.labels[0] == "get"]
     calls = sum(one.count for one in read)
     looked_up = sum(one.count for one in read if one.labels[1] in RARELY_CHANGE)
-    if not off or looked_up < MANY_LOOKED_UP or 2 * looked_up <= calls:
+    if not off or looked_up < least or 2 * looked_up <= calls:
         return None
     return (
         f"{looked_up} of {calls} calls that read from Stripe asked for prices, products and tax rates one by one: "
