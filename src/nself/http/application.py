@@ -182,11 +182,14 @@ async def _timed(route: str, respond: Callable[[Request, str], Awaitable[Respons
         if took >= SLOW_SECONDS:
             said = {"method": request.method, "route": route, "took_ms": round(took * 1000), "request_id": request_id}
             log.info("slow_request", **said)
+    response.headers.setdefault("Request-Id", request_id)
     return response
 
 
 def _measured(page: HttpRoute) -> HttpRoute:
-    """A page of the dashboard is a request as one of the API is."""
+    """A page of the dashboard is a request as one of the API is; what it is drawn with is not."""
+    if page.path.startswith("/static/"):
+        return page
 
     async def respond(request: Request, _: str) -> Response:
         return await cast("Endpoint", page.endpoint)(request)
