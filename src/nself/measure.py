@@ -32,7 +32,7 @@ LABELS: dict[Name, tuple[str, ...]] = {
     "pdf": ("outcome",),
     "stripe_cache": ("collection", "outcome"),
     "database": ("outcome",),
-    "operation": ("operation", "asked_by"),
+    "operation": ("operation", "asked_by", "outcome"),
 }
 """What is measured, and by what it is told apart. Never by ids: each combination is a row a minute."""
 

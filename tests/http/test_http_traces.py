@@ -23,6 +23,7 @@ from guided import Guided, guided
 from nself.core import acting
 from nself.core.settings import Settings, Value
 from nself.domains.job import service as job
+from nself.log import JsonFormatter
 from nself.measure import measures
 from nself.tracing import spans, switch
 from ports import free_port
@@ -225,6 +226,12 @@ def test_requests_do_not_wait_for_a_collector_that_never_answers(server: str, te
         assert log.read_text().count("tracing_failed") == 1
 
 
+def why_off(caplog: pytest.LogCaptureFixture) -> str:
+    """What the log says of it, once."""
+    (line,) = [JsonFormatter("http").format(one) for one in caplog.records if one.message == "tracing_off"]
+    return str(json.loads(line)["detail"])
+
+
 def test_without_the_extra_the_service_goes_on_and_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -233,8 +240,7 @@ def test_without_the_extra_the_service_goes_on_and_says_what_to_install(
     monkeypatch.delitem(sys.modules, "nself.tracing.otlp", raising=False)
     switch.start(settings("http://127.0.0.1:1"), "http")
     assert measures.heard is None
-    (line,) = [one for one in caplog.records if one.message == "tracing_off"]
-    assert "pip install 'nself-billing[otel]'" in line.fields["detail"]  # type: ignore[attr-defined]
+    assert "pip install 'nself-billing[otel]'" in why_off(caplog)
 
 
 def test_an_address_that_is_none_keeps_no_service_from_starting(
@@ -243,8 +249,7 @@ def test_an_address_that_is_none_keeps_no_service_from_starting(
     caplog.set_level("INFO", "nself")
     switch.start(settings("nonsense"), "http")
     assert measures.heard is None
-    (line,) = [one for one in caplog.records if one.message == "tracing_off"]
-    assert "OTEL_EXPORTER_OTLP_ENDPOINT is 'nonsense'" in line.fields["detail"]  # type: ignore[attr-defined]
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT is 'nonsense'" in why_off(caplog)
 
 
 @pytest.mark.usefixtures("stopped")
@@ -256,8 +261,7 @@ def test_variables_that_opentelemetry_refuses_keep_no_service_from_starting(
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "100")
     switch.start(settings("http://127.0.0.1:1"), "http")
     assert measures.heard is None
-    (line,) = [one for one in caplog.records if one.message == "tracing_off"]
-    assert "max_queue_size" in line.fields["detail"]  # type: ignore[attr-defined]
+    assert "max_queue_size" in why_off(caplog)
 
 
 def test_what_is_measured_outside_of_a_task_is_a_trace_of_its_own() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import psutil
@@ -14,9 +15,11 @@ from nself.domains.customer import service as customer
 from nself.domains.drill import store
 from nself.domains.drill.inputs import CheckDrill, RunDrills
 from nself.domains.drill.model import NoSuchDrill, NothingPlanted, Prop
-from nself.domains.drill.service import rehearse
+from nself.domains.drill.service import dashboard, rehearse
 from nself.domains.drill.service.bench import Bench
 from nself.domains.drill.service.plants import DRILLS
+from nself.domains.operator import service as operator
+from nself.domains.operator.inputs import AddOperator, ListOperators
 from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.service import record
 
@@ -48,8 +51,9 @@ def test_two_that_mend_or_hide_each_other_are_not_paired(one: str, other: str) -
 
 def test_two_that_are_named_are_two_at_once() -> None:
     assert chosen(cause="6.2.1+5.3.3") == [("6.2.1", "5.3.3")]
-    with pytest.raises(NoSuchDrill):
-        chosen(cause="6.2.1+9.9.9")
+    for cause in ("6.2.1+9.9.9", "6.2.1+"):
+        with pytest.raises(NoSuchDrill, match=re.escape(f"No rehearsal of {cause}")):
+            chosen(cause=cause)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +90,8 @@ def test_what_hands_changed_about_tables_is_undone_however_often(app: App) -> No
     )  # fmt: skip
     for damage in damages:
         app.db.transact(damage)
+    for name in (dashboard.NAME, "ada"):
+        operator.add(app, AddOperator(name=name, role="owner"))
     with app.db.transaction() as tx:
         assert (tx.value(triggers), tx.value(indexes)) != before
     for _ in range(2):
@@ -94,6 +100,7 @@ def test_what_hands_changed_about_tables_is_undone_however_often(app: App) -> No
         assert (tx.value(triggers), tx.value(indexes)) == before
         assert not tx.value(b"select count(*) from pg_class where reloptions::text like '%%autovacuum_enabled=false%%'")
         assert not tx.value(b"select count(*) from pg_constraint where conname = 'company_mail'")
+    assert [one.name for one in operator.list_operators(app, ListOperators())] == ["ada"]
 
 
 def test_files_and_props_are_noted(app: App) -> None:

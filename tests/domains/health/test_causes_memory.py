@@ -168,13 +168,14 @@ def test_looking_up_one_by_one_is_a_cause_where_it_is_most_of_what_is_read(tmp_p
     assert rules.one_by_one(settings(tmp_path, **cached), SINGLY) is None, "no setting would spare them"
 
 
-def operated(name: str, asker: str, *seconds: float) -> Total:
-    return total("operation", (name, asker), *seconds)
+def operated(name: str, asker: str, *seconds: float, outcome: str = "ok") -> Total:
+    return total("operation", (name, asker, outcome), *seconds)
 
 
 def test_a_long_operation_blocks_where_a_request_waited_for_it(tmp_path: Path) -> None:
     totals = [
-        operated("sync.reconcile", "request", 9.0, 5.0),
+        operated("sync.reconcile", "request", 9.0),
+        operated("sync.reconcile", "request", 5.0, outcome="failed"),
         operated("invoice.generate", "request", 0.5),
         operated("archive.archive_usage", "command", 300.0),
     ]
@@ -184,6 +185,7 @@ def test_a_long_operation_blocks_where_a_request_waited_for_it(tmp_path: Path) -
     off = settings(tmp_path, BILLING_USE_QUEUE="false", **later)
     assert rules.blocking(off, totals) == [f"{told}: BILLING_USE_QUEUE is false"]
     assert rules.blocking(settings(tmp_path, **later), totals) == [], "the queue takes them"
+    assert [rules.is_error(one) for one in totals] == [False, True, False, False]
 
 
 CUT_OFF = [asked(*[1.0] * 3, status="504"), waits(0.0, 0.0, outcome="cancelled"), waits(1.0, outcome="no_connection")]

@@ -31,10 +31,11 @@ SECRET = "sk_test_" + "never_in_a_dump" * 400
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[App]:
-    made = App(Project(tmp_path), Registry(), environ={})
+def app(tmp_path: Path, database: str) -> Iterator[App]:
+    made = App(Project(tmp_path), Registry(), environ={"DATABASE_URL": database})
     made.project.state.mkdir()
     yield made
+    made.close()
     shutil.rmtree(socket_folder(made.project), ignore_errors=True)
 
 

@@ -9,6 +9,7 @@ from money_seams import Crash, Seams, fragile
 from nself.core import acting
 from nself.core.errors import Unavailable
 from nself.domains.connection.service import intents
+from nself.domains.invoice.errors import PeriodNotOver
 from nself.domains.invoice.inputs import GenerateInvoices
 from nself.domains.invoice.model import Generated
 from nself.domains.invoice.service.generate import command
@@ -84,11 +85,14 @@ def test_without_one_of_the_switches_it_is_waited_for(used: Bench, settings: dic
     assert isinstance(done, Generated)
     assert (done.paid, charged(used)) == (1, [100])
     waited = [(one.labels, one.count) for one in measures.take() if one.name == "operation"]
-    assert waited == [(("invoice.generate", "command"), 1)]
+    assert waited == [(("invoice.generate", "command", "ok"), 1)]
 
 
 def test_a_request_that_waits_for_it_is_counted_as_one(used: Bench) -> None:
     measures.take()
     with acting.on(acting.new_task("req_1")):
         command(used.app(), MONTHLY)
-    assert [one.labels for one in measures.take() if one.name == "operation"] == [("invoice.generate", "request")]
+        with pytest.raises(PeriodNotOver):
+            command(used.app(), GenerateInvoices(period="2099-01"))
+    told = [one.labels for one in measures.take() if one.name == "operation"]
+    assert told == [("invoice.generate", "request", "ok"), ("invoice.generate", "request", "failed")]

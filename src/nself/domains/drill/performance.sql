@@ -89,6 +89,7 @@ begin
     drop function if exists billing.audit_rollup() cascade;
     drop function if exists billing.drill_refuse() cascade;
     drop function if exists billing.drill_slow() cascade;
+    delete from billing.billing_operators where name = 'nself-drill';
     alter table if exists auth.users drop constraint if exists company_mail;
     alter table if exists billing.billing_quota_counters_away rename to billing_quota_counters;
     if exists (select from pg_index where indexrelid = to_regclass('billing.idx_usage_user_date') and not indisvalid) then

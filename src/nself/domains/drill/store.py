@@ -127,7 +127,8 @@ def pause(seconds: float) -> None:
 
 
 def undo(tx: Tx) -> None:
-    """What hands changed about tables and left: triggers, constraints, indexes, names. Rows go with the fixtures."""
+    """What hands changed about tables and left: triggers, constraints, indexes, names, and their account in the dashboard. Other
+    rows go with the fixtures."""
     tx.run(SQL["undo"])
     leave_usage_alone(tx, alone=False)
 

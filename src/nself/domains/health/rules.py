@@ -238,11 +238,15 @@ def one_by_one(settings: Settings, totals: Sequence[Total]) -> str | None:
 def blocking(settings: Settings, totals: Sequence[Total]) -> list[str]:
     """Long operations that kept a request waiting, though a setting would leave them to the worker."""
     off = [name for name in QUEUED if not settings.flag(name)]
-    waited = {one.labels[0]: one for one in totals if one.name == OPERATION and one.labels[1] == "request"}
+    if not off:
+        return []
+    waited = by_what(one for one in totals if one.name == OPERATION and one.labels[1] == "request")
+    found = [(one[0].labels[0], joined(one)) for one in waited.values()]
     return [
-        f"{name} kept {one.count} request{'s' if one.count > 1 else ''} waiting for {one.seconds / one.count:.1f} s on average: {off[0]} is false"
-        for name, one in sorted(waited.items())
-        if off and one.seconds >= LONG_OPERATION * one.count
+        f"{name} kept {all.count} request{'s' if all.count > 1 else ''} waiting for {all.seconds / all.count:.1f} s on average: "
+        f"{off[0]} is false"
+        for name, all in sorted(found)
+        if all.seconds >= LONG_OPERATION * all.count
     ]
 
 

@@ -32,14 +32,14 @@ from nself.measure import SLOW_SECONDS, measures
 LEASE = timedelta(seconds=60)
 LATE = timedelta(seconds=60)
 """A worker looks every second; one that is busy with other work may take this long."""
-G = TypeVar("G", bound=msgspec.Struct)
-R = TypeVar("R")
 BEATS = 3
 """In one lease."""
 KEPT = 20
 RUNS = 50
 OPERATIONS = "operations"
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
+G = TypeVar("G", bound=msgspec.Struct)
+R = TypeVar("R")
 
 
 def kinds(app: App) -> dict[str, Scheduled]:
@@ -245,26 +245,35 @@ def _require(app: App, type: str | None) -> None:
         raise NoSuchJob(type=type, known=", ".join(sorted(known)))
 
 
-def operate(app: App, work: Callable[[App, G], R], use: str, input: str, given: G) -> R | PutOff:
-    """`work(app, given)`, a long operation: left to the worker where BILLING_ASYNC_OPERATIONS and BILLING_USE_QUEUE are true,
-    else done here, and measured, since whoever asked waits. `use` and `input` are the names of `work` and of what it takes.
+def operate(app: App, work: Callable[[App, G], R], given: G) -> R | PutOff:
+    """`work(app, given)`, a domain's long operation: left to the worker where BILLING_ASYNC_OPERATIONS and BILLING_USE_QUEUE are
+    true, else done here, and measured, since whoever asked waits.
     """
+    use = _reference(work)
     if app.settings.flag("BILLING_ASYNC_OPERATIONS") and app.settings.flag("BILLING_USE_QUEUE"):
-        return _put_off(app, use, input, given)
+        return _put_off(app, use, given)
     began, name = monotonic(), f"{use.partition('.')[0]}.{use.rpartition(':')[2]}"
+    asker, outcome = "request" if acting.task.get() else "command", "failed"
     try:
-        return work(app, given)
+        done = work(app, given)
+        outcome = "ok"
     finally:
-        measures.observe("operation", (name, "request" if acting.task.get() else "command"), monotonic() - began)
+        measures.observe("operation", (name, asker, outcome), monotonic() - began)
+    return done
 
 
-def _put_off(app: App, use: str, input: str, given: msgspec.Struct) -> PutOff:
+def _reference(used: Callable[..., object]) -> str:
+    """What the registry resolves to it: `sync.service.run:reconcile`."""
+    return f"{used.__module__.removeprefix('nself.domains.')}:{used.__qualname__}"
+
+
+def _put_off(app: App, use: str, given: msgspec.Struct) -> PutOff:
     """It survives kills of everybody. The same asked for again before it ends is one operation."""
     ensure(app)
     asked, live, now = msgspec.to_builtins(given), app.settings.live, app.clock()
 
     def work(tx: Tx) -> int | None:
-        id = store.ask(tx, use, input, asked, app.operator(), live, now)
+        id = store.ask(tx, use, _reference(type(given)), asked, app.operator(), live, now)
         store.due(tx, OPERATIONS, now)
         return id
 

@@ -33,7 +33,7 @@ def command(app: App, given: ArchiveUsage) -> Rows[ArchivedMonth] | PutOff:
     rules.before(given.before)
     if not (given.execute and given.to_s3):
         return archive_usage(app, given)
-    return operate(app, archive_usage, "archive.service.archive:archive_usage", "archive.inputs:ArchiveUsage", given)
+    return operate(app, archive_usage, given)
 
 
 def archive_usage(app: App, given: ArchiveUsage) -> Rows[ArchivedMonth]:

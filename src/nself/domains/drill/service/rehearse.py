@@ -128,7 +128,10 @@ def _run(app: App, groups: Sequence[Sequence[Drill]]) -> Generator[Rehearsal | S
 def _groups(given: RunDrills) -> list[tuple[Drill, ...]]:
     ids = [id for id in sorted(DRILLS) if doctor.belongs(id, [given.issue] if given.issue else [])]
     if given.cause:
-        return [tuple(_drill(one) for one in given.cause.split("+"))]
+        causes = given.cause.split("+")
+        if not DRILLS.keys() >= set(causes):
+            raise NoSuchDrill(cause=given.cause)
+        return [tuple(DRILLS[one] for one in causes)]
     if not (given.all or given.issue or given.pairs):
         raise MissingParameter("a cause, --issue, --pairs or --all")
     if not ids:

@@ -37,7 +37,7 @@ HISTOGRAMS: dict[Name, tuple[str, str]] = {
     "stripe_cache": ("nself_stripe_cache_seconds", "Reads that the cache may answer"),
     "operation": (
         "nself_operations_seconds",
-        "Long operations that whoever asked waited for; asked_by is request or command",
+        "Long operations that whoever asked waited for; asked_by is request or command, outcome ok or failed",
     ),
     "database": (
         "nself_database_waits_seconds",

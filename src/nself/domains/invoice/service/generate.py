@@ -51,7 +51,7 @@ def command(app: App, given: GenerateInvoices) -> Generated | Changed | PutOff:
     app.require_stripe()
     if given.user:
         return generate(app, given)
-    return operate(app, generate, "invoice.service.generate:generate", "invoice.inputs:GenerateInvoices", given)
+    return operate(app, generate, given)
 
 
 def generate(app: App, given: GenerateInvoices) -> Generated:

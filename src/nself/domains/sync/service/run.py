@@ -64,7 +64,7 @@ UNFORGOTTEN = timedelta(days=1)
 def command(app: App, given: Reconcile) -> RunResult | PutOff:
     """`reconcile`, which may be left to the worker."""
     app.require_stripe(changing=False)
-    return operate(app, reconcile, "sync.service.run:reconcile", "sync.inputs:Reconcile", given)
+    return operate(app, reconcile, given)
 
 
 def reconcile(app: App, given: Reconcile) -> RunResult:
