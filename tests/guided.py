@@ -37,15 +37,15 @@ class Guided(NamedTuple):
 def guided(server: str, template: str, folder: Path, **settings: str) -> Iterator[Guided]:
     """What it sends to the sandbox is judged by Stripe's own document in the end."""
     with shared_bench(server, template, folder) as bench:
-        app, keys = _prepare(bench)
+        app, keys = prepare(bench, bench.app())
         with serving(bench.folder, bench.database, **bench.environ(), API_RATE_LIMIT="0", **settings) as service:
             yield Guided(f"http://127.0.0.1:{service.port}", app, keys)
         assert "Traceback" not in service.log.read_text(), service.log
 
 
-def _prepare(bench: Bench) -> tuple[App, dict[str, str]]:
+def prepare(bench: Bench, app: App) -> tuple[App, dict[str, str]]:
+    """With keys by their scopes."""
     bench.sandbox.admin("fixtures", set="guide")
-    app = bench.app()
     customer.create_users(app, {"user123": "user123@example.com"})
     for one in (one for kind in MIRRORED for one in app.stripe.listed(kind)):
         mirror.refresh(app, one["object"], one["id"], "fixtures")

@@ -236,7 +236,9 @@ create table billing_invoices (
     amount_paid_minor bigint not null default COALESCE(((snapshot ->> 'amount_paid'::text))::bigint, (0)::bigint),
     source text not null default 'earlier version'::text,
     api_version text,
-    digest text not null default ''::text
+    digest text not null default ''::text,
+    paid_at timestamp with time zone default to_timestamp(((((snapshot -> 'status_transitions'::text) ->> 'paid_at'::text))::bigint)::double precision),
+    amounts_by_price jsonb not null default billing_amounts_by_price(snapshot)
 );
 
 create table billing_jobs (
@@ -1050,11 +1052,12 @@ CREATE INDEX billing_invoices_created ON billing.billing_invoices USING btree (c
 CREATE INDEX billing_invoices_customer ON billing.billing_invoices USING btree (customer_id, created_at);
 CREATE INDEX billing_invoices_drafts ON billing.billing_invoices USING btree (created_at) WHERE ((status = 'draft'::text) AND (NOT deleted));
 CREATE INDEX billing_invoices_open ON billing.billing_invoices USING btree (created_at) WHERE ((status = 'open'::text) AND (NOT deleted));
-CREATE INDEX billing_invoices_paid ON billing.billing_invoices USING btree (((((snapshot -> 'status_transitions'::text) ->> 'paid_at'::text))::bigint)) WHERE ((status = 'paid'::text) AND (NOT deleted));
+CREATE INDEX billing_invoices_paid ON billing.billing_invoices USING btree (paid_at) WHERE ((status = 'paid'::text) AND (NOT deleted));
 CREATE UNIQUE INDEX billing_jobs_one ON billing.billing_jobs USING btree (type) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX billing_mail_events_attempts ON billing.billing_mail_events USING btree (at) WHERE (what = 'attempt'::text);
 CREATE INDEX billing_mail_events_message ON billing.billing_mail_events USING btree (message, id);
 CREATE INDEX billing_mrr_customer ON billing.billing_mrr USING btree (customer_id, livemode);
+CREATE INDEX billing_mrr_doubtful ON billing.billing_mrr USING btree (subscription_id) WHERE (doubt IS NOT NULL);
 CREATE INDEX billing_mrr_subscription ON billing.billing_mrr USING btree (subscription_id, note);
 CREATE INDEX billing_mrr_due_subscription ON billing.billing_mrr_due USING btree (subscription_id);
 CREATE INDEX billing_notifications_due ON billing.billing_notifications USING btree (due_at) WHERE (state = 'queued'::text);

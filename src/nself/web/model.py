@@ -56,7 +56,7 @@ class Panel(NamedTuple):
     every: int = 0
     """Seconds until it is asked again by itself; 0 for never."""
     late: bool = False
-    """It takes longer: the page comes without it, and asks for it then."""
+    """It takes longer, or asks Stripe: the page comes without it, and asks for it then."""
     bars: Share | None = None
     chart: OverTime | ByMonth | None = None
     within: str = ""

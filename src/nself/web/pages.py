@@ -98,7 +98,7 @@ PAGES = (
         "Subscription {id}",
         (
             Panel("Subscription", "billing subscription show", {"subscription": "{id}"}),
-            Panel("Prorations", "billing subscription prorations", {"subscription": "{id}"}),
+            Panel("Prorations", "billing subscription prorations", {"subscription": "{id}"}, late=True),
             Panel("Timeline", "billing webhook timeline", {"object": "{id}"}),
             Panel("Against Stripe", "billing subscription compare", {"subscription": "{id}"}, late=True),
         ),
@@ -124,7 +124,7 @@ PAGES = (
         (
             Panel("Invoice", "billing invoice show", {"invoice": "{id}"}),
             Panel("Lines", "billing invoice show-lines", {"invoice": "{id}"}),
-            Panel("Audit", "billing invoice audit", {"invoice": "{id}"}),
+            Panel("Audit", "billing invoice audit", {"invoice": "{id}"}, late=True),
             Panel("PDF", "billing invoice pdf-status", {"invoice": "{id}"}),
         ),
         (
@@ -142,7 +142,9 @@ PAGES = (
         "/revenue",
         "Revenue",
         (
-            Panel("Revenue by month", "billing revenue", asks=("month", "months", "currency"), chart=REVENUE),
+            Panel(
+                "Revenue by month", "billing revenue", asks=("month", "months", "currency"), chart=REVENUE, late=True
+            ),
             Panel("Failed payments", "billing payments failures", {"last": "24h"}),
         ),
         menu="Revenue",

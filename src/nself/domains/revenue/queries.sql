@@ -99,32 +99,26 @@ group by start, currency
 order by start, currency;
 
 -- name: taken
-with paid as (
+-- Prices with metered usage are few, and most invoices have none of them.
+with metered as (
+    select array['nself_metric'] || array(
+        select object_id from billing_prices where snapshot -> 'recurring' ->> 'usage_type' = 'metered'
+    ) as prices
+),
+
+paid as (
     select
-        date_trunc('month', to_timestamp((snapshot -> 'status_transitions' ->> 'paid_at')::bigint), %(zone)s) as start,
-        currency, amount_paid_minor as paid_minor, 0 as refunds_minor,
-        (
-            select
-                coalesce(sum((line ->> 'amount')::bigint - (
-                    select coalesce(sum((off ->> 'amount')::bigint), 0)
-                    from jsonb_array_elements(coalesce(nullif(line -> 'discount_amounts', 'null'), '[]')) as off
-                )), 0)
-            from jsonb_array_elements(coalesce(snapshot -> 'lines' -> 'data', '[]')) as line
-            where
-                line -> 'metadata' ? 'nself_metric'
-                or exists (
-                    select
-                    from billing_prices
-                    where
-                        object_id = line -> 'pricing' -> 'price_details' ->> 'price'
-                        and billing_prices.snapshot -> 'recurring' ->> 'usage_type' = 'metered'
-                )
-        ) as usage_minor
+        date_trunc('month', paid_at, %(zone)s) as start, currency, amount_paid_minor as paid_minor, 0 as refunds_minor,
+        case
+            when amounts_by_price ?| metered.prices
+                then (select sum(value::bigint) from jsonb_each_text(amounts_by_price) where key = any(metered.prices))
+            else 0
+        end as usage_minor
     from billing_invoices
+    cross join metered
     where
         livemode = %(live)s and status = 'paid' and not deleted
-        and (snapshot -> 'status_transitions' ->> 'paid_at')::bigint >= extract(epoch from %(start)s::timestamptz)::bigint
-        and (snapshot -> 'status_transitions' ->> 'paid_at')::bigint < extract(epoch from %(end)s::timestamptz)::bigint
+        and paid_at >= %(start)s and paid_at < %(end)s
         and (%(customer)s::text is null or customer_id = %(customer)s)
     union all
     select
@@ -161,15 +155,23 @@ where
     and (%(customer)s::text is null or snapshot ->> 'customer' = %(customer)s);
 
 -- name: doubts
-select subscription_id || ': ' || doubt
+select doubtful.subscription_id || ': ' || newest.doubt
 from (
-    select distinct on (subscription_id) subscription_id, doubt, parts
+    select distinct livemode, customer_id, subscription_id
+    from billing_mrr
+    where doubt is not null and livemode = %(live)s and (%(customer)s::text is null or customer_id = %(customer)s)
+) doubtful
+cross join lateral (
+    select doubt, parts
     from billing_mrr_changes
-    where livemode = %(live)s and at <= %(now)s and (%(customer)s::text is null or customer_id = %(customer)s)
-    order by subscription_id, note desc, at desc
+    where
+        livemode = doubtful.livemode and customer_id = doubtful.customer_id
+        and subscription_id = doubtful.subscription_id and at <= %(now)s
+    order by note desc, at desc
+    limit 1
 ) newest
-where doubt is not null and parts <> '[]'
-order by subscription_id
+where newest.doubt is not null and newest.parts <> '[]'
+order by doubtful.subscription_id
 limit 20;
 
 -- name: worths
