@@ -116,6 +116,24 @@ def test_files_and_props_are_noted(app: App) -> None:
     assert not psutil.pid_exists(prop.pid)
 
 
+def test_what_ends_for_one_of_two_stays_noted_of_the_other(app: App) -> None:
+    """Else its file would be left for ever, and its prop would end before its time."""
+    app.ensure_project()
+    first = Bench(app, "1.1.1")
+    first.append(".env", "X=1")
+    first.prop("reset")
+    second = Bench(app, "9.2.3", first)
+    second.write("services/billing/data/seeds/customers.yml", "a: 1")
+    second.prop("reset")
+    first.end_props()
+    known = store.planted(app.project)
+    assert known and set(known.files) == {".env", "services/billing/data/seeds/customers.yml"}
+    (prop,) = known.props
+    assert psutil.pid_exists(prop.pid)
+    second.end_props()
+    assert not psutil.pid_exists(prop.pid)
+
+
 def test_a_prop_that_nobody_noted_ends_by_itself(app: App) -> None:
     app.ensure_project()
     prop, _ = store.start_prop(app.project, "reset")

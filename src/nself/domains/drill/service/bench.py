@@ -20,12 +20,14 @@ from nself.domains.sandbox.service import reach
 class Bench:
     """A project in test mode with the guide's fixtures: user123, cus_123, sub_123, in_123, pm_123, price_123."""
 
-    def __init__(self, app: App, cause: str) -> None:
+    def __init__(self, app: App, cause: str, beside: Bench | None = None) -> None:
+        """`beside`: what is planted already; one file tells of both."""
         self.project: Project = app.project
         self.registry, self.environ, self._clock = app.registry, app.environ, app.clock
         self.cause = cause
-        self.props = list[Prop]()
-        self.files = dict[str, str | None]()
+        self._own = list[Prop]()
+        self.props: list[Prop] = beside.props if beside else []
+        self.files: dict[str, str | None] = beside.files if beside else {}
 
     @contextmanager
     def app(self) -> Generator[App]:
@@ -85,13 +87,16 @@ class Bench:
     def prop(self, kind: str, *arguments: str) -> str:
         """Starts a process that plays something of the world outside, and gives the first line that it says."""
         prop, said = store.start_prop(self.project, kind, *arguments)
-        self.props.append(prop)
-        self.keep()
+        self._begun(prop)
         return said
 
     def begin(self, line: str) -> None:
         """A command line (without `nself`) that goes on by itself, until `end_props` kills it."""
-        self.props.append(store.start_command(self.project, line))
+        self._begun(store.start_command(self.project, line))
+
+    def _begun(self, prop: Prop) -> None:
+        self._own.append(prop)
+        self.props.append(prop)
         self.keep()
 
     def keep(self) -> None:
@@ -99,9 +104,10 @@ class Bench:
 
     def end_props(self) -> None:
         """The world outside is as it was."""
-        for one in self.props:
+        for one in self._own:
             store.end_prop(one)
-        self.props = []
+            self.props.remove(one)
+        self._own.clear()
         self.keep()
 
     def wait(self, until: Callable[[], object], seconds: float = 30) -> None:

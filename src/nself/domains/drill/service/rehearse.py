@@ -26,7 +26,6 @@ from nself.domains.drill.model import (
     DrillUnconfirmed,
     NoSuchDrill,
     NothingPlanted,
-    Planted,
     PlantFailed,
     Rehearsal,
     Summary,
@@ -182,10 +181,9 @@ def _named(bench: Bench, planted: set[str]) -> dict[str, str]:
 def _begin(app: App, group: Sequence[Drill]) -> list[tuple[Bench, Drill]]:
     """Raises PlantFailed, also where something is found before anything is planted."""
     _clear(app)
-    benches, before = list[tuple[Bench, Drill]](), Planted(cause="", at=app.clock())
+    benches = list[tuple[Bench, Drill]]()
     for drill in group:
-        benches.append((_planted(app, drill, before), drill))
-        before = store.planted(app.project) or before
+        benches.append((_planted(app, drill, benches[-1][0] if benches else None), drill))
     return benches
 
 
@@ -238,11 +236,8 @@ def _found(bench: Bench) -> dict[str, str]:
     return {one.cause: one.because for one in report.findings}
 
 
-def _planted(app: App, drill: Drill, before: Planted | None = None) -> Bench:
-    """`before`: what is planted already, so that one file tells of both."""
-    bench = Bench(app, drill.cause)
-    if before:
-        bench.props, bench.files = list(before.props), dict(before.files)
+def _planted(app: App, drill: Drill, beside: Bench | None = None) -> Bench:
+    bench = Bench(app, drill.cause, beside)
     bench.keep()
     drill.plant(bench)
     bench.keep()
