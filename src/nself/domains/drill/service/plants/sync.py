@@ -19,6 +19,8 @@ RESUME = "nself billing reconcile --resume"
 OF_A_CUSTOMER = ("3.1.3", "3.5.2", "3.5.4", "4.3.3")
 """Who is gone at Stripe is not to be brought back, an event of the subscription brings the customer back, and a tax id is not seen
 without its customer."""
+OF_THE_RUN = ("7.1.4", "7.3")
+"""Only the last run tells why it did not end."""
 
 
 def compared(bench: Bench) -> None:
@@ -139,16 +141,18 @@ DRILLS = (
     Drill("7.2.4", damage(gone), ((CUSTOMER, "deleted locally"),), (IMPORT, LINK), apart=OF_A_CUSTOMER),
     Drill(
         "7.3.1", broken_off("KeyboardInterrupt: "), ((RUN, "too many records"),),
-        ("nself billing reconcile --batch-size 100",),
+        ("nself billing reconcile --batch-size 100",), apart=OF_THE_RUN,
     ),
     Drill(
         "7.3.2", killed(RECONCILE, "rate_limit", status=429), ((RUN, "API rate limits hit"),),
-        more("BILLING_CACHE_ENABLED=true"),
+        more("BILLING_CACHE_ENABLED=true"), apart=OF_THE_RUN,
     ),
     Drill(
-        "7.3.3", broken_off(POOL), ((RUN, "pool exhausted"),), more("BILLING_DB_POOL_SIZE=20")
+        "7.3.3", broken_off(POOL), ((RUN, "pool exhausted"),), more("BILLING_DB_POOL_SIZE=20"),
+        apart=OF_THE_RUN,
     ),
     Drill(
-        "7.3.4", killed(RECONCILE, "", delay=1), ((RUN, "memory limits"),), more("BILLING_MEMORY_LIMIT=2G")
+        "7.3.4", killed(RECONCILE, "", delay=1), ((RUN, "memory limits"),), more("BILLING_MEMORY_LIMIT=2G"),
+        apart=OF_THE_RUN,
     ),
 )  # fmt: skip
