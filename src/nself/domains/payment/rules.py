@@ -314,6 +314,7 @@ def equal(made: Iterable[Snapshot], amount: int, since: int) -> Snapshot | None:
 
 
 OBJECTS = ("charge", "payment_intent", "invoice")
+READ = (*OBJECTS, "amount", "currency", "customer")
 MAX_ROWS = 10_000
 
 
@@ -329,15 +330,24 @@ def read_batch(path: str, text: str) -> tuple[list[Asked], list[str]]:
         raise BadBatch(
             path=path, detail="the header must name charge, payment_intent or invoice, and amount and currency"
         )
+    if twice := [name for name in READ if header.count(name) > 1]:
+        raise BadBatch(path=path, detail=f"the header names {twice[0]} twice")
     if len(lines) - 1 > MAX_ROWS:
         raise BadBatch(path=path, detail=f"{len(lines) - 1} rows; at most {MAX_ROWS} are taken")
     rows, wrong = list[Asked](), list[str]()
     for number, line in lines[1:]:
         try:
-            rows.append(_asked(number, dict(zip(header, (cell.strip() for cell in line), strict=False))))
+            rows.append(_asked(number, _cells(header, line)))
         except (InvalidInteger, InvalidParameter) as error:
             wrong.append(f"row {number}: {error.message}")
     return rows, wrong
+
+
+def _cells(header: list[str], line: list[str]) -> dict[str, str]:
+    """A row that was cut off would ask for all that is left, one with a decimal comma for a hundredth. Raises InvalidParameter."""
+    if len(line) != len(header):
+        raise InvalidParameter(f"it has {len(line)} cells, the header has {len(header)}")
+    return dict(zip(header, (cell.strip() for cell in line), strict=True))
 
 
 def _asked(number: int, cells: dict[str, str]) -> Asked:
