@@ -11,7 +11,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from money_bench import AT, MONTH, Bench, Books
+from money_bench import AT, MONTH, NOW, Bench, Books
 
 from nself.app import App
 from nself.core.money import exponent
@@ -19,6 +19,7 @@ from nself.core.period import Period
 from nself.domains.catalog.model import Metric, Tier, Version
 from nself.domains.catalog.rating import rate
 from nself.domains.invoice import rules
+from nself.domains.invoice.errors import MonthMoved
 from nself.domains.invoice.inputs import ListInvoices, ShowInvoice
 from nself.domains.invoice.model import Billed, MixedCurrencies, NoSuchInvoice, PeriodNotOver
 from nself.domains.invoice.service import show
@@ -254,3 +255,16 @@ def test_parts_end_to_end_cost_the_same_as_the_whole(bench: Bench):
     assert totals["a"] == totals["b"] == int(Fraction(3333, 100) * (604 - 20) / 7 + Fraction(1, 2))
     assert len(bench.books("a").invoices) >= 4
     bench.check_law()
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Pacific/Kiritimati"])
+def test_a_month_is_billed_once_whatever_zone_it_is_counted_in_later(bench: Bench, zone: str) -> None:
+    bench.use(bench.app(), "user", 120)
+    bench.whole_run(bench.app(), "user")
+    moved = bench.app(BILLING_TIMEZONE=zone)
+    with pytest.raises(MonthMoved, match="2026-01-01T00:00:00Z to 2026-02-01T00:00:00Z"):
+        bench.bill(moved)
+    assert bench.books("user").charged == [500]
+    bench.use(bench.app(), "user", 10, at="2026-02-03T10:00:00Z")
+    later = bench.app(lambda: NOW.replace(month=3), BILLING_TIMEZONE=zone)
+    assert bench.bill(later, period="2026-02").planned_now == 0  # the month after begins by the new zone
