@@ -272,16 +272,22 @@ def left(charge: Snapshot) -> int:
     return charge["amount_captured"] - charge["amount_refunded"]
 
 
-def refusal(charge: Snapshot, amount: int | None, reserved: int = 0) -> tuple[str, str] | None:
+def refusal(charge: Snapshot, amount: int | None, reserved: int = 0, credited: int = 0) -> tuple[str, str] | None:
     """Why a charge cannot give back `amount` (all that is left), in Stripe's words where it has some, with the code.
 
-    `reserved` is what others of the same batch give back.
+    `reserved` is what others of the same batch give back, `credited` what went to the customer's balance.
     """
-    id, rest = charge["id"], left(charge) - reserved
+    id, rest = charge["id"], left(charge) - reserved - credited
     if charge["status"] != "succeeded" or not charge["captured"]:
         return f"Charge {id} was not successfully paid, so it cannot be refunded.", "charge_not_refundable"
     if charge.get("disputed"):
         return f"Charge {id} has been charged back; cannot issue a refund.", "charge_disputed"
+    if credited and (rest <= 0 or (amount or 0) > rest):
+        back, whole = Money(credited, charge["currency"]), Money(max(0, rest), charge["currency"])
+        return (
+            f"{back} of charge {id} went to the customer's balance with a credit note; {whole} is left",
+            "charge_credited",
+        )
     if rest <= 0:
         return f"Charge {id} has already been refunded.", "charge_already_refunded"
     if amount is not None and amount > rest:
@@ -300,12 +306,15 @@ def refund_params(charge: Snapshot, amount: int, reason: str, request: str) -> S
     return params | ({"reason": reason} if reason in STRIPES_REASONS else {})
 
 
+def paid_parts(invoice: Snapshot) -> list[Snapshot]:
+    """The payments that paid an invoice."""
+    return [one for one in items(invoice, "payments") if one.get("status") == "paid"]
+
+
 def paid_intent(invoice: Snapshot) -> str | None:
     """The payment intent that paid an invoice."""
-    for one in items(invoice, "payments"):
-        if one.get("status") == "paid" and part(one, "payment").get("type") == "payment_intent":
-            return part(one, "payment").get("payment_intent")
-    return None
+    found = (part(one, "payment") for one in paid_parts(invoice))
+    return next((one.get("payment_intent") for one in found if one.get("type") == "payment_intent"), None)
 
 
 def equal(made: Iterable[Snapshot], amount: int, since: int) -> Snapshot | None:

@@ -35,13 +35,20 @@ from nself.domains.payment.errors import (
 )
 from nself.domains.payment.inputs import RefundFile
 from nself.domains.payment.model import Asked, PlannedRefund, RefundBatch
-from nself.domains.payment.service import look, refunds
+from nself.domains.payment.service import given_back, look, refunds
 
 THREADS = 8
 CHUNK = 100
 MAX_BYTES = 10 << 20
 SHOWN = 20
 """Rows that a refusal names; all of them would hide the first."""
+
+
+class Looked(NamedTuple):
+    """A charge as Stripe has it now, and what of it went to the customer's balance."""
+
+    charge: Snapshot
+    credited: int
 
 
 class Row(NamedTuple):
@@ -103,23 +110,24 @@ def _rows(app: App, given: RefundFile) -> list[Row]:
     with ThreadPoolExecutor(THREADS, "refund") as pool:
         found = list(pool.map(partial(_charge, app), asked))
     wrong += [
-        f"row {one.number}: {charge}" for one, charge in zip(asked, found, strict=True) if isinstance(charge, str)
+        f"row {one.number}: {looked}" for one, looked in zip(asked, found, strict=True) if isinstance(looked, str)
     ]
-    pairs = [(one, charge) for one, charge in zip(asked, found, strict=True) if not isinstance(charge, str)]
-    names = [_name(app, one, charge, given.reason) for one, charge in pairs]
+    pairs = [(one, looked) for one, looked in zip(asked, found, strict=True) if not isinstance(looked, str)]
+    names = [_name(app, one, looked.charge, given.reason) for one, looked in pairs]
     states = {one.operation: one for one in intents.states(app, names)}
     rows, reserved, seen = list[Row](), dict[str, int](), dict[str, int]()
-    for (one, charge), name in zip(pairs, names, strict=True):
+    for (one, looked), name in zip(pairs, names, strict=True):
         if (first := seen.setdefault(name, one.number)) != one.number:
             wrong.append(f"row {one.number}: it repeats row {first}")
             continue
-        row = _row(app, one, charge, name, states.get(name), reserved.get(charge["id"], 0))
+        id = looked.charge["id"]
+        row = _row(app, one, looked, name, states.get(name), reserved.get(id, 0))
         if isinstance(row, str):
             wrong.append(f"row {one.number}: {row}")
             continue
         rows.append(row)
         if row.state != "done":
-            reserved[charge["id"]] = reserved.get(charge["id"], 0) + row.amount
+            reserved[id] = reserved.get(id, 0) + row.amount
     if wrong:
         wrong.sort(key=_number)
         lines = "".join(f"\n  {line}" for line in wrong[:SHOWN])
@@ -145,10 +153,11 @@ def _text(path: Path) -> str:
         raise BadBatch(path=path, detail=error.strerror) from None
 
 
-def _charge(app: App, one: Asked) -> Snapshot | str:
+def _charge(app: App, one: Asked) -> Looked | str:
     """The charge of a row as Stripe has it now, or why there is none. Raises what keeps Stripe from answering."""
     try:
-        return look.fresh(app, "charge", refunds.charge_of(app, one.object))
+        charge = look.fresh(app, "charge", refunds.charge_of(app, one.object))
+        return Looked(charge, given_back.beside_refunds(app, charge))
     except (NotFound, NothingPaid) as error:
         return error.message
 
@@ -157,17 +166,18 @@ def _name(app: App, one: Asked, charge: Snapshot, reason: str) -> str:
     return operation_name(app.settings.live, "refund.batch", charge["id"], one.amount or "all", reason)
 
 
-def _row(app: App, one: Asked, charge: Snapshot, name: str, state: OperationState | None, reserved: int) -> Row | str:
+def _row(app: App, one: Asked, looked: Looked, name: str, state: OperationState | None, reserved: int) -> Row | str:
     """Or what is wrong with it."""
+    charge, credited = looked
     if charge["currency"] != one.currency:
         return f"{charge['id']} is in {charge['currency']}, not {one.currency}"
     if one.customer and charge.get("customer") != one.customer:
         return f"{charge['id']} is of {charge.get('customer') or 'no customer'}, not {one.customer}"
     if state is None or state.state == "failed":
-        wrong = rules.refusal(charge, one.amount, reserved)
+        wrong = rules.refusal(charge, one.amount, reserved, credited)
         if wrong:
             return wrong[0]
-        return Row(one, charge, name, state and state.state, one.amount or rules.left(charge) - reserved)
+        return Row(one, charge, name, state and state.state, one.amount or rules.left(charge) - reserved - credited)
     with app.db.reading() as tx:
         before = change.earlier(tx, name, app.settings.live)
     return Row(one, charge, name, state.state, before.params["params"]["amount"] if before else one.amount or 0)
