@@ -317,9 +317,14 @@ def paid_intent(invoice: Snapshot) -> str | None:
     return next((one.get("payment_intent") for one in found if one.get("type") == "payment_intent"), None)
 
 
+SENT_BACK = ("failed", "canceled")
+"""States of a refund that reached nobody: the money is left again."""
+
+
 def equal(made: Iterable[Snapshot], amount: int, since: int) -> Snapshot | None:
     """The newest refund of the same amount since then."""
-    return next((one for one in made if one["amount"] == amount and one["created"] >= since), None)
+    reached = (one for one in made if one["status"] not in SENT_BACK)
+    return next((one for one in reached if one["amount"] == amount and one["created"] >= since), None)
 
 
 OBJECTS = ("charge", "payment_intent", "invoice")

@@ -5,7 +5,7 @@ A row is told by charge, amount and reason. Given again, by whoever and after wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from nself.domains.payment.model import Asked, PlannedRefund, RefundBatch
 from nself.domains.payment.service import given_back, look, refunds
 
 THREADS = 8
+SENT_BACK = "the bank did not take it: the same file makes it anew"
 CHUNK = 100
 MAX_BYTES = 10 << 20
 SHOWN = 20
@@ -113,8 +114,7 @@ def _rows(app: App, given: RefundFile) -> list[Row]:
         f"row {one.number}: {looked}" for one, looked in zip(asked, found, strict=True) if isinstance(looked, str)
     ]
     pairs = [(one, looked) for one, looked in zip(asked, found, strict=True) if not isinstance(looked, str)]
-    names = [_name(app, one, looked.charge, given.reason) for one, looked in pairs]
-    states = {one.operation: one for one in intents.states(app, names)}
+    names, states = _operations(app, [_name(app, one, looked.charge, given.reason) for one, looked in pairs])
     rows, reserved, seen = list[Row](), dict[str, int](), dict[str, int]()
     for (one, looked), name in zip(pairs, names, strict=True):
         if (first := seen.setdefault(name, one.number)) != one.number:
@@ -164,6 +164,23 @@ def _charge(app: App, one: Asked) -> Looked | str:
 
 def _name(app: App, one: Asked, charge: Snapshot, reason: str) -> str:
     return operation_name(app.settings.live, "refund.batch", charge["id"], one.amount or "all", reason)
+
+
+def _operations(app: App, names: Sequence[str]) -> tuple[list[str], dict[str, OperationState]]:
+    """Under which name each row was or is to be made, and where it stands; a refund that was sent back is made anew."""
+    found, number = list(names), 1
+    while True:
+        states = {one.operation: one for one in intents.states(app, found)}
+        back = _sent_back(app, states.values())
+        gone = {name for name, one in states.items() if one.object_id in back}
+        if not gone:
+            return found, states
+        number += 1
+        found = [f"{first}:{number}" if name in gone else name for first, name in zip(names, found, strict=True)]
+
+
+def _sent_back(app: App, states: Iterable[OperationState]) -> set[str]:
+    return look.sent_back(app, [one.object_id for one in states if one.state == "done" and one.object_id])
 
 
 def _row(app: App, one: Asked, looked: Looked, name: str, state: OperationState | None, reserved: int) -> Row | str:
@@ -252,7 +269,8 @@ def _execute(app: App, given: RefundFile, rows: Sequence[Row]) -> list[PlannedRe
         chunk = rows[start : start + CHUNK]
         app.db.transact(lambda tx, chunk=chunk: _wish(tx, chunk, given.reason, app.settings.live))
         states = {one.operation: one for one in _drive(app, [row.operation for row in chunk])}
-        done += [_done(row, states[row.operation]) for row in chunk]
+        back = _sent_back(app, states.values())
+        done += [_done(row, states[row.operation], back) for row in chunk]
         with ThreadPoolExecutor(THREADS, "refund") as pool:
             list(
                 pool.map(partial(look.renew, app, "charge"), {row.charge["id"] for row in chunk if row.state != "done"})
@@ -278,9 +296,11 @@ def _drive(app: App, operations: Sequence[str]) -> list[OperationState]:
         return intents.states(app, operations)
 
 
-def _done(row: Row, state: OperationState) -> PlannedRefund:
+def _done(row: Row, state: OperationState, back: set[str]) -> PlannedRefund:
     result = {"done": "refunded", "pending": "pending"}.get(state.state, "failed")
     detail = "refunded before" if row.state == "done" else state.error or ""
+    if state.object_id in back:
+        result, detail = "failed", SENT_BACK
     return msgspec.structs.replace(_planned(row), result=result, refund=state.object_id, detail=detail)
 
 

@@ -158,8 +158,14 @@ def finish(app: App, stands: Standing, reason: str) -> CreatedRefund:
         reason=reason,
         left_minor=rules.left(charge) if charge else 0,
         created=stands.created,
-        note="given back" if stands.created else "the same was asked for before: nothing was given back twice",
+        note=_note(made, stands.created),
     )
+
+
+def _note(made: Snapshot, created: bool) -> str:
+    if made["status"] in rules.SENT_BACK:
+        return f"it is {made['status']}: nothing was given back"
+    return "given back" if created else "the same was asked for before: nothing was given back twice"
 
 
 def list_refunds(app: App, given: ListRefunds) -> list[ListedRefund]:
