@@ -69,7 +69,7 @@ class _History:
     def __init__(self) -> None:
         self.singles = dict[tuple[str, int], list[Charge]]()
         self.usual = dict[str, tuple[int, int]]()
-        self.paid = dict[str, int]()
+        self.paid, self.above = dict[str, int](), dict[str, int]()
         self.amounts = set[tuple[str, int]]()
 
     def judge(self, one: Charge, caps: Mapping[str, int]) -> list[_Found]:
@@ -101,9 +101,13 @@ class _History:
             evidence = f"{one.invoice} asks for {asked}, {taken} were charged"
             yield _Found("duplicate" if same else "over_invoice", over, evidence)
         cap = caps.get(one.currency, 0)
-        if cap and one.overage > cap:
+        above = one.overage - cap - self.above.get(one.invoice, 0)
+        if cap and above > 0:
             evidence = f"{one.invoice} has {Money(one.overage, one.currency)} of overage, the cap is {Money(cap, one.currency)}"
-            yield _Found("over_cap", min(one.amount, one.overage - cap), evidence)
+            found = _Found("over_cap", min(one.amount, above), evidence)
+            if one.amount > one.refunded:
+                self.above[one.invoice] = self.above.get(one.invoice, 0) + found.amount
+            yield found
 
     def _twice(self, one: Charge) -> Iterator[_Found]:
         """Two that each have an invoice of their own are two purchases."""
