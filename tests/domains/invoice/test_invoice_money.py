@@ -9,6 +9,7 @@ import pytest
 from billing_hand import Hand
 from money_bench import Bench
 
+from nself.core.errors import ExclusiveParameters
 from nself.domains.invoice.errors import NotCreditable
 from nself.domains.invoice.inputs import Credit, ReadInvoice
 from nself.domains.invoice.service import edit, finish, renew
@@ -42,6 +43,15 @@ def test_an_invoice_anew_asks_for_the_same(hand: Hand, more: dict[str, Any], add
     hand.sandbox.post(f"/v1/customers/{customer}", address=BERLIN)
     assert edit.recalculate(hand.app, ReadInvoice(invoice=anew.id)).total_minor == 11900
     assert hand.there(anew.id)["total_taxes"][0]["amount"] == 1900
+
+
+def test_a_quantity_of_an_amount_is_refused_and_not_forgotten(hand: Hand) -> None:
+    with pytest.raises(ExclusiveParameters, match="quantity"):
+        hand.create(hand.customer(), amount=1000, quantity=3)
+    draft = hand.create(hand.customer(), amount=1000).id
+    with pytest.raises(ExclusiveParameters, match="quantity"):
+        hand.add(draft, amount=1000, quantity=3)
+    assert hand.there(draft)["subtotal"] == 1000
 
 
 # ---- Given back, whichever way ----
