@@ -186,6 +186,7 @@ def test_refunds_and_a_customers_discount(firm: Firm) -> None:
     assert firm.of(customer).months[-1] == row
     assert [one.subscription for one in firm.of(customer).subscriptions] == [id]
 
+
 def test_what_no_invoice_asked_for_is_no_part_of_it_nor_is_its_refund(firm: Firm) -> None:
     customer = firm.shop.customer(firm.app, "user1")
     paid = firm.sandbox.post(
