@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from nself.domains.catalog.model import Tier, Version
 
-CURRENCIES = {"usd": 2, "jpy": 0, "kwd": 3}
+CURRENCIES = {"usd": (2, 1), "jpy": (0, 1), "kwd": (3, 10), "isk": (2, 100)}
+"""Digits, and the minor units of which Stripe charges multiples."""
 AMOUNTS = st.decimals(0, 50, places=5, allow_nan=False, allow_infinity=False)
 FEES = st.one_of(st.just(Decimal(0)), st.decimals(0, 20, places=3, allow_nan=False, allow_infinity=False))
 
@@ -60,4 +61,5 @@ def unit_by_unit(version: Version, units: int) -> int:
             paid += Fraction(tier.amount)
     if charged:
         paid = max(paid, Fraction(version.minimum))
-    return int(paid * 10 ** CURRENCIES[version.currency or ""] + Fraction(1, 2))
+    digits, step = CURRENCIES[version.currency or ""]
+    return int(paid * 10**digits / step + Fraction(1, 2)) * step

@@ -14,25 +14,27 @@ from metering import steady
 from nself.core.money import Money, decimal, exponent, rounded
 
 AMOUNTS = st.decimals("-1000", "1000", allow_nan=False, allow_infinity=False, places=6)
-CURRENCIES = st.sampled_from([("usd", 2), ("jpy", 0), ("kwd", 3), ("isk", 2), ("ugx", 2), ("mga", 0)])
+CURRENCIES = st.sampled_from(
+    [("usd", 2, 1), ("jpy", 0, 1), ("kwd", 3, 10), ("isk", 2, 100), ("ugx", 2, 100), ("mga", 0, 1)]
+)
 
 
-def by_hand(quantity: int, amount: Decimal, per: int, digits: int) -> int:
+def by_hand(quantity: int, amount: Decimal, per: int, digits: int, step: int) -> int:
     exact = Fraction(amount) * quantity * 10**digits / per
-    rounded = floor(abs(exact) + Fraction(1, 2))
+    rounded = floor(abs(exact) / step + Fraction(1, 2)) * step
     return rounded if exact >= 0 else -rounded
 
 
 @steady(400)
 @given(st.integers(-(10**18), 10**18), AMOUNTS, st.integers(1, 10**12), CURRENCIES)
-@example(5, Decimal("0.001"), 1, ("usd", 2))
-@example(-5, Decimal("0.001"), 1, ("usd", 2))
+@example(5, Decimal("0.001"), 1, ("usd", 2, 1))
+@example(-5, Decimal("0.001"), 1, ("usd", 2, 1))
 def test_an_exact_amount_is_rounded_half_away_from_zero(
-    quantity: int, amount: Decimal, per: int, currency: tuple[str, int]
+    quantity: int, amount: Decimal, per: int, currency: tuple[str, int, int]
 ) -> None:
-    code, digits = currency
+    code, digits, step = currency
     exact = Fraction(amount) * quantity / per
-    assert rounded(exact, code) == Money(by_hand(quantity, amount, per, digits), code)
+    assert rounded(exact, code) == Money(by_hand(quantity, amount, per, digits, step), code)
     assert rounded(-exact, code).minor == -rounded(exact, code).minor
 
 
@@ -77,3 +79,12 @@ def test_money_is_written_with_the_digits_of_its_currency(money: Money, words: s
 
 def test_a_currency_may_be_written_in_any_case() -> None:
     assert [exponent(code) for code in ("JPY", "jpy", "Kwd", "USD")] == [0, 0, 3, 2]
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "minor"),
+    [("5.124", "kwd", 5120), ("5.125", "KWD", 5130), ("1.37", "isk", 100), ("1.50", "isk", 200), ("0.4", "ugx", 0)],
+)
+def test_what_stripe_refuses_to_charge_is_no_amount(amount: str, currency: str, minor: int) -> None:
+    """Of three decimals the last is 0; króna and Ugandan shilling have no fractions, and are still sent with two."""
+    assert rounded(Fraction(amount), currency).minor == minor

@@ -1,7 +1,7 @@
 """Money in whole minor units; what is exact is a fraction, rounded once per line.
 
 Exponents follow Stripe's list (docs.stripe.com/currencies), which differs from ISO 4217 for some
-currencies: ISK and UGX are sent with two decimals, MGA with none.
+currencies: ISK and UGX are sent with two decimals, which must be 00, MGA with none; of three decimals the last must be 0.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
 THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
+NO_FRACTIONS = frozenset({"isk", "ugx"})
 MAX_MINOR = 99_999_999  # Stripe refuses larger charges
 
 
@@ -19,6 +20,12 @@ def exponent(currency: str) -> int:
     """Digits after the point in which Stripe counts `currency` (ISO code, any case)."""
     code = currency.lower()
     return 0 if code in ZERO_DECIMAL else 3 if code in THREE_DECIMAL else 2
+
+
+def smallest(currency: str) -> int:
+    """Minor units of which a charge is a multiple; Stripe refuses others."""
+    code = currency.lower()
+    return 100 if code in NO_FRACTIONS else 10 if code in THREE_DECIMAL else 1
 
 
 class Money(NamedTuple):
@@ -40,9 +47,10 @@ DISPLAY_DIGITS = 20
 
 
 def rounded(exact: Fraction, currency: str) -> Money:
-    """`exact` currency units in minor units, rounded half away from zero: the one rounding of a line."""
-    top, bottom = exact.numerator * 10 ** exponent(currency), exact.denominator
-    magnitude = (2 * abs(top) + bottom) // (2 * bottom)
+    """`exact` currency units in minor units that can be charged, rounded half away from zero: the one rounding of a line."""
+    step = smallest(currency)
+    top, bottom = exact.numerator * 10 ** exponent(currency), exact.denominator * step
+    magnitude = (2 * abs(top) + bottom) // (2 * bottom) * step
     return Money(magnitude if top >= 0 else -magnitude, currency)
 
 

@@ -81,6 +81,22 @@ def test_overage_above_the_cap_is_too_much() -> None:
     assert judged(one, cap=800) == judged(one) == []
 
 
+def test_what_is_above_the_cap_is_too_much_once_however_it_was_paid() -> None:
+    def part(id: str, hours: float, **more: object) -> Charge:
+        return charge(id, hours, invoice="in_1", **({"amount": 400, "due": 800, "overage": 800} | more))
+
+    assert judged(part("a", 0), part("b", 1), cap=500) == [("a", "over_cap", 300, "suspicious")]
+    assert judged(part("a", 0), part("b", 1), cap=200) == [
+        ("a", "over_cap", 400, "suspicious"),
+        ("b", "over_cap", 200, "suspicious"),
+    ]
+    whole = {"amount": 800}
+    assert judged(part("a", 0, refunded=800, **whole), part("b", 1, **whole), cap=500) == [
+        ("a", "over_cap", 0, "refunded"),
+        ("b", "over_cap", 300, "suspicious"),
+    ]
+
+
 def test_what_was_before_counts_but_is_not_told() -> None:
     first, second = charge("a", -1), charge("b", 1)
     assert judged(first, second, charge("c", 2), since=START + timedelta(hours=2)) == [

@@ -11,14 +11,14 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from money_bench import AT, MONTH, Bench, Books
+from money_bench import AT, MONTH, NOW, Bench, Books
 
 from nself.app import App
-from nself.core.money import exponent
 from nself.core.period import Period
 from nself.domains.catalog.model import Metric, Tier, Version
 from nself.domains.catalog.rating import rate
 from nself.domains.invoice import rules
+from nself.domains.invoice.errors import MonthMoved
 from nself.domains.invoice.inputs import ListInvoices, ShowInvoice
 from nself.domains.invoice.model import Billed, MixedCurrencies, NoSuchInvoice, PeriodNotOver
 from nself.domains.invoice.service import show
@@ -26,7 +26,7 @@ from nself.domains.quota.inputs import SetQuota
 from nself.domains.quota.model import Limit
 from nself.domains.quota.service.limits import set_quota
 from nself.domains.usage.figures import Figure
-from pricing import versions
+from pricing import CURRENCIES, versions
 
 USERS = [f"user{number}" for number in range(6)]
 
@@ -196,7 +196,7 @@ PARTS = st.lists(st.integers(0, 10**12), min_size=1, max_size=6)
 RATES = st.builds(
     lambda amount, currency, per: Version(model="flat", tiers=[Tier(amount=amount, per=per)], currency=currency),
     st.decimals(0, 1000, places=6, allow_nan=False, allow_infinity=False),
-    st.sampled_from(["usd", "jpy", "kwd"]),
+    st.sampled_from(sorted(CURRENCIES)),
     st.sampled_from([1, 3, 1000, 2**20, 2**30]),
 )
 DEARER = Version(model="flat", tiers=[Tier(amount=Decimal(5000))], currency="usd")
@@ -228,11 +228,12 @@ def billed_in_parts(parts: list[int], limit: int, price: Version) -> int:
 @settings(max_examples=200, deadline=None)
 def test_a_period_costs_the_same_in_any_number_of_parts(parts: list[int], limit: int, price: Version):
     (tier,) = price.tiers
-    exact = Fraction(tier.amount) * max(0, sum(parts) - limit) / tier.per * 10 ** exponent(price.currency or "")
+    digits, step = CURRENCIES[price.currency or ""]
+    exact = Fraction(tier.amount) * max(0, sum(parts) - limit) / tier.per * 10**digits / step
     assert (
         billed_in_parts(parts, limit, price)
         == billed_in_parts([sum(parts)], limit, price)
-        == int(exact + Fraction(1, 2))
+        == int(exact + Fraction(1, 2)) * step
     )
 
 
@@ -254,3 +255,16 @@ def test_parts_end_to_end_cost_the_same_as_the_whole(bench: Bench):
     assert totals["a"] == totals["b"] == int(Fraction(3333, 100) * (604 - 20) / 7 + Fraction(1, 2))
     assert len(bench.books("a").invoices) >= 4
     bench.check_law()
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Pacific/Kiritimati"])
+def test_a_month_is_billed_once_whatever_zone_it_is_counted_in_later(bench: Bench, zone: str) -> None:
+    bench.use(bench.app(), "user", 120)
+    bench.whole_run(bench.app(), "user")
+    moved = bench.app(BILLING_TIMEZONE=zone)
+    with pytest.raises(MonthMoved, match="2026-01-01T00:00:00Z to 2026-02-01T00:00:00Z"):
+        bench.bill(moved)
+    assert bench.books("user").charged == [500]
+    bench.use(bench.app(), "user", 10, at="2026-02-03T10:00:00Z")
+    later = bench.app(lambda: NOW.replace(month=3), BILLING_TIMEZONE=zone)
+    assert bench.bill(later, period="2026-02").planned_now == 0  # the month after begins by the new zone

@@ -241,6 +241,16 @@ def test_invoices_wait_too_and_what_is_settled_meanwhile_is_skipped(waiting: Til
     assert waiting.sandbox.get(f"/v1/invoices/{due}")["status"] == "paid"
 
 
+def test_an_invoice_that_was_given_up_meanwhile_is_not_charged(waiting: Till) -> None:
+    invoice = open_invoice(waiting)
+    finish.pay(waiting.app, Pay(invoice=invoice))
+    waiting.sandbox.post(f"/v1/invoices/{invoice}/mark_uncollectible")
+    done = drain(waiting.app)
+    assert (done.made, done.skipped, done.left) == (0, 1, 0)
+    assert (waiting.charged(), waiting.sandbox.get(f"/v1/invoices/{invoice}")["status"]) == ([], "uncollectible")
+    assert drain(waiting.app).skipped == 0
+
+
 @pytest.mark.parametrize("setting", ["BILLING_QUEUE_PAYMENTS=true", "BILLING_AUTO_PAYMENT=false"])
 def test_the_automatic_payment_of_an_invoice_made_here_waits(bench: Bench, setting: str) -> None:
     name, _, value = setting.partition("=")

@@ -142,7 +142,8 @@ def test_rows_are_read_with_what_they_name() -> None:
         ("cus_1,ch_1,-5,usd", "amount is -5; 1 or more is needed"),
         ("cus_1,ch_1,0,usd", "amount is 0"),
         ("cus_1,ch_1,10,", "Invalid currency"),
-        ("cus_1,ch_1", "Invalid currency"),
+        ("cus_1,ch_1", "it has 2 cells, the header has 4"),
+        ("cus_1,ch_1,10,00,usd", "it has 5 cells, the header has 4"),
     ],
 )
 def test_a_bad_row_is_named(row: str, words: str) -> None:
@@ -150,8 +151,22 @@ def test_a_bad_row_is_named(row: str, words: str) -> None:
     assert len(wrong) == 1 and wrong[0].startswith("row 3: ") and words in wrong[0]
 
 
+@pytest.mark.parametrize("row", ["ch_1,usd", "ch_1,usd,10,00", "ch_1,usd,1,000"])
+def test_a_row_that_was_cut_or_split_refunds_neither_all_nor_a_part(row: str) -> None:
+    """Without its amount it would mean all that is left, with a decimal comma a hundredth."""
+    assert rules.read_batch("x.csv", f"charge,currency,amount\n{row}\n")[0] == []
+
+
 @pytest.mark.parametrize(
-    "text", ["", "user,amount\n", "charge,amount\n", "amount,currency\n", 'charge,amount,currency\n"']
+    "text",
+    [
+        "",
+        "user,amount\n",
+        "charge,amount\n",
+        "amount,currency\n",
+        'charge,amount,currency\n"',
+        "charge,amount,currency,Amount\n",
+    ],
 )
 def test_what_is_no_refund_file_is_refused(text: str) -> None:
     with pytest.raises(BadBatch):

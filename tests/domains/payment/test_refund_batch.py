@@ -346,3 +346,26 @@ def test_what_was_approved_is_what_is_done(desk: Desk) -> None:
     plan = desk.run(path, dry_run=True).plan
     assert desk.run(path, plan=plan).refunded == 2
     assert desk.run(path, plan=plan).refunded_before == 2, "as it may have to be after a crash"
+
+
+def test_a_refund_that_the_bank_sent_back_is_made_anew(desk: Desk) -> None:
+    path = desk.file((desk.charges[0], 400, "usd"))
+    assert desk.run(path).refunded == 1
+    for number in (1, 2):
+        bounce(desk, desk.charges[0])
+        planned = desk.run(path, dry_run=True)
+        assert (planned.refunds[0].result, planned.refunded_before) == ("refund", 0)
+        done = desk.run(path)
+        assert (done.refunded, done.refunded_before) == (1, 0)
+        assert desk.till.refunded(desk.charges[0]) == [400] * (number + 1)
+        again = desk.run(path)
+        assert (again.refunded, again.refunded_before) == (0, 1)
+
+
+def bounce(desk: Desk, charge: str) -> None:
+    """The bank takes none of the charge's refunds: the money is back at Stripe."""
+    sandbox = desk.till.sandbox
+    for one in sandbox.get("/v1/refunds", charge=charge, limit=100):
+        sandbox.edit("refund", one["id"], status="failed")
+    sandbox.edit("charge", charge, amount_refunded=0, refunded=False)
+    desk.till.hear()

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from money_seams import Crash, Pause, Seams, fragile
@@ -279,3 +280,19 @@ def test_the_ledger_cannot_be_emptied(till: Till) -> None:
         with pytest.raises(psycopg.Error):
             till.bench.sql(statement)
     assert len(till.bench.sql("select * from billing_transactions")) == 1
+
+
+def test_a_part_that_was_sent_back_may_be_given_back_at_once(till: Till) -> None:
+    charge = till.pay().charge or ""
+    wish = CreateRefund(charge=charge, amount=400, reason="billing_error")
+    first = refunds.create(till.app, wish)
+    till.sandbox.edit("refund", first.id, status="failed")
+    till.sandbox.edit("charge", charge, amount_refunded=0)
+    till.hear()
+    assert refunds.create(till.app, wish).id != first.id
+    keyed = msgspec.structs.replace(wish, amount=500, idempotency_key="k")
+    made = refunds.create(till.app, keyed)
+    till.sandbox.edit("refund", made.id, status="failed")
+    till.hear()
+    again = refunds.create(till.app, keyed)
+    assert (again.id, again.status, again.note) == (made.id, "failed", "it is failed: nothing was given back")

@@ -187,6 +187,20 @@ def test_refunds_and_a_customers_discount(firm: Firm) -> None:
     assert [one.subscription for one in firm.of(customer).subscriptions] == [id]
 
 
+def test_what_no_invoice_asked_for_is_no_part_of_it_nor_is_its_refund(firm: Firm) -> None:
+    customer = firm.shop.customer(firm.app, "user1")
+    paid = firm.sandbox.post(
+        "/v1/payment_intents", amount=900, currency="usd", customer=customer, confirm=True, payment_method="pm_card_visa",
+        automatic_payment_methods={"enabled": True, "allow_redirects": "never"},
+    )  # fmt: skip
+    firm.sandbox.post("/v1/refunds", charge=paid["latest_charge"], amount=900)
+    firm.hear()
+    assert [(one.paid_minor, one.refunds_minor, one.net_minor) for one in firm.months(1) if one.currency == "usd"] in (
+        [],
+        [(0, 0, 0)],
+    )
+
+
 def test_what_was_mirrored_before_is_an_estimate_until_it_was_seen(firm: Firm) -> None:
     shop = firm.shop
     customer = shop.customer(firm.app, "user1")

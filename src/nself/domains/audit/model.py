@@ -36,7 +36,7 @@ Status = Literal["suspicious", "review", "refunded", "disputed"]
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
     """A paid charge. Amounts in minor units; `due` is what its invoice asks for, `overage` the part of that for usage above quotas.
 
-    `ordered`: a command of ours made it.
+    `ordered`: a command of ours made it. `credited`: what went to the balance with credit notes for its invoice.
     """
 
     id: str
@@ -52,6 +52,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     due: int | None
     overage: int
     ordered: bool
+    credited: int = 0
 
 
 class Suspect(msgspec.Struct, frozen=True, kw_only=True):

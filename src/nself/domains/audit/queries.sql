@@ -123,6 +123,16 @@ with paid as materialized (
     from billing_invoice_plans join billing_invoice_plan_lines using (operation)
     where invoice_id is not null and amount_minor > 0
     group by invoice_id
+), credited as materialized (
+    select
+        snapshot ->> 'invoice' as invoice,
+        sum((snapshot ->> 'post_payment_amount')::bigint - (
+            select coalesce(sum((one ->> 'amount_refunded')::bigint), 0)
+            from jsonb_array_elements(coalesce(nullif(snapshot -> 'refunds', 'null'), '[]')) one
+        ))::bigint as amount
+    from billing_credit_notes
+    where livemode = %(livemode)s and not deleted and snapshot ->> 'status' = 'issued'
+    group by 1
 ), charged as materialized (
     select distinct customer_id from billing_charges
     where livemode = %(livemode)s and status = 'succeeded' and created_at >= %(since)s and created_at < %(until)s
@@ -135,11 +145,13 @@ select
     exists (
         select from billing_intents intent
         where intent.object_id = charge.snapshot ->> 'payment_intent' and intent.state = 'done'
-    ) as ordered
+    ) as ordered,
+    coalesce(credited.amount, 0) as credited
 from billing_charges charge
 left join billing_customers customer using (customer_id)
 left join paid on paid.payment_intent = charge.snapshot ->> 'payment_intent'
 left join overage on overage.invoice = paid.invoice
+left join credited on credited.invoice = paid.invoice
 where
     charge.livemode = %(livemode)s and not charge.deleted and charge.status = 'succeeded'
     and (charge.snapshot ->> 'amount_captured')::bigint > 0

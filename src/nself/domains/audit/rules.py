@@ -69,7 +69,7 @@ class _History:
     def __init__(self) -> None:
         self.singles = dict[tuple[str, int], list[Charge]]()
         self.usual = dict[str, tuple[int, int]]()
-        self.paid = dict[str, int]()
+        self.paid, self.above, self.credits = dict[str, int](), dict[str, int](), dict[str, int]()
         self.amounts = set[tuple[str, int]]()
 
     def judge(self, one: Charge, caps: Mapping[str, int]) -> list[_Found]:
@@ -90,6 +90,14 @@ class _History:
             self.amounts.add((one.invoice, one.amount))
         return found
 
+    def credited(self, one: Charge, most: int) -> int:
+        """What went to the balance for a charge, each credit counted once."""
+        if one.invoice is None:
+            return 0
+        left = self.credits.setdefault(one.invoice, one.credited)
+        self.credits[one.invoice] -= min(left, most)
+        return min(left, most)
+
     def _of_invoice(self, one: Charge, caps: Mapping[str, int]) -> Iterator[_Found]:
         if one.invoice is None or one.due is None:
             return
@@ -101,9 +109,13 @@ class _History:
             evidence = f"{one.invoice} asks for {asked}, {taken} were charged"
             yield _Found("duplicate" if same else "over_invoice", over, evidence)
         cap = caps.get(one.currency, 0)
-        if cap and one.overage > cap:
+        above = one.overage - cap - self.above.get(one.invoice, 0)
+        if cap and above > 0:
             evidence = f"{one.invoice} has {Money(one.overage, one.currency)} of overage, the cap is {Money(cap, one.currency)}"
-            yield _Found("over_cap", min(one.amount, one.overage - cap), evidence)
+            found = _Found("over_cap", min(one.amount, above), evidence)
+            if one.amount > one.refunded:
+                self.above[one.invoice] = self.above.get(one.invoice, 0) + found.amount
+            yield found
 
     def _twice(self, one: Charge) -> Iterator[_Found]:
         """Two that each have an invoice of their own are two purchases."""
@@ -131,14 +143,18 @@ def suspects(charges: Iterable[Charge], since: datetime, caps: Mapping[str, int]
     for customer, of_customer in groupby(charges, lambda one: one.customer):
         history = _History()
         for one in of_customer:
-            found = (history if customer else _History()).judge(one, caps)
-            if found and one.created_at >= since:
-                yield _suspect(one, found)
+            mine = history if customer else _History()
+            found = mine.judge(one, caps)
+            if found:
+                worst = max(found, key=lambda rule: rule.amount)
+                back = min(worst.amount, one.refunded)
+                told = _suspect(one, found, worst, back + mine.credited(one, worst.amount - back))
+                if one.created_at >= since:
+                    yield told
 
 
-def _suspect(one: Charge, found: list[_Found]) -> Suspect:
-    worst = max(found, key=lambda rule: rule.amount)
-    left = max(0, worst.amount - one.refunded)
+def _suspect(one: Charge, found: list[_Found], worst: _Found, back: int) -> Suspect:
+    left = worst.amount - back
     status: Status = "suspicious" if left else "refunded" if worst.amount or one.amount == one.refunded else "review"
     return Suspect(
         customer=one.customer,
@@ -152,7 +168,7 @@ def _suspect(one: Charge, found: list[_Found]) -> Suspect:
         user=one.user,
         status="disputed" if one.disputed else status,
         charged_at=one.created_at,
-        refunded=min(worst.amount, one.refunded),
+        refunded=back,
     )
 
 

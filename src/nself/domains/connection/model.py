@@ -228,6 +228,12 @@ class PaymentExpired(TooLate):
     hints = ("nself env set BILLING_QUEUE_EXPIRY=7d",)
 
 
+class PaymentGivenUp(TooLate):
+    code, guide = "queued_payment_given_up", None
+    text = "The invoice {invoice} was marked uncollectible while its payment waited in the queue: it is not charged."
+    hints = ("nself billing invoice show {invoice}",)
+
+
 class PaymentQueued(Unavailable):
     """A payment that is asked for waits in the payment queue, as intent number `id`."""
 

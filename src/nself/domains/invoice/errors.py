@@ -29,6 +29,17 @@ class PeriodNotOver(Invalid):
     hints = ("nself billing invoice list",)
 
 
+class MonthMoved(Conflict):
+    """BILLING_TIMEZONE was another one: nothing of the month would be known as billed."""
+
+    code, guide, param = "month_moved", "2.3", "period"
+    text = (
+        "Of {month} something was billed or decided from {start} to {end}; in the zone {zone} it begins and ends at other "
+        "instants, and would be billed twice"
+    )
+    hints = ("nself env get BILLING_TIMEZONE", "nself env unset BILLING_TIMEZONE")
+
+
 class InvoiceNotEditable(Conflict):
     """Only drafts can be edited."""
 

@@ -125,7 +125,19 @@ def new_item(
         "amount": rating.amount(price, quantity),
         "currency": price["currency"],
         "metadata": {"nself_price": price["id"], "nself_quantity": str(quantity)},
+        **taxed(price.get("tax_behavior")),
     }
+
+
+def taxed(behavior: str | None) -> Snapshot:
+    """The parameter that says whether an amount has its automatic tax in it, where anybody said so."""
+    return {"tax_behavior": behavior} if behavior in ("inclusive", "exclusive") else {}
+
+
+def priced(line: Snapshot) -> str | None:
+    """The price that a line is of, also where one period of it was billed as an amount."""
+    found = part(part(line, "pricing"), "price_details").get("price")
+    return found or part(line, "metadata").get("nself_price")
 
 
 def copied(line: Snapshot, shared: list[str] | None, coupons: list[str]) -> Snapshot:

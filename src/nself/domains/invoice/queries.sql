@@ -21,6 +21,20 @@ where
     and plan.livemode = %(livemode)s
 group by plan.user_id, line.metric_type;
 
+-- name: moved
+-- Other bounds by which the same month was billed, or decided about. Months beside it have less than three days in common.
+select period_start as start, period_end as end
+from (
+    select user_id, period_start, period_end, livemode from billing_invoice_plans
+    union all
+    select user_id, period_start, period_end, livemode from billing_overage_updates where price is not null
+) known
+where
+    livemode = %(livemode)s and (%(user)s::text is null or user_id = %(user)s)
+    and (period_start, period_end) <> (%(start)s, %(end)s)
+    and least(period_end, %(end)s) - greatest(period_start, %(start)s) > interval '3 days'
+limit 1;
+
 -- name: revisions
 select user_id, max(revision) as revision
 from billing_invoice_plans

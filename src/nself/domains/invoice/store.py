@@ -45,6 +45,11 @@ def billed(tx: Tx, users: Sequence[str], span: Period, livemode: bool) -> list[B
     return tx.all(SQL["billed"], _of(Billed), users=list(users), start=span.start, end=span.end, livemode=livemode)
 
 
+def moved(tx: Tx, user: str | None, span: Period, livemode: bool) -> Period | None:
+    """Other bounds by which the month `span` of `user`, or of anybody, was billed."""
+    return tx.maybe(SQL["moved"], Period, user=user, start=span.start, end=span.end, livemode=livemode)
+
+
 for _kind in (
     Billed,
     ExplainedLine,

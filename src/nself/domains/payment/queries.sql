@@ -82,6 +82,12 @@ select
 from billing_payments
 where customer_id = %(customer)s and snapshot -> 'metadata' ->> 'nself_request' = %(request)s;
 
+-- name: invoice_of
+select invoice_id
+from billing_invoices cross join lateral jsonb_array_elements(snapshot #> '{payments,data}') part
+where customer_id = %(customer)s and not deleted and part #>> '{payment,payment_intent}' = %(payment_intent)s
+limit 1;
+
 -- name: transactions
 select
     id, kind, amount_minor, transactions.currency, status, customer_id as customer, user_id as user, charge, payment_intent,

@@ -272,16 +272,22 @@ def left(charge: Snapshot) -> int:
     return charge["amount_captured"] - charge["amount_refunded"]
 
 
-def refusal(charge: Snapshot, amount: int | None, reserved: int = 0) -> tuple[str, str] | None:
+def refusal(charge: Snapshot, amount: int | None, reserved: int = 0, credited: int = 0) -> tuple[str, str] | None:
     """Why a charge cannot give back `amount` (all that is left), in Stripe's words where it has some, with the code.
 
-    `reserved` is what others of the same batch give back.
+    `reserved` is what others of the same batch give back, `credited` what went to the customer's balance.
     """
-    id, rest = charge["id"], left(charge) - reserved
+    id, rest = charge["id"], left(charge) - reserved - credited
     if charge["status"] != "succeeded" or not charge["captured"]:
         return f"Charge {id} was not successfully paid, so it cannot be refunded.", "charge_not_refundable"
     if charge.get("disputed"):
         return f"Charge {id} has been charged back; cannot issue a refund.", "charge_disputed"
+    if credited and (rest <= 0 or (amount or 0) > rest):
+        back, whole = Money(credited, charge["currency"]), Money(max(0, rest), charge["currency"])
+        return (
+            f"{back} of charge {id} went to the customer's balance with a credit note; {whole} is left",
+            "charge_credited",
+        )
     if rest <= 0:
         return f"Charge {id} has already been refunded.", "charge_already_refunded"
     if amount is not None and amount > rest:
@@ -300,20 +306,29 @@ def refund_params(charge: Snapshot, amount: int, reason: str, request: str) -> S
     return params | ({"reason": reason} if reason in STRIPES_REASONS else {})
 
 
+def paid_parts(invoice: Snapshot) -> list[Snapshot]:
+    """The payments that paid an invoice."""
+    return [one for one in items(invoice, "payments") if one.get("status") == "paid"]
+
+
 def paid_intent(invoice: Snapshot) -> str | None:
     """The payment intent that paid an invoice."""
-    for one in items(invoice, "payments"):
-        if one.get("status") == "paid" and part(one, "payment").get("type") == "payment_intent":
-            return part(one, "payment").get("payment_intent")
-    return None
+    found = (part(one, "payment") for one in paid_parts(invoice))
+    return next((one.get("payment_intent") for one in found if one.get("type") == "payment_intent"), None)
+
+
+SENT_BACK = ("failed", "canceled")
+"""States of a refund that reached nobody: the money is left again."""
 
 
 def equal(made: Iterable[Snapshot], amount: int, since: int) -> Snapshot | None:
     """The newest refund of the same amount since then."""
-    return next((one for one in made if one["amount"] == amount and one["created"] >= since), None)
+    reached = (one for one in made if one["status"] not in SENT_BACK)
+    return next((one for one in reached if one["amount"] == amount and one["created"] >= since), None)
 
 
 OBJECTS = ("charge", "payment_intent", "invoice")
+READ = (*OBJECTS, "amount", "currency", "customer")
 MAX_ROWS = 10_000
 
 
@@ -329,15 +344,24 @@ def read_batch(path: str, text: str) -> tuple[list[Asked], list[str]]:
         raise BadBatch(
             path=path, detail="the header must name charge, payment_intent or invoice, and amount and currency"
         )
+    if twice := [name for name in READ if header.count(name) > 1]:
+        raise BadBatch(path=path, detail=f"the header names {twice[0]} twice")
     if len(lines) - 1 > MAX_ROWS:
         raise BadBatch(path=path, detail=f"{len(lines) - 1} rows; at most {MAX_ROWS} are taken")
     rows, wrong = list[Asked](), list[str]()
     for number, line in lines[1:]:
         try:
-            rows.append(_asked(number, dict(zip(header, (cell.strip() for cell in line), strict=False))))
+            rows.append(_asked(number, _cells(header, line)))
         except (InvalidInteger, InvalidParameter) as error:
             wrong.append(f"row {number}: {error.message}")
     return rows, wrong
+
+
+def _cells(header: list[str], line: list[str]) -> dict[str, str]:
+    """A row that was cut off would ask for all that is left, one with a decimal comma for a hundredth. Raises InvalidParameter."""
+    if len(line) != len(header):
+        raise InvalidParameter(f"it has {len(line)} cells, the header has {len(header)}")
+    return dict(zip(header, (cell.strip() for cell in line), strict=True))
 
 
 def _asked(number: int, cells: dict[str, str]) -> Asked:

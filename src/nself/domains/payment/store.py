@@ -47,6 +47,11 @@ def alike(tx: Tx, customer: str, request: str) -> Alike:
     return tx.one(SQL["alike"], Alike, customer=customer, request=request)
 
 
+def invoice_of(tx: Tx, customer: str | None, payment_intent: str | None) -> str | None:
+    """The invoice that a payment intent paid."""
+    return tx.value(SQL["invoice_of"], customer=customer, payment_intent=payment_intent)
+
+
 def transactions(
     tx: Tx, customer: str | None, kind: str | None, livemode: bool, limit: int, offset: int
 ) -> list[Transaction]:

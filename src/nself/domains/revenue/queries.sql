@@ -125,11 +125,19 @@ paid as (
         date_trunc('month', refund.created_at, %(zone)s), refund.snapshot ->> 'currency', 0,
         (refund.snapshot ->> 'amount')::bigint, 0
     from billing_refunds refund
-    left join billing_charges charge on charge.object_id = refund.snapshot ->> 'charge'
+    join billing_charges charge on charge.object_id = refund.snapshot ->> 'charge'
     where
         refund.livemode = %(live)s and refund.status = 'succeeded' and not refund.deleted
         and refund.created_at >= %(start)s and refund.created_at < %(end)s
         and (%(customer)s::text is null or charge.customer_id = %(customer)s)
+        and exists (
+            select
+            from billing_invoices invoice
+            cross join lateral jsonb_array_elements(invoice.snapshot #> '{payments,data}') part
+            where
+                invoice.customer_id = charge.customer_id
+                and part #>> '{payment,payment_intent}' = charge.snapshot ->> 'payment_intent'
+        )
 )
 
 select

@@ -31,7 +31,6 @@ from nself.domains.connection.model import (
     ListedIntent,
     OperationFailed,
     OperationState,
-    PaymentExpired,
     PaymentQueued,
     Queued,
     Snapshot,
@@ -233,10 +232,10 @@ def unpaid(app: App) -> Unpaid:
         return store.unpaid(tx, app.settings.live)
 
 
-def perform_queued(app: App, operation: str, expired: PaymentExpired | None) -> bool:
+def perform_queued(app: App, operation: str, over: TooLate | None) -> bool:
     """Make a payment of the queue; whether it was ours to make. What was sent before is looked up before it is sent again.
 
-    With `expired` it is not made any more, unless it turns out that it was.
+    With `over` it is not made any more, unless it turns out that it was.
     """
     with app.db.transaction() as tx:
         claimed = store.claim(tx, app.settings.live, [operation], 1, lease(app), queued=True)
@@ -244,8 +243,8 @@ def perform_queued(app: App, operation: str, expired: PaymentExpired | None) -> 
     def call(app: App, row: entrypoint.Intent, intent: Intent) -> Snapshot | None:
         find = cast(Find, app.registry.resolve(row.find))
         found = _look(app, find, intent) if intent.attempts > 1 else None
-        if found is None and expired:
-            raise expired
+        if found is None and over:
+            raise over
         return found or _call(app, row, intent)
 
     for one in claimed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from nself.app import App
@@ -13,6 +13,7 @@ from nself.db.connect import Tx
 from nself.domains.catalog import service as catalog
 from nself.domains.catalog.model import Metric, Version
 from nself.domains.invoice import rules, store
+from nself.domains.invoice.errors import MonthMoved
 from nself.domains.invoice.model import Billed, Decision, InvoicedLine, MixedCurrencies, Overage, Override, PlannedLine
 from nself.domains.quota.model import Limit
 from nself.domains.quota.service import limits as quota
@@ -101,6 +102,14 @@ def _grouped(overrides: Iterable[Override]) -> dict[str, list[Override]]:
 def lock(tx: Tx, users: list[str]) -> None:
     """Step: until the end of `tx` nobody else plans or decides what is billed to `users`."""
     store.lock_users(tx, users)
+
+
+def require_unmoved(app: App, tx: Tx, user: str | None, span: Period) -> None:
+    """Step: raises MonthMoved where the month was billed by another BILLING_TIMEZONE."""
+    found = store.moved(tx, user, span, app.settings.live)
+    if found:
+        start, end = (f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for at in found)
+        raise MonthMoved(month=month(app, span.start), start=start, end=end, zone=app.timezone.key)
 
 
 def decide(app: App, tx: Tx, decision: Decision) -> None:

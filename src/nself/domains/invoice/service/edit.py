@@ -65,6 +65,8 @@ def _item(
     known = (currency or who.get("currency") or app.settings.text("BILLING_CURRENCY")).lower()
     if given.price is not None and given.amount is not None:
         raise ExclusiveParameters("price", "amount")
+    if given.amount is not None and given.quantity != 1:
+        raise ExclusiveParameters("amount", "quantity")
     if given.price is None and given.amount is None:
         return None, known
     price = current.fetched(app, "price", given.price) if given.price else None

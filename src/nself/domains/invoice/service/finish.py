@@ -30,6 +30,7 @@ from nself.domains.invoice.inputs import Credit, Finalize, Pay, Void
 from nself.domains.invoice.model import Changed
 from nself.domains.invoice.service import chain, current
 from nself.domains.invoice.service.edit import changed
+from nself.domains.payment.service import given_back
 from nself.gateway.errors import IdempotencyMismatch, Refused
 
 STRIPE_REASONS = frozenset({"duplicate", "fraudulent", "order_change", "product_unsatisfactory"})
@@ -164,9 +165,8 @@ def credit(app: App, given: Credit) -> Credited:
         raise NotCreditable(invoice=given.invoice, status=invoice["status"], detail=detail)
     if given.lines and given.amount:
         raise InvalidParameter("Give either --amount or --lines", "lines")
-    params, total = _credited(invoice, given)
-    credited = invoice["pre_payment_credit_notes_amount"] + invoice["post_payment_credit_notes_amount"]
-    left = invoice["total"] - credited
+    left = _creditable(app, invoice)
+    params, total = _credited(invoice, given, left)
     if not 0 < total <= left:
         raise NotCreditable(
             invoice=given.invoice, status=invoice["status"], detail=f"{max(left, 0)} can still be credited"
@@ -184,11 +184,17 @@ def credit(app: App, given: Credit) -> Credited:
     return _shown(app, operation, given)
 
 
-def _credited(invoice: Snapshot, given: Credit) -> tuple[Snapshot, int]:
+def _creditable(app: App, invoice: Snapshot) -> int:
+    """What no credit note, refund or dispute took back yet."""
+    credited = invoice["pre_payment_credit_notes_amount"] + invoice["post_payment_credit_notes_amount"]
+    remaining = invoice["amount_remaining"] if invoice["status"] == "open" else 0
+    return min(invoice["total"] - credited, remaining + given_back.left(app, invoice))
+
+
+def _credited(invoice: Snapshot, given: Credit, left: int) -> tuple[Snapshot, int]:
     """Parameters and worth of the note."""
     if not given.lines:
-        credited = invoice["pre_payment_credit_notes_amount"] + invoice["post_payment_credit_notes_amount"]
-        total = given.amount if given.amount is not None else invoice["total"] - credited
+        total = given.amount if given.amount is not None else left
         return {"amount": total}, total
     lines = {one["id"]: one for one in items(invoice, "lines")}
     asked = [part.strip() for part in given.lines.split(",") if part.strip()]

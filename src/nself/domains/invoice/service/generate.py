@@ -57,7 +57,7 @@ def command(app: App, given: GenerateInvoices) -> Generated | Changed | PutOff:
 def generate(app: App, given: GenerateInvoices) -> Generated:
     """Bill the overage of a month.
 
-    Raises PeriodNotOver, NoSuchUser, UsageIncomplete, MissingParameter, StillPending and the gateway's errors.
+    Raises PeriodNotOver, MonthMoved, NoSuchUser, UsageIncomplete, MissingParameter, StillPending and the gateway's errors.
     """
     if given.period is None:
         raise MissingParameter("period")
@@ -78,6 +78,7 @@ def generate(app: App, given: GenerateInvoices) -> Generated:
 
 def _begin(app: App, tx: Tx, user: str | None, span: Period) -> tuple[Catalog, list[str]]:
     """Step: from now on the formulas of `span` stay; what is billed by, and to whom."""
+    assess.require_unmoved(app, tx, user, span)
     catalog.pin(app, tx, span.start)
     known = assess.billable_at(app, tx, span)
     return known, _users(app, tx, user, span, known)

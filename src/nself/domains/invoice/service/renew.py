@@ -61,6 +61,7 @@ def _steps(app: App, invoice: Snapshot) -> list[Step]:
         )
     made = [
         copied(line, None if automatic else rates, [one["id"] for one in used.lines.get(line["id"], [])])
+        | (_taxed(app, line) if automatic else {})
         for line in items(invoice, "lines")
     ]
     about = {"customer": invoice["customer"], "invoice": SELF}
@@ -71,3 +72,10 @@ def _steps(app: App, invoice: Snapshot) -> list[Step]:
         *(step("invoiceitems", params={**about, **one}) for one in made),
         *([] if invoice["status"] == "draft" else [link]),
     ]
+
+
+def _taxed(app: App, line: Snapshot) -> Snapshot:
+    """As the line was taxed or, while nobody knows where the customer is, as its price says."""
+    told = next((tax["tax_behavior"] for tax in formulas.taxes(line)), None)
+    price = None if told else formulas.priced(line)
+    return formulas.taxed(current.fetched(app, "price", price)["tax_behavior"] if price else told)

@@ -21,7 +21,7 @@ from nself.domains.usage.service import show as usage
 def update(app: App, given: UpdateOverage) -> UpdatedOverage:
     """Set what a metric's overage of a month is; the next invoice bills what was not billed of it before.
 
-    Raises NoSuchUser, NoSuchMetric, InvalidParameter, and MissingParameter for a reason in live mode.
+    Raises NoSuchUser, NoSuchMetric, InvalidParameter, MonthMoved, and MissingParameter for a reason in live mode.
     """
     require(app, given.user, given.metric)
     _require_reason(app, given.reason)
@@ -30,6 +30,7 @@ def update(app: App, given: UpdateOverage) -> UpdatedOverage:
         raise InvalidParameter(f"The period {given.period} has not begun", "period")
     with app.db.transaction() as tx:
         assess.lock(tx, [given.user])
+        assess.require_unmoved(app, tx, given.user, span)
         before = next(iter(of_user(app, tx, given.user, span, given.metric)), None)
         decision = _decision(app, given, span, before)
         assess.decide(app, tx, decision)

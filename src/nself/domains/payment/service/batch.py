@@ -5,7 +5,7 @@ A row is told by charge, amount and reason. Given again, by whoever and after wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -35,13 +35,21 @@ from nself.domains.payment.errors import (
 )
 from nself.domains.payment.inputs import RefundFile
 from nself.domains.payment.model import Asked, PlannedRefund, RefundBatch
-from nself.domains.payment.service import look, refunds
+from nself.domains.payment.service import given_back, look, refunds
 
 THREADS = 8
+SENT_BACK = "the bank did not take it: the same file makes it anew"
 CHUNK = 100
 MAX_BYTES = 10 << 20
 SHOWN = 20
 """Rows that a refusal names; all of them would hide the first."""
+
+
+class Looked(NamedTuple):
+    """A charge as Stripe has it now, and what of it went to the customer's balance."""
+
+    charge: Snapshot
+    credited: int
 
 
 class Row(NamedTuple):
@@ -103,23 +111,23 @@ def _rows(app: App, given: RefundFile) -> list[Row]:
     with ThreadPoolExecutor(THREADS, "refund") as pool:
         found = list(pool.map(partial(_charge, app), asked))
     wrong += [
-        f"row {one.number}: {charge}" for one, charge in zip(asked, found, strict=True) if isinstance(charge, str)
+        f"row {one.number}: {looked}" for one, looked in zip(asked, found, strict=True) if isinstance(looked, str)
     ]
-    pairs = [(one, charge) for one, charge in zip(asked, found, strict=True) if not isinstance(charge, str)]
-    names = [_name(app, one, charge, given.reason) for one, charge in pairs]
-    states = {one.operation: one for one in intents.states(app, names)}
+    pairs = [(one, looked) for one, looked in zip(asked, found, strict=True) if not isinstance(looked, str)]
+    names, states = _operations(app, [_name(app, one, looked.charge, given.reason) for one, looked in pairs])
     rows, reserved, seen = list[Row](), dict[str, int](), dict[str, int]()
-    for (one, charge), name in zip(pairs, names, strict=True):
+    for (one, looked), name in zip(pairs, names, strict=True):
         if (first := seen.setdefault(name, one.number)) != one.number:
             wrong.append(f"row {one.number}: it repeats row {first}")
             continue
-        row = _row(app, one, charge, name, states.get(name), reserved.get(charge["id"], 0))
+        id = looked.charge["id"]
+        row = _row(app, one, looked, name, states.get(name), reserved.get(id, 0))
         if isinstance(row, str):
             wrong.append(f"row {one.number}: {row}")
             continue
         rows.append(row)
         if row.state != "done":
-            reserved[charge["id"]] = reserved.get(charge["id"], 0) + row.amount
+            reserved[id] = reserved.get(id, 0) + row.amount
     if wrong:
         wrong.sort(key=_number)
         lines = "".join(f"\n  {line}" for line in wrong[:SHOWN])
@@ -145,10 +153,11 @@ def _text(path: Path) -> str:
         raise BadBatch(path=path, detail=error.strerror) from None
 
 
-def _charge(app: App, one: Asked) -> Snapshot | str:
+def _charge(app: App, one: Asked) -> Looked | str:
     """The charge of a row as Stripe has it now, or why there is none. Raises what keeps Stripe from answering."""
     try:
-        return look.fresh(app, "charge", refunds.charge_of(app, one.object))
+        charge = look.fresh(app, "charge", refunds.charge_of(app, one.object))
+        return Looked(charge, given_back.beside_refunds(app, charge))
     except (NotFound, NothingPaid) as error:
         return error.message
 
@@ -157,17 +166,35 @@ def _name(app: App, one: Asked, charge: Snapshot, reason: str) -> str:
     return operation_name(app.settings.live, "refund.batch", charge["id"], one.amount or "all", reason)
 
 
-def _row(app: App, one: Asked, charge: Snapshot, name: str, state: OperationState | None, reserved: int) -> Row | str:
+def _operations(app: App, names: Sequence[str]) -> tuple[list[str], dict[str, OperationState]]:
+    """Under which name each row was or is to be made, and where it stands; a refund that was sent back is made anew."""
+    found, number = list(names), 1
+    while True:
+        states = {one.operation: one for one in intents.states(app, found)}
+        back = _sent_back(app, states.values())
+        gone = {name for name, one in states.items() if one.object_id in back}
+        if not gone:
+            return found, states
+        number += 1
+        found = [f"{first}:{number}" if name in gone else name for first, name in zip(names, found, strict=True)]
+
+
+def _sent_back(app: App, states: Iterable[OperationState]) -> set[str]:
+    return look.sent_back(app, [one.object_id for one in states if one.state == "done" and one.object_id])
+
+
+def _row(app: App, one: Asked, looked: Looked, name: str, state: OperationState | None, reserved: int) -> Row | str:
     """Or what is wrong with it."""
+    charge, credited = looked
     if charge["currency"] != one.currency:
         return f"{charge['id']} is in {charge['currency']}, not {one.currency}"
     if one.customer and charge.get("customer") != one.customer:
         return f"{charge['id']} is of {charge.get('customer') or 'no customer'}, not {one.customer}"
     if state is None or state.state == "failed":
-        wrong = rules.refusal(charge, one.amount, reserved)
+        wrong = rules.refusal(charge, one.amount, reserved, credited)
         if wrong:
             return wrong[0]
-        return Row(one, charge, name, state and state.state, one.amount or rules.left(charge) - reserved)
+        return Row(one, charge, name, state and state.state, one.amount or rules.left(charge) - reserved - credited)
     with app.db.reading() as tx:
         before = change.earlier(tx, name, app.settings.live)
     return Row(one, charge, name, state.state, before.params["params"]["amount"] if before else one.amount or 0)
@@ -242,7 +269,8 @@ def _execute(app: App, given: RefundFile, rows: Sequence[Row]) -> list[PlannedRe
         chunk = rows[start : start + CHUNK]
         app.db.transact(lambda tx, chunk=chunk: _wish(tx, chunk, given.reason, app.settings.live))
         states = {one.operation: one for one in _drive(app, [row.operation for row in chunk])}
-        done += [_done(row, states[row.operation]) for row in chunk]
+        back = _sent_back(app, states.values())
+        done += [_done(row, states[row.operation], back) for row in chunk]
         with ThreadPoolExecutor(THREADS, "refund") as pool:
             list(
                 pool.map(partial(look.renew, app, "charge"), {row.charge["id"] for row in chunk if row.state != "done"})
@@ -268,9 +296,11 @@ def _drive(app: App, operations: Sequence[str]) -> list[OperationState]:
         return intents.states(app, operations)
 
 
-def _done(row: Row, state: OperationState) -> PlannedRefund:
+def _done(row: Row, state: OperationState, back: set[str]) -> PlannedRefund:
     result = {"done": "refunded", "pending": "pending"}.get(state.state, "failed")
     detail = "refunded before" if row.state == "done" else state.error or ""
+    if state.object_id in back:
+        result, detail = "failed", SENT_BACK
     return msgspec.structs.replace(_planned(row), result=result, refund=state.object_id, detail=detail)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from nself.domains.connection.service import change
 from nself.domains.customer import service as customers
 from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture
+from nself.domains.payment import rules
 from nself.domains.payment.errors import NoCustomerYet
 from nself.gateway.answers import no_such, recorded
 from nself.gateway.errors import CardDeclined, IdempotencyMismatch, NoAnswer, StripeDown, StripeFailure
@@ -49,6 +51,13 @@ def stored(app: App, kind: str, id: str) -> Snapshot | None:
     """The object as the mirror has it."""
     found = mirror.latest(app, kind, id)
     return found.snapshot if found else None
+
+
+def sent_back(app: App, refunds: Iterable[str]) -> set[str]:
+    """Those of refunds that reached nobody, as far as the mirror knows."""
+    with app.db.reading() as tx:
+        known = mirror.stored(tx, "refund", list(refunds))
+    return {id for id, one in known.items() if one.snapshot.get("status") in rules.SENT_BACK}
 
 
 def for_payment(app: App, kind: str, id: str) -> Snapshot:

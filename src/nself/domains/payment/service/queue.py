@@ -19,7 +19,7 @@ from nself.core.clock import monotonic
 from nself.core.errors import BillingError
 from nself.core.settings import seconds
 from nself.db.connect import Tx
-from nself.domains.connection.model import OperationState, PaymentExpired, Queued, Snapshot
+from nself.domains.connection.model import OperationState, PaymentExpired, PaymentGivenUp, Queued, Snapshot, TooLate
 from nself.domains.connection.rules import part
 from nself.domains.connection.service import intents
 from nself.domains.customer import service as customers
@@ -149,10 +149,7 @@ def _make(app: App, one: Queued) -> End:
     """Raises StripeFailure where Stripe is away."""
     invoice = _invoice(one)
     stood = _standing(app, invoice) if invoice else ""
-    days = app.settings.seconds("BILLING_QUEUE_EXPIRY") // 86_400
-    late = one.age > app.settings.seconds("BILLING_QUEUE_EXPIRY")
-    expired = PaymentExpired(operation=one.operation, days=int(days)) if late else None
-    end, ours = _perform(app, one, expired)
+    end, ours = _perform(app, one, _over(app, one, stood))
     if end is None:
         return End("left", f"queued_{one.id}: {_reason(app, one)}")
     if not ours:
@@ -165,17 +162,25 @@ def _make(app: App, one: Queued) -> End:
     return _told(app, one, error) if error else End("made")
 
 
+def _over(app: App, one: Queued, stood: str) -> TooLate | None:
+    """Why a payment is not made any more. Stripe would still charge for an invoice that was given up."""
+    if stood == "uncollectible":
+        return PaymentGivenUp(invoice=_invoice(one))
+    expiry = app.settings.seconds("BILLING_QUEUE_EXPIRY")
+    return PaymentExpired(operation=one.operation, days=int(expiry // 86_400)) if one.age > expiry else None
+
+
 def _standing(app: App, invoice: str) -> str:
     """The state of an invoice as Stripe has it now."""
     found = mirror.fetch(app, "invoice", invoice, look.SOURCE).snapshot
     return "deleted" if found.get("deleted") else found["status"]
 
 
-def _perform(app: App, one: Queued, expired: PaymentExpired | None) -> tuple[OperationState | None, bool]:
+def _perform(app: App, one: Queued, over: TooLate | None) -> tuple[OperationState | None, bool]:
     """How it ended, None where it waits on, and whether we made it. What another process has is waited for."""
     until, tries = monotonic() + intents.lease(app).total_seconds() + intents.PATIENCE, 0
     while tries < TRIES and monotonic() < until:
-        mine = intents.perform_queued(app, one.operation, expired)
+        mine = intents.perform_queued(app, one.operation, over)
         (end,) = intents.states(app, [one.operation])
         if end.id != one.id:  # the next step of the same operation
             end = msgspec.structs.replace(end, state="done")

@@ -21,7 +21,7 @@ from nself.domains.payment.errors import (
 )
 from nself.domains.payment.inputs import CreateRefund, ListRefunds, ListTransactions
 from nself.domains.payment.model import CreatedRefund, ListedRefund, Transaction, money
-from nself.domains.payment.service import look
+from nself.domains.payment.service import given_back, look
 from nself.domains.payment.service.look import Standing
 from nself.gateway.answers import no_such
 from nself.gateway.errors import IdempotencyMismatch
@@ -71,12 +71,12 @@ def charge_of(app: App, object: str) -> str:
     return charge
 
 
-def _amount(charge: Snapshot, given: CreateRefund) -> int:
+def _amount(charge: Snapshot, credited: int, given: CreateRefund) -> int:
     """Raises NotRefundable, RefundUnconfirmed."""
-    wrong = rules.refusal(charge, given.amount)
+    wrong = rules.refusal(charge, given.amount, credited=credited)
     if wrong:
         raise NotRefundable(charge["id"], *wrong)
-    amount = given.amount or rules.left(charge)
+    amount = given.amount or rules.left(charge) - credited
     if amount >= rules.much(charge["currency"]) and not given.confirm:
         raise RefundUnconfirmed(detail=f"{Money(amount, charge['currency'])} is a lot")
     return amount
@@ -87,11 +87,12 @@ def _by_key(app: App, given: CreateRefund, charge: str) -> Standing:
     request = rules.digest(charge, given.amount, given.reason)
     name = operation_name(app.settings.live, "refund.create", "key", given.idempotency_key)
     found = look.fresh(app, "charge", charge)
+    credited = given_back.beside_refunds(app, found)
 
     def work(tx: Tx) -> Standing:
         before = change.earlier(tx, name, app.settings.live)
         fits = before is None or before.state == "failed"
-        amount = _amount(found, given) if fits else given.amount or rules.left(found)
+        amount = _amount(found, credited, given) if fits else given.amount or rules.left(found)
         params = rules.refund_params(found, amount, given.reason, request)
         return look.wish_once(app, tx, change.wish(name, "refunds", params=params), request)
 
@@ -105,7 +106,7 @@ def _by_state(app: App, given: CreateRefund, charge: str) -> Standing:
     names = [operation_name(live, "refund.create", charge, number) for number in range(1, len(made) + 2)]
     if (standing := _standing(app, charge, names, request)) is not None:
         return standing
-    amount = _amount(found, given)
+    amount = _amount(found, given_back.beside_refunds(app, found), given)
     if given.amount:
         _refuse_repetition(app, found, made, amount, given.reason)
     wish = change.wish(names[-1], "refunds", params=rules.refund_params(found, amount, given.reason, request))
@@ -157,8 +158,14 @@ def finish(app: App, stands: Standing, reason: str) -> CreatedRefund:
         reason=reason,
         left_minor=rules.left(charge) if charge else 0,
         created=stands.created,
-        note="given back" if stands.created else "the same was asked for before: nothing was given back twice",
+        note=_note(made, stands.created),
     )
+
+
+def _note(made: Snapshot, created: bool) -> str:
+    if made["status"] in rules.SENT_BACK:
+        return f"it is {made['status']}: nothing was given back"
+    return "given back" if created else "the same was asked for before: nothing was given back twice"
 
 
 def list_refunds(app: App, given: ListRefunds) -> list[ListedRefund]:

@@ -1,0 +1,71 @@
+"""What went back of an invoice, whichever way: as a refund, to the customer's balance, by a dispute.
+
+Stripe holds a refund to its charge and a credit note to its invoice, and neither to the other.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from nself.app import App
+from nself.domains.connection.model import Snapshot
+from nself.domains.connection.rules import part
+from nself.domains.payment import rules, store
+from nself.domains.payment.service import look
+
+KEPT = frozenset({"won", "warning_closed", "prevented"})
+"""States of a dispute after which the money stays."""
+
+
+def beside_refunds(app: App, charge: Snapshot) -> int:
+    """Minor units of a charge that are left by Stripe's count, and went to the balance with its invoice's credit notes."""
+    with app.db.reading() as tx:
+        invoice = store.invoice_of(tx, charge.get("customer"), charge.get("payment_intent"))
+    if invoice is None:
+        return 0
+    found = look.fresh(app, "invoice", invoice)
+    return max(0, rules.left(charge) - left(app, found)) if found["post_payment_credit_notes_amount"] else 0
+
+
+def left(app: App, invoice: Snapshot) -> int:
+    """Minor units that were paid of an invoice, by charges and from the balance, and are not given back."""
+    charges = [look.fresh(app, "charge", id) for id in _charges(app, invoice)]
+    captured = sum(one["amount_captured"] for one in charges)
+    gone = sum(one["amount_refunded"] + _charged_back(app, one) for one in charges)
+    return max(captured, _settled(invoice)) - gone - _to_balance(app, invoice)
+
+
+def _charges(app: App, invoice: Snapshot) -> list[str]:
+    return [found for one in rules.paid_parts(invoice) if (found := _charge(app, part(one, "payment")))]
+
+
+def _charge(app: App, payment: Snapshot) -> str | None:
+    if intent := payment.get("payment_intent"):
+        return look.fresh(app, "payment_intent", intent)["latest_charge"]
+    return payment.get("charge")
+
+
+def _charged_back(app: App, charge: Snapshot) -> int:
+    if not charge.get("disputed"):
+        return 0
+    return sum(one["amount"] for one in app.stripe.listed("disputes", charge=charge["id"]) if one["status"] not in KEPT)
+
+
+def _to_balance(app: App, invoice: Snapshot) -> int:
+    """Credit notes for what was paid, less those that were refunds."""
+    if not invoice["post_payment_credit_notes_amount"]:
+        return 0
+    notes = app.stripe.listed("credit_notes", invoice=invoice["id"])
+    return sum(_noted(one) for one in notes if one["status"] == "issued")
+
+
+def _settled(invoice: Snapshot) -> int:
+    """What was paid of an invoice, by charges and from the balance."""
+    remaining = 0 if invoice["status"] == "paid" else invoice["amount_remaining"]
+    return invoice["total"] - invoice["pre_payment_credit_notes_amount"] - remaining
+
+
+def _noted(note: Snapshot) -> int:
+    """What a credit note gave back other than by refunds."""
+    refunds = cast("list[Snapshot]", note.get("refunds") or [])
+    return note["post_payment_amount"] - sum(one["amount_refunded"] for one in refunds)
