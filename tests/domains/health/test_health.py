@@ -26,6 +26,8 @@ from nself.domains.health.service import checks, measured, overview
 from nself.domains.health.store import Room
 from nself.domains.measurement import service as measurement
 from nself.domains.measurement.model import Total
+from nself.domains.setting import service as setting
+from nself.domains.setting.inputs import UnsetSettings
 from nself.gateway.errors import StripeFailure
 from nself.measure import BOUNDS, Measures
 
@@ -98,6 +100,37 @@ def test_a_switch_of_an_emergency_that_was_left_on_is_named(bench: Bench, held: 
 
 def test_quotas_that_are_not_enforced_are_named(bench: Bench) -> None:
     assert "enforcement" in wrong(bench.app(QUOTA_ENFORCEMENT_ENABLED="false"), "quotas")
+
+
+def test_settings_that_nothing_can_be_done_with_are_named(bench: Bench) -> None:
+    """Each with a command that mends it; typing errors in names of ours too, other programs' names not."""
+    assert wrong(bench.app(), "settings") == []
+    env = bench.folder / ".env"
+    env.write_text(
+        "BILLING_AUTO_SYNC=perhaps\nBILLING_PROT=1\nPORT=7\nBILLING_COMPANY_NAME=A\nBILLING_COMPANY_NAME=B\nX Y\n"
+    )
+    found = {one.check: one for one in looked(bench.app(), "settings")}
+    assert (found["BILLING_AUTO_SYNC"].state, found["BILLING_PROT"].state) == ("failed", "warning")
+    assert "BILLING_PORT" in found["BILLING_PROT"].detail and "PORT" not in found
+    details = [one.detail for one in looked(bench.app(), "settings") if one.check == "files"]
+    assert details == [
+        ".env, line 6: not NAME=VALUE, ignored",
+        ".env, line 5: BILLING_COMPANY_NAME again, this value counts",
+    ]
+    for name in ("BILLING_AUTO_SYNC", "BILLING_PROT"):
+        assert found[name].help == f"nself env unset {name}"
+        setting.unset(bench.app(), UnsetSettings(names=[name]))
+    env.write_text(env.read_text().split("BILLING_COMPANY_NAME")[0])
+    assert wrong(bench.app(), "settings") == []
+
+
+def test_configuration_that_is_no_yaml_is_named(bench: Bench) -> None:
+    """Where stripe.yml is, nothing else stops; prices that cannot be read are told before an invoice needs them."""
+    for name in ("stripe.yml", "overage-tiers.yml"):
+        (bench.folder / "services" / "billing" / "config" / name).write_text("a: [b\n  c: }\n")
+    found = [one for one in looked(bench.app(), "settings") if one.state != "ok"]
+    assert found[0].detail == "stripe.yml, line 2: no YAML, the whole file is ignored"
+    assert "overage-tiers.yml cannot be used" in found[1].detail
 
 
 def test_a_part_that_cannot_be_looked_at_does_not_hide_the_others(

@@ -218,4 +218,14 @@ def test_a_taken_port_is_told(fresh: Stand) -> None:
     with socket.create_server(("127.0.0.1", port)):
         told = fresh.run("start", "one", code=3).stderr
         assert "another program (pid " in told and f"listens on port {port} (STRIPE_MOCK_PORT)" in told
+        assert f"listens on port {port} (STRIPE_MOCK_PORT)" in fresh.run("status", "one").stdout
     until(lambda: fresh.up("one"), 20)
+
+
+def test_what_runs_is_not_ended_for_settings_that_cannot_be_used(fresh: Stand) -> None:
+    fresh.run("start", "one")
+    pid = fresh.pid("one")
+    with fresh.root.joinpath(".env").open("a") as file:
+        file.write("STRIPE_MODE=prod\n")
+    assert "STRIPE_MODE is 'prod'" in fresh.run("restart", "one", code=2).stderr
+    assert fresh.pid("one") == pid and living(pid)
