@@ -6,11 +6,14 @@ import json
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-from money_bench import Bench
+from money_bench import REGISTRY, Bench
 
+from cli_parsing import parser
 from nself.app import App
+from nself.cli import main
 from nself.domains.health import rules, store
 from nself.domains.health.inputs import (
     Component,
@@ -152,6 +155,20 @@ def test_room_that_runs_out_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatc
     (disk,) = [one for one in looked(bench.app(), "machine") if one.check == "disk"]
     assert disk.state == state
     assert bool(disk.help) is (state != "ok")
+    if disk.help:
+        parser(main.command(REGISTRY), REGISTRY)(disk.help)
+
+
+def test_the_database_s_own_file_system_is_looked_at(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a project that root runs, it is another than the project's."""
+    data = bench.app().project.state / "postgres"
+    with TemporaryDirectory(dir="/dev/shm") as other:
+        data.parent.mkdir(exist_ok=True)
+        data.symlink_to(other)
+        monkeypatch.setattr(store, "disk", lambda folder: Room(0 if folder == data else 50, 100))
+        assert wrong(bench.app(), "machine") == ["database disk"]
+        data.unlink()
+    assert wrong(bench.app(), "machine") == []
 
 
 def test_the_overview_counts_what_waits(bench: Bench) -> None:

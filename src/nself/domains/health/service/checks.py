@@ -283,16 +283,18 @@ def _documents(app: App) -> Iterator[Check]:
 
 
 def _machine(app: App) -> Iterator[Check]:
-    disk, memory = store.disk(app.project.root), store.memory()
-    yield rules.free(
-        "machine",
-        "disk",
-        disk.percent,
-        rules.DISK_LOW,
-        rules.DISK_FULL,
-        f"{disk.percent} % free, {disk.free // 2**20} MB",
-        "nself db partition",
-    )
+    for name, folder in store.places(app.project).items():
+        disk = store.disk(folder)
+        yield rules.free(
+            "machine",
+            name,
+            disk.percent,
+            rules.DISK_LOW,
+            rules.DISK_FULL,
+            f"{disk.percent} % free, {disk.free // 2**20} MB: {folder}",
+            "nself db partition billing_usage",
+        )
+    memory = store.memory()
     yield rules.free(
         "machine",
         "memory",
