@@ -125,7 +125,7 @@ class Keeper(Supervisor):
                 self.add_process_group(config)
 
 
-def _unheard(handler: Handler) -> None:
+def _unheard(self: Handler) -> None:
     """A log that cannot be written ends nothing. Supervisor's own would tell it on stderr, on the same full disk, and die of that."""
 
 
