@@ -91,3 +91,11 @@ def test_lines_are_written_where_an_operator_made_the_shared_folder(
         "usage_recorded",
     ]
     assert "evt_2" in (shared / "billing-webhooks.log").read_text()
+
+
+def test_a_full_disk_fails_no_command(tmp_path: Path) -> None:
+    """Not when a line is written, nor when the file that could not take it is closed."""
+    (tmp_path / "cli.log").symlink_to("/dev/full")
+    log.configure("cli", "INFO", tmp_path)
+    log.info("usage_recorded", user="user123")
+    log.close()

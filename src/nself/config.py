@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nself.core.errors import Invalid, NotFound, Unavailable
 from nself.core.project import Project
 from nself.core.settings import BY_NAME, Settings, Value
 
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
+
+HEREDOC = ":<<'NSELF'"
 YAML_SETTINGS = {"batch_size": "STRIPE_BATCH_SIZE", "rate_limit_buffer": "STRIPE_RATE_LIMIT_BUFFER"}
 
 
@@ -75,19 +80,36 @@ def _dotenv(path: Path, notes: list[str]) -> dict[str, Value]:
     except (OSError, UnicodeDecodeError) as error:
         raise UnreadableFile(path=path, detail=error) from error
     notes += [f"{path.name}, line {one.original.line}: not NAME=VALUE, ignored" for one in bindings if one.error]
+    notes += _twice(path.name, bindings)
     return {one.key: clean(one.value, path.name) for one in bindings if one.key is not None and one.value is not None}
 
 
-def _stripe_yaml(path: Path) -> dict[str, Value]:
+def _twice(file: str, bindings: Sequence[Binding]) -> Iterator[str]:
+    """Names with two values. Behind HEREDOC stands what `env set` itself writes twice, for the shell and for us."""
+    seen = dict[str, str | None]()
+    for before, one in zip((None, *bindings), bindings, strict=False):
+        if one.key in seen and seen[one.key] != one.value and not (before and before.key == HEREDOC):
+            yield f"{file}, line {one.original.line}: {one.key} again, this value counts"
+        if one.key:
+            seen[one.key] = one.value
+
+
+def _stripe_yaml(path: Path, notes: list[str]) -> dict[str, Value]:
+    """Values by name. It holds nothing that cannot be done without: what is no YAML goes into `notes`."""
     if not path.is_file():
         return {}
     import yaml
 
     try:
         found: object = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except yaml.YAMLError as error:
+        mark: yaml.Mark | None = getattr(error, "problem_mark", None)
+        notes.append(f"{path.name}{f', line {mark.line + 1}' if mark else ''}: no YAML, the whole file is ignored")
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
         raise UnreadableFile(path=path, detail=error) from error
     if not isinstance(found, dict):
+        notes += [f"{path.name}: no lines like batch_size: 100, the whole file is ignored"] if found else []
         return {}
     pairs: dict[object, object] = found  # type: ignore[assignment]
     return {
@@ -101,7 +123,7 @@ def load(project: Project, environ: Mapping[str, str] | None = None) -> Settings
     """All layers of `project`, strongest last. Raises UnreadableFile."""
     process, notes = os.environ if environ is None else environ, list[str]()
     layers = (
-        _stripe_yaml(project.config / "stripe.yml"),
+        _stripe_yaml(project.config / "stripe.yml", notes),
         _dotenv(project.env, notes),
         _dotenv(project.env_local, notes),
         _dotenv(project.secrets, notes),

@@ -297,6 +297,13 @@ def test_the_document_names_each_route_and_the_page_shows_it(document: dict[str,
     assert len(rows) > 20 and [name for name, what in rows if not what] == []
 
 
+def test_the_lines_of_the_page_go_where_the_service_is(service: Service) -> None:
+    """A line that is copied must not take a key to whoever listens on the usual port."""
+    with service.client(None) as client:
+        page = client.get("/docs").body.decode()
+    assert page.count("curl -H") == page.count(f"http://127.0.0.1:{service.port}/api/") > 20
+
+
 def test_answers_agree_with_their_schemas(app: App, client: Client, document: dict[str, Any]) -> None:
     (user,) = people(app)
     intake = client.post(USAGE, [{"user": user, "metric": "calls", "value": 1}, {"user": user}])

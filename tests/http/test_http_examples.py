@@ -43,7 +43,8 @@ def ask(target: Guided) -> Ask:
     """Do what curl would: `ask(line, name=instead)`."""
 
     def run(line: str, **instead: str) -> requests.Response:
-        for old, new in {"http://127.0.0.1:8080": target.url, "$KEY": target.keys["admin"], **instead}.items():
+        assert target.url in line
+        for old, new in {"$KEY": target.keys["admin"], **instead}.items():
             assert old in line
             line = line.replace(old, new)
         curl, _, header, url, *rest = shlex.split(line)

@@ -86,7 +86,8 @@ def application(app: App, hot: Iterable[Hot] | None = None, heart: Heart | None 
 
     async def page(request: Request) -> Response:
         return HTMLResponse(
-            docs.page(document), headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+            docs.page(document, app.settings.public_url),
+            headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
         )
 
     async def health(request: Request) -> Response:

@@ -195,10 +195,10 @@ STYLE = """pre{overflow-x:auto}body{font:16px/1.5 system-ui,sans-serif;max-width
 code,pre{font-family:ui-monospace,monospace}h2{border-top:1px solid #8884;padding-top:1rem}td{padding:.1rem 1rem .1rem 0;vertical-align:top}"""
 
 
-def page(document: Document) -> str:
-    """The document as a plain page: no script, no request to anywhere else."""
+def page(document: Document, url: str) -> str:
+    """The document as a plain page: no script, no request to anywhere else. `url`: where the service is reached."""
     parts = [f"<h2 id='{escape(path)}'><code>{method.upper()} {escape(path)}</code></h2>{_operation(one, document)}"
-             f"<pre>{escape(_example(method, path, one))}</pre>"
+             f"<pre>{escape(_example(url, method, path, one))}</pre>"
              for path, methods in document["paths"].items() for method, one in methods.items()]  # fmt: skip
     return (
         f"<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
@@ -209,11 +209,11 @@ def page(document: Document) -> str:
     )
 
 
-def _example(method: str, path: str, one: Document) -> str:
+def _example(url: str, method: str, path: str, one: Document) -> str:
     """The command line that asks an operation's example."""
     given = {row["name"]: row["example"] for row in one.get("parameters", []) if "example" in row}
     query = urlencode({name: value for name, value in given.items() if f"{{{name}}}" not in path})
-    where = f"http://127.0.0.1:8080{path.format_map(given)}{query and f'?{query}'}"
+    where = f"{url}{path.format_map(given)}{query and f'?{query}'}"
     line = f'curl -H "Authorization: Bearer $KEY" {shlex.quote(where)}'
     if method == "get":
         return line

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from supervisor.loggers import Handler
 from supervisor.medusa import asyncore_25
 from supervisor.options import ServerOptions
 from supervisor.states import ProcessStates, SupervisorStates
@@ -124,8 +125,13 @@ class Keeper(Supervisor):
                 self.add_process_group(config)
 
 
+def _unheard(self: Handler) -> None:
+    """A log that cannot be written ends nothing. Supervisor's own would tell it on stderr, on the same full disk, and die of that."""
+
+
 def supervise(run: Path, ready: Callable[[], None]) -> None:
     """Runs until it is told to shut down. SIGHUP ends it as well: the next command starts it afresh."""
+    Handler.handleError = _unheard
     options: Any = ServerOptions()
     options.realize(["-n", "-c", str(run / "supervisord.conf")], doc=__doc__)
     options.first, options.test = True, False

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from nself.core.clock import monotonic
 from nself.core.errors import Unavailable
 from nself.core.project import Project
-from nself.core.settings import Settings
+from nself.core.settings import BY_NAME, Settings, wrong
 from nself.process import listening, supervisor
 from nself.process.client import State
 from nself.process.paths import read_json, run_folder
@@ -95,6 +95,16 @@ def _failed(project: Project, row: Service, settings: Settings) -> Unavailable:
             free = listening.free_above(host, port)
             return PortTaken(name=row.name, which=_which(port), port=port, setting=row.port, free=free)
     return ServiceFailed(name=row.name, detail=supervisor.log_tail(project, settings, row.name))
+
+
+def intruder(row: Service, settings: Settings, pid: int | None) -> str:
+    """Who listens on the port of a service instead of it, or nothing. `pid`: its process."""
+    if not row.port or wrong(BY_NAME[row.port], settings.value(row.port).text):
+        return ""
+    host, port = _address(row, settings)
+    if (pid and listening.holds(pid, port)) or not listening.answers(host, port):
+        return ""
+    return f"another program{_which(port)} listens on port {port} ({row.port})"
 
 
 def _which(port: int) -> str:

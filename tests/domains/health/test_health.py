@@ -6,11 +6,14 @@ import json
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-from money_bench import Bench
+from money_bench import REGISTRY, Bench
 
+from cli_parsing import parser
 from nself.app import App
+from nself.cli import main
 from nself.domains.health import rules, store
 from nself.domains.health.inputs import (
     Component,
@@ -26,6 +29,8 @@ from nself.domains.health.service import checks, measured, overview
 from nself.domains.health.store import Room
 from nself.domains.measurement import service as measurement
 from nself.domains.measurement.model import Total
+from nself.domains.setting import service as setting
+from nself.domains.setting.inputs import UnsetSettings
 from nself.gateway.errors import StripeFailure
 from nself.measure import BOUNDS, Measures
 
@@ -100,6 +105,37 @@ def test_quotas_that_are_not_enforced_are_named(bench: Bench) -> None:
     assert "enforcement" in wrong(bench.app(QUOTA_ENFORCEMENT_ENABLED="false"), "quotas")
 
 
+def test_settings_that_nothing_can_be_done_with_are_named(bench: Bench) -> None:
+    """Each with a command that mends it; typing errors in names of ours too, other programs' names not."""
+    assert wrong(bench.app(), "settings") == []
+    env = bench.folder / ".env"
+    env.write_text(
+        "BILLING_AUTO_SYNC=perhaps\nBILLING_PROT=1\nPORT=7\nBILLING_COMPANY_NAME=A\nBILLING_COMPANY_NAME=B\nX Y\n"
+    )
+    found = {one.check: one for one in looked(bench.app(), "settings")}
+    assert (found["BILLING_AUTO_SYNC"].state, found["BILLING_PROT"].state) == ("failed", "warning")
+    assert "BILLING_PORT" in found["BILLING_PROT"].detail and "PORT" not in found
+    details = [one.detail for one in looked(bench.app(), "settings") if one.check == "files"]
+    assert details == [
+        ".env, line 6: not NAME=VALUE, ignored",
+        ".env, line 5: BILLING_COMPANY_NAME again, this value counts",
+    ]
+    for name in ("BILLING_AUTO_SYNC", "BILLING_PROT"):
+        assert found[name].help == f"nself env unset {name}"
+        setting.unset(bench.app(), UnsetSettings(names=[name]))
+    env.write_text(env.read_text().split("BILLING_COMPANY_NAME")[0])
+    assert wrong(bench.app(), "settings") == []
+
+
+def test_configuration_that_is_no_yaml_is_named(bench: Bench) -> None:
+    """Where stripe.yml is, nothing else stops; prices that cannot be read are told before an invoice needs them."""
+    for name in ("stripe.yml", "overage-tiers.yml"):
+        (bench.folder / "services" / "billing" / "config" / name).write_text("a: [b\n  c: }\n")
+    found = [one for one in looked(bench.app(), "settings") if one.state != "ok"]
+    assert found[0].detail == "stripe.yml, line 2: no YAML, the whole file is ignored"
+    assert "overage-tiers.yml cannot be used" in found[1].detail
+
+
 def test_a_part_that_cannot_be_looked_at_does_not_hide_the_others(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +155,20 @@ def test_room_that_runs_out_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatc
     (disk,) = [one for one in looked(bench.app(), "machine") if one.check == "disk"]
     assert disk.state == state
     assert bool(disk.help) is (state != "ok")
+    if disk.help:
+        parser(main.command(REGISTRY), REGISTRY)(disk.help)
+
+
+def test_the_database_s_own_file_system_is_looked_at(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a project that root runs, it is another than the project's."""
+    data = bench.app().project.state / "postgres"
+    with TemporaryDirectory(dir="/dev/shm") as other:
+        data.parent.mkdir(exist_ok=True)
+        data.symlink_to(other)
+        monkeypatch.setattr(store, "disk", lambda folder: Room(0 if folder == data else 50, 100))
+        assert wrong(bench.app(), "machine") == ["database disk"]
+        data.unlink()
+    assert wrong(bench.app(), "machine") == []
 
 
 def test_the_overview_counts_what_waits(bench: Bench) -> None:

@@ -8,8 +8,8 @@ from money_bench import Bench
 from nself.app import App
 from nself.core.errors import BillingError
 from nself.diagnosis import Look
-from nself.domains.seed.inputs import RunSeeds
-from nself.domains.seed.service import run
+from nself.domains.seed.inputs import ClearSeeds, CreateTestData, RunSeeds, ShowSeeds
+from nself.domains.seed.service import clear, run, show
 from nself.domains.seed.service.causes import CAUSES
 
 FILE = "- {key: dora, email: dora@seed.example.com}\n"
@@ -40,6 +40,24 @@ def test_asked_for_and_made(app: App) -> None:
     assert found(app) == ["9.2.1"]
     run.run(app, RunSeeds())
     assert found(app) == []
+
+
+def test_who_took_them_away_misses_nothing(app: App) -> None:
+    ask(app)
+    run.run(app, RunSeeds())
+    clear.clear(app, ClearSeeds(confirm=True))
+    assert found(app) == []
+    run.test_data(app, CreateTestData(seed=1, customers=1, subscriptions=0, invoices=0))
+    assert found(app) == []
+    run.run(app, RunSeeds())
+    (app.project.seeds / "customers.yml").write_text(FILE + FILE.replace("dora", "ella"))
+    assert found(app) == ["9.2.1"]
+
+
+def test_the_examples_that_a_command_wrote_ask_for_nothing(app: App) -> None:
+    """As a reset of the sandbox leaves them."""
+    show.status(app, ShowSeeds())
+    assert any(app.project.seeds.iterdir()) and found(app) == []
 
 
 def test_asked_for_in_live_mode(bench: Bench, app: App) -> None:

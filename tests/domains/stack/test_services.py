@@ -218,4 +218,29 @@ def test_a_taken_port_is_told(fresh: Stand) -> None:
     with socket.create_server(("127.0.0.1", port)):
         told = fresh.run("start", "one", code=3).stderr
         assert "another program (pid " in told and f"listens on port {port} (STRIPE_MOCK_PORT)" in told
+        assert f"listens on port {port} (STRIPE_MOCK_PORT)" in fresh.run("status", "one").stdout
     until(lambda: fresh.up("one"), 20)
+
+
+def test_what_runs_is_not_ended_for_settings_that_cannot_be_used(fresh: Stand) -> None:
+    fresh.run("start", "one")
+    pid = fresh.pid("one")
+    with fresh.root.joinpath(".env").open("a") as file:
+        file.write("STRIPE_MODE=prod\n")
+    assert "STRIPE_MODE is 'prod'" in fresh.run("restart", "one", code=2).stderr
+    assert fresh.pid("one") == pid and living(pid)
+
+
+def test_a_full_disk_ends_no_service(fresh: Stand) -> None:
+    """Neither what a service says nor the supervisor's own log can be written, and both go on."""
+    fresh.run("start", "chatter")
+    fresh.run("stop")
+    run = fresh.state / "run"
+    for path in (run / "supervisord.log", run / "supervisord.out", run / "logs" / "chatter.log"):
+        path.unlink(missing_ok=True)
+        path.symlink_to("/dev/full")
+    fresh.run("start", "chatter")
+    supervisor, pid = fresh.supervisord(), fresh.pid("chatter")
+    fresh.run("start", "one")
+    time.sleep(2)
+    assert (fresh.supervisord(), fresh.pid("chatter")) == (supervisor, pid) and living(pid) and fresh.up("one")

@@ -17,6 +17,7 @@ from nself.domains.sync.inputs import Reconcile
 from nself.domains.sync.model import Finding, Run, RunStopped
 from nself.domains.sync.service import run
 from nself.domains.sync.service.causes import CAUSES
+from subscribing import Shop
 
 
 def found(app: App) -> set[str]:
@@ -51,6 +52,36 @@ def test_a_difference_by_its_cause(bench: Bench):
     assert found(app) == {"7.2.1"}
     bench.sql("update billing_sync_runs set heal = false")
     assert found(app) == {"7.2.2"}
+
+
+def test_an_archived_price_is_nobody_s_change_of_its_subscriptions(bench: Bench):
+    """A subscription shows its price; of a change Stripe makes an event of the price alone."""
+    shop = Shop(bench, {})
+    price = shop.price()
+    shop.subscribe(shop.customer(bench.app(), "u"), price)
+    bench.deliver(bench.app())
+    bench.work(bench.app())
+    app, _ = compared(bench)
+    bench.sandbox.post(f"/v1/prices/{price}", active=False)
+    bench.deliver(bench.app())
+    bench.work(bench.app())
+    later = bench.app(clock=lambda: app.clock() + timedelta(minutes=20))
+    assert found(later) == set()
+    assert run.reconcile(later, Reconcile()).by_cause == {"follows its price": 1}
+    assert run.reconcile(later, Reconcile()).by_cause == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "follows"),
+    [
+        (["items.si_1.price.active"], True),
+        (["items.si_1.plan.active", "items.si_1.price.nickname"], True),
+        (["items.si_1.price.id", "items.si_1.price.unit_amount"], False),
+        (["items.si_1.price.active", "metadata.by"], False),
+    ],
+)
+def test_what_a_subscription_only_shows_of_its_price(fields: list[str], follows: bool):
+    assert all(rules.PRICE_OF_ITEM.fullmatch(one) for one in fields) is follows
 
 
 def test_what_happens_now_is_no_difference(bench: Bench):

@@ -109,7 +109,7 @@ class DrillsInTestModeOnly(Denied):
 class DrillUnconfirmed(Denied):
     code = "unconfirmed"
     text = "A rehearsal forgets all local data of test mode: say --yes"
-    hints = ("nself billing drill list",)
+    hints = ("nself billing drill plant random --yes", "nself billing drill clear --yes", "nself billing drill list")
 
 
 class NothingPlanted(Conflict):

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 Component = Literal[
-    "services", "database", "stripe", "usage", "webhooks", "quotas", "jobs", "mail", "documents", "machine"
+    "services", "settings", "database", "stripe", "usage", "webhooks", "quotas", "jobs", "mail", "documents", "machine"
 ]
 
 LAST = "How far back, like 30m, 24h or 7d."

@@ -50,7 +50,8 @@ CAUSES = {
     ("stripe", "answer"): "1.1", ("stripe", "clock"): "1.2.3", ("stripe", "permissions"): "1.1.3", ("stripe", "calls"): "1.3", ("stripe", "changes"): "7.1",
     ("stripe", "charging"): "",
     ("usage", "aggregation"): "2.2", ("usage", "conservation"): "2.3", ("quotas", "enforcement"): "5.1.1", ("quotas", "resets"): "5.3",
-    ("webhooks", "processing"): "6.3", ("jobs", "stuck"): "2.2", ("documents", "pdfs"): "4.4", ("machine", "disk"): "8.2.4", ("machine", "memory"): "8.3",
+    ("webhooks", "processing"): "6.3", ("jobs", "stuck"): "2.2", ("documents", "pdfs"): "4.4", ("machine", "disk"): "8.2.4", ("machine", "database disk"): "8.2.4",
+    ("machine", "memory"): "8.3",
 }  # fmt: skip
 """Component and check -> the root cause that it shows, the issue where it may be any of four, or none."""
 ISSUES = {

@@ -46,6 +46,13 @@ def disk(folder: Path) -> Room:
     return Room(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
 
 
+def places(project: Project) -> dict[str, Path]:
+    """Where room is needed, one a file system: the embedded database of root, or behind a mount, lies elsewhere."""
+    data = project.state / "postgres"
+    apart = data.exists() and data.stat().st_dev != project.root.stat().st_dev
+    return {"disk": project.root, **({"database disk": data} if apart else {})}
+
+
 def memory() -> Room:
     found = psutil.virtual_memory()
     return Room(found.available, found.total)

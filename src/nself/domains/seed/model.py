@@ -82,12 +82,13 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class LastRun(msgspec.Struct, frozen=True):
-    """`ended_at` None: it runs, or it was killed."""
+    """`ended_at` None: it runs, or it was killed. `cleared`: what the files describe was taken away since it was last made."""
 
     what: str
     started_at: datetime
     ended_at: datetime | None
     errors: list[str]
+    cleared: bool
 
 
 class SeedRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from nself.core.errors import Invalid, Unavailable
@@ -45,6 +47,15 @@ class ShownSetting(msgspec.Struct, frozen=True, kw_only=True):
 
     def remarks(self) -> list[str]:
         return [f"{self.name}: {self.odd} (from {self.origin})"] if self.odd else []
+
+
+class Unusable(NamedTuple):
+    """`wrong`: its value is; else its name."""
+
+    name: str
+    detail: str
+    help: str
+    wrong: bool
 
 
 class ListedSetting(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from dotenv.parser import parse_stream
 
+from nself.config import HEREDOC
 from nself.core.errors import InvalidParameter
 from nself.core.settings import BY_NAME, TRUE, InvalidSetting, Setting, is_secret, mask, wrong
 from nself.domains.setting.model import UnknownSetting
@@ -85,7 +86,7 @@ def key_note(name: str, text: str, mode: str) -> str | None:
 
 NEWLINE = "\n"
 PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
-HEREDOC, HEREDOC_END = ":<<'NSELF'", "NSELF"
+HEREDOC_END = "NSELF"
 QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
 HEAD = re.compile(r"(\s*)((?:export[^\S\r\n]+)?)(?:'[^']+'|[^=#\s]+)[^\S\r\n]*(=?)([^\S\r\n]*)")
 REST = re.compile(r"([^\r\n]*)(\r\n|\n|\r|)")

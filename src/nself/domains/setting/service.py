@@ -11,7 +11,7 @@ from nself.core.errors import InvalidParameter
 from nself.core.settings import BY_NAME, NoSuchSetting, Setting, Settings, Value, is_secret, mask, wrong
 from nself.domains.setting import rules, store
 from nself.domains.setting.inputs import GetSetting, ListSettings, SetSettings, UnsetSettings
-from nself.domains.setting.model import ListedSetting, ShownSetting, WrittenSetting
+from nself.domains.setting.model import ListedSetting, ShownSetting, Unusable, WrittenSetting
 
 RESTART = "a running service takes it up after: nself restart billing"
 
@@ -63,6 +63,20 @@ def list_settings(app: App, given: ListSettings) -> list[ListedSetting]:
             )
         )
     return found
+
+
+def unusable(app: App) -> Iterator[Unusable]:
+    """Settings whose values nothing can be done with, and names that are close to ours but none."""
+    for name, value in app.settings.values.items():
+        setting = BY_NAME.get(name)
+        complaint = wrong(setting, value.text) if setting else None
+        meant = "" if setting or not name.startswith(rules.OURS) else rules.close(name, BY_NAME)
+        if complaint or meant:
+            detail = (
+                f"is {_shown(name, value.text)!r}: {complaint}" if complaint else f"is not a setting of nself{meant}"
+            )
+            verb = "get" if value.origin in ("environment", "stripe.yml") else "unset"
+            yield Unusable(name, f"{detail} (from {value.origin})", f"nself env {verb} {name}", bool(complaint))
 
 
 def set_values(app: App, given: SetSettings) -> list[WrittenSetting]:

@@ -14,6 +14,7 @@ from typing import cast
 import msgspec
 
 from nself.app import App
+from nself.core.settings import BY_NAME
 from nself.db import server
 from nself.domains.stack import rules, store
 from nself.domains.stack.inputs import ReadLogs, RestartServices, ShowStatus, StartServices, StopServices
@@ -62,16 +63,23 @@ def start(app: App, given: StartServices) -> list[ServiceStatus]:
 
 
 def restart(app: App, given: RestartServices) -> list[ServiceStatus]:
-    """Services end and start afresh, or start. Raises BadNginxConfiguration, ServiceFailed, DatabaseUnavailable."""
+    """Services end and start afresh, or start. Raises InvalidSetting, BadNginxConfiguration, ServiceFailed, DatabaseUnavailable."""
     running = [row for row in DEFAULT.rows if row.name in supervisor.wishes(app.project)]
     rows = _chosen(app, given.services, running or DEFAULT.usual(app.settings))
     needed = [row for row in DEFAULT.with_needs(rows, app.settings) if row not in rows]
     app.ensure_project()
+    _require_settings(app)
     _require_nginx(app, rows)
     supervisor.want(app.project, app.settings, needed, DEFAULT, app.environ)
     supervisor.renew(app.project, app.settings, rows, app.environ, DEFAULT)
     outcome = _wait_up(app, [*needed, *rows])
     return _with_fixtures(app, _rows(app, rows or DEFAULT.named(given.services), outcome, "stopped by another command"))
+
+
+def _require_settings(app: App) -> None:
+    """What runs is not ended for settings with which it might not start. Raises InvalidSetting."""
+    for name in BY_NAME:
+        app.settings.text(name)
 
 
 def _require_nginx(app: App, rows: list[Service]) -> None:
@@ -171,7 +179,9 @@ def _row(app: App, row: Service, state: State | None, wanted: bool, note: str, w
     notes = [note, "settings have changed since it started" if changed else ""]
     if word == "down":
         notes.append("the supervisor was killed; nself start brings it back")
-    if word in {"failing", "failed"} and state:
+    intruder = waiting.intruder(row, app.settings, pid) if wanted and state else ""
+    notes.append(intruder)
+    if word in {"failing", "failed"} and state and not intruder:
         notes.append(supervisor.log_tail(app.project, app.settings, row.name, 1) or state.detail)
     return ServiceStatus(
         service=row.name,

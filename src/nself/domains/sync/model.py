@@ -18,6 +18,7 @@ Cause = Literal[
     "event failed",
     "event waiting",
     "changed by hand",
+    "follows its price",
     "local write lost",
     "deleted locally",
     "deleted at Stripe",

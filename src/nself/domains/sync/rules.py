@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
@@ -21,6 +22,8 @@ MONEY = frozenset(
 """Fields that tell money."""
 FIXED = frozenset({"invoice", "payment_intent", "charge", "refund", "credit_note"})
 """Kinds whose amounts nobody can change by hand."""
+PRICE_OF_ITEM = re.compile(r"items\.[^.]+\.(price|plan)\.(?!id$).+")
+"""A field of the price that a subscription's item shows; another price is a change of the item."""
 SUMMED = {"invoice": ("total", "amount_paid"), "payment_intent": ("amount_received",), "refund": ("amount",)}
 """Amounts whose sums here and at Stripe are compared at the end of a run."""
 
@@ -132,6 +135,11 @@ def _cause(before: Stored | None, change: Change, evidence: Evidence, complete: 
         return "deleted at Stripe", "no event told of it"
     if money and change.kind in FIXED:
         return "money total differs", "nobody can change these amounts by hand"
+    if change.kind == "subscription" and all(PRICE_OF_ITEM.fullmatch(one.field) for one in change.fields):
+        return (
+            "follows its price",
+            "Stripe shows the price inside it and tells of a change by an event of the price alone",
+        )
     return "changed by hand", "no event tells of it: changed in the Dashboard, or by Stripe itself"
 
 

@@ -10,6 +10,7 @@ from nself.core.clock import monotonic
 from nself.core.errors import BillingError
 from nself.core.period import Period
 from nself.db.connect import unavailable
+from nself.domains.catalog import service as catalog
 from nself.domains.connection.inputs import TestConnection
 from nself.domains.connection.service import intents, walk
 from nself.domains.database import service as database
@@ -26,6 +27,7 @@ from nself.domains.notification.service import show as mail
 from nself.domains.operation.service import maintenance
 from nself.domains.quota.inputs import ShowJournal
 from nself.domains.quota.service import journal
+from nself.domains.setting import service as setting
 from nself.domains.stack import service as stack
 from nself.domains.stack.inputs import ShowStatus
 from nself.domains.usage.inputs import ShowAggregation, ShowCollector, UsageStatus
@@ -85,6 +87,19 @@ def _services(app: App) -> Iterator[Check]:
         f"on: {found.message}" if found else "off",
         "nself maintenance off",
     )
+
+
+def _settings(app: App) -> Iterator[Check]:
+    bad, unread = list(setting.unusable(app)), app.settings.notes
+    for one in bad:
+        yield rules.check("settings", one.name, "failed" if one.wrong else "warning", one.detail, one.help)
+    for note in unread:
+        yield rules.check("settings", "files", "warning", note, "nself env list --changed")
+    if not bad and not unread:
+        yield rules.check("settings", "values", "ok", "all can be used")
+    if (app.project.config / "overage-tiers.yml").exists():  # reading writes the defaults where there is none
+        catalog.overage_prices(app)
+        yield rules.check("settings", "prices", "ok", "overage-tiers.yml can be read")
 
 
 def _database(app: App) -> Iterator[Check]:
@@ -268,16 +283,18 @@ def _documents(app: App) -> Iterator[Check]:
 
 
 def _machine(app: App) -> Iterator[Check]:
-    disk, memory = store.disk(app.project.root), store.memory()
-    yield rules.free(
-        "machine",
-        "disk",
-        disk.percent,
-        rules.DISK_LOW,
-        rules.DISK_FULL,
-        f"{disk.percent} % free, {disk.free // 2**20} MB",
-        "nself db partition",
-    )
+    for name, folder in store.places(app.project).items():
+        disk = store.disk(folder)
+        yield rules.free(
+            "machine",
+            name,
+            disk.percent,
+            rules.DISK_LOW,
+            rules.DISK_FULL,
+            f"{disk.percent} % free, {disk.free // 2**20} MB: {folder}",
+            "nself db partition billing_usage",
+        )
+    memory = store.memory()
     yield rules.free(
         "machine",
         "memory",
@@ -291,6 +308,7 @@ def _machine(app: App) -> Iterator[Check]:
 
 LOOKS: dict[Component, Look] = {
     "services": _services,
+    "settings": _settings,
     "database": _database,
     "stripe": _stripe,
     "usage": _usage,

@@ -47,7 +47,7 @@ HISTOGRAMS: dict[Name, tuple[str, str]] = {
 GAUGES = {
     "nself_up": "1 while the database answers",
     "nself_maintenance": "1 while the API is closed for maintenance",
-    "nself_disk_free_ratio": "Share of the project's file system that is free",
+    "nself_disk_free_ratio": "Share that is free of the project's file system, or of the embedded database's where that has less",
     "nself_memory_available_ratio": "Share of the machine's memory that is available",
     "nself_usage_buffered_events": "Events that wait on disk for the database",
     "nself_usage_pending_events": "Stored events that no rollup counts yet",
@@ -87,9 +87,9 @@ def exposition(app: App) -> str:
 
 def _local(app: App) -> Iterator[Sample]:
     """What is known without the database."""
-    disk, memory = store.disk(app.project.root), store.memory()
+    disks, memory = [store.disk(one) for one in store.places(app.project).values()], store.memory()
     yield Sample("nself_maintenance", int(maintenance.current(app) is not None))
-    yield Sample("nself_disk_free_ratio", disk.free / max(1, disk.total))
+    yield Sample("nself_disk_free_ratio", min(one.free / max(1, one.total) for one in disks))
     yield Sample("nself_memory_available_ratio", memory.free / max(1, memory.total))
     yield Sample("nself_usage_buffered_events", collector.waiting(app).events)
     key = app.settings.text("STRIPE_SECRET_KEY")

@@ -49,7 +49,7 @@ def demo(app: App, given: RunDemo) -> Iterator[str]:
     yield from _quotas(app)
     imported = import_file.import_file(app, ImportUsage(file=given.log or _traffic_file(app), create_users=True))
     aggregate.aggregate(app, AggregateUsage(force=True))
-    yield f"traffic       {imported.lines} new lines of {imported.file}: {imported.accepted} events counted, {imported.users_created} new users"
+    yield f"traffic       {imported.lines} new lines of {Path(imported.file).name}: {imported.accepted} events counted, {imported.users_created} new users"
     for month in usage.months(app):
         yield from _bill(app, month)
     yield from _settled(app)

@@ -30,14 +30,19 @@ def facts(app: App) -> Facts:
     files = store.own_files(app.project.seeds)
     with app.db.reading() as tx:
         last = store.last(tx)
+    if last is None and files == rules.DEFAULTS:  # a command wrote them, of a database that is no more
+        files = {}
+    with app.db.reading() as tx:
         standing = store.standing(tx) if (files or last) and not app.settings.live else []
     rows, _, twice = rules.compare(read.read(files)[0], standing)
     return Facts([one for one in rows if one.wanted], twice, last)
 
 
 def not_run(look: Look) -> Evidence | None:
-    """Never, or not since the files ask for more. A run that failed has a cause of its own."""
+    """Never, or not since the files ask for more. A run that failed has a cause of its own; who cleared them wants them away."""
     found = look.once(facts)
+    if found.last and found.last.cleared:
+        return None
     missing = [f"{one.missing} of {one.wanted} {one.kind}" for one in found.rows if one.missing]
     if not missing or found.error or look.app.settings.live:
         return None
