@@ -31,7 +31,7 @@ class InvalidSetting(Invalid):
 
     status, type = 503, "api_error"
     code, text = "invalid_setting", "{name} is {value!r}: {wanted} (from {origin})"
-    hints = ("nself env get {name}",)
+    hints = ("nself env get {name}", "nself env unset {name}")
 
 
 class Value(NamedTuple):
