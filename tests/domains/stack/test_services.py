@@ -241,6 +241,6 @@ def test_a_full_disk_ends_no_service(fresh: Stand) -> None:
         path.symlink_to("/dev/full")
     fresh.run("start", "chatter")
     supervisor, pid = fresh.supervisord(), fresh.pid("chatter")
-    fresh.run("start", "one")
-    time.sleep(2)
+    for _ in range(3):  # the supervisor tells of each start and end
+        fresh.run("restart", "one")
     assert (fresh.supervisord(), fresh.pid("chatter")) == (supervisor, pid) and living(pid) and fresh.up("one")

@@ -5,16 +5,11 @@ Stripe holds a refund to its charge and a credit note to its invoice, and neithe
 
 from __future__ import annotations
 
-from typing import cast
-
 from nself.app import App
 from nself.domains.connection.model import Snapshot
 from nself.domains.connection.rules import part
-from nself.domains.payment import rules, store
+from nself.domains.payment import figures, rules, store
 from nself.domains.payment.service import look
-
-KEPT = frozenset({"won", "warning_closed", "prevented"})
-"""States of a dispute after which the money stays."""
 
 
 def beside_refunds(app: App, charge: Snapshot) -> int:
@@ -32,7 +27,7 @@ def left(app: App, invoice: Snapshot) -> int:
     charges = [look.fresh(app, "charge", id) for id in _charges(app, invoice)]
     captured = sum(one["amount_captured"] for one in charges)
     gone = sum(one["amount_refunded"] + _charged_back(app, one) for one in charges)
-    return max(captured, _settled(invoice)) - gone - _to_balance(app, invoice)
+    return max(captured, figures.settled(invoice)) - gone - _to_balance(app, invoice)
 
 
 def _charges(app: App, invoice: Snapshot) -> list[str]:
@@ -48,7 +43,9 @@ def _charge(app: App, payment: Snapshot) -> str | None:
 def _charged_back(app: App, charge: Snapshot) -> int:
     if not charge.get("disputed"):
         return 0
-    return sum(one["amount"] for one in app.stripe.listed("disputes", charge=charge["id"]) if one["status"] not in KEPT)
+    return sum(
+        one["amount"] for one in app.stripe.listed("disputes", charge=charge["id"]) if one["status"] not in figures.KEPT
+    )
 
 
 def _to_balance(app: App, invoice: Snapshot) -> int:
@@ -56,16 +53,4 @@ def _to_balance(app: App, invoice: Snapshot) -> int:
     if not invoice["post_payment_credit_notes_amount"]:
         return 0
     notes = app.stripe.listed("credit_notes", invoice=invoice["id"])
-    return sum(_noted(one) for one in notes if one["status"] == "issued")
-
-
-def _settled(invoice: Snapshot) -> int:
-    """What was paid of an invoice, by charges and from the balance."""
-    remaining = 0 if invoice["status"] == "paid" else invoice["amount_remaining"]
-    return invoice["total"] - invoice["pre_payment_credit_notes_amount"] - remaining
-
-
-def _noted(note: Snapshot) -> int:
-    """What a credit note gave back other than by refunds."""
-    refunds = cast("list[Snapshot]", note.get("refunds") or [])
-    return note["post_payment_amount"] - sum(one["amount_refunded"] for one in refunds)
+    return sum(figures.to_balance(one) for one in notes if one["status"] == "issued")

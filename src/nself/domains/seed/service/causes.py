@@ -30,9 +30,8 @@ def facts(app: App) -> Facts:
     files = store.own_files(app.project.seeds)
     with app.db.reading() as tx:
         last = store.last(tx)
-    if last is None and files == rules.DEFAULTS:  # a command wrote them, of a database that is no more
-        files = {}
-    with app.db.reading() as tx:
+        if last is None and files == rules.DEFAULTS:  # a command wrote them, of a database that is no more
+            files = {}
         standing = store.standing(tx) if (files or last) and not app.settings.live else []
     rows, _, twice = rules.compare(read.read(files)[0], standing)
     return Facts([one for one in rows if one.wanted], twice, last)
