@@ -10,7 +10,7 @@ from money_seams import Crash, Seams, fragile
 
 from nself.app import App
 from nself.core.errors import SafeMode
-from nself.domains.connection.model import StillPending
+from nself.domains.connection.model import StillPending, Wish
 from nself.domains.connection.service import intents
 from nself.domains.invoice.inputs import Pay, Void
 from nself.domains.invoice.service import finish
@@ -249,6 +249,44 @@ def test_an_invoice_that_was_given_up_meanwhile_is_not_charged(waiting: Till) ->
     assert (done.made, done.skipped, done.left) == (0, 1, 0)
     assert (waiting.charged(), waiting.sandbox.get(f"/v1/invoices/{invoice}")["status"]) == ([], "uncollectible")
     assert drain(waiting.app).skipped == 0
+
+
+def test_the_worker_does_not_charge_either_for_an_invoice_that_was_given_up(till: Till, impatient: None) -> None:
+    invoice = open_invoice(till)
+    away(till)
+    with pytest.raises(StillPending):
+        finish.pay(till.app, Pay(invoice=invoice))
+    back(till)
+    given_up(till, invoice)
+
+
+def test_nor_for_one_that_was_given_up_before_the_worker_came_to_it(till: Till) -> None:
+    invoice = open_invoice(till)
+    wish = Wish("test:late", "invoice.pay", {"invoice": invoice})
+    till.app.db.transact(lambda tx: intents.plan(tx, [wish], till.app.settings.live))
+    till.bench.sql("update billing_intents set created_at = created_at - interval '1 hour' where state = 'pending'")
+    given_up(till, invoice)
+
+
+def given_up(till: Till, invoice: str) -> None:
+    till.sandbox.post(f"/v1/invoices/{invoice}/mark_uncollectible")
+    till.bench.pass_time(0)
+    till.bench.work(till.bench.app())
+    assert (till.charged(), till.sandbox.get(f"/v1/invoices/{invoice}")["status"]) == ([], "uncollectible")
+    ((code, state),) = till.bench.sql("select error_code, state from billing_intents where payment order by id desc limit 1")
+    assert (code, state) == ("queued_payment_given_up", "failed")
+
+
+def test_what_was_paid_by_hand_while_its_payment_waited_counts_as_paid(till: Till, impatient: None) -> None:
+    invoice = open_invoice(till, 900)
+    away(till)
+    with pytest.raises(StillPending):
+        finish.pay(till.app, Pay(invoice=invoice))
+    back(till)
+    till.sandbox.post(f"/v1/invoices/{invoice}/pay")
+    till.bench.pass_time(0)
+    till.bench.work(till.bench.app())
+    assert (till.charged(), verify(till.app).empty) == ([900], True)
 
 
 @pytest.mark.parametrize("setting", ["BILLING_QUEUE_PAYMENTS=true", "BILLING_AUTO_PAYMENT=false"])

@@ -26,6 +26,7 @@ class Intent(msgspec.Struct, frozen=True):
     attempts: int
     fence: int
     seconds_since_first_sent: float
+    seconds_since_wished: float
 
 
 def operation_name(livemode: bool, *parts: object) -> str:
@@ -230,7 +231,7 @@ class PaymentExpired(TooLate):
 
 class PaymentGivenUp(TooLate):
     code, guide = "queued_payment_given_up", None
-    text = "The invoice {invoice} was marked uncollectible while its payment waited in the queue: it is not charged."
+    text = "The invoice {invoice} was marked uncollectible while its payment waited: it is not charged."
     hints = ("nself billing invoice show {invoice}",)
 
 

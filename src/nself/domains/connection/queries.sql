@@ -53,7 +53,8 @@ from due
 where intent.id = due.id
 returning
     intent.id, operation, step, kind, params, idempotency_key, livemode, attempts, fence,
-    extract(epoch from now() - first_sent_at)::float8 as seconds_since_first_sent;
+    extract(epoch from now() - first_sent_at)::float8 as seconds_since_first_sent,
+    extract(epoch from now() - created_at)::float8 as seconds_since_wished;
 
 -- name: hasten
 -- Somebody waits for these: try them now, whatever their backoff.

@@ -59,7 +59,15 @@ def charges(kind: str, params: Snapshot) -> bool:
     path = cast("list[str]", params.get("path") or [])
     if path == ["payment_intents"]:
         return bool(part(params, "params").get("confirm"))
-    return kind == AUTOMATIC or (path[:1] == ["invoices"] and path[2:] == ["pay"])
+    return paid_invoice(kind, params) is not None
+
+
+def paid_invoice(kind: str, params: Snapshot) -> str | None:
+    """The invoice that an intent has paid."""
+    path = cast("list[str]", params.get("path") or [])
+    if kind == AUTOMATIC:
+        return params["invoice"]
+    return path[1] if path[:1] == ["invoices"] and path[2:] == ["pay"] else None
 
 
 VERBS: dict[str, Callable[[Snapshot, Snapshot], bool]] = {

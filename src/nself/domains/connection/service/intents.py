@@ -31,6 +31,7 @@ from nself.domains.connection.model import (
     ListedIntent,
     OperationFailed,
     OperationState,
+    PaymentGivenUp,
     PaymentQueued,
     Queued,
     Snapshot,
@@ -57,6 +58,8 @@ THREADS = 16
 """As many intents are claimed at once, so that each is called right after its claim."""
 LONGEST_WAIT = 600
 IDLE = 0.02
+LATE = 60
+"""Seconds after which a payment that was never tried is looked at again before it is made."""
 PATIENCE = 20
 """Seconds for which a command goes on with operations that make no progress."""
 
@@ -245,7 +248,7 @@ def perform_queued(app: App, operation: str, over: TooLate | None) -> bool:
         found = _look(app, find, intent) if intent.attempts > 1 else None
         if found is None and over:
             raise over
-        return found or _call(app, row, intent)
+        return found or _send(app, row, intent)
 
     for one in claimed:
         perform(app, one, call)
@@ -283,6 +286,20 @@ def _outcome(app: App, row: entrypoint.Intent, intent: Intent, call: Attempt) ->
 
 
 def _call(app: App, row: entrypoint.Intent, intent: Intent) -> Snapshot | None:
+    waited = intent.attempts > 1 or intent.seconds_since_wished > LATE
+    found = _look(app, _standing, intent) if waited and rules.paid_invoice(intent.kind, intent.params) else None
+    return found or _send(app, row, intent)
+
+
+def _standing(stripe: Stripe, intent: Intent) -> Snapshot | None:
+    """An invoice that was paid while its payment waited. Stripe would charge for one that was given up. Raises PaymentGivenUp."""
+    found = stripe.fetch("invoice", rules.paid_invoice(intent.kind, intent.params) or "")
+    if found.get("status") == "uncollectible":
+        raise PaymentGivenUp(invoice=found["id"])
+    return found if found.get("status") == "paid" else None
+
+
+def _send(app: App, row: entrypoint.Intent, intent: Intent) -> Snapshot | None:
     """A refusal may mean that what we wish for stands: finalised or paid by hand, or made by an older version of us."""
     call, find = cast(Call, app.registry.resolve(row.call)), cast(Find, app.registry.resolve(row.find))
     if intent.seconds_since_first_sent >= KEY_LIFETIME:
