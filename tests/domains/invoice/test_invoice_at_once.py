@@ -11,7 +11,8 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from money_bench import AT, MONTH, NOW, Bench, Books
+from money_bench import AT, MONTH, NOW, Bench, Books, charge_overage, email
+from money_seams import Crash, Pause, fragile
 
 from nself.app import App
 from nself.core.period import Period
@@ -19,9 +20,9 @@ from nself.domains.catalog.model import Metric, Tier, Version
 from nself.domains.catalog.rating import rate
 from nself.domains.invoice import rules
 from nself.domains.invoice.errors import MonthMoved
-from nself.domains.invoice.inputs import ListInvoices, ShowInvoice
+from nself.domains.invoice.inputs import Finalize, ListInvoices, ShowInvoice
 from nself.domains.invoice.model import Billed, MixedCurrencies, NoSuchInvoice, PeriodNotOver
-from nself.domains.invoice.service import show
+from nself.domains.invoice.service import finish, show
 from nself.domains.quota.inputs import SetQuota
 from nself.domains.quota.model import Limit
 from nself.domains.quota.service.limits import set_quota
@@ -268,3 +269,38 @@ def test_a_month_is_billed_once_whatever_zone_it_is_counted_in_later(bench: Benc
     bench.use(bench.app(), "user", 10, at="2026-02-03T10:00:00Z")
     later = bench.app(lambda: NOW.replace(month=3), BILLING_TIMEZONE=zone)
     assert bench.bill(later, period="2026-02").planned_now == 0  # the month after begins by the new zone
+
+
+WAIVED = {"BILLING_MINIMUM_CHARGE": "usd:5000", "BILLING_MINIMUM_CHARGE_MODE": "waive"}
+
+
+@pytest.mark.parametrize(
+    "seam", ["before change invoiceitems", "after change invoiceitems", "before change customers balance_transactions"]
+)
+def test_what_is_being_made_is_finalised_by_hand_with_all_its_lines_and_one_waiver(bench: Bench, seam: str):
+    app = bench.app(**WAIVED)
+    charge_overage(app, "bandwidth", 0)
+    bench.create(app, "user")
+    bench.use(app, "user", 33)
+    bench.use(app, "user", 2**28, metric="bandwidth")
+    dying = fragile(bench, Pause(seam, crash), **WAIVED)
+    with pytest.raises(Crash):
+        bench.bill(dying, "user")
+    dying.close()
+    (draft,) = (one for each in bench.sandbox.customers(email("user")) for one in bench.sandbox.invoices(each["id"]))
+    assert draft["status"] == "draft"
+    bench.pass_time(0)
+    finish.finalize(app, Finalize(invoice=draft["id"]))
+    bench.deliver(app)
+    bench.work(app)
+    books = bench.books("user")
+    ((_, total),) = books.invoices
+    assert [metric for metric, _ in books.lines] == ["api_calls", "bandwidth"]
+    assert sum(amount for _, amount in books.lines) == total
+    waived = bench.sandbox.get(f"/v1/customers/{draft['customer']}/balance_transactions")
+    assert [one["amount"] for one in waived if one["type"] == "adjustment"] == [-total]
+    bench.check_quiet()
+
+
+def crash() -> None:
+    raise Crash

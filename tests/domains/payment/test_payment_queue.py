@@ -273,7 +273,9 @@ def given_up(till: Till, invoice: str) -> None:
     till.bench.pass_time(0)
     till.bench.work(till.bench.app())
     assert (till.charged(), till.sandbox.get(f"/v1/invoices/{invoice}")["status"]) == ([], "uncollectible")
-    ((code, state),) = till.bench.sql("select error_code, state from billing_intents where payment order by id desc limit 1")
+    ((code, state),) = till.bench.sql(
+        "select error_code, state from billing_intents where payment order by id desc limit 1"
+    )
     assert (code, state) == ("queued_payment_given_up", "failed")
 
 

@@ -290,6 +290,14 @@ select object_id
 from billing_intents
 where operation = %(operation)s and state = 'done' and params -> 'path' = '["invoices"]';
 
+-- name: open_operations
+-- Steps name their invoice where they are about nothing else, and as what they are steps of.
+select distinct operation
+from billing_intents
+where
+    state = 'pending' and livemode = %(livemode)s and queued_at is null
+    and %(invoice)s in (params ->> 'invoice', params ->> 'of', params #>> '{item,invoice}');
+
 -- name: without_address
 select count(*)
 from billing_customers

@@ -151,6 +151,11 @@ def set_invoice(tx: Tx, operation: str, invoice: str) -> None:
     tx.run(SQL["set_invoice"], operation=operation, invoice=invoice)
 
 
+def open_operations(tx: Tx, invoice: str, livemode: bool) -> list[str]:
+    """Step: those that are not at their end with an invoice."""
+    return tx.values(SQL["open_operations"], invoice=invoice, livemode=livemode)
+
+
 def summary(tx: Tx, span: Period, livemode: bool, user: str | None) -> Summary:
     return tx.one(SQL["summary"], Summary, start=span.start, end=span.end, livemode=livemode, user=user)
 

@@ -12,7 +12,7 @@ from nself.core.errors import InvalidParameter
 from nself.domains.connection.model import PaymentQueued, Snapshot
 from nself.domains.connection.rules import items
 from nself.domains.connection.service import intents
-from nself.domains.invoice import formulas, rules
+from nself.domains.invoice import formulas, rules, store
 from nself.domains.invoice.errors import (
     NoEmail,
     NoItems,
@@ -55,6 +55,7 @@ def finalize(app: App, given: Finalize) -> Changed:
 
     Raises InvoiceNotEditable, and UnableToCreate with the cause: no items, no email, tax; UsageIncomplete.
     """
+    _end_others(app, given.invoice)
     draft = current.refresh(app, given.invoice)
     if draft["status"] != "draft":
         begun = current.name(app, None, "invoice.finalize", given.invoice)
@@ -66,6 +67,14 @@ def finalize(app: App, given: Finalize) -> Changed:
         return changed(app, given.invoice, "finalised already: nothing changed")
     told = _finalize(app, draft, given.force)
     return changed(app, given.invoice, "finalised", [told] if told else [])
+
+
+def _end_others(app: App, invoice: str) -> None:
+    """What is still being done to a draft goes first: finalised before, it would lack lines, or have the minimum charge twice."""
+    ours = f"{current.operation(app, 'invoice.finalize', invoice)}:"
+    with app.db.reading() as tx:
+        found = store.open_operations(tx, invoice, app.settings.live)
+    intents.drive(app, [one for one in found if not one.startswith(ours)])
 
 
 def _finalize(app: App, draft: Snapshot, force: bool) -> str:
@@ -105,6 +114,9 @@ def pay(app: App, given: Pay) -> Changed:
     Stripe says of the card.
     """
     found = current.for_payment(app, given.invoice)
+    if found["status"] == "draft":
+        _end_others(app, given.invoice)
+        found = current.refresh(app, given.invoice)
     if found["status"] == "draft":
         _finalize(app, found, force=True)
         found = current.refresh(app, given.invoice)
