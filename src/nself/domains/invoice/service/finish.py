@@ -55,8 +55,7 @@ def finalize(app: App, given: Finalize) -> Changed:
 
     Raises InvoiceNotEditable, and UnableToCreate with the cause: no items, no email, tax; UsageIncomplete.
     """
-    _end_others(app, given.invoice)
-    draft = current.refresh(app, given.invoice)
+    draft = _end_others(app, current.refresh(app, given.invoice))
     if draft["status"] != "draft":
         begun = current.name(app, None, "invoice.finalize", given.invoice)
         if chain.pending(app, begun):
@@ -69,12 +68,17 @@ def finalize(app: App, given: Finalize) -> Changed:
     return changed(app, given.invoice, "finalised", [told] if told else [])
 
 
-def _end_others(app: App, invoice: str) -> None:
+def _end_others(app: App, found: Snapshot) -> Snapshot:
     """What is still being done to a draft goes first: finalised before, it would lack lines, or have the minimum charge twice."""
-    ours = f"{current.operation(app, 'invoice.finalize', invoice)}:"
+    ours = f"{current.operation(app, 'invoice.finalize', found['id'])}:"
     with app.db.reading() as tx:
-        found = store.open_operations(tx, invoice, app.settings.live)
-    intents.drive(app, [one for one in found if not one.startswith(ours)])
+        begun = store.open_operations(tx, found["id"], app.settings.live)
+    others = [one for one in begun if not one.startswith(ours)]
+    if found["status"] != "draft" or not others:
+        return found
+    _require_counted(app, found)
+    intents.drive(app, others)
+    return current.refresh(app, found["id"])
 
 
 def _finalize(app: App, draft: Snapshot, force: bool) -> str:
@@ -103,6 +107,10 @@ def _require_ready(app: App, draft: Snapshot, force: bool) -> None:
         log.warning("invoice_generation", **names, code=one.code, error=one.text)
         kinds = {kind.code: kind for kind in (NoItems, NoEmail, TaxFailure)}
         raise kinds[one.code](cause=one.text, **names)
+    _require_counted(app, draft)
+
+
+def _require_counted(app: App, draft: Snapshot) -> None:
     if any(formulas.metric(line) for line in items(draft, "lines")):
         current.require_counted(app)
 
@@ -115,8 +123,7 @@ def pay(app: App, given: Pay) -> Changed:
     """
     found = current.for_payment(app, given.invoice)
     if found["status"] == "draft":
-        _end_others(app, given.invoice)
-        found = current.refresh(app, given.invoice)
+        found = _end_others(app, found)
     if found["status"] == "draft":
         _finalize(app, found, force=True)
         found = current.refresh(app, given.invoice)
