@@ -106,7 +106,8 @@ create table billing_customers (
     source text not null default 'earlier version'::text,
     api_version text,
     digest text not null default ''::text,
-    trial_used boolean not null default false
+    trial_used boolean not null default false,
+    found_by text not null default "left"(lower(((((((COALESCE((snapshot ->> 'email'::text), ''::text) || chr(10)) || COALESCE((snapshot ->> 'name'::text), ''::text)) || chr(10)) || COALESCE(user_id, ''::text)) || chr(10)) || customer_id)), 400)
 );
 
 create table billing_document_files (
@@ -1031,7 +1032,7 @@ CREATE INDEX billing_comps_subscription ON billing.billing_comps USING btree (su
 CREATE INDEX billing_credit_notes_created_at_idx ON billing.billing_credit_notes USING btree (created_at);
 CREATE INDEX billing_credit_notes_customer_id_created_at_idx ON billing.billing_credit_notes USING btree (customer_id, created_at);
 CREATE INDEX billing_customers_claims ON billing.billing_customers USING btree ((((snapshot -> 'metadata'::text) ->> 'nself_user'::text))) WHERE ((user_id IS NULL) AND (NOT deleted));
-CREATE INDEX billing_customers_created ON billing.billing_customers USING btree (created_at);
+CREATE INDEX billing_customers_created ON billing.billing_customers USING btree (created_at DESC, customer_id) INCLUDE (livemode, deleted, found_by);
 CREATE INDEX billing_customers_of_user ON billing.billing_customers USING btree (user_id);
 CREATE INDEX billing_customers_tax_id_unverified ON billing.billing_customers USING btree (customer_id) WHERE ((snapshot @? '$."tax_ids"."data"[*]."verification"."status"?(@ == "unverified")'::jsonpath) AND (NOT deleted));
 CREATE UNIQUE INDEX billing_customers_user ON billing.billing_customers USING btree (user_id, livemode) WHERE (NOT deleted);

@@ -25,6 +25,7 @@ PAGES = (
                 late=True,
             ),
             Panel("Revenue", "billing revenue", {"months": "12"}, every=60, late=True, chart=REVENUE),
+            Panel("Usage this month", "billing usage totals", {"by": "day"}, every=60, late=True, chart=USAGE),
             Panel("Failed payments", "billing payments failures", {"last": "24h"}, every=30),
             Panel("Usage lag", "billing usage show-lag", every=15),
             Panel("Calls to Stripe", "billing stripe rate-limits", every=15),
@@ -36,7 +37,7 @@ PAGES = (
     Page(
         "/customers",
         "Customers",
-        (Panel("Customers", "billing customer list", asks=("user", "limit")),),
+        (Panel("Customers", "billing customer list", asks=("search", "user", "limit")),),
         (Deed("Create a customer", "billing customer create"), Deed("Import from Stripe", "billing customer import")),
         menu="Customers",
     ),
@@ -204,6 +205,29 @@ PAGES = (
         ),
         (Deed("Explain an event", "billing usage explain"), Deed("Aggregate now", "billing usage aggregate")),
         menu="Usage",
+    ),
+    Page(
+        "/quotas",
+        "Quotas",
+        (
+            Panel(
+                "Used up",
+                "billing quota list",
+                asks=("metric", "percent", "limit"),
+                columns=("user", "metric", "state", "used", "limit", "percent", "mode", "period", "resets_at", "note"),
+                every=30,
+            ),
+            Panel("Jobs around quotas", "billing quota show-schedule", every=30),
+            Panel("When limits begin anew", "billing quota next-reset"),
+            Panel("Let through while the database was away", "billing quota journal"),
+        ),
+        (
+            Deed("Set a limit", "billing quota set"),
+            Deed("Unblock", "billing quota unblock"),
+            Deed("Block", "billing quota block"),
+            Deed("Run the reset job", "billing quota schedule-reset"),
+        ),
+        menu="Quotas",
     ),
     Page(
         "/webhooks",

@@ -14,7 +14,14 @@ from nself.core.errors import BillingError, MissingParameter
 from nself.domains.catalog import service as catalog
 from nself.domains.catalog.inputs import CreatePrice, ListPrices, ShowPrice
 from nself.domains.customer import rules, service
-from nself.domains.customer.inputs import OpenPortal, SetTaxId, ShowCustomer, TrialEligibility, UpdateCustomer
+from nself.domains.customer.inputs import (
+    ListCustomers,
+    OpenPortal,
+    SetTaxId,
+    ShowCustomer,
+    TrialEligibility,
+    UpdateCustomer,
+)
 from nself.domains.customer.model import BadEmail, BadTaxId, CustomerIsDeleted, NoSuchCustomer, NothingToUpdate
 from nself.gateway.errors import NoSuchObject
 
@@ -41,6 +48,24 @@ def test_what_is_given_is_changed_and_the_rest_stays(bench: Bench, id: str):
     assert (shown.name, shown.tax_exempt, shown.locales, shown.phone) == ("Ada", "reverse", ["de"], "+1 5")
     assert update(app, id, name="Ada") == []
     assert bench.differences() == []
+
+
+def test_a_customer_is_found_by_a_part_of_email_name_user_or_id(bench: Bench, id: str):
+    app = bench.apps[0]
+    update(app, id, name="Ada Lövelace", email="Ada_100%@example.org")
+    bench.create(app, "someone_else")
+    for text in ("LÖVE", "ada_100%@", USER, id.lower(), id[4:]):
+        assert [one.id for one in service.list_customers(app, ListCustomers(search=text))] == [id], text
+    assert len(service.list_customers(app, ListCustomers(search="example"))) == 2
+    assert service.list_customers(app, ListCustomers(search="a%b")) == []
+    newest, older = service.list_customers(app, ListCustomers())
+    assert service.list_customers(app, ListCustomers(search="example", offset=1)) == [older]
+    assert service.list_customers(app, ListCustomers(search="example", limit=1)) == [newest]
+
+
+def test_a_very_long_name_is_stored_and_the_email_before_it_found(bench: Bench, id: str):
+    update(bench.apps[0], id, name="\U0001d538" * 256)
+    assert [one.id for one in service.list_customers(bench.apps[0], ListCustomers(search=email(USER)))] == [id]
 
 
 def test_a_new_email_is_that_of_the_user_too(bench: Bench, id: str):

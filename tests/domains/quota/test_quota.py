@@ -18,11 +18,20 @@ from nself.cli import main as cli
 from nself.core.errors import BillingError
 from nself.core.period import Period
 from nself.domains.quota import rules
-from nself.domains.quota.inputs import CheckQuota, CheckUser, ClearCache, CompareQuota, SetQuota, ShowQuota
+from nself.domains.quota.inputs import (
+    BlockUser,
+    CheckQuota,
+    CheckUser,
+    ClearCache,
+    CompareQuota,
+    ListQuotas,
+    SetQuota,
+    ShowQuota,
+)
 from nself.domains.quota.inputs import TestEnforce as Enforce
 from nself.domains.quota.model import Counter, Policy, QuotaState
 from nself.domains.quota.service import ask as asking
-from nself.domains.quota.service import cache, limits, show
+from nself.domains.quota.service import block, cache, limits, show
 from nself.domains.usage.inputs import UsageEvent
 from nself.domains.usage.service import aggregate, record
 
@@ -59,6 +68,27 @@ def test_exactly_at_the_limit_is_allowed_and_the_next_unit_is_not(app: App) -> N
     assert [ask(app, user, value).allowed for value in (0, 1, 2)] == [True, True, False]
     use(app, user, 1)
     assert [ask(app, user, value).allowed for value in (0, 1)] == [True, False]
+
+
+def test_who_has_used_up_most_comes_first_and_who_has_room_does_not_come(app: App) -> None:
+    found = people(app, *(fresh() for _ in range(4)))
+    for user, used in zip(found, (10, 79, 200, 80), strict=True):
+        limit(app, user, 100, mode="soft")
+        use(app, user, used)
+        ask(app, user)
+    block.block(app, BlockUser(user=found[0], metric="calls", reason="asked us to"))
+    ask(app, found[0])
+    aggregate.aggregate(app)
+    rows = [row for row in show.list_quotas(app, ListQuotas(metric="calls")) if row.user in found]
+    assert [(row.user, row.used, row.percent, row.state, row.allowed) for row in rows] == [
+        (found[2], 200, "200.0", "exceeded", True),
+        (found[3], 80, "80.0", "warning", True),
+        (found[0], 10, "10.0", "ok", False),
+    ]
+    assert rows[2].note == "blocked: asked us to"
+    over = show.list_quotas(app, ListQuotas(metric="calls", percent=101))
+    assert [row.user for row in over if row.user in found] == [found[2], found[0]]
+    assert show.list_quotas(app, ListQuotas(metric="other")) == []
 
 
 def test_what_is_not_folded_yet_is_used_up_too(app: App) -> None:

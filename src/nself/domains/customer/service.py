@@ -372,7 +372,7 @@ def list_customers(app: App, given: ListCustomers) -> list[Customer]:
     """Newest first, of this project's mode; with `test_mode` of test mode, and how many others were left out."""
     live = app.settings.live and not given.test_mode
     with app.db.reading() as tx:
-        rows = store.list_customers(tx, given.user, live, given.limit, given.offset)
+        rows = store.list_customers(tx, given, live)
         hidden = store.count_live(tx) if given.test_mode else 0
     return Rows(rows, [f"{hidden} customers of live mode are not shown"] if given.test_mode else [])
 

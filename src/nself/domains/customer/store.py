@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from nself.db.connect import Tx
 from nself.db.queries import beside
+from nself.domains.customer.inputs import ListCustomers
 from nself.domains.customer.model import Customer, Owner, RefusedTrial
 from nself.domains.mirror.model import Picture
 
@@ -74,8 +75,16 @@ def by_id(tx: Tx, customer: str) -> Customer | None:
     return tx.maybe(SQL["by_id"], Customer, customer=customer)
 
 
-def list_customers(tx: Tx, user: str | None, livemode: bool, limit: int, offset: int) -> list[Customer]:
-    return tx.all(SQL["list"], Customer, user=user, livemode=livemode, limit=limit, offset=offset)
+def list_customers(tx: Tx, given: ListCustomers, livemode: bool) -> list[Customer]:
+    return tx.all(
+        SQL["list"],
+        Customer,
+        user=given.user,
+        search=given.search,
+        livemode=livemode,
+        limit=given.limit,
+        offset=given.offset,
+    )
 
 
 def count_live(tx: Tx) -> int:

@@ -35,6 +35,13 @@ ROWS: tuple[Row, ...] = (
         example="nself billing quota status --user user123",
     ),
     Command(
+        path="billing quota list",
+        use="quota.service.show:list_quotas",
+        input="quota.inputs:ListQuotas",
+        help="List users who have used up a limit or nearly, or are blocked, of those whose quota was asked for; most used comes first.",
+        example="nself billing quota list --percent 100",
+    ),
+    Command(
         path="billing quota compare",
         use="quota.service.show:compare",
         input="quota.inputs:CompareQuota",

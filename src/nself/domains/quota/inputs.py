@@ -88,6 +88,12 @@ class StatusQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     metric: Metric = None
 
 
+class ListQuotas(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    metric: Metric = None
+    percent: Annotated[int, Meta(description="Only where so much of the limit is used or held.", ge=0, le=1000)] = 80
+    limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 100
+
+
 class CompareQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     user: User
     metric: Metric = None

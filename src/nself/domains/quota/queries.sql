@@ -65,6 +65,19 @@ from unnest(%(users)s::text[], %(metrics)s::text[], %(instants)s::timestamptz[])
 join billing_quota_counters counter using (user_id, metric_type)
 where counter.window_start <= asked.at and asked.at < counter.window_end and not counter.stale;
 
+-- name: used_up
+select
+    user_id as user, metric_type as metric, window_start, window_end, counted_from, aggregation,
+    used::numeric(60, 0) as used, held::numeric(60, 0) as held, expires_next, limit_value as limit, period, mode, source, extra,
+    extra_until, blocked_until, block_reason, exceeded_at, warned
+from billing_quota_counters
+where
+    window_start <= %(now)s and window_end > %(now)s and not stale
+    and (%(metric)s::text is null or metric_type = %(metric)s)
+    and (blocked_until > %(now)s or (limit_value >= 0 and used + held > 0 and (used + held) * 100 >= limit_value::numeric * %(percent)s))
+order by (used + held) / nullif(limit_value, 0) desc nulls first, user_id, metric_type
+limit %(limit)s;
+
 -- name: put_counters
 -- What was built anew. The first excess of a window and what was told of it are kept, unless a reset lies between.
 insert into billing_quota_counters as counter (

@@ -86,6 +86,15 @@ def counters(tx: Tx, keys: Sequence[Key], instants: Sequence[datetime]) -> list[
         metrics=[key.metric for key in keys],
         instants=list(instants),
     )
+    return _whole(found)
+
+
+def used_up(tx: Tx, now: datetime, metric: str | None, percent: int, limit: int) -> list[Counter]:
+    """Counters of this moment of which so much is used or held, or that are blocked; what is used up most comes first."""
+    return _whole(tx.all(SQL["used_up"], Counter, now=now, metric=metric, percent=percent, limit=limit))
+
+
+def _whole(found: list[Counter]) -> list[Counter]:
     for counter in found:
         counter.used, counter.held = int(counter.used), int(counter.held)
     return found

@@ -12,7 +12,7 @@ from nself.core.period import Period
 from nself.db.connect import Tx
 from nself.domains.catalog import service as catalog
 from nself.domains.quota import rules, store
-from nself.domains.quota.inputs import CompareQuota, ShowCalculation, StatusQuota, TestEnforce
+from nself.domains.quota.inputs import CompareQuota, ListQuotas, ShowCalculation, StatusQuota, TestEnforce
 from nself.domains.quota.model import (
     Ask,
     Compared,
@@ -72,6 +72,14 @@ def status(app: App, given: StatusQuota) -> list[QuotaStatus]:
             )
         )
     return rows + _untracked(app, given, now)
+
+
+def list_quotas(app: App, given: ListQuotas) -> list[Decision]:
+    """Who has used up their limits, or nearly, and who is blocked: of users whose quota was asked for, as last folded."""
+    now, rule = app.clock(), policy(app)
+    with app.db.reading() as tx:
+        found = store.used_up(tx, now, given.metric, given.percent, given.limit)
+    return [rules.decision(one, rules.judge(one, 1, now, rule), now) for one in found]
 
 
 def _untracked(app: App, given: StatusQuota, now: datetime) -> list[QuotaStatus]:
