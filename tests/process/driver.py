@@ -43,6 +43,7 @@ ROWS = (
     table.Service("two", ("{python}", STANDINS, "work"), "light", only_if=NEVER),
     table.Service("chatter", ("{python}", STANDINS, "chatter"), only_if=NEVER),
     table.Service("broken", ("{python}", STANDINS, "fail"), only_if=NEVER),
+    table.Service("tired", ("{python}", STANDINS, "tire"), port="BILLING_PORT", only_if=NEVER),
 )
 table.DEFAULT = table.Table(ROWS)
 configuration.LOG_BYTES = os.environ.get("STANDIN_LOG_BYTES", configuration.LOG_BYTES)

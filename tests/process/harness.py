@@ -26,7 +26,7 @@ from ports import free_port
 
 DRIVER = Path(__file__).with_name("driver.py")
 WAIT_SECONDS = 120
-ROWS = ("postgres", "stripe-mock", "http", "worker", "usage-collector", "one", "two", "chatter", "broken")
+ROWS = ("postgres", "stripe-mock", "http", "worker", "usage-collector", "one", "two", "chatter", "broken", "tired")
 
 
 def _plain_python() -> tuple[str, str] | None:

@@ -1,6 +1,6 @@
 """Small programs that stand in for the services, started through the same table as the real ones.
 
-`serve PORT` listens, `work` only lives, `fail` ends at once. They write JSON lines; on SIGTERM they work on
+`serve PORT` listens, `work` only lives, `fail` ends at once, `tire` when it has run for longer than supervisord counts as failing. They write JSON lines; on SIGTERM they work on
 for BILLING_STANDIN_DRAIN seconds, tell that they are done, and end.
 """
 
@@ -61,6 +61,10 @@ def main() -> None:
             serve(int(sys.argv[2]))
         case "chatter":
             threading.Thread(target=chatter, daemon=True).start()
+        case "tire":
+            time.sleep(1.3)
+            say("cannot work", level="error")
+            sys.exit(1)
         case "fail":
             say("cannot work", level="error")
             sys.exit(1)

@@ -583,6 +583,11 @@ export interface components {
              */
             user?: string | null;
             /**
+             * @description Only those with this in email, name, user or id, in any case.
+             * @default null
+             */
+            search?: string | null;
+            /**
              * @description Only those of test mode, whatever STRIPE_MODE says.
              * @default false
              */
@@ -2147,6 +2152,8 @@ export interface operations {
             query?: {
                 /** @description Only the customer of this user. */
                 user?: string | null;
+                /** @description Only those with this in email, name, user or id, in any case. */
+                search?: string | null;
                 /** @description Only those of test mode, whatever STRIPE_MODE says. */
                 test_mode?: boolean;
                 /**

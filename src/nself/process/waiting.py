@@ -20,6 +20,8 @@ START_SECONDS = 60.0
 """Longest wait for a started service, beyond the grace of the older process that it replaces."""
 FAILING_SECONDS = 4.0
 """A program that ends again and again for so long is reported; supervisord goes on trying."""
+STARTS = 3
+"""A program that was begun more often while it was waited for ends before it is up."""
 STOP_SECONDS = 30.0
 """Longest wait for a stopped service, beyond its grace."""
 POLL_SECONDS = 0.03
@@ -117,6 +119,7 @@ def wait_up(project: Project, settings: Settings, rows: Iterable[Service], table
     waiting = {row.name: row for row in rows}
     deadline = monotonic() + START_SECONDS + max((patience(row, settings) for row in waiting.values()), default=0)
     failing: dict[str, float] = {}
+    begun: dict[str, set[int]] = {name: set() for name in waiting}
     superseded: list[str] = []
     progress = Progress()
     while waiting:
@@ -134,6 +137,10 @@ def wait_up(project: Project, settings: Settings, rows: Iterable[Service], table
             elif state and _fails(project, row, state, settings):
                 since = failing.setdefault(name, now)
                 if state.state == "FATAL" or now - since > FAILING_SECONDS:
+                    raise _failed(project, row, settings)
+            elif state and state.pid:
+                begun[name].add(state.pid)
+                if len(begun[name]) > STARTS:
                     raise _failed(project, row, settings)
         if waiting and now > deadline:
             name = next(iter(waiting))

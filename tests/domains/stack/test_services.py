@@ -195,6 +195,13 @@ def test_a_service_that_cannot_start_is_told_with_its_last_words(fresh: Stand) -
     assert fresh.down("broken")
 
 
+def test_a_service_that_ends_again_and_again_after_a_while_is_told_too(fresh: Stand) -> None:
+    error = fresh.run("start", "tired", code=3).stderr
+    assert "tired does not start: cannot work" in error and "nself logs tired" in error
+    fresh.run("stop", "tired")
+    assert fresh.down("tired")
+
+
 @pytest.mark.long
 def test_a_supervisor_whose_socket_was_deleted_is_replaced(fresh: Stand) -> None:
     fresh.run("start", "two")
