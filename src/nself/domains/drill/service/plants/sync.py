@@ -16,7 +16,7 @@ SYNC = "nself billing sync subscription sub_123"
 IMPORT = "nself billing customer import cus_123"
 LINK = "nself billing customer link \\\n  --customer cus_123 \\\n  --user user123"
 RESUME = "nself billing reconcile --resume"
-OF_A_CUSTOMER = ("3.1", "3.5.2", "3.5.4", "4.3.3")
+OF_A_CUSTOMER = ("3.1", "3.5.2", "3.5.4", "4.3.3", "7.1.1")
 """Who is gone at Stripe is not to be brought back, a subscription that is asked for and an event of one bring the customer back, and a
 tax id is not seen without its customer."""
 OF_THE_RUN = ("7.1.4", "7.3")
