@@ -218,7 +218,9 @@ PAGES = (
                 every=30,
             ),
             Panel("Jobs around quotas", "billing quota show-schedule", every=30),
-            Panel("When limits begin anew", "billing quota next-reset"),
+            Panel(
+                "When limits begin anew", "billing quota next-reset", columns=("period", "next_reset", "seconds_left")
+            ),
             Panel("Let through while the database was away", "billing quota journal"),
         ),
         (

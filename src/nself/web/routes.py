@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from urllib.parse import quote
@@ -166,8 +167,13 @@ def _switch(field: Field) -> bool:
 
 
 async def _find(app: App, request: Request, session: Session) -> Response:
-    """From an id to its page; anything else is taken for a user."""
+    """From an id to its page; an address or several words are searched, anything else is taken for a user."""
     text = request.query_params.get("text", "").strip()
-    found = showing.ID.fullmatch(text)
-    place = showing.LINKS[found[1]].format(id=text) if found else f"/users/{quote(text, safe='')}" if text else "/"
+    place = "/"
+    if found := showing.ID.fullmatch(text):
+        place = showing.LINKS[found[1]].format(id=text)
+    elif re.search(r"[@\s]", text):
+        place = f"/customers?search={quote(text, safe='')}"
+    elif text:
+        place = f"/users/{quote(text, safe='')}"
     return RedirectResponse(place, 303, HEADERS)
