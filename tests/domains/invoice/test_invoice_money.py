@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from billing_hand import Hand
 from money_bench import Bench
+from money_seams import Pause, fragile
 
+from nself.app import App
 from nself.core.errors import ExclusiveParameters
 from nself.domains.invoice.errors import NotCreditable
 from nself.domains.invoice.inputs import Credit, ReadInvoice
 from nself.domains.invoice.service import edit, finish, renew
-from nself.domains.payment.errors import BatchRefused, NotRefundable
+from nself.domains.payment.errors import BatchIncomplete, BatchRefused, GivenBackMeanwhile, NotRefundable
 from nself.domains.payment.inputs import CreateRefund, RefundFile
 from nself.domains.payment.model import CreatedRefund
 from nself.domains.payment.service import batch, refunds
+from nself.gateway.errors import Refused
 
 AUTOMATIC = {"STRIPE_TAX_CALCULATION": "automatic"}
 BERLIN = {"line1": "Hauptstr. 1", "city": "Berlin", "postal_code": "10115", "country": "DE"}
@@ -132,3 +137,65 @@ def test_a_batch_reckons_with_what_went_to_the_balance(plain: Hand, tmp_path: Pa
     path.write_text(f"charge,amount,currency\n{charge},100,usd\n")
     with pytest.raises(BatchRefused, match="balance"):
         batch.refund_file(plain.app, RefundFile(input=str(path), reason="billing_error"))
+
+
+def credit_all(app: App, invoice: str, path: Path) -> None:
+    finish.credit(app, Credit(invoice=invoice, reason="billing_error"))
+
+
+def refund_all(app: App, invoice: str, path: Path) -> None:
+    refunds.create(app, CreateRefund(invoice=invoice, reason="billing_error"))
+
+
+def refund_under_key(app: App, invoice: str, path: Path) -> None:
+    refunds.create(app, CreateRefund(invoice=invoice, reason="billing_error", idempotency_key=f"all-{invoice}"))
+
+
+def refund_in_a_file(app: App, invoice: str, path: Path) -> None:
+    (path / "wrong.csv").write_text(f"invoice,amount,currency\n{invoice},,usd\n")
+    batch.refund_file(app, RefundFile(input=str(path / "wrong.csv"), reason="billing_error"))
+
+
+ALONE = 10_000
+WAYS = pytest.mark.parametrize("first", [credit_all, refund_all, refund_under_key, refund_in_a_file])
+
+
+def both(hand: Hand, path: Path, first: Callable[[App, str, Path], None], at: int) -> list[str]:
+    """What the one passed to whom the other came at seam `at`, if he came; what went back in the end is what was paid."""
+    second = refund_all if first is credit_all else credit_all
+    other, (invoice, charge) = hand.bench.app(), paid(hand)
+
+    def meanwhile() -> None:
+        with suppress(GivenBackMeanwhile):  # the first has it, and goes on with it
+            second(other, invoice, path)
+
+    pause = Pause(at, meanwhile)
+    slow = fragile(hand.bench, pause)
+    with suppress(GivenBackMeanwhile, NotCreditable, NotRefundable, BatchIncomplete, BatchRefused, Refused):
+        first(slow, invoice, path)
+    slow.close()
+    note = hand.there(invoice)["post_payment_credit_notes_amount"]
+    assert note + hand.sandbox.get(f"/v1/charges/{charge}")["amount_refunded"] == 3000, (at, pause.passed)
+    return pause.passed if pause.done or at == ALONE else []
+
+
+@WAYS
+def test_two_who_give_all_back_each_in_their_way_give_it_back_once(
+    plain: Hand, tmp_path: Path, first: Callable[[App, str, Path], None]
+) -> None:
+    """The one has seen all that is left when the other comes."""
+    passed = both(plain, tmp_path, first, ALONE)
+    called = next(at for at, seam in enumerate(passed) if seam.startswith("before change"))
+    seen = max(at for at in range(called) if passed[at] == "after fetch")
+    assert both(plain, tmp_path, first, 1 + passed.index("after commit", seen))
+
+
+@pytest.mark.long
+@WAYS
+def test_whenever_the_other_comes_all_is_given_back_once(
+    plain: Hand, tmp_path: Path, first: Callable[[App, str, Path], None]
+) -> None:
+    at = 1
+    while both(plain, tmp_path, first, at):
+        at += 1
+    assert at > 5

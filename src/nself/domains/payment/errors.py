@@ -125,6 +125,12 @@ class RefundInProgress(Conflict):
     hints = ("nself billing refund list --charge {charge}",)
 
 
+class GivenBackMeanwhile(Conflict):
+    code, guide = "given_back_meanwhile", "10.6"
+    text = "Something else is given back to {customer} at this moment: nothing was done; look at what is left first"
+    hints = ("nself billing transactions list --customer {customer}",)
+
+
 class RepeatedRefund(Conflict):
     code, guide = "refund_repeated", "10.6"
     text = "{refund} gave back {money} of {charge} {seconds} s ago; another such refund needs an --idempotency-key of its own"

@@ -88,6 +88,24 @@ from billing_invoices cross join lateral jsonb_array_elements(snapshot #> '{paym
 where customer_id = %(customer)s and not deleted and part #>> '{payment,payment_intent}' = %(payment_intent)s
 limit 1;
 
+-- name: newest_wish
+select coalesce(max(id), 0) from billing_intents;
+
+-- name: given_back_meanwhile
+-- Those of the customers to whom something goes back by a wish that is newer than `since`, or not at its end.
+select distinct coalesce(charge.snapshot ->> 'customer', invoice.customer_id) as customer
+from (
+    select operation, params from billing_intents where state = 'pending' and livemode = %(livemode)s
+    union all
+    select operation, params from billing_intents where id > %(since)s and state = 'done' and livemode = %(livemode)s
+) wish
+left join billing_charges charge on charge.object_id = params #>> '{params,charge}'
+left join billing_invoices invoice on invoice.invoice_id = params #>> '{params,invoice}'
+where
+    jsonb_array_length(params -> 'path') = 1 and params #>> '{path,0}' = any(%(collections)s::text[])
+    and operation <> %(own)s::text
+    and coalesce(charge.snapshot ->> 'customer', invoice.customer_id) = any(%(customers)s::text[]);
+
 -- name: transactions
 select
     id, kind, amount_minor, transactions.currency, status, customer_id as customer, user_id as user, charge, payment_intent,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -50,6 +51,24 @@ def alike(tx: Tx, customer: str, request: str) -> Alike:
 def invoice_of(tx: Tx, customer: str | None, payment_intent: str | None) -> str | None:
     """The invoice that a payment intent paid."""
     return tx.value(SQL["invoice_of"], customer=customer, payment_intent=payment_intent)
+
+
+def newest_wish(tx: Tx) -> int:
+    return tx.value(SQL["newest_wish"])
+
+
+def given_back_meanwhile(
+    tx: Tx, customers: Sequence[str], collections: Sequence[str], since: int, own: str, livemode: bool
+) -> set[str]:
+    found = tx.values(
+        SQL["given_back_meanwhile"],
+        customers=list(customers),
+        collections=list(collections),
+        since=since,
+        own=own,
+        livemode=livemode,
+    )
+    return set(found)
 
 
 def transactions(

@@ -9,9 +9,10 @@ import msgspec
 from nself import log
 from nself.app import App
 from nself.core.errors import InvalidParameter
+from nself.db.connect import Tx
 from nself.domains.connection.model import PaymentQueued, Snapshot
 from nself.domains.connection.rules import items
-from nself.domains.connection.service import intents
+from nself.domains.connection.service import change, intents
 from nself.domains.invoice import formulas, rules, store
 from nself.domains.invoice.errors import (
     NoEmail,
@@ -176,8 +177,9 @@ def credit(app: App, given: Credit) -> Credited:
     """A credit note for what is finalised: of an amount, of whole lines, or of all that is left.
 
     What is not paid yet is asked for no more; what was paid goes to the customer's balance, or back with `refund`.
-    Raises NotCreditable, NoSuchLine, InvalidParameter.
+    Raises NotCreditable, NoSuchLine, InvalidParameter, GivenBackMeanwhile.
     """
+    since = given_back.begin(app)
     invoice = current.refresh(app, given.invoice)
     if invoice["status"] not in ("open", "paid"):
         detail = "a draft is changed itself" if invoice["status"] == "draft" else "nothing is owed of it"
@@ -198,7 +200,13 @@ def credit(app: App, given: Credit) -> Credited:
         params["reason"] = given.reason
     about = (given.invoice, current.digest(params))
     operation = current.name(app, given.idempotency_key, "invoice.credit", *about)
-    chain.run(app, operation, [step("credit_notes", params=params)], given.invoice, strict=True)
+
+    def unless(tx: Tx) -> None:
+        before = change.earlier(tx, operation, app.settings.live)
+        if before is None or before.state == "failed":
+            given_back.alone(app, tx, invoice["customer"], since, *given_back.WAYS, own=operation)
+
+    chain.run(app, operation, [step("credit_notes", params=params)], given.invoice, strict=True, unless=unless)
     current.fetched(app, "customer", invoice["customer"])
     return _shown(app, operation, given)
 

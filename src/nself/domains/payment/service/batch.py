@@ -28,6 +28,7 @@ from nself.domains.payment.errors import (
     BadBatch,
     BatchIncomplete,
     BatchRefused,
+    GivenBackMeanwhile,
     NothingPaid,
     PlanChanged,
     RefundUnconfirmed,
@@ -70,7 +71,7 @@ def refund_file(app: App, given: RefundFile) -> RefundBatch:
     ResultNotWritten.
     """
     app.require_stripe()
-    execute = not given.dry_run and (given.execute or not app.settings.live)
+    execute, since = not given.dry_run and (given.execute or not app.settings.live), given_back.begin(app)
     rows = _rows(app, given)
     plan = rules.plan((row.operation, row.amount) for row in rows)
     _refuse_unconfirmed(rows, given)
@@ -88,7 +89,7 @@ def refund_file(app: App, given: RefundFile) -> RefundBatch:
     done = list[PlannedRefund]()
     try:
         with files.private(path) as file:
-            done += _execute(app, given, rows)
+            done += _execute(app, given, rows, since)
             files.write(file, "csv", PlannedRefund, done)
     except files.FileNotWritten as error:
         raise _unwritten(done, path, error) from None
@@ -262,12 +263,14 @@ def _sums(rows: Sequence[PlannedRefund], refunded: bool) -> list[str]:
 # ---- Doing it ----
 
 
-def _execute(app: App, given: RefundFile, rows: Sequence[Row]) -> list[PlannedRefund]:
+def _execute(app: App, given: RefundFile, rows: Sequence[Row], since: int) -> list[PlannedRefund]:
     """A hundred at a time, each recorded before the first is made; one that fails stops no other."""
     done = list[PlannedRefund]()
     for start in range(0, len(rows), CHUNK):
-        chunk = rows[start : start + CHUNK]
-        app.db.transact(lambda tx, chunk=chunk: _wish(tx, chunk, given.reason, app.settings.live))
+        part = rows[start : start + CHUNK]
+        busy = app.db.transact(lambda tx, part=part: _wish(app, tx, part, given.reason, since))
+        done += [_busy(row) for row in part if row.operation in busy]
+        chunk = [row for row in part if row.operation not in busy]
         states = {one.operation: one for one in _drive(app, [row.operation for row in chunk])}
         back = _sent_back(app, states.values())
         done += [_done(row, states[row.operation], back) for row in chunk]
@@ -278,15 +281,25 @@ def _execute(app: App, given: RefundFile, rows: Sequence[Row]) -> list[PlannedRe
     return done
 
 
-def _wish(tx: Tx, rows: Sequence[Row], reason: str, live: bool) -> None:
-    """Step: what stands already, of this run or another, is kept."""
-    wishes: list[Wish] = []
+def _wish(app: App, tx: Tx, rows: Sequence[Row], reason: str, since: int) -> set[str]:
+    """Step: what stands already, of this run or another, is kept. Operations of customers who are credited meanwhile."""
+    wishes, busy = list[Wish](), set[str]()
+    customers = {row.charge["customer"] for row in rows if row.charge.get("customer")}
+    credited = given_back.meanwhile(app, tx, customers, since, given_back.NOTES)
     for row in rows:
-        if row.state in (None, "failed"):
+        if row.state in (None, "failed") and row.charge.get("customer") in credited:
+            busy.add(row.operation)
+        elif row.state in (None, "failed"):
             request = rules.digest(row.operation)
             params = rules.refund_params(row.charge, row.amount, reason, request)
             wishes.append(change.wish(row.operation, "refunds", params=params))
-    intents.plan(tx, sorted(wishes, key=lambda one: one.operation), live)
+    intents.plan(tx, sorted(wishes, key=lambda one: one.operation), app.settings.live)
+    return busy
+
+
+def _busy(row: Row) -> PlannedRefund:
+    told = GivenBackMeanwhile(customer=row.charge["customer"]).message
+    return msgspec.structs.replace(_planned(row), result="failed", detail=told)
 
 
 def _drive(app: App, operations: Sequence[str]) -> list[OperationState]:

@@ -5,11 +5,44 @@ Stripe holds a refund to its charge and a credit note to its invoice, and neithe
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from nself.app import App
+from nself.db.connect import Tx
 from nself.domains.connection.model import Snapshot
 from nself.domains.connection.rules import part
+from nself.domains.mirror import service as mirror
 from nself.domains.payment import figures, rules, store
+from nself.domains.payment.errors import GivenBackMeanwhile
 from nself.domains.payment.service import look
+
+NOTES = "credit_notes"
+WAYS = ("refunds", NOTES)
+
+
+def begin(app: App) -> int:
+    """Before it is seen what is left: what is wished for from here on is meanwhile."""
+
+    def work(tx: Tx) -> int:
+        mirror.lock(tx, "given_back", [""])
+        return store.newest_wish(tx)
+
+    return app.db.transact(work)
+
+
+def meanwhile(app: App, tx: Tx, customers: Collection[str], since: int, *ways: str, own: str = "") -> set[str]:
+    """Step: those customers to whom something went or goes back by one of these ways since then.
+
+    Whoever wishes for it next waits for the end of `tx`, and is seen or sees.
+    """
+    mirror.lock(tx, "given_back", [""])
+    return store.given_back_meanwhile(tx, list(customers), ways, since, own, app.settings.live)
+
+
+def alone(app: App, tx: Tx, customer: str | None, since: int, *ways: str, own: str) -> None:
+    """Step: raises GivenBackMeanwhile."""
+    if customer and meanwhile(app, tx, [customer], since, *ways, own=own):
+        raise GivenBackMeanwhile(customer=customer)
 
 
 def beside_refunds(app: App, charge: Snapshot) -> int:

@@ -84,7 +84,7 @@ def _amount(charge: Snapshot, credited: int, given: CreateRefund) -> int:
 
 def _by_key(app: App, given: CreateRefund, charge: str) -> Standing:
     """Under a key what was asked for counts, not what is left by now."""
-    request = rules.digest(charge, given.amount, given.reason)
+    request, since = rules.digest(charge, given.amount, given.reason), given_back.begin(app)
     name = operation_name(app.settings.live, "refund.create", "key", given.idempotency_key)
     found = look.fresh(app, "charge", charge)
     credited = given_back.beside_refunds(app, found)
@@ -92,6 +92,8 @@ def _by_key(app: App, given: CreateRefund, charge: str) -> Standing:
     def work(tx: Tx) -> Standing:
         before = change.earlier(tx, name, app.settings.live)
         fits = before is None or before.state == "failed"
+        if fits:
+            given_back.alone(app, tx, found.get("customer"), since, given_back.NOTES, own=name)
         amount = _amount(found, credited, given) if fits else given.amount or rules.left(found)
         params = rules.refund_params(found, amount, given.reason, request)
         return look.wish_once(app, tx, change.wish(name, "refunds", params=params), request)
@@ -100,6 +102,7 @@ def _by_key(app: App, given: CreateRefund, charge: str) -> Standing:
 
 
 def _by_state(app: App, given: CreateRefund, charge: str) -> Standing:
+    since = given_back.begin(app)
     made = list(app.stripe.listed("refunds", charge=charge))
     found = look.fresh(app, "charge", charge)
     live, request = app.settings.live, rules.digest(charge, given.amount, given.reason)
@@ -110,8 +113,13 @@ def _by_state(app: App, given: CreateRefund, charge: str) -> Standing:
     if given.amount:
         _refuse_repetition(app, found, made, amount, given.reason)
     wish = change.wish(names[-1], "refunds", params=rules.refund_params(found, amount, given.reason, request))
+
+    def work(tx: Tx) -> None:
+        given_back.alone(app, tx, found.get("customer"), since, given_back.NOTES, own=wish.operation)
+        change.plan(tx, wish, live)
+
     try:
-        app.db.transact(lambda tx: change.plan(tx, wish, live))
+        app.db.transact(work)
     except IdempotencyMismatch:
         raise RefundInProgress(charge=charge) from None
     return Standing(names[-1], created=True)
