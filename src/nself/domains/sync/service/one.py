@@ -77,7 +77,7 @@ def compare_one(app: App, kind: str, id: str, exit_code: bool = False) -> Compar
         synced_at=stored.synced_at if stored else None,
         differences=[FieldDifference(one.field, one.before, one.after) for one in differences],
         ok=found is None or not exit_code,
-        mend=_mend(kind, id, stored) if found else "",
+        mend=_mend(kind, id, stored, found) if found else "",
     )
 
 
@@ -93,7 +93,9 @@ def _user(app: App, stored: Stored | None, picture: Picture) -> str | None:
         return customer.users_of(tx, [owner]).get(owner) if owner else None
 
 
-def _mend(kind: str, id: str, stored: Stored | None) -> str:
+def _mend(kind: str, id: str, stored: Stored | None, found: Finding) -> str:
+    if found.cause == "mode mixed":
+        return "nself billing stripe show-config"
     verb = "sync" if stored else "import"
     return f"nself billing {kind} import {id}" if verb == "import" else f"nself billing sync {kind} {id}"
 
