@@ -173,10 +173,12 @@ def _require_mode(before: Stored | None, picture: Picture) -> None:
 
 
 def compare(before: Stored | None, picture: Picture) -> Change | None:
-    """What a picture changes, or None. Nothing follows the deletion of an object."""
+    """What a picture changes, or None. After a deletion only what was asked for later: then it was none, and the object is new."""
     after, gone = picture.snapshot, bool(picture.snapshot.get("deleted"))
     if before is not None and before.deleted:
-        return None
+        if gone or picture.number <= before.number:
+            return None
+        before = None
     fields = [] if before is None or gone else rules.differences(before.snapshot, after)
     what = "deleted" if gone else "created" if before is None else "updated"
     if what == "updated" and not fields:
