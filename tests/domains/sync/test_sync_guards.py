@@ -22,7 +22,7 @@ def test_a_row_of_the_other_mode_is_not_marked_as_deleted(bench: Bench, use: obj
     app = bench.app()
     bench.sql(
         "insert into billing_objects (kind, object_id, livemode, snapshot, snapshot_number, source, digest, created_at, synced_at)"
-        """ values ('subscription', 'sub_live', true, '{"id": "sub_live", "status": "active"}', 1, 'test', '', now(), now())"""
+        """ values ('subscription', 'sub_live', true, '{"id": "sub_live", "status": "active", "created": 1}', 1, 'test', '', now(), now())"""
     )
     with pytest.raises(StoredInOtherMode, match="sub_live is stored here as one of live mode, and STRIPE_MODE is test"):
         use(app, SyncSubscription(subscription="sub_live"))  # type: ignore[operator]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Literal, cast
 
 import msgspec
@@ -125,13 +126,15 @@ def sync_customer(app: App, given: SyncCustomer) -> list[Synced]:
 
 
 def _with_customer(app: App, kind: str, id: str, source: str) -> list[Synced]:
-    done = [refresh(app, kind, id, source)]
+    """The customer first: what is told of the object is told to its owner."""
+    picture = mirror.fetch(app, kind, id, source)
     with app.db.reading() as tx:
-        known = mirror.stored(tx, kind, [id])[id].snapshot
+        stored = mirror.stored(tx, kind, [id]).get(id)
+    known = stored.snapshot if stored and picture.snapshot.get("deleted") else picture.snapshot
     if "created" not in known:
         raise _no_such(kind, id)
     owner = known.get("customer")
-    return [refresh(app, "customer", owner, source), *done] if owner else done
+    return [*([refresh(app, "customer", owner, source)] if owner else []), refresh(app, kind, id, source)]
 
 
 def _customer(app: App, id: str, source: str) -> list[Synced]:
@@ -141,7 +144,9 @@ def _customer(app: App, id: str, source: str) -> list[Synced]:
     listed = {
         (kind, picture.snapshot["id"]) for kind in CHILDREN for picture in of_customer(app, kind, id, source)
     }  # by now each of them is fetched whole, with the number of its own fetch
-    done += [refresh(app, kind, one, source) for kind, one in sorted(here | listed)]
+    for kind, one in sorted(here | listed):
+        with suppress(NoSuchCustomer, NoSuchSubscription):  # a draft that was deleted since
+            done.append(refresh(app, kind, one, source))
     with app.db.reading() as tx:
         known = mirror.stored(tx, "customer", [id])[id].snapshot
     if "created" not in known and len(done) == 1:

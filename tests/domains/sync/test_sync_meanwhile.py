@@ -1,0 +1,95 @@
+"""What comes and goes at Stripe between two calls of a synchronisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from money_bench import Bench, email
+
+from nself.app import App
+from nself.domains.sync.inputs import Reconcile, SyncCustomer, SyncSubscription
+from nself.domains.sync.service import one, run
+
+
+def customer(bench: Bench, number: int = 1) -> str:
+    user = f"user{number}"
+    return str(
+        bench.sandbox.post(
+            "/v1/customers", email=email(user), payment_method="pm_card_visa", metadata={"nself_user": user}
+        )["id"]
+    )
+
+
+def subscription(bench: Bench, owner: str) -> str:
+    stripe = bench.sandbox
+    product = stripe.post("/v1/products", name="Pro")["id"]
+    price = stripe.post("/v1/prices", product=product, currency="usd", unit_amount=999, recurring={"interval": "month"})
+    method = stripe.get(f"/v1/customers/{owner}/payment_methods")[0]["id"]
+    items = [{"price": price["id"]}]
+    return str(stripe.post("/v1/subscriptions", customer=owner, items=items, default_payment_method=method)["id"])
+
+
+def told(bench: Bench) -> set[tuple[str, str | None]]:
+    """Kind, and to whom."""
+    return set(bench.sql("select kind, data::jsonb -> 'data' ->> 'user' from billing_notifications"))
+
+
+@pytest.fixture
+def app(bench: Bench) -> App:
+    return bench.app(NOTIFY_WEBHOOK_URL="http://127.0.0.1:9/told")
+
+
+@pytest.mark.parametrize("use", [one.import_subscription, one.sync_subscription])
+def test_what_an_import_tells_is_told_to_the_owner(bench: Bench, app: App, use: Any):
+    sub = subscription(bench, customer(bench))
+    use(app, SyncSubscription(subscription=sub))
+    assert ("subscription.active", "user1") in told(bench)
+    assert not {kind for kind, user in told(bench) if user is None}
+
+
+def test_a_customer_who_came_after_the_page_of_customers_is_told_what_is_theirs(
+    bench: Bench, app: App, monkeypatch: pytest.MonkeyPatch
+):
+    read, made = type(app.stripe).page, list[str]()
+
+    def page(self: Any, kind: str, **given: Any) -> Any:
+        if kind == "subscription" and not made:
+            made.append(subscription(bench, customer(bench)))
+        return read(self, kind, **given)
+
+    monkeypatch.setattr(type(app.stripe), "page", page)
+    run.reconcile(app, Reconcile())
+    assert ("subscription.active", "user1") in told(bench)
+    assert not {kind for kind, user in told(bench) if user is None}
+
+
+def test_a_draft_that_goes_while_it_is_the_cursor_ends_no_list(bench: Bench, app: App, monkeypatch: pytest.MonkeyPatch):
+    owner = customer(bench)
+    drafts = [bench.sandbox.post("/v1/invoices", customer=owner)["id"] for _ in range(5)]
+    read, gone = type(app.stripe).page, list[str]()
+
+    def page(self: Any, kind: str, **given: Any) -> Any:
+        if kind == "invoice" and given.get("after") and not gone:
+            gone.append(given["after"])
+            bench.sandbox.client.raw_request("delete", f"/v1/invoices/{given['after']}")
+        return read(self, kind, **{**given, "limit": 2})
+
+    monkeypatch.setattr(type(app.stripe), "page", page)
+    one.sync_customer(app, SyncCustomer(customer=owner))
+    assert {id for (id,) in bench.sql("select invoice_id from billing_invoices")} == set(drafts) - set(gone)
+
+
+def test_a_draft_that_goes_after_the_list_ends_no_import(bench: Bench, app: App, monkeypatch: pytest.MonkeyPatch):
+    owner = customer(bench)
+    drafts = [bench.sandbox.post("/v1/invoices", customer=owner)["id"] for _ in range(3)]
+    fetch = type(app.stripe).fetch
+
+    def deleting(self: Any, kind: str, id: str) -> Any:
+        if id == drafts[0]:
+            bench.sandbox.client.raw_request("delete", f"/v1/invoices/{id}")
+        return fetch(self, kind, id)
+
+    monkeypatch.setattr(type(app.stripe), "fetch", deleting)
+    done = one.import_customer(app, SyncCustomer(customer=owner))
+    assert {found.object for found in done if found.kind == "invoice"} == set(drafts[1:])
