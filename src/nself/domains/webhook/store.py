@@ -246,6 +246,15 @@ def standing_refusals(tx: Tx, since: datetime) -> list[Refusal]:
     return tx.all(SQL["standing_refusals"], Refusal, since=since)
 
 
+def lock_endpoints(tx: Tx) -> bool:
+    """Whether this connection is the one that changes them, until `unlock_endpoints`."""
+    return bool(tx.value(SQL["lock_endpoints"]))
+
+
+def unlock_endpoints(tx: Tx) -> None:
+    tx.value(SQL["unlock_endpoints"])
+
+
 def failures(tx: Tx, last: int) -> list[Failure]:
     return tx.all(SQL["failures"], Failure, last=last)
 
