@@ -10,6 +10,7 @@ from money_bench import Bench, email
 from nself.app import App
 from nself.domains.sync.inputs import Reconcile, SyncCustomer, SyncSubscription
 from nself.domains.sync.service import one, run
+from nself.gateway.errors import NoSuchObject
 
 
 def customer(bench: Bench, number: int = 1) -> str:
@@ -73,6 +74,7 @@ def test_a_draft_that_goes_while_it_is_the_cursor_ends_no_list(bench: Bench, app
         if kind == "invoice" and given.get("after") and not gone:
             gone.append(given["after"])
             bench.sandbox.client.raw_request("delete", f"/v1/invoices/{given['after']}")
+            raise NoSuchObject(detail=f"No such invoice: {given['after']}")
         return read(self, kind, **{**given, "limit": 2})
 
     monkeypatch.setattr(type(app.stripe), "page", page)
@@ -93,3 +95,31 @@ def test_a_draft_that_goes_after_the_list_ends_no_import(bench: Bench, app: App,
     monkeypatch.setattr(type(app.stripe), "fetch", deleting)
     done = one.import_customer(app, SyncCustomer(customer=owner))
     assert {found.object for found in done if found.kind == "invoice"} == set(drafts[1:])
+
+
+def test_money_is_counted_once_where_a_page_is_begun_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    """All are of one second; the cursor goes, so that the page after it begins with that second again."""
+    app, owner, stripe = bench.app(), customer(bench), bench.sandbox
+    for number in range(6):
+        draft = stripe.post("/v1/invoices", customer=owner)["id"]
+        if number != 3:
+            stripe.post("/v1/invoiceitems", customer=owner, amount=500, currency="usd", invoice=draft)
+            stripe.post(f"/v1/invoices/{draft}/finalize")
+    everything = stripe.get("/v1/invoices", limit=100)
+    (cursor,) = [one["id"] for one in everything if one["status"] == "draft"]
+    second = everything[0]["created"]
+    read, gone = type(app.stripe).page, list[str]()
+
+    def page(self: Any, kind: str, **given: Any) -> Any:
+        if given.get("after") == cursor and not gone:
+            gone.append(cursor)
+            stripe.client.raw_request("delete", f"/v1/invoices/{cursor}")
+            raise NoSuchObject(detail=f"No such invoice: {cursor}")
+        found = read(self, kind, **given)
+        return found._replace(objects=[{**one, "created": second} for one in found.objects])
+
+    monkeypatch.setattr(type(app.stripe), "page", page)
+    done = run.reconcile(app, Reconcile(kind="invoice", batch_size=3))
+    assert gone
+    (total,) = [one for one in done.totals if one.kind == "invoice total"]
+    assert (total.here_minor, total.stripe_minor) == (2500, 2500)

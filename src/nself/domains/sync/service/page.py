@@ -77,13 +77,13 @@ class Reader:
         bound = oldest if page.more else None
         with self.app.db.reading() as tx:
             missing = store.not_listed(tx, run, [*listed, *self.seen], bound)
-        self.seen = {id for id, at in zip(listed, made, strict=True) if at == bound} | (
-            self.seen if bound == run.page_bound else set()
-        )
+        seen = {id for id, at in zip(listed, made, strict=True) if at == bound}
         pictures = [
             Picture({"livemode": run.livemode, **one}, number, self.source, STRIPE_VERSION) for one in page.objects
         ]
-        return self._done(pictures, missing, page.more, listed[-1] if listed else None, bound)
+        moved = self._done(pictures, missing, page.more, listed[-1] if listed else None, bound)
+        self.seen = seen | (self.seen if bound == run.page_bound else set())
+        return moved
 
     # Kinds that Stripe lists by customer
 
@@ -106,7 +106,8 @@ class Reader:
             self._settle(run.kind, single, run, pages=0)
         if run.heal:
             self._import_owners(pictures)
-        totals = rules.add_totals(run.totals, run.kind, [one.snapshot for one in pictures])
+        new = [one.snapshot for one in pictures if one.snapshot["id"] not in self.seen]
+        totals = rules.add_totals(run.totals, run.kind, new)
         number = run.kind_number if more else run.kind_number + 1
         moved = msgspec.structs.replace(
             run, kind_number=number, page_after=after if more else None, page_bound=bound, totals=totals
