@@ -17,7 +17,16 @@ from nself.app import App
 from nself.core import entrypoint
 from nself.db.connect import Tx, refused
 from nself.domains.mirror import rules, store
-from nself.domains.mirror.model import Change, ListedChange, Picture, Seen, Snapshot, Stored, StoredInOtherMode, Unstorable
+from nself.domains.mirror.model import (
+    Change,
+    ListedChange,
+    Picture,
+    Seen,
+    Snapshot,
+    Stored,
+    StoredInOtherMode,
+    Unstorable,
+)
 from nself.gateway.api import STRIPE_VERSION
 from nself.gateway.errors import NoAnswer, NoSuchObject, StripeDown
 from nself.gateway.kinds import KINDS
