@@ -41,7 +41,7 @@ def app(bench: Bench) -> App:
     return bench.app(NOTIFY_WEBHOOK_URL="http://127.0.0.1:9/told")
 
 
-@pytest.mark.parametrize("use", [one.import_subscription, one.sync_subscription])
+@pytest.mark.parametrize("use", [one.import_subscription, one.sync_subscription, one.rebuild])
 def test_what_an_import_tells_is_told_to_the_owner(bench: Bench, app: App, use: Any):
     sub = subscription(bench, customer(bench))
     use(app, SyncSubscription(subscription=sub))

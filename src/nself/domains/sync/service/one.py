@@ -180,7 +180,7 @@ def rebuild(app: App, given: SyncSubscription) -> Rebuilt:
     id = given.subscription
     with app.db.reading() as tx:
         said = store.event_states(tx, id)
-    done = refresh(app, "subscription", id, "rebuild-state")
+    done = _with_customer(app, "subscription", id, "rebuild-state")[-1]
     with app.db.reading() as tx:
         now = mirror.stored(tx, "subscription", [id])[id]
     last = said[-1].snapshot if said else {}

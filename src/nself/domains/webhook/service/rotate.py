@@ -31,10 +31,9 @@ QUIET = ["sigma.scheduled_query_run.created"]
 def rotate(app: App, given: RotateSecret) -> Rotated:
     """Raises NoEndpoint, SecretElsewhere, SecretNotTaken, EndpointsBusy, NothingRead, the gateway's errors."""
     endpoints.require_ours(app)
-    if given.secret_stdin:
-        return _by_hand(app, given.immediate)
+    secret = setting.read_value(SETTING).strip() if given.secret_stdin else ""
     with endpoints.alone(app):
-        return _rotate(app, given)
+        return _by_hand(app, secret, given.immediate) if given.secret_stdin else _rotate(app, given)
 
 
 def _rotate(app: App, given: RotateSecret) -> Rotated:
@@ -114,9 +113,8 @@ def _verified(app: App, secret: str, old: str | None) -> str:
     return f"the running service answers {status}: nself restart billing"
 
 
-def _by_hand(app: App, immediate: bool) -> Rotated:
+def _by_hand(app: App, secret: str, immediate: bool) -> Rotated:
     """Rolled in the Dashboard: the endpoint is the same, and Stripe signs with both for as long as was chosen there."""
-    secret = setting.read_value(SETTING).strip()
     known = [] if immediate else endpoints.known_secrets(app)
     endpoints.keep_secrets(app, [secret, *known])
     verified = _verified(app, secret, None)
