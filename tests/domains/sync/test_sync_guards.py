@@ -9,6 +9,7 @@ from nself.domains.customer.model import CustomerIsDeleted
 from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture, StoredInOtherMode
 from nself.domains.sync.inputs import LinkCustomer, Reconcile, SyncCustomer, SyncSubscription
+from nself.domains.sync.model import OtherUser
 from nself.domains.sync.service import link, one, run
 
 
@@ -87,3 +88,11 @@ def test_who_comes_back_leaves_the_user_to_the_customer_made_meanwhile(bench: Be
     one.sync_customer(app, SyncCustomer(customer=first))
     assert dict(bench.sql("select customer_id, user_id from billing_customers")) == {first: None, second: "user1"}
     assert {first, second} == living(bench)
+
+
+def test_a_link_that_is_refused_makes_no_user(bench: Bench):
+    app, id = bench.app(), customer(bench)
+    link.link(app, LinkCustomer(customer=id, user="user1"))
+    with pytest.raises(OtherUser):
+        link.link(app, LinkCustomer(customer=id, user="usr1"))
+    assert bench.sql("select id from auth.users") == [("user1",)]

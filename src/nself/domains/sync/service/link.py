@@ -34,9 +34,9 @@ def link(app: App, given: LinkCustomer) -> Linked:
         raise MissingParameter("reason")
     single.refresh(app, "customer", given.customer, "link")
     live, actor, now = app.settings.live, app.operator(), app.clock()
-    customer.create_users(app, {given.user: None})
 
     def work(tx: Tx) -> Linked:
+        customer.add_users(tx, [given.user])
         customer.lock_user(tx, given.user)
         wanted, standing = customer.require_customer(tx, given.customer), customer.customers_of(tx, [given.user], live)
         if wanted.deleted:
