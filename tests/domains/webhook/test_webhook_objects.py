@@ -9,6 +9,7 @@ import pytest
 from money_bench import Bench, email, signed
 
 from nself.app import App
+from nself.domains.webhook.service import process
 from nself.domains.webhook.service.receive import receive
 
 
@@ -70,3 +71,17 @@ def test_an_event_of_a_part_of_a_payment_fetches_the_invoice(bench: Bench):
     deliver(app, "invoice_payment.paid", {"object": "invoice_payment", "id": "inpay_1", "invoice": invoice})
     bench.work(app)
     assert kept(bench) == [(invoice, "processed")]
+
+
+def test_events_that_were_put_aside_for_the_other_mode_are_processed_once_it_is_ours(bench: Bench):
+    """They were acknowledged: Stripe sends them no more."""
+    app, stripe = bench.app(), bench.sandbox
+    owner = stripe.post("/v1/customers", email=email("user1"))["id"]
+    live = bench.app(STRIPE_MODE="live", STRIPE_SECRET_KEY="sk_live_never", STRIPE_MOCK_ENABLED="false")
+    deliver(live, "customer.created", {"object": "customer", "id": owner})
+    assert process.unpark(live) == 0
+    assert kept(bench) == [(owner, "parked")]
+    assert (process.unpark(app), process.unpark(app)) == (1, 0)
+    bench.work(app)
+    assert kept(bench) == [(owner, "processed")]
+    assert bench.sql("select customer_id, deleted from billing_customers") == [(owner, False)]

@@ -139,6 +139,11 @@ def wake(tx: Tx) -> int:
     return tx.run(SQL["wake"])
 
 
+def unpark(tx: Tx, live: bool, limit: int) -> int:
+    """Have parked events of a mode processed; their number."""
+    return len(tx.values(SQL["unpark"], live=live, limit=limit))
+
+
 def claim_objects(
     tx: Tx, limit: int, lease: timedelta, only: Sequence[str] | None, free: bool
 ) -> list[Claimed]:  # fmt: skip
