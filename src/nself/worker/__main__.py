@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 
 from nself import log
 from nself.app import App
@@ -38,8 +38,11 @@ def main() -> None:
     switches.warn(app)
     told = Beside(partial(outbox.send_due, app, "webhook"), IDLE_SECONDS * 10)
 
+    unparked = cache(partial(process.unpark, app))  # once; again where the database was away
+
     def step() -> int:
         told.step()
+        unparked()
         return webhooks(app) + intents.perform_due(app)
 
     with Heart(app, "worker"):

@@ -159,6 +159,22 @@ def test_state_is_rebuilt_from_events_and_stripes_word(bench: Bench):
     assert bench.sql("select status from billing_subscriptions") == [("active",)]
 
 
+def test_what_is_part_of_a_subscription_does_not_tell_its_state(bench: Bench):
+    app, sub = bench.app(), subscription(bench, customer(bench))
+    bench.deliver(app)
+    schedule = {
+        "object": "subscription_schedule",
+        "id": "sub_sched_1",
+        "status": "released",
+        "released_subscription": sub,
+    }
+    event = {"id": "evt_s", "type": "subscription_schedule.released", "created": 2**32, "livemode": False, "data": {"object": schedule}}  # fmt: skip
+    body = json.dumps(event).encode()
+    receive(app, body, signed(body))
+    rebuilt = one.rebuild(app, SyncSubscription(subscription=sub))
+    assert (rebuilt.by_events, rebuilt.at_stripe, rebuilt.note) == ("active", "active", "")
+
+
 # Links
 
 

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 from money_bench import Bench, email, served, until
-from money_seams import Crash, Seams
+from money_seams import Crash, Pause, Seams
 
 from nself.app import App
 from nself.core.clock import system_clock
-from nself.domains.webhook.errors import NoEndpoint, SecretElsewhere, SecretNotTaken
+from nself.domains.webhook.errors import EndpointsBusy, NoEndpoint, SecretElsewhere, SecretNotTaken
 from nself.domains.webhook.inputs import ListEvents, RotateSecret, ShowSecret, UpdateUrl
 from nself.domains.webhook.service import endpoints, rotate, show
 from nself.gateway import live
+from nself.gateway.errors import NoSuchObject
 
 SETTING = "STRIPE_WEBHOOK_SECRET"
 
@@ -161,6 +162,40 @@ def test_a_kill_anywhere_is_mended_by_the_next_run(bench: Bench, app: App, immed
     bench.sandbox.post("/v1/customers", email=email("last"))
     until(lambda: bench.sandbox.admin("state")["deliveries_waiting"] == 0)
     assert show.events(app, ListEvents(type="customer.created"))
+
+
+@pytest.mark.parametrize("first", ["rotate", "update"])
+def test_two_at_once_leave_one_endpoint_whose_secret_is_stored(bench: Bench, app: App, first: str):
+    """Wherever the other one comes in between."""
+    (old,), port = at_stripe(bench), app.environ["BILLING_PORT"]
+
+    def other() -> None:
+        with suppress(EndpointsBusy, NoSuchObject):
+            rotate.rotate(fresh(bench, port), RotateSecret())
+
+    for at in range(1, 14):
+        if first == "update":
+            endpoints.remove(app, at_stripe(bench)[0])
+        app.__dict__["stripe"] = Fragile(app, Pause(at, other))
+        with suppress(EndpointsBusy, NoSuchObject):
+            if first == "update":
+                endpoints.update_url(app, UpdateUrl(url=old["url"]))
+            else:
+                rotate.rotate(app, RotateSecret())
+        app.__dict__.pop("stripe")
+        assert len(at_stripe(bench)) == 1, at
+        bench.sandbox.post("/v1/customers", email=email(f"user{at}"))
+        until(lambda: bench.sandbox.admin("state")["deliveries_waiting"] == 0)
+    assert bench.sql("select reason from billing_webhook_refusals where reason <> 'own_test'") == []
+
+
+def test_one_that_somebody_removed_in_the_dashboard_is_replaced_all_the_same(bench: Bench, app: App):
+    (old,) = at_stripe(bench)
+    gone = lambda: bench.sandbox.client.raw_request("delete", f"/v1/webhook_endpoints/{old['id']}")  # noqa: E731
+    app.__dict__["stripe"] = Fragile(app, Pause("before remove", gone))
+    rotate.rotate(app, RotateSecret())
+    (only,), kept = at_stripe(bench), secrets(app)
+    assert (only["id"] != old["id"], len(kept)) == (True, 1)
 
 
 def test_one_rolled_by_hand_comes_from_standard_input(bench: Bench, app: App, monkeypatch: pytest.MonkeyPatch):

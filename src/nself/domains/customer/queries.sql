@@ -95,7 +95,8 @@ from (
 order by name;
 
 -- name: upsert
--- Stripe owns everything but user_id, which is ours. A user has one customer: only one whom nobody has is given here.
+-- Stripe owns everything but user_id, which is ours. A user has one customer: only one whom nobody has is given here. One that
+-- is not deleted after all leaves its user to who has it by now.
 insert into billing_customers as mirror (
     customer_id, user_id, livemode, snapshot, snapshot_number, source, api_version, digest, created_at, synced_at
 )
@@ -110,8 +111,16 @@ from jsonb_to_recordset(%(rows)s) as given (
     id text, "user" text, livemode boolean, snapshot jsonb, number bigint, source text, api_version text, created bigint
 )
 on conflict (customer_id) do update set
-    user_id = coalesce(mirror.user_id, excluded.user_id), snapshot = excluded.snapshot, digest = excluded.digest,
-    snapshot_number = excluded.snapshot_number, source = excluded.source, api_version = excluded.api_version, synced_at = now()
+    user_id = case
+        when mirror.deleted and exists (
+            select from billing_customers other
+            where other.user_id = mirror.user_id and other.livemode = mirror.livemode and not other.deleted
+        ) then excluded.user_id
+        else coalesce(mirror.user_id, excluded.user_id)
+    end,
+    deleted = mirror.deleted and mirror.snapshot_number = excluded.snapshot_number,
+    snapshot = excluded.snapshot, digest = excluded.digest, snapshot_number = excluded.snapshot_number,
+    source = excluded.source, api_version = excluded.api_version, synced_at = now()
 where mirror.snapshot_number <= excluded.snapshot_number
 returning customer_id as id, user_id as user;
 
@@ -156,14 +165,13 @@ where customer_id in (select customer_id from locked) and customer_id <> %(custo
 update billing_customers set user_id = %(user)s where customer_id = %(customer)s;
 
 -- name: mark_deleted
--- Deletion is final at Stripe: no number can be higher. One that was never seen alive leaves its mark too, so that an
--- older picture of it that comes later does not bring it to life.
+-- Its number is drawn now, so that no picture that was asked for before brings it to life, also not one that was never seen alive.
 insert into billing_customers as mirror (
     customer_id, user_id, livemode, deleted, snapshot, snapshot_number, source, api_version, digest, created_at, synced_at
 )
 values (
-    %(id)s, %(user)s, %(livemode)s, true, %(snapshot)s, %(number)s, %(source)s, %(api_version)s,
-    md5(%(snapshot)s::jsonb::text), now(), now()
+    %(id)s, %(user)s, %(livemode)s, true, %(snapshot)s, greatest(%(number)s, nextval('billing.snapshot_numbers')), %(source)s,
+    %(api_version)s, md5(%(snapshot)s::jsonb::text), now(), now()
 )
 on conflict (customer_id) do update set
     user_id = coalesce(mirror.user_id, excluded.user_id), deleted = true, source = excluded.source,

@@ -103,6 +103,11 @@ def create_users(app: App, users: Mapping[str, str | None]) -> int:
         return store.add_users(tx, wanted, [users[user] for user in wanted])
 
 
+def add_users(tx: Tx, users: Sequence[str]) -> None:
+    """Step: make them known where they are not."""
+    store.add_users(tx, users, [None for _ in users])
+
+
 def create(app: App, given: CreateCustomer) -> CreatedCustomer:
     """Give `user` a customer at Stripe; the same pair again changes nothing.
 

@@ -184,22 +184,23 @@ from jsonb_to_recordset(%(rows)s) as given (
     id text, livemode boolean, snapshot jsonb, number bigint, source text, api_version text, created bigint
 )
 on conflict (invoice_id) do update set
-    snapshot = excluded.snapshot, digest = excluded.digest, snapshot_number = excluded.snapshot_number,
+    deleted = false, snapshot = excluded.snapshot, digest = excluded.digest, snapshot_number = excluded.snapshot_number,
     source = excluded.source, api_version = excluded.api_version, synced_at = now()
-where mirror.snapshot_number <= excluded.snapshot_number and not mirror.deleted;
+where mirror.snapshot_number <= excluded.snapshot_number
+    and not (mirror.deleted and mirror.snapshot_number = excluded.snapshot_number);
 
 -- name: count_deleted
 select count(*) from billing_invoices where invoice_id = any(%(invoices)s::text[]) and deleted;
 
 -- name: mark_deleted
--- Only drafts can be deleted at Stripe, and deletion is final. One that was never seen alive leaves its mark too, so that an
--- older picture of it that comes later does not bring it to life.
+-- Only drafts can be deleted at Stripe. Its number is drawn now, so that no picture that was asked for before brings it to life,
+-- also not one that was never seen alive.
 insert into billing_invoices as mirror (
     invoice_id, livemode, deleted, snapshot, snapshot_number, source, api_version, digest, created_at, synced_at
 )
 values (
-    %(id)s, %(livemode)s, true, %(snapshot)s, %(number)s, %(source)s, %(api_version)s,
-    md5(%(snapshot)s::jsonb::text), now(), now()
+    %(id)s, %(livemode)s, true, %(snapshot)s, greatest(%(number)s, nextval('billing.snapshot_numbers')), %(source)s,
+    %(api_version)s, md5(%(snapshot)s::jsonb::text), now(), now()
 )
 on conflict (invoice_id) do update set
     deleted = true, snapshot_number = greatest(mirror.snapshot_number, excluded.snapshot_number),

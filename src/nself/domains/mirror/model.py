@@ -20,6 +20,14 @@ class Unstorable(Conflict):
     hints = ("nself billing webhook events --object {id}", "nself billing reconcile show-diff", "nself db status")
 
 
+class StoredInOtherMode(Conflict):
+    """A picture of one mode never replaces or ends a row of the other."""
+
+    code, guide = "mode_mismatch", "7.3"
+    text = "The {kind} {id} is stored here as one of {other} mode, and STRIPE_MODE is {mode}: nothing was changed"
+    hints = ("nself billing stripe show-config",)
+
+
 class Picture(NamedTuple):
     """An object as Stripe had it after `number` was drawn. `source` says what made us look: `webhook evt_…`, `intent`, `sync 12`."""
 

@@ -20,21 +20,30 @@ where kind = %(kind)s and object_id = any(%(ids)s::text[]);
 select object_id from billing_mirror where kind = %(kind)s and object_id = any(%(ids)s::text[]);
 
 -- name: keep
--- None of those where the stored picture has a higher number. A deletion is final: no number can be higher.
+-- None of those where the stored picture has a higher number. A deletion takes a number that is drawn when it is stored: what
+-- was asked for before does not bring the object back; what Stripe shows to who asks afterwards does, as we were mistaken.
 insert into billing_objects as mirror (
     kind, object_id, livemode, deleted, snapshot, snapshot_number, source, api_version, digest, created_at, synced_at
 )
 select
-    kind, id, livemode, deleted, snapshot, number, source, api_version, md5(snapshot::text),
+    kind, id, livemode, deleted, snapshot,
+    case when deleted then greatest(number, nextval('billing.snapshot_numbers')) else number end, source, api_version,
+    md5(snapshot::text),
     coalesce(to_timestamp(created), now()), now()
 from jsonb_to_recordset(%(rows)s) as given (
     kind text, id text, livemode boolean, deleted boolean, snapshot jsonb, number bigint, source text, api_version text,
     created bigint
 )
 on conflict (kind, object_id) do update set
-    deleted = mirror.deleted or excluded.deleted,
-    snapshot = case when mirror.deleted or excluded.deleted then mirror.snapshot else excluded.snapshot end,
-    digest = case when mirror.deleted or excluded.deleted then mirror.digest else excluded.digest end,
+    deleted = excluded.deleted or mirror.deleted and excluded.snapshot_number <= mirror.snapshot_number,
+    snapshot = case
+        when excluded.deleted or mirror.deleted and excluded.snapshot_number <= mirror.snapshot_number then mirror.snapshot
+        else excluded.snapshot
+    end,
+    digest = case
+        when excluded.deleted or mirror.deleted and excluded.snapshot_number <= mirror.snapshot_number then mirror.digest
+        else excluded.digest
+    end,
     snapshot_number = greatest(mirror.snapshot_number, excluded.snapshot_number),
     source = excluded.source, api_version = excluded.api_version, synced_at = now()
 where mirror.snapshot_number <= excluded.snapshot_number or excluded.deleted or mirror.deleted;

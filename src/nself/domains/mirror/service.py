@@ -17,7 +17,16 @@ from nself.app import App
 from nself.core import entrypoint
 from nself.db.connect import Tx, refused
 from nself.domains.mirror import rules, store
-from nself.domains.mirror.model import Change, ListedChange, Picture, Seen, Snapshot, Stored, Unstorable
+from nself.domains.mirror.model import (
+    Change,
+    ListedChange,
+    Picture,
+    Seen,
+    Snapshot,
+    Stored,
+    StoredInOtherMode,
+    Unstorable,
+)
 from nself.gateway.api import STRIPE_VERSION
 from nself.gateway.errors import NoAnswer, NoSuchObject, StripeDown
 from nself.gateway.kinds import KINDS
@@ -114,7 +123,7 @@ def latest(app: App, kind: str, id: str) -> Stored | None:
 
 
 def accept(app: App, tx: Tx, picture: Picture) -> Change | None:
-    """Step: store a picture, record what it changed and have it reacted to. Raises Overtaken."""
+    """Step: store a picture, record what it changed and have it reacted to. Raises Overtaken, StoredInOtherMode."""
     return witness(app, tx, picture, lambda: _apply(app, tx, [picture]))
 
 
@@ -138,7 +147,7 @@ def _apply(app: App, tx: Tx, pictures: Sequence[Picture]) -> bool:
 
 
 def witness(app: App, tx: Tx, picture: Picture, act: Callable[[], bool]) -> Change | None:
-    """Step: `act` stores the picture of a mirrored kind; record what that changed. Raises Overtaken where it is false, Unstorable."""
+    """Step: `act` stores the picture of a mirrored kind; record what that changed. Raises Overtaken where it is false, Unstorable, StoredInOtherMode."""
     kind, id = cast("str", picture.snapshot["object"]), cast("str", picture.snapshot["id"])
     store.lock_objects(tx, [(kind, id)])
     before = store.stored(tx, kind, [id])
@@ -152,6 +161,8 @@ def witness(app: App, tx: Tx, picture: Picture, act: Callable[[], bool]) -> Chan
 
 def _record(app: App, tx: Tx, before: dict[str, Stored], pictures: Sequence[Picture], applied: bool) -> list[Change]:
     """Of one kind."""
+    for one in pictures:
+        _require_mode(before.get(one.snapshot["id"]), one)
     if not applied:
         raise Overtaken
     found = [change for one in pictures if (change := compare(before.get(one.snapshot["id"]), one))]
@@ -163,11 +174,20 @@ def _record(app: App, tx: Tx, before: dict[str, Stored], pictures: Sequence[Pict
     return found
 
 
+def _require_mode(before: Stored | None, picture: Picture) -> None:
+    """Raises StoredInOtherMode."""
+    if before is not None and before.livemode != picture.snapshot["livemode"]:
+        other, mode = ("live", "test") if before.livemode else ("test", "live")
+        raise StoredInOtherMode(kind=before.kind, id=before.id, other=other, mode=mode)
+
+
 def compare(before: Stored | None, picture: Picture) -> Change | None:
-    """What a picture changes, or None. Nothing follows the deletion of an object."""
+    """What a picture changes, or None. After a deletion only what was asked for later: then it was none, and the object is new."""
     after, gone = picture.snapshot, bool(picture.snapshot.get("deleted"))
     if before is not None and before.deleted:
-        return None
+        if gone or picture.number <= before.number:
+            return None
+        before = None
     fields = [] if before is None or gone else rules.differences(before.snapshot, after)
     what = "deleted" if gone else "created" if before is None else "updated"
     if what == "updated" and not fields:

@@ -237,13 +237,17 @@ from (
 ) undone;
 
 -- name: event_states
--- What the events of an object said it was, by the time that Stripe gave them.
-select
-    event_id as event, type, event_created_at as at,
-    regexp_replace(payload, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g')::jsonb -> 'data' -> 'object' as snapshot
-from billing_webhook_events
-where object_id = %(id)s and status <> 'duplicate'
-order by event_created_at, id;
+-- What the events of an object said it was, by the time that Stripe gave them; not those of what is part of it.
+select event, type, at, snapshot
+from (
+    select
+        id, event_id as event, type, event_created_at as at,
+        regexp_replace(payload, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g')::jsonb -> 'data' -> 'object' as snapshot
+    from billing_webhook_events
+    where object_id = %(id)s and status <> 'duplicate'
+) said
+where snapshot ->> 'id' = %(id)s
+order by at, id;
 
 -- name: objects_of_customer
 select kind, object_id as id

@@ -127,6 +127,8 @@ def _cause(before: Stored | None, change: Change, evidence: Evidence, complete: 
         if not complete:
             return "not imported yet", "the first synchronisation had not come to it"
         return "event missing", "no event of it ever arrived"
+    if before.deleted:
+        return "local write lost", "its row says that it was deleted at Stripe, and Stripe has it"
     if not before.intact:
         return "local write lost", "its row is not what was written from Stripe's answer"
     if evidence.number and evidence.number > before.number:

@@ -68,6 +68,12 @@ class SecretElsewhere(Conflict):
     hints = ("nself env get STRIPE_WEBHOOK_SECRET",)
 
 
+class EndpointsBusy(Conflict):
+    code, guide = "endpoints_busy", "1.2"
+    text = "Somebody else is changing the endpoint or its secret at this moment"
+    hints = ("nself billing webhook list-endpoints", "nself billing webhook show-secret")
+
+
 class SecretNotTaken(Conflict):
     code, guide = "secret_not_taken", "1.2"
     text = (

@@ -119,6 +119,29 @@ select distinct object_id, now() from billing_webhook_events where status in ('r
 order by object_id
 on conflict (object_id) do update set next_at = now() where object.next_at is null and object.lease_until is null;
 
+-- name: unpark
+-- Events that came while we worked in the other mode, or that this mode left behind.
+with ours as (
+    select id, object_id from billing_webhook_events
+    where status = 'parked' and livemode = %(live)s
+    order by event_id
+    limit %(limit)s
+    for update
+),
+event as (
+    update billing_webhook_events event set status = 'received', error = null
+    from ours
+    where event.id = ours.id
+    returning event.id
+),
+due as (
+    insert into billing_webhook_objects as object (object_id, next_at)
+    select distinct object_id, now() from ours
+    order by object_id
+    on conflict (object_id) do update set next_at = now()
+)
+select id from event;
+
 -- name: claim_objects
 -- The wake-up is used up: what comes meanwhile makes the object due anew, and a worker that dies leaves it due after its lease.
 with due as (

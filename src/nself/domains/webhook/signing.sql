@@ -11,3 +11,10 @@ where
         where received_at >= %(since)s and deliveries > 0 and type <> 'nself.test'
     ), '-infinity')
 group by reason;
+
+-- name: lock_endpoints
+-- One at a time changes endpoints and secrets; who is killed lets go with its connection.
+select pg_try_advisory_lock(hashtext('nself billing webhook endpoints'), 0);
+
+-- name: unlock_endpoints
+select pg_advisory_unlock(hashtext('nself billing webhook endpoints'), 0);

@@ -139,6 +139,11 @@ def wake(tx: Tx) -> int:
     return tx.run(SQL["wake"])
 
 
+def unpark(tx: Tx, live: bool, limit: int) -> int:
+    """Have parked events of a mode processed; their number."""
+    return len(tx.values(SQL["unpark"], live=live, limit=limit))
+
+
 def claim_objects(
     tx: Tx, limit: int, lease: timedelta, only: Sequence[str] | None, free: bool
 ) -> list[Claimed]:  # fmt: skip
@@ -244,6 +249,15 @@ def refusals(tx: Tx, since: datetime) -> list[Refusal]:
 def standing_refusals(tx: Tx, since: datetime) -> list[Refusal]:
     """By reason, since Stripe's last accepted delivery, with the newest event and skew."""
     return tx.all(SQL["standing_refusals"], Refusal, since=since)
+
+
+def lock_endpoints(tx: Tx) -> bool:
+    """Whether this connection is the one that changes them, until `unlock_endpoints`."""
+    return bool(tx.value(SQL["lock_endpoints"]))
+
+
+def unlock_endpoints(tx: Tx) -> None:
+    tx.value(SQL["unlock_endpoints"])
 
 
 def failures(tx: Tx, last: int) -> list[Failure]:

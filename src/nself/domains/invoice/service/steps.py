@@ -177,7 +177,7 @@ def settle_pay(tx: Tx, intent: Intent, picture: Picture) -> bool:
 
 
 def apply(tx: Tx, pictures: Sequence[Picture]) -> bool:
-    """Step: store snapshots. A deletion is final: a later snapshot of a deleted draft is an older picture.
+    """Step: store snapshots. What was asked for before a deletion was stored does not undo it.
 
     False also for a snapshot that holds only the first of its lines; `fetch` brings them all.
     """

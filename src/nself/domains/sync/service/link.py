@@ -9,7 +9,7 @@ from nself.db.connect import Tx
 from nself.domains.customer import rules as customer_rules
 from nself.domains.customer import service as customer
 from nself.domains.customer.inputs import CreateCustomer
-from nself.domains.customer.model import CreatedCustomer
+from nself.domains.customer.model import CreatedCustomer, CustomerIsDeleted
 from nself.domains.quota.service import limits
 from nself.domains.sync import store
 from nself.domains.sync.inputs import LinkCustomer
@@ -27,18 +27,20 @@ def create(app: App, given: CreateCustomer) -> CreatedCustomer:
 
 
 def link(app: App, given: LinkCustomer) -> Linked:
-    """Fetch the customer and give it to the user. Raises NoSuchCustomer, OtherUser, UserHasCustomer, MissingParameter."""
+    """Fetch the customer and give it to the user. Raises NoSuchCustomer, CustomerIsDeleted, OtherUser, UserHasCustomer, MissingParameter."""
     if not customer_rules.is_name(given.user):
         raise customer_rules.bad_name(given.user)
     if given.force and not given.reason:
         raise MissingParameter("reason")
     single.refresh(app, "customer", given.customer, "link")
     live, actor, now = app.settings.live, app.operator(), app.clock()
-    customer.create_users(app, {given.user: None})
 
     def work(tx: Tx) -> Linked:
+        customer.add_users(tx, [given.user])
         customer.lock_user(tx, given.user)
         wanted, standing = customer.require_customer(tx, given.customer), customer.customers_of(tx, [given.user], live)
+        if wanted.deleted:
+            raise CustomerIsDeleted(customer=wanted.id)
         if wanted.user == given.user:
             store.record_link(tx, wanted.id, given.user, wanted.user, live, actor, given.reason, now)
             return Linked(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Literal, cast
 
 import msgspec
@@ -77,7 +78,7 @@ def compare_one(app: App, kind: str, id: str, exit_code: bool = False) -> Compar
         synced_at=stored.synced_at if stored else None,
         differences=[FieldDifference(one.field, one.before, one.after) for one in differences],
         ok=found is None or not exit_code,
-        mend=_mend(kind, id, stored) if found else "",
+        mend=_mend(kind, id, stored, found) if found else "",
     )
 
 
@@ -93,7 +94,9 @@ def _user(app: App, stored: Stored | None, picture: Picture) -> str | None:
         return customer.users_of(tx, [owner]).get(owner) if owner else None
 
 
-def _mend(kind: str, id: str, stored: Stored | None) -> str:
+def _mend(kind: str, id: str, stored: Stored | None, found: Finding) -> str:
+    if found.cause == "mode mixed":
+        return "nself billing stripe show-config"
     verb = "sync" if stored else "import"
     return f"nself billing {kind} import {id}" if verb == "import" else f"nself billing sync {kind} {id}"
 
@@ -123,13 +126,15 @@ def sync_customer(app: App, given: SyncCustomer) -> list[Synced]:
 
 
 def _with_customer(app: App, kind: str, id: str, source: str) -> list[Synced]:
-    done = [refresh(app, kind, id, source)]
+    """The customer first: what is told of the object is told to its owner."""
+    picture = mirror.fetch(app, kind, id, source)
     with app.db.reading() as tx:
-        known = mirror.stored(tx, kind, [id])[id].snapshot
+        stored = mirror.stored(tx, kind, [id]).get(id)
+    known = stored.snapshot if stored and picture.snapshot.get("deleted") else picture.snapshot
     if "created" not in known:
         raise _no_such(kind, id)
     owner = known.get("customer")
-    return [refresh(app, "customer", owner, source), *done] if owner else done
+    return [*([refresh(app, "customer", owner, source)] if owner else []), refresh(app, kind, id, source)]
 
 
 def _customer(app: App, id: str, source: str) -> list[Synced]:
@@ -139,7 +144,9 @@ def _customer(app: App, id: str, source: str) -> list[Synced]:
     listed = {
         (kind, picture.snapshot["id"]) for kind in CHILDREN for picture in of_customer(app, kind, id, source)
     }  # by now each of them is fetched whole, with the number of its own fetch
-    done += [refresh(app, kind, one, source) for kind, one in sorted(here | listed)]
+    for kind, one in sorted(here | listed):
+        with suppress(NoSuchCustomer, NoSuchSubscription):  # a draft that was deleted since
+            done.append(refresh(app, kind, one, source))
     with app.db.reading() as tx:
         known = mirror.stored(tx, "customer", [id])[id].snapshot
     if "created" not in known and len(done) == 1:
@@ -173,7 +180,7 @@ def rebuild(app: App, given: SyncSubscription) -> Rebuilt:
     id = given.subscription
     with app.db.reading() as tx:
         said = store.event_states(tx, id)
-    done = refresh(app, "subscription", id, "rebuild-state")
+    done = _with_customer(app, "subscription", id, "rebuild-state")[-1]
     with app.db.reading() as tx:
         now = mirror.stored(tx, "subscription", [id])[id]
     last = said[-1].snapshot if said else {}

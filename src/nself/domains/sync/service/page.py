@@ -77,13 +77,13 @@ class Reader:
         bound = oldest if page.more else None
         with self.app.db.reading() as tx:
             missing = store.not_listed(tx, run, [*listed, *self.seen], bound)
-        self.seen = {id for id, at in zip(listed, made, strict=True) if at == bound} | (
-            self.seen if bound == run.page_bound else set()
-        )
+        seen = {id for id, at in zip(listed, made, strict=True) if at == bound}
         pictures = [
             Picture({"livemode": run.livemode, **one}, number, self.source, STRIPE_VERSION) for one in page.objects
         ]
-        return self._done(pictures, missing, page.more, listed[-1] if listed else None, bound)
+        moved = self._done(pictures, missing, page.more, listed[-1] if listed else None, bound)
+        self.seen = seen | (self.seen if bound == run.page_bound else set())
+        return moved
 
     # Kinds that Stripe lists by customer
 
@@ -103,21 +103,32 @@ class Reader:
         run, size = self.run, self.run.batch_size
         for start in range(0, len(missing), size):
             single = [mirror.fetch(self.app, run.kind, id, self.source) for id in missing[start : start + size]]
-            self._settle(single, run, pages=0)
-        totals = rules.add_totals(run.totals, run.kind, [one.snapshot for one in pictures])
+            self._settle(run.kind, single, run, pages=0)
+        if run.heal:
+            self._import_owners(pictures)
+        new = [one.snapshot for one in pictures if one.snapshot["id"] not in self.seen]
+        totals = rules.add_totals(run.totals, run.kind, new)
         number = run.kind_number if more else run.kind_number + 1
         moved = msgspec.structs.replace(
             run, kind_number=number, page_after=after if more else None, page_bound=bound, totals=totals
         )
-        return self._settle(pictures, moved, pages=1)
+        return self._settle(run.kind, pictures, moved, pages=1)
 
-    def _settle(self, pictures: list[Picture], moved: Run, pages: int) -> Run:
+    def _import_owners(self, pictures: list[Picture]) -> None:
+        """Customers that came up since their own pages were read, first: what is told of an object is told to its owner."""
+        with self.app.db.reading() as tx:
+            owners = sorted(mirror.strangers(tx, pictures))
+        if owners:
+            found = [mirror.fetch(self.app, "customer", id, self.source) for id in owners]
+            self._settle("customer", found, self.run, pages=0)
+
+    def _settle(self, kind: str, pictures: list[Picture], moved: Run, pages: int) -> Run:
         """Compare, heal where the run heals, and move on, in one transaction."""
         run, app = self.run, self.app
         overtaken = list[Finding]()
 
         def work(tx: Tx) -> list[Finding]:
-            found = findings(tx, run.kind, pictures, self.complete)
+            found = findings(tx, kind, pictures, self.complete)
             overtaken.clear()
             if run.heal:
                 found = heal(app, tx, run.id, found, overtaken.append)
@@ -149,8 +160,11 @@ def of_customer(app: App, kind: str, customer: str, source: str) -> list[Picture
     for _ in range(MAX_PAGES_A_CUSTOMER):
         try:
             page = app.stripe.page(kind, customer=customer, after=after)
-        except NoSuchObject:  # the customer is gone, and so are they
-            return found
+        except NoSuchObject:
+            if after is None:  # the customer is gone, and so are they
+                return found
+            found, after = [], None  # the last one that was read is gone: begin anew
+            continue
         found += [Picture({"livemode": app.stripe.live, **one}, number, source, STRIPE_VERSION) for one in page.objects]
         if not page.more:
             return found

@@ -5,25 +5,29 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import cast
 
 import msgspec
 
-from nself import log
+from nself import config, log
 from nself.app import App
 from nself.core.clock import monotonic
 from nself.domains.connection.rules import WEBHOOK_PATHS
 from nself.domains.setting import service as setting
 from nself.domains.setting.inputs import SetSettings
 from nself.domains.trail import service as trail
-from nself.domains.webhook.errors import NotPublic, ReceiverAway, SecretElsewhere
+from nself.domains.webhook import store
+from nself.domains.webhook.errors import EndpointsBusy, NotPublic, ReceiverAway, SecretElsewhere
 from nself.domains.webhook.inputs import ListEndpoints, TestSignature, UpdateUrl
 from nself.domains.webhook.model import Endpoint, SignatureTest, UpdatedEndpoint
 from nself.domains.webhook.service import place, reach, recover
 from nself.domains.webhook.service.receive import OWN_TEST
 from nself.gateway import signature
 from nself.gateway.api import Snapshot
+from nself.gateway.errors import NoSuchObject
 from nself.gateway.signature import NoWebhookSecret
 
 TEST_SECONDS = 10
@@ -77,6 +81,29 @@ def rivals(found: list[Snapshot], ours: Snapshot | None) -> list[str]:
     return [one["id"] for one in found if one["id"] != ours["id"] and place.same_place(one["url"], ours["url"])]
 
 
+@contextmanager
+def alone(app: App) -> Generator[None]:
+    """Nobody else changes endpoints and secrets meanwhile. Raises EndpointsBusy."""
+    with app.db.reading() as tx:
+        if not store.lock_endpoints(tx):
+            raise EndpointsBusy
+        try:
+            yield
+        finally:
+            store.unlock_endpoints(tx)
+
+
+def known_secrets(app: App) -> list[str]:
+    """As they are stored now: this process may have read them before somebody else changed them. Raises InvalidSetting."""
+    return list(config.load(app.project, app.environ).secrets(SETTING))
+
+
+def remove(app: App, one: Snapshot) -> None:
+    """Somebody may have done so by hand. Raises the gateway's errors."""
+    with suppress(NoSuchObject):
+        app.stripe.remove("webhook_endpoints", one["id"], params={}, key=uuid.uuid4().hex)
+
+
 def list_endpoints(app: App, given: ListEndpoints) -> list[Endpoint]:
     """All endpoints of the account, with what is wrong with each."""
     found = list(app.stripe.listed("webhook_endpoints"))
@@ -96,16 +123,22 @@ def list_endpoints(app: App, given: ListEndpoints) -> list[Endpoint]:
 def update_url(app: App, given: UpdateUrl) -> UpdatedEndpoint:
     """Point our endpoint at `url`, or make one and keep its secret, which Stripe shows only once.
 
-    Raises NotPublic, SecretElsewhere, the gateway's errors.
+    Raises NotPublic, SecretElsewhere, EndpointsBusy, the gateway's errors.
     """
     detail = place.unusable(given.url) or (app.settings.live and place.not_public(given.url))
     if detail:
         raise NotPublic(url=given.url, detail=detail)
+    with alone(app):
+        return _update_url(app, given)
+
+
+def _update_url(app: App, given: UpdateUrl) -> UpdatedEndpoint:
     everything = list(app.stripe.listed("webhook_endpoints"))
     found = [one for one in everything if not left(one, everything)]
     ours = next((one for one in found if one["url"] == given.url), None)
     ours = ours or next((one for one in found if marked(one, found)), None)
-    if ours is not None and app.settings.secrets(SETTING):
+    known = known_secrets(app)
+    if ours is not None and known:
         if ours["url"] != given.url or ours["status"] != "enabled":
             ours = app.stripe.change(
                 "webhook_endpoints", ours["id"], params={"url": given.url, "disabled": False}, key=uuid.uuid4().hex
@@ -115,11 +148,11 @@ def update_url(app: App, given: UpdateUrl) -> UpdatedEndpoint:
     require_ours(app)
     params = {"url": given.url, "enabled_events": ["*"], "metadata": MARK, "description": "nself billing"}
     made = app.stripe.change("webhook_endpoints", params=params, key=uuid.uuid4().hex)
-    keep_secrets(app, [made["secret"], *app.settings.secrets(SETTING)])
+    keep_secrets(app, [made["secret"], *known])
     recover.begin(app, datetime.fromtimestamp(made["created"], UTC))
     if ours is not None and ours["url"] == given.url and marked(ours, found):
         # Made by a run that was killed before it kept the secret: it could only send what we must refuse.
-        app.stripe.remove("webhook_endpoints", ours["id"], params={}, key=uuid.uuid4().hex)
+        remove(app, ours)
     log.info("webhook_endpoint_created", endpoint=made["id"], url=given.url, operator=app.operator())
     return _updated(app, made, True, "its secret was stored; a running service takes it up within a second")
 

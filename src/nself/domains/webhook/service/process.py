@@ -22,6 +22,8 @@ from nself.domains.webhook.service.work import Work, finish, lease
 
 CLAIMED = 16
 """Objects at once."""
+UNPARKED = 1000
+"""Events a transaction."""
 THREADS: int = CLAIMED
 """So that each is fetched right after its claim."""
 _pool = ThreadPoolExecutor(THREADS, "webhook")
@@ -50,6 +52,16 @@ def process_due(app: App, only: Sequence[str] | None = None) -> int:
     for group in _looked_up(work):
         _store(app, group)
     return len(claimed)
+
+
+def unpark(app: App) -> int:
+    """When a worker starts: what was put aside until STRIPE_MODE is its own is processed now; the number of events."""
+    count = 0
+    while found := app.db.transact(lambda tx: store.unpark(tx, app.settings.live, UNPARKED)):
+        count += found
+    if count:
+        log.info("webhook_unparked", events=count, mode=app.settings.text("STRIPE_MODE"))
+    return count
 
 
 def process_now(app: App, objects: Sequence[str]) -> None:

@@ -28,7 +28,8 @@ OWN_TEST = "evt_nself_"
 """Begins the ids of events that `test-signature` sends."""
 CLAIM_WITHIN = 4096
 """Bytes of an unsigned body that are looked at."""
-
+PREVIEW = "upcoming_"
+"""Begins the ids of invoices that will come."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 """As long as Stripe's ids can be; far longer ones find no room in an index."""
@@ -38,6 +39,7 @@ class _Object(msgspec.Struct):
     id: Name | None = None
     object: Name = "unknown"
     customer: Any = None
+    invoice: Any = None
     subscription: Any = None
     released_subscription: Any = None
 
@@ -53,8 +55,16 @@ class _Event(msgspec.Struct):
     livemode: bool
     data: _Data
     api_version: Name | None = None
+    account: Name | None = None
 
 
+PARTS = {
+    "tax_id": ("customer",),
+    "subscription_schedule": ("subscription", "released_subscription"),
+    "discount": ("subscription", "invoice", "customer"),
+    "invoice_payment": ("invoice",),
+}
+"""Kinds that are shown inside another object, by the fields that may name it."""
 _decode = msgspec.json.Decoder(_Event).decode
 
 
@@ -155,21 +165,30 @@ def delivery(body: bytes) -> Delivery:
         created = datetime.fromtimestamp(event.created, UTC)
     except (ValueError, RecursionError) as error:  # of text, of numbers, or nested too deep
         raise UnreadableWebhook(detail=error) from None
-    thing = event.data.object
-    if thing.object == "tax_id" and isinstance(thing.customer, str):  # which is part of a customer
-        thing = _Object(thing.customer, "customer")
-    managed = thing.subscription or thing.released_subscription
-    if thing.object == "subscription_schedule" and isinstance(managed, str):  # which is part of a subscription
-        thing = _Object(managed, "subscription")
-    if any("\0" in (name or "") for name in (event.id, event.type, thing.id, thing.object, event.api_version)):
+    thing = _whole(event.data.object)
+    kind = thing.object
+    if event.account:  # which our key cannot ask for: Stripe would say that there is none
+        kind = f"{kind} of {event.account}"
+    elif not thing.id or thing.id.startswith(PREVIEW):
+        kind = f"{kind} without an id"
+    if any("\0" in (name or "") for name in (event.id, event.type, thing.id, kind, event.api_version)):
         raise UnreadableWebhook(detail="it holds a NUL character")
     return Delivery(
         event_id=event.id,
         type=event.type,
         object_id=thing.id or event.type,
-        object_kind=thing.object,
+        object_kind=kind,
         livemode=event.livemode,
         api_version=event.api_version,
         event_created_at=created,
         payload=rules.without_client_secret(text),
     )
+
+
+def _whole(thing: _Object) -> _Object:
+    """What an object is part of, itself where that is nothing."""
+    for field in PARTS.get(thing.object, ()):
+        id = getattr(thing, field)
+        if isinstance(id, str):
+            return _Object(id, field.removeprefix("released_"))
+    return thing

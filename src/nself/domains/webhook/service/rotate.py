@@ -29,12 +29,16 @@ QUIET = ["sigma.scheduled_query_run.created"]
 
 
 def rotate(app: App, given: RotateSecret) -> Rotated:
-    """Raises NoEndpoint, SecretElsewhere, SecretNotTaken, NothingRead, the gateway's errors."""
+    """Raises NoEndpoint, SecretElsewhere, SecretNotTaken, EndpointsBusy, NothingRead, the gateway's errors."""
     endpoints.require_ours(app)
-    if given.secret_stdin:
-        return _by_hand(app, given.immediate)
+    secret = setting.read_value(SETTING).strip() if given.secret_stdin else ""
+    with endpoints.alone(app):
+        return _by_hand(app, secret, given.immediate) if given.secret_stdin else _rotate(app, given)
+
+
+def _rotate(app: App, given: RotateSecret) -> Rotated:
     old, also = _ours(app)
-    known = list(app.settings.secrets(SETTING))
+    known = endpoints.known_secrets(app)
     made = _make(app, old, given.immediate)
     endpoints.keep_secrets(app, [made["secret"]] if given.immediate else [made["secret"], *known])
     verified = "not tried before the old one was retired"
@@ -42,7 +46,7 @@ def rotate(app: App, given: RotateSecret) -> Rotated:
         verified = _verified(app, made["secret"], old["id"])
         _take_over(app, made, old)
     for one in [old, *also]:
-        app.stripe.remove("webhook_endpoints", one["id"], params={}, key=uuid.uuid4().hex)
+        endpoints.remove(app, one)
     if given.immediate:
         _take_over(app, made, old)
         verified = _verified(app, made["secret"], None)
@@ -70,7 +74,7 @@ def _ours(app: App) -> tuple[Snapshot, list[Snapshot]]:
     """The endpoint to be replaced, and others that earlier runs left. Raises NoEndpoint."""
     found = list(app.stripe.listed("webhook_endpoints"))
     for one in [one for one in found if endpoints.left(one, found)]:
-        app.stripe.remove("webhook_endpoints", one["id"], params={}, key=uuid.uuid4().hex)
+        endpoints.remove(app, one)
         found.remove(one)
     old = endpoints.ours(app, found)
     if old is None:
@@ -109,10 +113,9 @@ def _verified(app: App, secret: str, old: str | None) -> str:
     return f"the running service answers {status}: nself restart billing"
 
 
-def _by_hand(app: App, immediate: bool) -> Rotated:
+def _by_hand(app: App, secret: str, immediate: bool) -> Rotated:
     """Rolled in the Dashboard: the endpoint is the same, and Stripe signs with both for as long as was chosen there."""
-    secret = setting.read_value(SETTING).strip()
-    known = [] if immediate else list(app.settings.secrets(SETTING))
+    known = [] if immediate else endpoints.known_secrets(app)
     endpoints.keep_secrets(app, [secret, *known])
     verified = _verified(app, secret, None)
     log.info("webhook_secret_rotated", endpoint=None, immediate=immediate, operator=app.operator())
