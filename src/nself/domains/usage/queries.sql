@@ -112,8 +112,8 @@ values (%(source)s, %(received)s, %(duplicate)s, %(now)s);
 
 -- name: add_rejected
 insert into billing_usage_rejected (event, code, message, source, rejected_at)
-select event, code, message, %(source)s, %(now)s
-from unnest(%(events)s::text[], %(codes)s::text[], %(messages)s::text[]) as given (event, code, message);
+select event, code, message, %(source)s, at
+from unnest(%(events)s::text[], %(codes)s::text[], %(messages)s::text[], %(instants)s::timestamptz[]) as given (event, code, message, at);
 
 -- name: recounted
 select before, events from billing_usage_recounts;

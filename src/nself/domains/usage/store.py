@@ -124,8 +124,11 @@ def add_intake(tx: Tx, source: str, received: int, duplicate: int, now: datetime
     tx.run(SQL["add_intake"], source=source, received=received, duplicate=duplicate, now=now)
 
 
-def add_rejected(tx: Tx, source: str, now: datetime, events: list[str], codes: list[str], messages: list[str]) -> None:
-    tx.run(SQL["add_rejected"], source=source, now=now, events=events, codes=codes, messages=messages)
+def add_rejected(
+    tx: Tx, source: str, instants: list[datetime], events: list[str], codes: list[str], messages: list[str]
+) -> None:
+    """`instants`: when each came."""
+    tx.run(SQL["add_rejected"], source=source, instants=instants, events=events, codes=codes, messages=messages)
 
 
 def totals(

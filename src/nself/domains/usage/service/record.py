@@ -187,8 +187,12 @@ def store_rows(
     source: str,
     now: datetime,
     written: Written | None = None,
+    came: Sequence[datetime] | None = None,
 ) -> Outcome:
-    """Step: count `rows`, keep what was refused with its reason, note the intake."""
+    """Step: count `rows`, keep what was refused with its reason, note the intake.
+
+    `came`: when each event did, where that was before `now`: without a time of its own a refused one happened then.
+    """
     duplicates, reused = _count(tx, rows, source, now)
     refused = refused | reused
     if refused:
@@ -196,7 +200,7 @@ def store_rows(
         store.add_rejected(
             tx,
             source,
-            now,
+            [came[at] if came else now for at in sorted(refused)],
             [one.event for one in kept],
             [one.code for one in kept],
             [one.message for one in kept],
