@@ -205,9 +205,9 @@ where user_id = any(%(users)s::text[])
 group by user_id, metric_type, hour;
 
 -- name: fold
--- Quota counters grow by what lies in what they count. Where that cannot be told (several events of an hour of which the
--- counter counts a part), or the figure is no sum, they are to be built anew. Events of hours that were over at the last
--- fold come late.
+-- Quota counters grow by what lies in what they count. Where that cannot be told (the counter counts a part of the hour: of
+-- several events, or of one that it has already, since it reads parts of hours from raw events), or the figure is no sum,
+-- they are to be built anew. Events of hours that were over at the last fold come late.
 with taken as (
     delete from billing_usage_deltas
     where (user_id, metric_type, hour) in (
@@ -229,7 +229,7 @@ growth as (
         coalesce(sum(case counter.aggregation when 'sum' then total when 'count' then events end), 0) as grown,
         bool_or(
             counter.aggregation not in ('sum', 'count')
-            or (events > 1 and (hour < counter.counted_from or hour + interval '1 hour' > counter.window_end))
+            or hour < counter.counted_from or hour + interval '1 hour' > counter.window_end
         ) as unclear
     from taken
     join billing_quota_counters counter using (user_id, metric_type)

@@ -138,10 +138,16 @@ def totals(
     whole_hours: tuple[datetime, datetime],
     start: datetime,
     end: datetime,
+    folded: bool = False,
 ) -> list[Sum]:
-    """Sums by user and metric in `[start, end)`; `whole_hours` from `rules.aligned`; `users` None is everybody."""
+    """Sums by user and metric in `[start, end)`; `whole_hours` from `rules.aligned`; `users` None is everybody.
+
+    `folded`: of whole hours only what was folded.
+    """
     first, last = whole_hours
-    return tx.all(SQL["totals"], Sum, users=users, metric=metric, first=first, last=last, start=start, end=end)
+    return tx.all(
+        SQL["totals"], Sum, users=users, metric=metric, first=first, last=last, start=start, end=end, folded=folded
+    )
 
 
 def months(tx: Tx, zone: str) -> list[datetime]:
