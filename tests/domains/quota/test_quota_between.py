@@ -71,3 +71,19 @@ def test_usage_of_the_hour_of_a_reset_is_counted_once_too(
     look(app, user)
     aggregate.aggregate(app)
     assert look(app, user).used == 40
+
+
+@pytest.mark.parametrize("ends", ["commit", "release"])
+def test_a_hold_of_before_another_period_is_given_back(app: App, ends: str) -> None:
+    (user,) = people(app)
+    limit(app, user, 10)
+    held = ask.reserve(app, ReserveQuota(user=user, metric="calls", value=4))
+    assert held.reservation
+    limit(app, user, 10, "day")
+    assert (look(app, user).used, look(app, user).held) == (0, 4)
+    if ends == "commit":
+        ask.commit(app, CommitQuota(reservation=held.reservation))
+    else:
+        ask.release(app, ReleaseQuota(reservation=held.reservation))
+    found = look(app, user)
+    assert (found.used, found.held) == (4 if ends == "commit" else 0, 0)
