@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Protocol
@@ -26,7 +27,7 @@ from nself.domains.repair.inputs import (
 from nself.domains.repair.model import NoSuchEvent, NoSuchRejected, PeriodInvoiced, SeveralUsers
 from nself.domains.repair.service import adjust, explain, recalculate, replay
 from nself.domains.usage.errors import EventsArchived
-from nself.domains.usage.inputs import AuditUsage, ListRejected, ShowUsage, UsageEvent
+from nself.domains.usage.inputs import AuditUsage, ListRejected, RecordUsage, ShowUsage, UsageEvent
 from nself.domains.usage.service import aggregate, inspect, record, show
 
 
@@ -364,7 +365,14 @@ def test_live_mode_wants_a_reason(app_with: object, place: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "drawn"),
-    [("0" * 32, True), ("0" * 32 + ":17", True), ("rejected:4:0", True), ("order-1", False), ("0" * 31, False)],
+    [
+        ("@" + "0" * 32, True),
+        ("@" + "0" * 32 + ":17", True),
+        ("rejected:4:0", True),
+        ("order-1", False),
+        ("@" + "0" * 31, False),
+        ("0" * 32, False),
+    ],
 )
 def test_keys_that_were_drawn_here(key: str, drawn: bool) -> None:
     assert rules.drawn(key) is drawn
@@ -403,3 +411,17 @@ def test_nothing_is_repaired_where_the_raw_events_are_archived(app: App, user: s
             )  # fmt: skip
     adjust.void(app, VoidEvent(user=user, key="late", execute=True))
     assert used(app, user, month="2026-01") == 5
+
+
+def test_a_senders_own_key_that_looks_like_a_drawn_one_says_that_the_event_is_another(app: App, user: str) -> None:
+    for _ in range(2):
+        send(app, user, 5, at="2026-02-01T10:00:00Z", key=uuid.uuid4().hex)
+    done = adjust.deduplicate(app, DeduplicateUsage(user=user, execute=True))
+    assert (done.duplicates, done.with_own_keys, used(app, user)) == ([], 1, 10)
+    for _ in range(2):
+        send(app, user, 7, at="2026-02-01T11:00:00Z")
+    assert len(adjust.deduplicate(app, DeduplicateUsage(user=user, execute=True)).duplicates) == 1
+    for _ in range(2):
+        record.record(app, RecordUsage(user=user, metric="calls", value=9, at="2026-02-01T12:00:00Z"))
+    assert len(adjust.deduplicate(app, DeduplicateUsage(user=user, execute=True)).duplicates) == 1
+    assert used(app, user) == 10 + 7 + 9
