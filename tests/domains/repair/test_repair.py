@@ -13,8 +13,12 @@ import pytest
 
 from metering import invoice_month, people, status
 from nself.app import App
+from nself.core import period
 from nself.core.errors import BillingError, MissingParameter
 from nself.domains.customer import service as customer
+from nself.domains.invoice.service import late
+from nself.domains.quota.inputs import SetQuota
+from nself.domains.quota.service import limits
 from nself.domains.repair import rules
 from nself.domains.repair.inputs import (
     CorrectEvent,
@@ -425,3 +429,24 @@ def test_a_senders_own_key_that_looks_like_a_drawn_one_says_that_the_event_is_an
         record.record(app, RecordUsage(user=user, metric="calls", value=9, at="2026-02-01T12:00:00Z"))
     assert len(adjust.deduplicate(app, DeduplicateUsage(user=user, execute=True)).duplicates) == 1
     assert used(app, user) == 10 + 7 + 9
+
+
+def test_what_is_taken_back_after_the_invoice_is_told_to_wait_for_a_word(app: App, user: str) -> None:
+    """As it is: more is billed by itself, less is credited when an operator says so."""
+    limits.set_quota(app, SetQuota(user=user, metric="calls", limit=1000, mode="overage"))
+    january = {"at": "2026-01-15T10:00:00Z"}
+    send(app, user, 1200, key="a", **january)
+    send(app, user, 300, key="b", **january)
+    invoice_month(app, user, "2026-01")
+    with pytest.raises(PeriodInvoiced, match="what is less now is credited once an operator says so"):
+        adjust.void(app, VoidEvent(user=user, key="b", execute=True))
+    done = adjust.void(app, VoidEvent(user=user, key="b", execute=True, invoiced=True))
+    span = period.month("2026-01", app.timezone)
+    with app.db.reading() as tx:
+        assert late.owed(app, tx, user, span, "usd") == []
+    told = f"2026-01 was invoiced: nothing of it is credited before an operator says so: nself billing overage audit --user {user}"
+    assert done.remarks() == [told]
+    done = adjust.correct(app, CorrectEvent(user=user, key="b", value=400, execute=True, invoiced=True))
+    with app.db.reading() as tx:
+        assert [one.amount_minor for one in late.owed(app, tx, user, span, "usd")] == [100]
+    assert done.remarks() == []
