@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from history import answers, archive_all, bring_back, event, kept, populate, raw, send
 
-from metering import METRICS, app_on, fresh, invoice_month, law, people, status
+from metering import METRICS, PAGES, app_on, fresh, invoice_month, law, people, status
 from nself.app import App
 from nself.bucket.errors import BucketNotSet, ObjectDamaged, ObjectMissing
 from nself.core.clock import Clock
@@ -19,7 +19,8 @@ from nself.core.errors import InvalidParameter
 from nself.domains.archive.model import MonthBusy, MonthsInvoiced, NothingArchived
 from nself.domains.archive.service import files, restore
 from nself.domains.customer.model import NoSuchUser
-from nself.domains.usage.service import aggregate
+from nself.domains.usage.inputs import ShowUsage
+from nself.domains.usage.service import aggregate, show
 from object_store import Store
 
 DAY = "2025-11-05"
@@ -288,3 +289,30 @@ def test_a_large_restore_goes_batch_by_batch(app: App, monkeypatch: pytest.Monke
     archive_all(app)
     bring_back(app, month="2025-11")
     assert (raw(app), answers(app, users)) == (stored, before)
+
+
+def test_what_was_lost_keeps_what_it_is_grouped_and_counted_by(
+    app: App, server: str, template: str, tmp_path: Path, clock: Clock, environ: dict[str, str]
+) -> None:
+    metrics = METRICS + PAGES + "  accounts: {unit: account, aggregation: unique, field: account}\n"
+    (app.project.config / "usage-metrics.yml").write_text(metrics)
+    (user,) = people(app)
+    send(app, event(user, f"{DAY}T10:00:00Z", "page", 3, "pages", region="eu", status=200))
+    send(app, *(event(user, f"{DAY}T11:00:00Z", name, 1, "accounts", account=name) for name in ("ann", "bob")))
+    archive_all(app)
+    name = fresh("regrouped").replace("-", "_")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"create database {name} template {template}".encode())
+        conninfo = psycopg.conninfo.make_conninfo(server, dbname=name)
+        with app_on(tmp_path / "regrouped", conninfo, clock, metrics, **environ) as anew:
+            people(anew, user)
+            assert bring_back(anew, month="2025-11", owner=files.owner(app)).counted == 3
+            assert figures(anew, user, "accounts") == {None: 2}
+            assert figures(anew, user, "pages", "region") == {"eu": 3}
+            law(anew)
+        connection.execute(f"drop database {name} with (force)".encode())
+
+
+def figures(app: App, user: str, metric: str, group: str | None = None) -> dict[Any, int]:
+    found = show.show(app, ShowUsage(user=user, metric=metric, period="2025-11", group_by=group))
+    return {getattr(one, "group", None): one.value for one in found}

@@ -16,7 +16,7 @@ from nself.domains.quota import rules
 from nself.domains.quota.errors import JournalSound, JournalUnsettled, NoSuchReservation
 from nself.domains.quota.inputs import SetQuota, ShowJournal, SkipJournal
 from nself.domains.quota.model import Ask, Decision
-from nself.domains.quota.service import journal, limits
+from nself.domains.quota.service import journal, limits, show
 from nself.domains.quota.service.ask import states
 from nself.domains.quota.service.decide import Answer, decide, new_id
 from nself.domains.quota.service.journal import Settled, decide_or_fail
@@ -207,3 +207,16 @@ def test_who_settles_and_is_killed_between_any_two_lines_counts_once(
         assert app.journal.idle() and figures(app, user) == (used, 0)
         line += step
     assert decide(app, [Ask(kind="check", user=user, metric="calls", value=1)])[0].allowed is False  # type: ignore[union-attr]
+
+
+def test_what_the_journal_may_still_end_is_not_forgotten(app: App, away: App, clock: Any) -> None:
+    user = limited(app, 10)
+    held = reserve(app, user, 3).reservation
+    assert isinstance(end(away, "commit", held), Decision)
+    clock.now += timedelta(days=2)
+    show.sweep(app)
+    assert journal.settle(app) == Settled(asks=1)
+    with app.db.reading() as tx:
+        assert tx.value(b"select sum(value) from billing_usage where user_id = %(user)s", user=user) == 3
+    show.sweep(app)
+    assert isinstance(end(app, "release", held), NoSuchReservation)

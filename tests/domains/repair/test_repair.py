@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Protocol
@@ -12,8 +13,12 @@ import pytest
 
 from metering import invoice_month, people, status
 from nself.app import App
+from nself.core import period
 from nself.core.errors import BillingError, MissingParameter
 from nself.domains.customer import service as customer
+from nself.domains.invoice.service import late
+from nself.domains.quota.inputs import SetQuota
+from nself.domains.quota.service import limits
 from nself.domains.repair import rules
 from nself.domains.repair.inputs import (
     CorrectEvent,
@@ -26,7 +31,7 @@ from nself.domains.repair.inputs import (
 from nself.domains.repair.model import NoSuchEvent, NoSuchRejected, PeriodInvoiced, SeveralUsers
 from nself.domains.repair.service import adjust, explain, recalculate, replay
 from nself.domains.usage.errors import EventsArchived
-from nself.domains.usage.inputs import AuditUsage, ListRejected, ShowUsage, UsageEvent
+from nself.domains.usage.inputs import AuditUsage, ListRejected, RecordUsage, ShowUsage, UsageEvent
 from nself.domains.usage.service import aggregate, inspect, record, show
 
 
@@ -364,7 +369,14 @@ def test_live_mode_wants_a_reason(app_with: object, place: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "drawn"),
-    [("0" * 32, True), ("0" * 32 + ":17", True), ("rejected:4:0", True), ("order-1", False), ("0" * 31, False)],
+    [
+        ("@" + "0" * 32, True),
+        ("@" + "0" * 32 + ":17", True),
+        ("rejected:4:0", True),
+        ("order-1", False),
+        ("@" + "0" * 31, False),
+        ("0" * 32, False),
+    ],
 )
 def test_keys_that_were_drawn_here(key: str, drawn: bool) -> None:
     assert rules.drawn(key) is drawn
@@ -403,3 +415,38 @@ def test_nothing_is_repaired_where_the_raw_events_are_archived(app: App, user: s
             )  # fmt: skip
     adjust.void(app, VoidEvent(user=user, key="late", execute=True))
     assert used(app, user, month="2026-01") == 5
+
+
+def test_a_senders_own_key_that_looks_like_a_drawn_one_says_that_the_event_is_another(app: App, user: str) -> None:
+    for _ in range(2):
+        send(app, user, 5, at="2026-02-01T10:00:00Z", key=uuid.uuid4().hex)
+    done = adjust.deduplicate(app, DeduplicateUsage(user=user, execute=True))
+    assert (done.duplicates, done.with_own_keys, used(app, user)) == ([], 1, 10)
+    for _ in range(2):
+        send(app, user, 7, at="2026-02-01T11:00:00Z")
+    assert len(adjust.deduplicate(app, DeduplicateUsage(user=user, execute=True)).duplicates) == 1
+    for _ in range(2):
+        record.record(app, RecordUsage(user=user, metric="calls", value=9, at="2026-02-01T12:00:00Z"))
+    assert len(adjust.deduplicate(app, DeduplicateUsage(user=user, execute=True)).duplicates) == 1
+    assert used(app, user) == 10 + 7 + 9
+
+
+def test_what_is_taken_back_after_the_invoice_is_told_to_wait_for_a_word(app: App, user: str) -> None:
+    """As it is: more is billed by itself, less is credited when an operator says so."""
+    limits.set_quota(app, SetQuota(user=user, metric="calls", limit=1000, mode="overage"))
+    january = {"at": "2026-01-15T10:00:00Z"}
+    send(app, user, 1200, key="a", **january)
+    send(app, user, 300, key="b", **january)
+    invoice_month(app, user, "2026-01")
+    with pytest.raises(PeriodInvoiced, match="what is less now is credited once an operator says so"):
+        adjust.void(app, VoidEvent(user=user, key="b", execute=True))
+    done = adjust.void(app, VoidEvent(user=user, key="b", execute=True, invoiced=True))
+    span = period.month("2026-01", app.timezone)
+    with app.db.reading() as tx:
+        assert late.owed(app, tx, user, span, "usd") == []
+    told = f"2026-01 was invoiced: nothing of it is credited before an operator says so: nself billing overage audit --user {user}"
+    assert done.remarks() == [told]
+    done = adjust.correct(app, CorrectEvent(user=user, key="b", value=400, execute=True, invoiced=True))
+    with app.db.reading() as tx:
+        assert [one.amount_minor for one in late.owed(app, tx, user, span, "usd")] == [100]
+    assert done.remarks() == []

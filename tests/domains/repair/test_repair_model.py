@@ -79,7 +79,7 @@ class Repairing(RuleBasedStateMachine):
         at = NOW - timedelta(hours=hours) + timedelta(microseconds=micro)
         for _ in range(times):
             self.clock.now += timedelta(microseconds=1)
-            key = f"own-{len(self.events)}" if own else f"{len(self.events):032x}"
+            key = f"own-{len(self.events)}" if own else f"@{len(self.events):032x}"
             event = UsageEvent(user=self.user, metric=metric, value=value, at=at.isoformat(), key=key)
             assert not record.ingest(self.app, [event], "test").refused
             self.events.append(Stored(metric, value, at, key, own, len(self.events)))

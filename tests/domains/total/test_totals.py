@@ -209,3 +209,16 @@ def test_what_is_asked_for_must_be_there(app: App) -> None:
     with pytest.raises(InvalidParameter):
         total.show(app, ShowTotals(period="2026-01", month="2026-02"))
     assert times(app) == []
+
+
+def test_shares_follow_a_correction_that_leaves_the_number_of_events(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    (user,) = people(app, "corrected")
+    for at in (1, 2):
+        send(app, user, 1000, f"2026-01-0{at}T05:00:00Z", key=f"key-{at}")
+    aggregate.aggregate(app)
+    monkeypatch.setattr(total, "EXACT", 1)
+    total.scheduled(app)
+    assert [one.value for one in times(app, "user")] == [2000]
+    adjust.correct(app, CorrectEvent(user=user, key="key-1", value=7, execute=True, reason="unit"))
+    total.scheduled(app)
+    assert [one.value for one in times(app, "user")] == [1007]

@@ -16,6 +16,8 @@ from metering import METRICS, app_on, fresh, law, people
 from nself.app import App
 from nself.core.errors import MissingParameter
 from nself.db.server import DatabaseUnavailable
+from nself.domains.repair.inputs import ReplayRejected
+from nself.domains.repair.service import replay
 from nself.domains.usage.errors import NothingDamaged
 from nself.domains.usage.inputs import RecordUsage, ShowCollector, ShowUsage, SkipDamage, UsageEvent
 from nself.domains.usage.model import CollectorStatus, Drained
@@ -280,3 +282,16 @@ def test_an_event_is_one_of_the_api(app: App, away: App) -> None:
     assert collector.drain(app).counted == 1
     with app.db.reading() as tx:
         assert tx.values(b"select source from billing_usage where user_id = %(user)s", user=user) == ["cli"]
+
+
+def test_what_is_refused_at_the_drain_happened_when_it_came(app: App, away: App, clock: Any) -> None:
+    stranger, came = fresh("stranger"), clock.now
+    record.ingest(away, [event(stranger, 5, key=stranger)], "http")
+    clock.now = came + timedelta(days=40)
+    assert collector.drain(app) == Drained(events=1, rejected=1)
+    people(app, stranger)
+    done = replay.replay(app, ReplayRejected(code="no_such_user", execute=True))
+    assert [one.result for one in done.events if one.user == stranger] == ["counted"]
+    with app.db.reading() as tx:
+        at = tx.value(b"select created_at from billing_usage where user_id = %(user)s", user=stranger)
+    assert at == came

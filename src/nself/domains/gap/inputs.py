@@ -32,6 +32,6 @@ class ReconstructUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     bytes_metric: Annotated[str, Meta(description="Web logs: metric that sums the bytes sent.")] = "bandwidth"
     execute: Annotated[bool, Meta(description="Record what is missing; else only show it.")] = False
     invoiced: Annotated[
-        bool, Meta(description="Also where it is invoiced already: the next invoice bills or credits the difference.")
+        bool, Meta(description="Also where it is invoiced already: the next invoice bills the difference.")
     ] = False
     reason: Annotated[str | None, Meta(description="Why, for the audit; needed in live mode with --execute.")] = None

@@ -264,14 +264,15 @@ from unnest(%(users)s::text[], %(ids)s::text[], %(states)s::text[], %(given)s::b
 where reservation.user_id = given.user_id and reservation.reservation_id = given.reservation_id;
 
 -- name: give_back
--- Ends holds in the counters that count them.
+-- Ends holds in the counters that count them, as `recount_holds` has it: those of another window than they were granted in,
+-- where the limit's period was changed since.
 update billing_quota_counters counter set held = counter.held - ended.amount
 from (
     select owner.user_id, owner.metric_type, owner.window_start, sum(given.amount) as amount
     from unnest(
-        %(users)s::text[], %(metrics)s::text[], %(starts)s::timestamptz[], %(amounts)s::numeric[], %(reserved)s::timestamptz[]
-    ) as given (user_id, metric_type, window_start, amount, reserved_at)
-    join billing_quota_counters owner using (user_id, metric_type, window_start)
+        %(users)s::text[], %(metrics)s::text[], %(amounts)s::numeric[], %(reserved)s::timestamptz[]
+    ) as given (user_id, metric_type, amount, reserved_at)
+    join billing_quota_counters owner using (user_id, metric_type)
     where given.reserved_at >= owner.counted_from and given.reserved_at < owner.window_end and not owner.stale
     group by owner.user_id, owner.metric_type, owner.window_start
 ) ended

@@ -239,7 +239,6 @@ def give_back(tx: Tx, ended: Sequence[Reservation]) -> None:
         SQL["give_back"],
         users=[one.user for one in ended],
         metrics=[one.metric for one in ended],
-        starts=[one.window_start for one in ended],
         amounts=[one.amount for one in ended],
         reserved=[one.reserved_at for one in ended],
     )

@@ -20,7 +20,7 @@ with twins as (
     from (
         select user_id, metric_type, value, created_at, properties, idempotency_key, recorded_at
         from billing_usage
-        where recorded_at >= %(since)s and idempotency_key ~ '^[0-9a-f]{32}(:\d+)?$'
+        where recorded_at >= %(since)s and idempotency_key ~ '^@[0-9a-f]{32}(:\d+)?$'
         limit %(most)s
     ) fresh
     cross join lateral (

@@ -10,7 +10,10 @@ from msgspec import Meta
 User = Annotated[str, Meta(description="The app's user.")]
 Execute = Annotated[bool, Meta(description="Do it; else only show what it would change.")]
 Invoiced = Annotated[
-    bool, Meta(description="Also where it is invoiced already: the next invoice bills or credits the difference.")
+    bool,
+    Meta(
+        description="Also where it is invoiced already: the next invoice bills what is more; less is credited by `overage update`."
+    ),
 ]
 Why = Annotated[str | None, Meta(description="Why, for the audit; needed in live mode with --execute.")]
 Key = Annotated[str, Meta(description="The event's idempotency key, as `usage audit` shows it.")]

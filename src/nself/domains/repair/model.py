@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from shlex import quote
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -100,6 +102,15 @@ class WrongHour(msgspec.Struct, frozen=True, kw_only=True):
     total_after: Decimal
 
 
+LESS = "{period} was invoiced: nothing of it is credited before an operator says so: nself billing overage audit --user {user}"
+
+
+def _uncredited(user: str, changes: Sequence[Change]) -> list[str]:
+    """Invoiced months of which less counts now."""
+    months = sorted({one.period for one in changes if one.invoiced and one.difference < 0})
+    return [LESS.format(period=", ".join(months), user=quote(user))] if months else []
+
+
 class Deduplicated(msgspec.Struct, frozen=True, kw_only=True):
     """Result of `deduplicate`. `with_own_keys` are alike too, but their senders told them apart by their keys."""
 
@@ -111,6 +122,7 @@ class Deduplicated(msgspec.Struct, frozen=True, kw_only=True):
 
     def remarks(self) -> list[str]:
         told = [NOTHING_DONE] if self.duplicates and not self.executed else []
+        told += _uncredited(self.user, self.changes)
         if self.with_own_keys:
             told.append(
                 f"{self.with_own_keys} more are alike under keys that their senders gave: --own-keys takes them too"
@@ -139,6 +151,7 @@ class Recalculated(msgspec.Struct, frozen=True, kw_only=True):
             return [*left, "every rollup is what its events say"]
         if fewer := sum(max(0, one.events - one.events_after) for one in self.hours):
             left.append(FEWER.format(fewer=fewer, user=self.user, day=f"{self.hours[0].hour:%Y-%m-%d}"))
+        left += _uncredited(self.user, self.changes)
         return left if self.executed else [*left, NOTHING_DONE]
 
 
@@ -156,7 +169,8 @@ class AdjustedEvent(msgspec.Struct, frozen=True, kw_only=True):
     changes: list[Change]
 
     def remarks(self) -> list[str]:
-        return [] if self.executed else [NOTHING_DONE]
+        told = _uncredited(self.user, self.changes)
+        return told if self.executed else [*told, NOTHING_DONE]
 
 
 class BilledLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,7 +264,7 @@ class SeveralUsers(Conflict):
 
 class PeriodInvoiced(Conflict):
     code, guide, param = "period_invoiced", "2.3", "invoiced"
-    text = "{period} of {user} is invoiced already; nothing was changed. With --invoiced the next invoice bills or credits the difference"
+    text = "{period} of {user} is invoiced already; nothing was changed. With --invoiced the next invoice bills what is more; what is less now is credited once an operator says so"
     hints = ("nself billing overage audit --user {user}",)
 
 

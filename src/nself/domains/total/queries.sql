@@ -112,6 +112,14 @@ insert into billing_usage_share_counts (period_start, metric_type, dimension, ev
 values (%(month)s, %(metric)s, %(dimension)s, %(events)s, %(now)s)
 on conflict (period_start, metric_type, dimension) do update set events = excluded.events, counted_at = excluded.counted_at;
 
+-- name: doubt_shares
+-- Of every month, whatever its zone, that may have one of the hours.
+update billing_usage_share_counts counted set events = -1
+from unnest(%(metrics)s::text[], %(hours)s::timestamptz[]) as given (metric_type, hour)
+where
+    counted.metric_type = given.metric_type
+    and given.hour > counted.period_start - interval '1 hour' and given.hour < counted.period_start + interval '32 days';
+
 -- name: forget_shares
 delete from billing_usage_shares where period_start = %(month)s and metric_type = %(metric)s and dimension = %(dimension)s;
 

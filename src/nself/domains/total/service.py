@@ -32,6 +32,13 @@ def add(tx: Tx, grown: Sequence[Grown]) -> None:
         store.add(tx, sorted(grown, key=lambda one: (one.metric_type, one.hour, one.shard)))
 
 
+def repair(tx: Tx, grown: Sequence[Grown]) -> None:
+    """Step: the same where events were taken out or corrected: shares are counted anew, though as many events may count."""
+    add(tx, grown)
+    if grown:
+        store.doubt_shares(tx, [one.metric_type for one in grown], [one.hour for one in grown])
+
+
 def show(app: App, given: ShowTotals) -> list[UsageTotal]:
     """By metric, and by hour, day, user or dimension. Raises NoSuchMetric, InvalidParameter, NotCounted."""
     span = _asked(app, given)

@@ -72,6 +72,11 @@ def share_counts(tx: Tx, month: datetime | None) -> list[ShareCount]:
     return tx.all(SQL["share_counts"], ShareCount, month=month)
 
 
+def doubt_shares(tx: Tx, metrics: Sequence[str], hours: Sequence[datetime]) -> None:
+    """They are counted anew, whatever the number of events is."""
+    tx.run(SQL["doubt_shares"], metrics=list(metrics), hours=list(hours))
+
+
 def keep_shares(
     tx: Tx, month: datetime, metric: str, dimension: str, shares: Sequence[Share], events: int, now: datetime
 ) -> None:

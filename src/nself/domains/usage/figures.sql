@@ -2,7 +2,8 @@
 
 -- name: totals
 -- Whole hours from rollups and unfolded deltas, the edges of a period that begins inside an hour from raw events.
--- One statement, so that a fold in between cannot count a delta twice. `%(users)s` null means everybody.
+-- One statement, so that a fold in between cannot count a delta twice. `%(users)s` null means everybody; `%(folded)s` leaves
+-- the deltas of whole hours to the fold that will add them.
 select
     user_id, metric_type, sum(events)::bigint as events, sum(total) as total, max(largest) as largest,
     (array_agg(last_value order by last_at desc, last_value desc))[1] as last_value, max(last_at) as last_at
@@ -13,7 +14,7 @@ from (
     union all
     select user_id, metric_type, events, total, largest, last_value, last_at
     from billing_usage_deltas
-    where hour >= %(first)s and hour < %(last)s and (%(users)s::text[] is null or user_id = any(%(users)s))
+    where not %(folded)s and hour >= %(first)s and hour < %(last)s and (%(users)s::text[] is null or user_id = any(%(users)s))
     union all
     select user_id, metric_type, 1, value, value, value, created_at
     from billing_usage_counted

@@ -112,8 +112,8 @@ values (%(source)s, %(received)s, %(duplicate)s, %(now)s);
 
 -- name: add_rejected
 insert into billing_usage_rejected (event, code, message, source, rejected_at)
-select event, code, message, %(source)s, %(now)s
-from unnest(%(events)s::text[], %(codes)s::text[], %(messages)s::text[]) as given (event, code, message);
+select event, code, message, %(source)s, at
+from unnest(%(events)s::text[], %(codes)s::text[], %(messages)s::text[], %(instants)s::timestamptz[]) as given (event, code, message, at);
 
 -- name: recounted
 select before, events from billing_usage_recounts;
@@ -205,9 +205,9 @@ where user_id = any(%(users)s::text[])
 group by user_id, metric_type, hour;
 
 -- name: fold
--- Quota counters grow by what lies in what they count. Where that cannot be told (several events of an hour of which the
--- counter counts a part), or the figure is no sum, they are to be built anew. Events of hours that were over at the last
--- fold come late.
+-- Quota counters grow by what lies in what they count. Where that cannot be told (the counter counts a part of the hour: of
+-- several events, or of one that it has already, since it reads parts of hours from raw events), or the figure is no sum,
+-- they are to be built anew. Events of hours that were over at the last fold come late.
 with taken as (
     delete from billing_usage_deltas
     where (user_id, metric_type, hour) in (
@@ -229,7 +229,7 @@ growth as (
         coalesce(sum(case counter.aggregation when 'sum' then total when 'count' then events end), 0) as grown,
         bool_or(
             counter.aggregation not in ('sum', 'count')
-            or (events > 1 and (hour < counter.counted_from or hour + interval '1 hour' > counter.window_end))
+            or hour < counter.counted_from or hour + interval '1 hour' > counter.window_end
         ) as unclear
     from taken
     join billing_quota_counters counter using (user_id, metric_type)

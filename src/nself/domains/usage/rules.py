@@ -326,8 +326,9 @@ def aligned(start: datetime, end: datetime) -> tuple[datetime, datetime]:
     return first, last
 
 
-DRAWN = re.compile(r"[0-9a-f]{32}(:\d+)?|rejected:\d+:0")
-"""Keys that were drawn here, for events that came without one."""
+MARK = "@"
+DRAWN = re.compile(MARK + r"[0-9a-f]{32}(:\d+)?|rejected:\d+:0")
+"""Keys that were drawn here, for events that came without one. Many senders draw a UUID too: the mark tells them apart."""
 
 
 def drawn(key: str) -> bool:

@@ -124,8 +124,11 @@ def add_intake(tx: Tx, source: str, received: int, duplicate: int, now: datetime
     tx.run(SQL["add_intake"], source=source, received=received, duplicate=duplicate, now=now)
 
 
-def add_rejected(tx: Tx, source: str, now: datetime, events: list[str], codes: list[str], messages: list[str]) -> None:
-    tx.run(SQL["add_rejected"], source=source, now=now, events=events, codes=codes, messages=messages)
+def add_rejected(
+    tx: Tx, source: str, instants: list[datetime], events: list[str], codes: list[str], messages: list[str]
+) -> None:
+    """`instants`: when each came."""
+    tx.run(SQL["add_rejected"], source=source, instants=instants, events=events, codes=codes, messages=messages)
 
 
 def totals(
@@ -135,10 +138,16 @@ def totals(
     whole_hours: tuple[datetime, datetime],
     start: datetime,
     end: datetime,
+    folded: bool = False,
 ) -> list[Sum]:
-    """Sums by user and metric in `[start, end)`; `whole_hours` from `rules.aligned`; `users` None is everybody."""
+    """Sums by user and metric in `[start, end)`; `whole_hours` from `rules.aligned`; `users` None is everybody.
+
+    `folded`: of whole hours only what was folded.
+    """
     first, last = whole_hours
-    return tx.all(SQL["totals"], Sum, users=users, metric=metric, first=first, last=last, start=start, end=end)
+    return tx.all(
+        SQL["totals"], Sum, users=users, metric=metric, first=first, last=last, start=start, end=end, folded=folded
+    )
 
 
 def months(tx: Tx, zone: str) -> list[datetime]:

@@ -248,6 +248,7 @@ def _row(event: Event) -> Row:
         key=event["idempotency_key"],
         digest=bytes.fromhex(event["digest"]),
         properties=event["properties"],
+        dimensions=event["dimensions"],
     )
 
 

@@ -149,7 +149,10 @@ def _blank(windows: _Windows, limit: Limit, span: Period, around: Circumstance) 
 
 
 def _count(tx: Tx, windows: _Windows, counters: Collection[Counter], now: datetime) -> None:
-    """Fill in what was used: one query for all that count the same span by the same formulas."""
+    """Fill in what was used: one query for all that count the same span by the same formulas.
+
+    Usage that came in since it was folded is left to the next fold, which adds it to the counters.
+    """
     by_span: dict[tuple[Period, datetime], dict[Key, Counter]] = defaultdict(dict)
     for counter in counters:
         by_span[Period(counter.counted_from, counter.window_end), counter.window_start][counter.key] = counter
@@ -157,7 +160,7 @@ def _count(tx: Tx, windows: _Windows, counters: Collection[Counter], now: dateti
         names = {key.metric for key in wanted}
         metrics = {name: one for name, one in windows.metrics(start).items() if name in names}
         users = sorted({key.user for key in wanted})
-        for one in measure.measure(tx, users, span, metrics, now):
+        for one in measure.measure(tx, users, span, metrics, now, folded=True):
             counter = wanted.get(Key(one.user, one.metric))
             if counter:
                 counter.used = one.value

@@ -243,7 +243,9 @@ def sweep(app: App) -> str:
         ended += app.db.transact(lambda tx, users=users: _end(tx, users, now))
     for start in range(0, len(fresh), CHUNK):
         seen += _look(app, fresh[start : start + CHUNK])
-    forgotten = app.db.transact(lambda tx: store.forget_reservations(tx, now - rules.KEPT))
+    forgotten = 0
+    if app.journal.idle():  # else it may have the end of one
+        forgotten = app.db.transact(lambda tx: store.forget_reservations(tx, now - rules.KEPT))
     return f"{ended} holds expired, {seen} limits looked at, {forgotten} reservations forgotten"
 
 

@@ -138,4 +138,4 @@ def adjust(app: App, tx: Tx, user: str, made: Sequence[Adjustment], reason: str 
 def recompute(tx: Tx, hours: Collection[Hour]) -> None:
     """Step: rollups of `hours` anew from the events as they count. The caller holds the locks of their users."""
     if hours:
-        total.add(tx, store.recompute(tx, sorted(hours)))
+        total.repair(tx, store.recompute(tx, sorted(hours)))

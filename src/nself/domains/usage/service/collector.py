@@ -54,6 +54,7 @@ def _part(app: App, records: Sequence[Record]) -> Part[Drained]:
     """The records of one source at the beginning of `records`. Raises BufferDamaged where the first cannot be read."""
     source, end = "", records[0].end
     events, rows, refused = list[Given](), list[tuple[int, Row]](), dict[int, BillingError]()
+    came = list[datetime]()
     for kept, after in _readable(records):
         if events and kept.source != source:
             break
@@ -61,13 +62,14 @@ def _part(app: App, records: Sequence[Record]) -> Part[Drained]:
         given: list[Given] = [*kept.events, *(Refused(one) for one in kept.refused)]
         known, strange = record.check(app, given, kept.at)
         events += given
+        came += [kept.at] * len(given)
         rows += [(start + at, row) for at, row in known]
         refused |= {start + at: error for at, error in strange.items()}
     record.ensure_months(app, rows)
     now = app.clock()
 
     def work(tx: Tx) -> Drained:
-        outcome = record.store_rows(tx, events, rows, refused, source, now)
+        outcome = record.store_rows(tx, events, rows, refused, source, now, came=came)
         duplicate, rejected = len(outcome.duplicates), len(outcome.refused)
         counted = len(events) - duplicate - rejected
         return Drained(events=len(events), counted=counted, duplicate=duplicate, rejected=rejected)
@@ -146,7 +148,7 @@ def _note_skip(
         return False
     store.advance_spool(tx, spool.id, end, 0, now)
     texts = [f"event {at} of {events} in {copy}" for at in range(1, events + 1)]
-    store.add_rejected(tx, source, now, texts, [damage.code] * events, [damage.message] * events)
+    store.add_rejected(tx, source, [now] * events, texts, [damage.code] * events, [damage.message] * events)
     store.add_intake(tx, source, events, 0, now)
     log.error("buffer_skipped", segment=damage.fields["segment"], kept_in=copy, events=events)
     return True

@@ -20,15 +20,15 @@ from nself.domains.usage.model import Sum
 
 
 def measure(
-    tx: Tx, users: list[str] | None, span: Period, metrics: Mapping[str, Metric], until: datetime
+    tx: Tx, users: list[str] | None, span: Period, metrics: Mapping[str, Metric], until: datetime, folded: bool = False
 ) -> list[Figure]:
     """Step: exact figures of `metrics` in `span` by user, metric by metric; `users` None is everybody.
 
     What holds over time is counted up to `until`, the present. A user without an event has a figure where something
-    holds from before.
+    holds from before. `folded`: for a counter that the next fold adds to, so without what that will add.
     """
     only = next(iter(metrics)) if len(metrics) == 1 else None
-    sums = store.totals(tx, users, only, rules.aligned(*span), *span)
+    sums = store.totals(tx, users, only, rules.aligned(*span), *span, folded=folded)
     uniques = _uniques(tx, users, span, metrics)
     sums = [replace(one, uniques=uniques.get((one.user_id, one.metric_type), 0)) for one in sums] if uniques else sums
     return figures.together(metrics, sums, _areas(tx, users, metrics, [_until(span, until)]), lambda _: span.start)

@@ -68,7 +68,7 @@ Written = Callable[[int], Given]
 
 def record(app: App, given: RecordUsage) -> Recorded:
     """Count one event. Raises InvalidParameter, the error for which it was refused."""
-    key = uuid.uuid4().hex if given.key is None else given.key
+    key = _drawn() if given.key is None else given.key
     properties = rules.properties(given.properties) if given.properties is not None else None
     event = UsageEvent(
         user=given.user, metric=given.metric, value=given.value, at=given.at, key=key, properties=properties
@@ -133,7 +133,7 @@ def examine(
     `prefix` begins the keys of events without one; None draws it.
     """
     metrics, tz = catalog.metered(app), app.timezone
-    prefix = prefix or uuid.uuid4().hex
+    prefix = prefix or _drawn()
     rows: list[tuple[int, Row]] = []
     refused: dict[int, BillingError] = {}
     for at, given in enumerate(events):
@@ -145,6 +145,10 @@ def examine(
         except BillingError as error:
             refused[at] = error
     return rows, refused
+
+
+def _drawn() -> str:
+    return f"{rules.MARK}{uuid.uuid4().hex}"
 
 
 def without_strangers(
@@ -187,8 +191,12 @@ def store_rows(
     source: str,
     now: datetime,
     written: Written | None = None,
+    came: Sequence[datetime] | None = None,
 ) -> Outcome:
-    """Step: count `rows`, keep what was refused with its reason, note the intake."""
+    """Step: count `rows`, keep what was refused with its reason, note the intake.
+
+    `came`: when each event did, where that was before `now`: without a time of its own a refused one happened then.
+    """
     duplicates, reused = _count(tx, rows, source, now)
     refused = refused | reused
     if refused:
@@ -196,7 +204,7 @@ def store_rows(
         store.add_rejected(
             tx,
             source,
-            now,
+            [came[at] if came else now for at in sorted(refused)],
             [one.event for one in kept],
             [one.code for one in kept],
             [one.message for one in kept],
