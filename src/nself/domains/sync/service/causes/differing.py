@@ -29,7 +29,7 @@ CAUSES = (
         ),
         mend=("nself billing webhook replay --status failed --since 24h", *MEND),
         itself=True,
-        follows=("6.3.1", "6.3.3"),
+        follows=("3.5.2", "6.3.1", "6.3.3"),
         needs=("database", "stripe"),
     ),
     Cause(
