@@ -132,7 +132,7 @@ DRILLS = (
     Drill("7.2.1", damage(unheard), ((CUSTOMER, "event missing"),), (IMPORT, LINK), apart=OF_A_CUSTOMER),
     Drill(
         "7.2.2", damage(unheard, store.forget_runs), ((CUSTOMER, "not imported yet"),), (IMPORT, LINK),
-        apart=OF_A_CUSTOMER,
+        apart=(*OF_A_CUSTOMER, *OF_THE_RUN),
     ),
     Drill(
         "7.2.3", refused("customer", "cus_123", unheard), ((CUSTOMER, "event failed"),), (IMPORT, LINK), outside=taken,
