@@ -146,7 +146,7 @@ def test_usage_is_drawn_one_metric_a_chart_with_the_values_of_the_table(ada: Per
 
 def test_revenue_is_drawn_with_the_values_of_the_table(ada: Person, project: Commands) -> None:
     rows = project.json("billing", "revenue")
-    series = """[...document.querySelectorAll("figure.chart")].map(figure => {
+    series = """[...document.querySelectorAll("figure.chart")].filter(one => JSON.parse(one.dataset.chart).months).map(figure => {
       const { months, series } = JSON.parse(figure.dataset.chart), canvas = figure.querySelector("canvas");
       const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
       return [months, series.map(one => one.values), pixels.some(one => one)];

@@ -68,7 +68,7 @@ ROUTES: dict[str, Input | None] = {
 NOT_OWNED = set(
     "amount all auto_advance at at_period_end by compare compare_stripe confirm coupon currency default description force "
     "group_by idempotency_key immediate interval interval_count item keep key late limit lives metric month months new_price nickname offset period "
-    "plan price product product_name properties proration_date quantity reason retry show_lines show_overage show_secret "
+    "plan price product product_name properties proration_date quantity reason retry search show_lines show_overage show_secret "
     "show_tax status tax_rate template test_mode token trial_days trial_end type value verbose".split()
 )
 """Fields that name no object of a customer; an item and a token count only within their subscription."""

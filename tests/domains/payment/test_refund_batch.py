@@ -209,10 +209,10 @@ def spoil(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the rows were looked at somebody gives back most of the second charge in the Dashboard."""
     execute = batch._execute
 
-    def late(app: App, given: RefundFile, rows: list[batch.Row]) -> object:
+    def late(app: App, given: RefundFile, rows: list[batch.Row], since: int) -> object:
         if not desk.till.refunded(desk.charges[1]):
             desk.till.sandbox.post("/v1/refunds", charge=desk.charges[1], amount=801)
-        return execute(app, given, rows)
+        return execute(app, given, rows, since)
 
     monkeypatch.setattr(batch, "_execute", late)
 

@@ -83,10 +83,9 @@ class OpenPortal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 class ListCustomers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     user: Annotated[str | None, Meta(description="Only the customer of this user.")] = None
-    search: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=200)] | None,
-        Meta(description="Only those with this in email, name, user or id, in any case."),
-    ] = None
+    search: Annotated[str | None, Meta(description="Only those with this in email, name, user or id, in any case.")] = (
+        None
+    )
     test_mode: Annotated[bool, Meta(description="Only those of test mode, whatever STRIPE_MODE says.")] = False
     limit: Annotated[int, Meta(description="Most rows.", ge=1, le=1000)] = 100
     offset: Annotated[int, Meta(description="Rows to skip.", ge=0, le=1_000_000_000)] = 0
