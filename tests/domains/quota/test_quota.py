@@ -86,6 +86,12 @@ def test_who_has_used_up_most_comes_first_and_who_has_room_does_not_come(app: Ap
         (found[0], 10, "10.0", "ok", False),
     ]
     assert rows[2].note == "blocked: asked us to"
+    late = people(app, fresh())[0]
+    limit(app, late, 100)
+    use(app, late, 300)
+    assert late not in [row.user for row in show.list_quotas(app, ListQuotas())]
+    show.sweep(app)  # nobody asked
+    assert late in [row.user for row in show.list_quotas(app, ListQuotas())]
     over = show.list_quotas(app, ListQuotas(metric="calls", percent=101))
     assert [row.user for row in over if row.user in found] == [found[2], found[0]]
     assert show.list_quotas(app, ListQuotas(metric="other")) == []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from money_bench import Bench, email
 
+from nself.app import App
 from nself.domains.customer.model import CustomerIsDeleted
 from nself.domains.mirror import service as mirror
 from nself.domains.mirror.model import Picture, StoredInOtherMode
@@ -18,7 +21,7 @@ def customer(bench: Bench, number: int = 1) -> str:
 
 
 @pytest.mark.parametrize("use", [one.sync_subscription, one.import_subscription, one.rebuild])
-def test_a_row_of_the_other_mode_is_not_marked_as_deleted(bench: Bench, use: object):
+def test_a_row_of_the_other_mode_is_not_marked_as_deleted(bench: Bench, use: Callable[[App, SyncSubscription], object]):
     """Stripe does not know it in this mode."""
     app = bench.app()
     bench.sql(
@@ -26,7 +29,7 @@ def test_a_row_of_the_other_mode_is_not_marked_as_deleted(bench: Bench, use: obj
         """ values ('subscription', 'sub_live', true, '{"id": "sub_live", "status": "active", "created": 1}', 1, 'test', '', now(), now())"""
     )
     with pytest.raises(StoredInOtherMode, match="sub_live is stored here as one of live mode, and STRIPE_MODE is test"):
-        use(app, SyncSubscription(subscription="sub_live"))  # type: ignore[operator]
+        use(app, SyncSubscription(subscription="sub_live"))
     assert bench.sql("select deleted, livemode from billing_objects") == [(False, True)]
     found = one.compare_one(app, "subscription", "sub_live")
     assert (found.cause, found.mend) == ("mode mixed", "nself billing stripe show-config")

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -191,8 +192,8 @@ def test_two_at_once_leave_one_endpoint_whose_secret_is_stored(bench: Bench, app
 
 def test_one_that_somebody_removed_in_the_dashboard_is_replaced_all_the_same(bench: Bench, app: App):
     (old,) = at_stripe(bench)
-    gone = lambda: bench.sandbox.client.raw_request("delete", f"/v1/webhook_endpoints/{old['id']}")  # noqa: E731
-    app.__dict__["stripe"] = Fragile(app, Pause("before remove", gone))
+    by_hand = partial(bench.sandbox.client.raw_request, "delete", f"/v1/webhook_endpoints/{old['id']}")
+    app.__dict__["stripe"] = Fragile(app, Pause("before remove", by_hand))
     rotate.rotate(app, RotateSecret())
     (only,), kept = at_stripe(bench), secrets(app)
     assert (only["id"] != old["id"], len(kept)) == (True, 1)

@@ -35,15 +35,12 @@ from jsonb_to_recordset(%(rows)s) as given (
     created bigint
 )
 on conflict (kind, object_id) do update set
-    deleted = excluded.deleted or mirror.deleted and excluded.snapshot_number <= mirror.snapshot_number,
-    snapshot = case
-        when excluded.deleted or mirror.deleted and excluded.snapshot_number <= mirror.snapshot_number then mirror.snapshot
-        else excluded.snapshot
-    end,
-    digest = case
-        when excluded.deleted or mirror.deleted and excluded.snapshot_number <= mirror.snapshot_number then mirror.digest
-        else excluded.digest
-    end,
+    (deleted, snapshot, digest) = (
+        select
+            gone, case when gone then mirror.snapshot else excluded.snapshot end,
+            case when gone then mirror.digest else excluded.digest end
+        from (select excluded.deleted or mirror.deleted and excluded.snapshot_number <= mirror.snapshot_number as gone) standing
+    ),
     snapshot_number = greatest(mirror.snapshot_number, excluded.snapshot_number),
     source = excluded.source, api_version = excluded.api_version, synced_at = now()
 where mirror.snapshot_number <= excluded.snapshot_number or excluded.deleted or mirror.deleted;

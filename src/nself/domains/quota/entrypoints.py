@@ -38,7 +38,7 @@ ROWS: tuple[Row, ...] = (
         path="billing quota list",
         use="quota.service.show:list_quotas",
         input="quota.inputs:ListQuotas",
-        help="List users who have used up a limit or nearly, or are blocked, of those whose quota was asked for; most used comes first.",
+        help="List users who have used up a limit or nearly, or are blocked, as last counted; what is used up most comes first.",
         example="nself billing quota list --percent 100",
     ),
     Command(

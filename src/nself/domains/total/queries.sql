@@ -113,7 +113,7 @@ values (%(month)s, %(metric)s, %(dimension)s, %(events)s, %(now)s)
 on conflict (period_start, metric_type, dimension) do update set events = excluded.events, counted_at = excluded.counted_at;
 
 -- name: doubt_shares
--- Of every month, whatever its zone, that may have one of the hours.
+-- -1 is no number of events, so they are counted anew. Of every month, whatever its zone, that may have one of the hours.
 update billing_usage_share_counts counted set events = -1
 from unnest(%(metrics)s::text[], %(hours)s::timestamptz[]) as given (metric_type, hour)
 where

@@ -286,16 +286,20 @@ def _outcome(app: App, row: entrypoint.Intent, intent: Intent, call: Attempt) ->
 
 
 def _call(app: App, row: entrypoint.Intent, intent: Intent) -> Snapshot | None:
-    waited = intent.attempts > 1 or intent.seconds_since_wished > LATE
-    found = _look(app, _standing, intent) if waited and rules.paid_invoice(intent.kind, intent.params) else None
-    return found or _send(app, row, intent)
+    """An invoice may have been paid, or given up, while its payment waited."""
+    invoice = rules.paid_invoice(intent.kind, intent.params)
+    if invoice and (intent.attempts > 1 or intent.seconds_since_wished > LATE):
+        found = _look(app, lambda stripe, _: _paid(stripe, invoice), intent)
+        if found:
+            return found
+    return _send(app, row, intent)
 
 
-def _standing(stripe: Stripe, intent: Intent) -> Snapshot | None:
-    """An invoice that was paid while its payment waited. Stripe would charge for one that was given up. Raises PaymentGivenUp."""
-    found = stripe.fetch("invoice", rules.paid_invoice(intent.kind, intent.params) or "")
+def _paid(stripe: Stripe, invoice: str) -> Snapshot | None:
+    """Stripe would charge for one that was given up. Raises PaymentGivenUp."""
+    found = stripe.fetch("invoice", invoice)
     if found.get("status") == "uncollectible":
-        raise PaymentGivenUp(invoice=found["id"])
+        raise PaymentGivenUp(invoice=invoice)
     return found if found.get("status") == "paid" else None
 
 

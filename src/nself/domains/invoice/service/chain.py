@@ -6,7 +6,7 @@ A run that is killed anywhere is finished by the worker, and a change that was m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from nself import log
@@ -26,24 +26,15 @@ from nself.gateway.api import Stripe
 from nself.gateway.kinds import KINDS
 
 
-def run(
-    app: App, operation: str, chain: Sequence[Step], invoice: str | None = None, strict: bool = False,
-    unless: Callable[[Tx], None] = lambda _: None,
-) -> str:  # fmt: skip
+def run(app: App, operation: str, chain: Sequence[Step], invoice: str | None = None, strict: bool = False) -> str:
     """Take all steps, and have the invoice in the mirror as Stripe has it then, also where Stripe refused; its id.
 
     `invoice` None: one of the steps makes it. What stands under the name is gone on with; `strict`: it must be the same.
-    `unless` raises where it must not be begun.
     Raises what Stripe refused for good, StillPending, IdempotencyMismatch.
     """
     app.require_stripe()
     livemode = app.settings.live
-
-    def work(tx: Tx) -> None:
-        unless(tx)
-        plan(tx, operation, chain, invoice, livemode, strict)
-
-    app.db.transact(work)
+    app.db.transact(lambda tx: plan(tx, operation, chain, invoice, livemode, strict))
     return drive(app, operation, invoice)
 
 

@@ -71,11 +71,13 @@ def finalize(app: App, given: Finalize) -> Changed:
 
 def _end_others(app: App, found: Snapshot) -> Snapshot:
     """What is still being done to a draft goes first: finalised before, it would lack lines, or have the minimum charge twice."""
+    if found["status"] != "draft":
+        return found
     ours = f"{current.operation(app, 'invoice.finalize', found['id'])}:"
     with app.db.reading() as tx:
         begun = store.open_operations(tx, found["id"], app.settings.live)
     others = [one for one in begun if not one.startswith(ours)]
-    if found["status"] != "draft" or not others:
+    if not others:
         return found
     _require_counted(app, found)
     intents.drive(app, others)
@@ -122,9 +124,7 @@ def pay(app: App, given: Pay) -> Changed:
     With BILLING_QUEUE_PAYMENTS it is only recorded. Raises NotPayable, PaymentFailedBefore, PaymentOnItsWay, and what
     Stripe says of the card.
     """
-    found = current.for_payment(app, given.invoice)
-    if found["status"] == "draft":
-        found = _end_others(app, found)
+    found = _end_others(app, current.for_payment(app, given.invoice))
     if found["status"] == "draft":
         _finalize(app, found, force=True)
         found = current.refresh(app, given.invoice)
@@ -201,12 +201,15 @@ def credit(app: App, given: Credit) -> Credited:
     about = (given.invoice, current.digest(params))
     operation = current.name(app, given.idempotency_key, "invoice.credit", *about)
 
-    def unless(tx: Tx) -> None:
+    def work(tx: Tx) -> None:
         before = change.earlier(tx, operation, app.settings.live)
         if before is None or before.state == "failed":
             given_back.alone(app, tx, invoice["customer"], since, *given_back.WAYS, own=operation)
+        chain.plan(tx, operation, [step("credit_notes", params=params)], given.invoice, app.settings.live, strict=True)
 
-    chain.run(app, operation, [step("credit_notes", params=params)], given.invoice, strict=True, unless=unless)
+    app.require_stripe()
+    app.db.transact(work)
+    chain.drive(app, operation, given.invoice)
     current.fetched(app, "customer", invoice["customer"])
     return _shown(app, operation, given)
 

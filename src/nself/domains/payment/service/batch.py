@@ -71,7 +71,8 @@ def refund_file(app: App, given: RefundFile) -> RefundBatch:
     ResultNotWritten.
     """
     app.require_stripe()
-    execute, since = not given.dry_run and (given.execute or not app.settings.live), given_back.begin(app)
+    since = given_back.begin(app)
+    execute = not given.dry_run and (given.execute or not app.settings.live)
     rows = _rows(app, given)
     plan = rules.plan((row.operation, row.amount) for row in rows)
     _refuse_unconfirmed(rows, given)

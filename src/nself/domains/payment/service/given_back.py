@@ -24,7 +24,7 @@ def begin(app: App) -> int:
     """Before it is seen what is left: what is wished for from here on is meanwhile."""
 
     def work(tx: Tx) -> int:
-        mirror.lock(tx, "given_back", [""])
+        _one_by_one(tx)
         return store.newest_wish(tx)
 
     return app.db.transact(work)
@@ -35,8 +35,13 @@ def meanwhile(app: App, tx: Tx, customers: Collection[str], since: int, *ways: s
 
     Whoever wishes for it next waits for the end of `tx`, and is seen or sees.
     """
-    mirror.lock(tx, "given_back", [""])
+    _one_by_one(tx)
     return store.given_back_meanwhile(tx, list(customers), ways, since, own, app.settings.live)
+
+
+def _one_by_one(tx: Tx) -> None:
+    """Of everybody: a charge that is not here yet has no customer to lock."""
+    mirror.lock(tx, "given_back", [""])
 
 
 def alone(app: App, tx: Tx, customer: str | None, since: int, *ways: str, own: str) -> None:

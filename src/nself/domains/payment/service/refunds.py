@@ -84,7 +84,8 @@ def _amount(charge: Snapshot, credited: int, given: CreateRefund) -> int:
 
 def _by_key(app: App, given: CreateRefund, charge: str) -> Standing:
     """Under a key what was asked for counts, not what is left by now."""
-    request, since = rules.digest(charge, given.amount, given.reason), given_back.begin(app)
+    since = given_back.begin(app)
+    request = rules.digest(charge, given.amount, given.reason)
     name = operation_name(app.settings.live, "refund.create", "key", given.idempotency_key)
     found = look.fresh(app, "charge", charge)
     credited = given_back.beside_refunds(app, found)

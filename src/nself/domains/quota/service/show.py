@@ -75,7 +75,11 @@ def status(app: App, given: StatusQuota) -> list[QuotaStatus]:
 
 
 def list_quotas(app: App, given: ListQuotas) -> list[Decision]:
-    """Who has used up their limits, or nearly, and who is blocked: of users whose quota was asked for, as last folded."""
+    """Who has used up their limits, or nearly, and who is blocked, by counters as last folded.
+
+    A user has one since somebody asked for their quota or the sweep saw new usage of theirs, and none between a change of
+    the limit, or a reset, and the next of these.
+    """
     now, rule = app.clock(), policy(app)
     with app.db.reading() as tx:
         found = store.used_up(tx, now, given.metric, given.percent, given.limit)

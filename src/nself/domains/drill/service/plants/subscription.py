@@ -305,8 +305,8 @@ DRILLS = (
             ),
         ),
         outside=allowed,
-        apart=("7.1",),  # Stripe does not show the subscription
         mend=("nself billing webhook replay evt_123", "nself billing subscription show sub_123"),
+        apart=("7.1",),  # Stripe does not show the subscription
     ),
     Drill(
         "3.5.3",

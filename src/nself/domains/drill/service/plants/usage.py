@@ -268,8 +268,8 @@ DRILLS = (
         plant=another_formula,
         shows=(("nself billing usage show-formula --metric api_calls", "began with sum"),),
         outside=formula_back,
-        apart=("5.2.1",),  # of the largest event one that came twice changes nothing
         mend=(f"cat {METRICS}", "nself billing usage recalculate --user user123 --month 2026-01"),
+        apart=("5.2.1",),  # of the largest event one that came twice changes nothing
     ),
     Drill(
         "2.3.3",
